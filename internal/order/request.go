@@ -1,0 +1,140 @@
+package order
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// MaxCount is the largest number of leads one order may ask for where the
+// configuration says nothing else.
+const MaxCount = 1_000_000
+
+// Request is what a customer asks for. It holds criteria and counts, never
+// contact data: it travels through Temporal.
+type Request struct {
+	Kind     Kind     `json:"kind"`
+	Count    int64    `json:"count,omitempty"`   // candidates (or, with Fill, valid leads) wanted
+	Fill     bool     `json:"fill,omitempty"`    // go on until Count valid leads are delivered
+	Criteria Criteria `json:"criteria,omitzero"` // which leads
+}
+
+// Criteria choose leads from the catalogue. Fields are combined with AND, the
+// values of one field with OR. Values are compared without regard to case;
+// Title matches as free text.
+type Criteria struct {
+	Country        []string `json:"country,omitempty"` // ISO 3166 alpha-2
+	Region         []string `json:"region,omitempty"`
+	City           []string `json:"city,omitempty"`
+	Industry       []string `json:"industry,omitempty"`
+	Title          string   `json:"title,omitempty"` // all words must occur
+	Seniority      []string `json:"seniority,omitempty"`
+	Department     []string `json:"department,omitempty"`
+	Company        []string `json:"company,omitempty"`
+	Domain         []string `json:"domain,omitempty"`
+	HeadcountMin   int64    `json:"headcount_min,omitempty"`
+	HeadcountMax   int64    `json:"headcount_max,omitempty"` // 0 = no upper limit
+	HasPhone       bool     `json:"has_phone,omitempty"`
+	HasDirectEmail bool     `json:"has_direct_email,omitempty"`
+}
+
+// InvalidError is a request that cannot be carried out as written.
+type InvalidError struct {
+	Field   string // JSON name of the offending field
+	Message string // one sentence for the person who sent it
+}
+
+func (e *InvalidError) Error() string { return e.Message }
+
+// Validate checks the request by itself, without looking at any balance or
+// catalogue. maxCount is the largest permitted Count; 0 means MaxCount.
+func (r Request) Validate(maxCount int64) error {
+	if maxCount <= 0 {
+		maxCount = MaxCount
+	}
+	switch r.Kind {
+	case LeadList:
+	case Verify, Reveal, Enrich, Export:
+		return &InvalidError{"kind", fmt.Sprintf("Orders of kind %q are not offered yet; order a lead_list.", r.Kind)}
+	default:
+		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list.", r.Kind)}
+	}
+	if r.Fill {
+		return &InvalidError{"fill", "Filling an order up to a number of valid leads is not offered yet; leave fill out."}
+	}
+	if r.Count <= 0 {
+		return &InvalidError{"count", fmt.Sprintf("The count is %d; ask for at least 1 lead.", r.Count)}
+	}
+	if r.Count > maxCount {
+		return &InvalidError{"count", fmt.Sprintf("The count is %d; one order may ask for at most %d leads.", r.Count, maxCount)}
+	}
+	return r.Criteria.validate()
+}
+
+func (c Criteria) validate() error {
+	if c.HeadcountMin < 0 || c.HeadcountMax < 0 {
+		return &InvalidError{"criteria.headcount_min", "A headcount cannot be negative; leave it out or give a number from 0."}
+	}
+	if c.HeadcountMax > 0 && c.HeadcountMin > c.HeadcountMax {
+		return &InvalidError{"criteria.headcount_max", fmt.Sprintf("The headcount range %d–%d is empty; swap the two.", c.HeadcountMin, c.HeadcountMax)}
+	}
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		list, ok := v.Field(i).Interface().([]string)
+		if !ok {
+			continue
+		}
+		if len(list) > 1000 {
+			return &InvalidError{"criteria." + name, fmt.Sprintf("criteria.%s lists %d values; give at most 1000.", name, len(list))}
+		}
+		for _, s := range list {
+			if strings.TrimSpace(s) == "" {
+				return &InvalidError{"criteria." + name, fmt.Sprintf("criteria.%s has an empty value; remove it.", name)}
+			}
+		}
+	}
+	for _, s := range c.Country {
+		if len(s) != 2 {
+			return &InvalidError{"criteria.country", fmt.Sprintf("%q is not a country code; use two letters such as US.", s)}
+		}
+	}
+	return nil
+}
+
+// ParseRequest reads a request from JSON and says which field it does not
+// know, so that a misspelt criterion never silently selects everybody.
+func ParseRequest(data []byte) (Request, error) {
+	var r Request
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			field = strings.Trim(field, `"`)
+			return Request{}, &InvalidError{field, fmt.Sprintf("There is no field %q in an order; see the list of criteria in the documentation.", field)}
+		}
+		return Request{}, &InvalidError{"", fmt.Sprintf("The order is not valid JSON of the expected shape: %v.", err)}
+	}
+	return r, nil
+}
+
+// Hash identifies the content of a request: equal requests have equal hashes.
+func (r Request) Hash() string {
+	data, err := json.Marshal(r)
+	if err != nil { // strings, numbers and booleans always marshal
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+// ID makes the order ID, which is also the workflow ID, from the organization
+// and its idempotency key: the same key always means the same order.
+func ID(org, idempotencyKey string) string {
+	sum := sha256.Sum256([]byte(org + "\x00" + idempotencyKey))
+	return "ord_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
+}

@@ -1,0 +1,59 @@
+package order
+
+// Tally counts an order's items by outcome. Every selected item is counted
+// once: by its verdict once it has one, or as a duplicate when it was left out.
+// AlreadyOwned counts the valid items that the organization had paid for
+// before and therefore got free; they are part of Valid.
+type Tally struct {
+	Valid        int64 `json:"valid"`
+	Invalid      int64 `json:"invalid"`
+	CatchAll     int64 `json:"catch_all"`
+	Risky        int64 `json:"risky"`
+	Disposable   int64 `json:"disposable"`
+	Unknown      int64 `json:"unknown"`
+	AlreadyOwned int64 `json:"already_owned"`
+	Duplicate    int64 `json:"duplicate"`
+}
+
+// Count adds n items with the given verdict. A verdict that has no line of its
+// own counts as unknown, so that the sum always matches the items.
+func (t *Tally) Count(verdict string, n int64) {
+	switch verdict {
+	case "valid":
+		t.Valid += n
+	case "invalid":
+		t.Invalid += n
+	case "catch_all":
+		t.CatchAll += n
+	case "risky":
+		t.Risky += n
+	case "disposable":
+		t.Disposable += n
+	default:
+		t.Unknown += n
+	}
+}
+
+// Add adds another tally to this one.
+func (t *Tally) Add(o Tally) {
+	t.Valid += o.Valid
+	t.Invalid += o.Invalid
+	t.CatchAll += o.CatchAll
+	t.Risky += o.Risky
+	t.Disposable += o.Disposable
+	t.Unknown += o.Unknown
+	t.AlreadyOwned += o.AlreadyOwned
+	t.Duplicate += o.Duplicate
+}
+
+// Verified is the number of items that have a verdict.
+func (t Tally) Verified() int64 {
+	return t.Valid + t.Invalid + t.CatchAll + t.Risky + t.Disposable + t.Unknown
+}
+
+// Reason counts the items that share a verdict and the reason for it.
+type Reason struct {
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	Count   int64  `json:"count"`
+}
