@@ -1,0 +1,27 @@
+// Package lead is the catalogue: it takes leads in from files, counts and
+// selects them by criteria for an order, and writes out what an order
+// delivered. See README.md for the model and its invariants.
+package lead
+
+import (
+	"crypto/sha256"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Catalogue gives access to the leads in PostgreSQL. It is safe for concurrent
+// use.
+type Catalogue struct {
+	pool *pgxpool.Pool
+}
+
+// New returns the catalogue stored in the database behind pool.
+func New(pool *pgxpool.Pool) *Catalogue { return &Catalogue{pool: pool} }
+
+// Fingerprint identifies a lead where its contact data must not appear, as in
+// the ledger: the first 16 bytes of the SHA-256 of "lead:" and the lead's id.
+func Fingerprint(id string) uuid.UUID {
+	sum := sha256.Sum256([]byte("lead:" + id))
+	return uuid.UUID(sum[:16])
+}
