@@ -1,0 +1,271 @@
+package ledger
+
+import (
+	"errors"
+	"time"
+)
+
+// Errors of operations. An operation that ends in one of them has changed
+// nothing and may be sent again; "not enough credits" is no error but a stored
+// result.
+var (
+	// ErrKeyReused says that the key already stands for another request.
+	ErrKeyReused = errors.New("this idempotency key was already used for a different request")
+	// ErrUnknownHold says that there is no hold under this id.
+	ErrUnknownHold = errors.New("there is no such hold")
+	// ErrHoldClosed says that the hold has already been released.
+	ErrHoldClosed = errors.New("the hold is already closed")
+	// ErrHoldExhausted says that more was asked for than the hold still has.
+	ErrHoldExhausted = errors.New("the hold has fewer credits left than asked for")
+	// ErrInvalid says that the request makes no sense as written.
+	ErrInvalid = errors.New("the ledger request is invalid")
+	// ErrClosed says that the ledger has been closed.
+	ErrClosed = errors.New("the ledger is closed")
+)
+
+// Amount is a number of credits of one type.
+type Amount struct {
+	Type   string `json:"type"`
+	Amount int64  `json:"amount"`
+}
+
+// Source says where a grant's credits come from.
+type Source string
+
+// The sources of grants.
+const (
+	SourceAllotment  Source = "allotment"  // a period's credits
+	SourcePack       Source = "pack"       // bought
+	SourcePromotion  Source = "promotion"  // given away
+	SourceAdjustment Source = "adjustment" // an operator's correction
+	SourceRollover   Source = "rollover"   // left over from an earlier period
+	SourceReinstated Source = "reinstated" // came back after its grant had expired
+)
+
+// LateRelease says what becomes of credits that return to a grant which has
+// expired meanwhile.
+type LateRelease string
+
+// The ways to treat a late return. The empty value means Reinstate.
+const (
+	LateReinstate LateRelease = "reinstate" // a new grant of the same amount
+	LateExpire    LateRelease = "expire"    // they expire, too
+)
+
+// Memo describes an operation for the history. It is not part of the request's
+// identity: a retry may word it differently. It never holds contact data.
+type Memo struct {
+	OrderID string
+	Action  string
+	Member  string
+	Reason  string
+}
+
+// Grant gives credits to a pool of an organization.
+type Grant struct {
+	Owner     string // organization id
+	Key       string // idempotency key, unique in the organization
+	Pool      string // "" is shared by the organization, otherwise a member id
+	Type      string
+	Amount    int64 // > 0
+	Source    Source
+	Priority  int32     // lower burns first
+	ExpiresAt time.Time // zero = never
+	Memo      Memo
+}
+
+// GrantResult is the result of a Grant.
+type GrantResult struct {
+	GrantID int64 `json:"grant_id"` // number of the grant within the organization
+}
+
+// Line is what a hold reserves of one credit type.
+type Line struct {
+	Type   string
+	Amount int64    // ≥ 0
+	Pools  []string // in burn order
+	Budget Budget   // optional cap on what may come from the shared pool
+}
+
+// Budget caps what may be drawn from the shared pool under one name: a member
+// and period, for example "bob/2026-11". The zero Budget is no cap.
+type Budget struct {
+	Name string
+	Cap  int64 // credits, held and spent together
+}
+
+// Hold reserves credits, all lines or none.
+type Hold struct {
+	Owner  string
+	Key    string
+	HoldID string // unique in the organization
+	Lines  []Line // one per credit type
+	Memo   Memo
+}
+
+// HoldResult is the result of a Hold.
+type HoldResult struct {
+	Held    bool     `json:"held"`
+	Missing []Amount `json:"missing,omitempty"` // what lacks when !Held
+}
+
+// Fact is a piece of information that is charged once within its scope.
+type Fact struct {
+	Scope   string // "" = once per organization, member id = once per member, order id = in every order
+	Subject [16]byte
+}
+
+// Capture charges a hold: UnitCost for each fact that is new to the
+// organization, or a plain Amount.
+type Capture struct {
+	Owner    string
+	Key      string
+	HoldID   string
+	Type     string
+	Facts    []Fact
+	UnitCost int64 // credits per new fact
+	Amount   int64 // credits, instead of facts
+	Memo     Memo
+}
+
+// CaptureResult is the result of a Capture, or of one line of a Charge.
+type CaptureResult struct {
+	Charged    int64 `json:"charged"` // credits
+	NewFacts   int64 `json:"new_facts,omitempty"`
+	KnownFacts int64 `json:"known_facts,omitempty"` // already paid for: free
+}
+
+// Charge is a hold and its capture in one operation, all lines or none. It
+// leaves a closed hold behind, so that it can be reversed like any other.
+type Charge struct {
+	Owner  string
+	Key    string
+	HoldID string // defaults to Key
+	Lines  []ChargeLine
+	Memo   Memo
+}
+
+// ChargeLine is what a charge takes of one credit type: UnitCost for each new
+// fact, or a plain Amount.
+type ChargeLine struct {
+	Type     string
+	Pools    []string // in burn order
+	Facts    []Fact
+	UnitCost int64
+	Amount   int64
+	Budget   Budget
+}
+
+// ChargeResult is the result of a Charge.
+type ChargeResult struct {
+	Charged bool            `json:"charged"`
+	Missing []Amount        `json:"missing,omitempty"` // what lacks when !Charged
+	Lines   []CaptureResult `json:"lines,omitempty"`   // in the order of the request
+}
+
+// Release gives back all that is left of a hold and closes it.
+type Release struct {
+	Owner          string
+	Key            string
+	HoldID         string
+	Late           LateRelease
+	ReinstateUntil time.Time // expiry of reinstated credits; zero = never
+	Memo           Memo
+}
+
+// ReleaseResult is the result of a Release.
+type ReleaseResult struct {
+	Released []Amount `json:"released,omitempty"` // left in the hold, by type, in the order of its lines
+}
+
+// Reverse credits back captured credits. With Facts, what those facts cost,
+// once per charge of a fact, wherever it was charged (HoldID may be empty then);
+// with Amount, that many credits of Type captured from the hold; with neither,
+// all that the hold captured (of Type, or of every type) and its facts with it.
+// A reversed fact is no longer owned and costs again when charged again.
+// Credits whose grant has expired come back as a new grant.
+type Reverse struct {
+	Owner          string
+	Key            string
+	HoldID         string
+	Type           string
+	Facts          []Fact
+	Amount         int64
+	ReinstateUntil time.Time // expiry of credits whose own grant has expired; zero = never
+	Memo           Memo
+}
+
+// ReverseResult is the result of a Reverse.
+type ReverseResult struct {
+	Reversed int64    `json:"reversed"` // credits, all types together
+	Amounts  []Amount `json:"amounts,omitempty"`
+	Facts    int64    `json:"facts,omitempty"` // facts that are no longer owned
+}
+
+// Expire writes off every credit of the organization whose time is over. The
+// books are right without it: expiry is enforced whenever credits are touched.
+type Expire struct {
+	Owner string
+	Key   string
+	Memo  Memo
+}
+
+// ExpireResult is the result of an Expire.
+type ExpireResult struct {
+	Expired []Amount `json:"expired,omitempty"` // per type
+}
+
+// Renew ends a period of one pool and begins the next: what is available of the
+// old allotment rolls over up to a cap, the rest expires, the new allotment is
+// granted. Held credits stay held; released later, they use what is left of the
+// cap.
+type Renew struct {
+	Owner string
+	Key   string // once per subscription and period
+	Pool  string
+	Lines []Renewal // one per credit type
+	Memo  Memo
+}
+
+// Renewal is what a Renew does to one credit type.
+type Renewal struct {
+	Type            string
+	Amount          int64     // new allotment; 0 = none
+	Priority        int32     // of the new allotment
+	ExpiresAt       time.Time // of the new allotment; zero = never (a plan that rolls over)
+	Rollover        bool      // false: the old allotment expires
+	Cap             int64     // most credits that roll over; < 0 = all of them
+	CarriedPriority int32     // of the rolled-over credits
+	CarriedUntil    time.Time // expiry of the rolled-over credits; zero = never
+}
+
+// RenewResult is the result of a Renew.
+type RenewResult struct {
+	Lines []RenewedLine `json:"lines,omitempty"` // in the order of the request
+}
+
+// RenewedLine is what a Renew did to one credit type.
+type RenewedLine struct {
+	Type    string `json:"type"`
+	Rolled  int64  `json:"rolled,omitempty"`
+	Expired int64  `json:"expired,omitempty"`
+	Granted int64  `json:"granted,omitempty"`
+}
+
+// Alert watches one account: when its available credits fall to Threshold or
+// below, a credits.low event goes to the outbox, once until they have recovered
+// to Rearm or more. A negative Threshold ends the watch.
+type Alert struct {
+	Owner     string
+	Key       string
+	Pool      string
+	Type      string
+	Threshold int64
+	Rearm     int64 // > Threshold; 0 means Threshold + 1
+	Memo      Memo
+}
+
+// AlertResult is the result of an Alert.
+type AlertResult struct {
+	Low bool `json:"low"` // the account is at or below the threshold already
+}
