@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"cmp"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+//go:embed presets/*.yaml
+var presets embed.FS
+
+// Presets returns the plans that come with the product, by id.
+func Presets() ([]*Plan, error) {
+	files, err := presets.ReadDir("presets")
+	if err != nil {
+		return nil, fmt.Errorf("the built-in plans cannot be read: %w", err)
+	}
+	plans := make([]*Plan, 0, len(files))
+	for _, f := range files {
+		name := path.Join("presets", f.Name())
+		data, err := presets.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("the built-in plan %s cannot be read: %w", name, err)
+		}
+		p, err := Parse(name, data)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
+	}
+	slices.SortFunc(plans, func(a, b *Plan) int { return cmp.Compare(a.ID, b.ID) })
+	return plans, nil
+}
+
+// FieldError is one thing wrong with a plan.
+type FieldError struct {
+	File    string
+	Line    int    // 1 is the first; where a field is missing, the line of what should hold it
+	Field   string // such as actions.lead_list.charges[0].amount; "" = the file as a whole
+	Message string // one sentence: what is wrong and what to do
+}
+
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Field, e.Message)
+}
+
+// document is the shape of a plan in YAML and JSON; durations are written 5m,
+// 12h, 30d.
+type document struct {
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Description  string            `json:"description,omitempty"`
+	Notes        []string          `json:"notes,omitempty"`
+	Version      int               `json:"version,omitempty"`
+	Period       Cycle             `json:"period"`
+	Credits      map[string]Credit `json:"credits"`
+	Actions      map[string]Action `json:"actions"`
+	Refund       refund            `json:"refund"`
+	BounceWindow string            `json:"bounce_window,omitempty"`
+	PlanChange   ChangeMode        `json:"plan_change"`
+}
+
+type refund struct {
+	Delay        string      `json:"delay"`
+	LateRelease  LateRelease `json:"late_release"`
+	ReinstateFor string      `json:"reinstate_for"`
+}
+
+// Parse reads a plan from YAML (or JSON, which is YAML too), fills in the
+// defaults and checks it. The error is one *FieldError per problem, joined;
+// file is the name that they give.
+func Parse(file string, data []byte) (*Plan, error) {
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, readError(file, nil, err)
+	}
+	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
+		return nil, &FieldError{file, 1, "", fmt.Sprintf("The file holds %d plans; put exactly one into a file.", len(tree.Docs))}
+	}
+	lines := map[string]int{}
+	index(lines, "", tree.Docs[0].Body)
+	var doc document
+	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc, yaml.Strict()); err != nil {
+		return nil, readError(file, lines, err)
+	}
+	c := checker{file: file, lines: lines}
+	p := c.plan(&doc)
+	if len(c.problems) > 0 {
+		slices.SortStableFunc(c.problems, func(a, b *FieldError) int { return cmp.Compare(a.Line, b.Line) })
+		errs := make([]error, len(c.problems))
+		for i, e := range c.problems {
+			errs[i] = e
+		}
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
+}
+
+// index notes the line of every field below a node.
+func index(lines map[string]int, at string, node ast.Node) {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			index(lines, at, v)
+		}
+	case *ast.MappingValueNode:
+		name := n.Key.GetToken().Value
+		if at != "" {
+			name = at + "." + name
+		}
+		lines[name] = n.Key.GetToken().Position.Line
+		index(lines, name, n.Value)
+	case *ast.SequenceNode:
+		for i, v := range n.Values {
+			name := at + "[" + strconv.Itoa(i) + "]"
+			lines[name] = v.GetToken().Position.Line
+			index(lines, name, v)
+		}
+	}
+}
+
+// readError turns an error of the YAML reader into ours.
+func readError(file string, lines map[string]int, err error) error {
+	var syntax yaml.Error
+	if !errors.As(err, &syntax) || syntax.GetToken() == nil {
+		return &FieldError{file, 1, "", fmt.Sprintf("The plan cannot be read: %v.", err)}
+	}
+	tok := syntax.GetToken()
+	e := &FieldError{File: file, Line: tok.Position.Line, Message: "The YAML is broken here: " + syntax.GetMessage() + "."}
+	for name, line := range lines {
+		if line == e.Line && len(name) > len(e.Field) {
+			e.Field = name
+		}
+	}
+	var unknown *yaml.UnknownFieldError
+	var kind *yaml.TypeError
+	var large *yaml.OverflowError
+	var double *yaml.DuplicateKeyError
+	var shape *yaml.UnexpectedNodeTypeError
+	switch {
+	case errors.As(err, &unknown):
+		e.Message = fmt.Sprintf("There is no field %q here; check the spelling.", tok.Value)
+	case errors.As(err, &kind):
+		e.Message = fmt.Sprintf("%q does not fit here; give %s.", tok.Value, inWords(kind.DstType.Kind().String()))
+	case errors.As(err, &large):
+		e.Message = fmt.Sprintf("%s is too large; give at most %d.", tok.Value, MaxAmount)
+	case errors.As(err, &double):
+		e.Message = fmt.Sprintf("%q is given twice; remove one of them.", tok.Value)
+	case errors.As(err, &shape):
+		e.Message = "The value does not have the shape expected here; see the description of this field."
+	}
+	return e
+}
+
+func inWords(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "int"):
+		return "a whole number"
+	case kind == "string":
+		return "a text"
+	case kind == "slice":
+		return "a list"
+	}
+	return "fields with values"
+}
+
+// MarshalJSON writes the plan in the shape that Parse reads, plus its version.
+func (p Plan) MarshalJSON() ([]byte, error) {
+	return json.Marshal(document{
+		ID: p.ID, Name: p.Name, Description: p.Description, Notes: p.Notes, Version: p.Version,
+		Period: p.Period, Credits: p.Credits, Actions: p.Actions,
+		Refund: refund{
+			Delay: formatDuration(p.RefundDelay), LateRelease: p.LateRelease,
+			ReinstateFor: formatDuration(p.ReinstateFor),
+		},
+		BounceWindow: formatDuration(p.BounceWindow), PlanChange: p.PlanChange,
+	})
+}
+
+// UnmarshalJSON reads and checks what MarshalJSON wrote.
+func (p *Plan) UnmarshalJSON(data []byte) error {
+	read, err := Parse("plan", data)
+	if err != nil {
+		return err
+	}
+	*p = *read
+	return nil
+}
+
+const day = 24 * time.Hour
+
+func formatDuration(d time.Duration) string {
+	if d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return d.String()
+}
+
+// parseDuration reads what time.ParseDuration reads, and whole days such as 30d.
+func parseDuration(s string) (time.Duration, bool) {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		days, err := strconv.ParseInt(n, 10, 32)
+		return time.Duration(days) * day, err == nil && days >= 0 && days <= 36500
+	}
+	d, err := time.ParseDuration(s)
+	return d, err == nil && d >= 0
+}
