@@ -1,0 +1,230 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/devstack"
+)
+
+// All test processes of a user share one throwaway server. `go test ./...` runs
+// many of them at once, some end by kill -9, and none can know that it is the
+// last; so the server has a keeper: a copy of the test program, started by
+// whoever comes first, that runs nothing but the server and ends it when nobody
+// has used it for a while. Who is alive is told by file locks, which the kernel
+// releases however a process ends:
+//
+//	users.lock   shared by every test process, for as long as it lives
+//	keeper.lock  held by the keeper, for as long as it lives
+//	start.lock   held by a test process while it starts a keeper
+//	url          the server's URL, written by the keeper when it is ready
+//	dir          the server's directory, for the next keeper to clear up
+const (
+	// keeperEnv turns a test program into the keeper; its value is the folder of
+	// the files above.
+	keeperEnv = "HOLDFAST_PGTEST_KEEPER"
+	// idleTime is how long the server stays without a user: long enough to
+	// bridge the compile time between two packages.
+	idleTime = 20 * time.Second
+)
+
+func init() {
+	folder := os.Getenv(keeperEnv)
+	if folder == "" {
+		return
+	}
+	if err := keep(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// usersLock is held for the life of this process; a variable, so that it is never
+// closed by the garbage collector.
+var usersLock *os.File
+
+// findServer returns the URL of a server on which databases may be created.
+func findServer(ctx context.Context) (string, error) {
+	if u := os.Getenv("HOLDFAST_DATABASE_URL"); u != "" {
+		return u, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil { // no HOME
+		cache = filepath.Join(os.TempDir(), "holdfast-"+strconv.Itoa(os.Getuid()))
+	}
+	folder := filepath.Join(cache, "holdfast", "pgtest")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	if usersLock, err = lock(filepath.Join(folder, "users.lock"), syscall.LOCK_SH); err != nil {
+		return "", err
+	}
+	if url, err := running(ctx, folder); err == nil {
+		return url, nil
+	}
+	starting, err := lock(filepath.Join(folder, "start.lock"), syscall.LOCK_EX)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = starting.Close() }()
+	var ended chan error // set when the keeper is ours
+	for {
+		url, err := running(ctx, folder) // somebody else may have been first
+		if err == nil {
+			return url, nil
+		}
+		if errors.Is(err, errNoKeeper) && ended == nil {
+			if ended, err = startKeeper(folder); err != nil {
+				return "", err
+			}
+		}
+		select {
+		case <-ended:
+			said, _ := os.ReadFile(filepath.Join(folder, "keeper.log"))
+			return "", errors.New(strings.TrimSpace(string(said)))
+		case <-ctx.Done():
+			return "", fmt.Errorf("the server for tests did not get ready in time (%w); see %s", err, filepath.Join(folder, "keeper.log"))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+var errNoKeeper = errors.New("no server is running")
+
+// running returns the URL of the kept server, if there is one that answers.
+func running(ctx context.Context, folder string) (string, error) {
+	keeper, err := lock(filepath.Join(folder, "keeper.lock"), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		_ = keeper.Close()
+		return "", errNoKeeper
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "url"))
+	if err != nil {
+		return "", err
+	}
+	conn, err := pgx.Connect(ctx, string(text))
+	if err != nil {
+		return "", err
+	}
+	return string(text), conn.Close(ctx)
+}
+
+// startKeeper starts this very program as the keeper. The channel tells when it
+// has ended.
+func startKeeper(folder string) (chan error, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	logFile, err := os.Create(filepath.Join(folder, "keeper.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = logFile.Close() }() // the keeper has its own handle
+	cmd := exec.Command(program)           //nolint:noctx // outlives us
+	cmd.Env = append(os.Environ(), keeperEnv+"="+folder)
+	cmd.Dir = "/"
+	// Not our output: `go test` waits until everybody has closed it.
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return ended, nil
+}
+
+// keep runs the server until nobody has used it for idleTime.
+func keep(folder string) error {
+	keeper, err := lock(filepath.Join(folder, "keeper.lock"), syscall.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keeper.Close() }()
+	urlFile, dirFile := filepath.Join(folder, "url"), filepath.Join(folder, "dir")
+	_ = os.Remove(urlFile)
+	// What a killed keeper left behind.
+	if old, err := os.ReadFile(dirFile); err == nil {
+		if err := devstack.RemovePostgres(string(old)); err != nil {
+			return err
+		}
+	}
+	dir, err := devstack.TempDir("holdfast-pgtest-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.WriteFile(dirFile, []byte(dir), 0o600); err != nil {
+		return err
+	}
+	server, err := devstack.StartPostgres(context.Background(), devstack.PostgresOptions{
+		Dir: dir, Throwaway: true, MaxConnections: 500,
+	})
+	if err != nil {
+		return err
+	}
+	// Written under another name first: a reader sees all of it or nothing.
+	if err := os.WriteFile(urlFile+".new", []byte(server.SocketURL), 0o600); err != nil {
+		return errors.Join(err, server.Stop())
+	}
+	if err := os.Rename(urlFile+".new", urlFile); err != nil {
+		return errors.Join(err, server.Stop())
+	}
+	users := awaitIdle(server, filepath.Join(folder, "users.lock"))
+	// Held to the end: whoever comes now waits, and starts the next keeper.
+	defer func() { _ = users.Close() }()
+	return errors.Join(os.Remove(urlFile), server.Stop(), os.Remove(dirFile))
+}
+
+// awaitIdle returns when no test process has lived for idleTime, with the lock
+// that keeps new ones waiting; or without it when the server itself has ended.
+func awaitIdle(server *devstack.Postgres, usersFile string) *os.File {
+	lastUse := time.Now()
+	for {
+		select {
+		case <-server.Done():
+			return nil
+		case <-time.After(250 * time.Millisecond):
+		}
+		users, err := lock(usersFile, syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err != nil:
+			lastUse = time.Now()
+		case time.Since(lastUse) > idleTime:
+			return users
+		default:
+			_ = users.Close()
+		}
+	}
+}
+
+// lock opens the file and locks it as told; closing it unlocks.
+func lock(path string, how int) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(file.Fd()), how)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("%s is locked: %w", path, err)
+	}
+	return file, nil
+}
