@@ -1,0 +1,59 @@
+// Package activities does what workflows decide. Each activity is a thin,
+// idempotent adapter: it calls the rooms that know how, under keys made from
+// the order's ID, and can be repeated after any crash. Contact data stays in
+// the database: inputs, results, heartbeats and errors carry IDs and counts.
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"holdfast/internal/account"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/verify"
+)
+
+// Verifier finds out whether addresses can receive mail. Each index of emails
+// is reported once, as results come; when it returns early with an error the
+// indexes not reported have no result.
+type Verifier interface {
+	Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error
+}
+
+// Activities is what the activities work with. All fields are required on a
+// worker; a client that only names activities needs none.
+type Activities struct {
+	Accounts  *account.Accounts
+	Ledger    *ledger.Ledger
+	Catalogue *lead.Catalogue
+	Book      *orderbook.Book
+	Verifier  Verifier
+}
+
+// beat tells Temporal every second that the activity is alive, with whatever
+// progress says. The heartbeat is also how a cancellation reaches an activity.
+// The function returned stops it.
+func beat(ctx context.Context, progress func() any) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				activity.RecordHeartbeat(ctx, progress())
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+func alive() any { return nil }

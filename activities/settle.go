@@ -1,0 +1,204 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+)
+
+// Range is a range of an order's items, both ends inclusive.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// CaptureInput is the input of CaptureCredits.
+type CaptureInput struct {
+	OrderID string      `json:"order_id"`
+	Org     string      `json:"org"`
+	Member  string      `json:"member,omitempty"`
+	Kind    order.Kind  `json:"kind"`
+	Terms   order.Terms `json:"terms"`
+	Round   int         `json:"round"`
+	Ranges  []Range     `json:"ranges"`
+}
+
+// Captured is what an order has been charged so far.
+type Captured struct {
+	Total []order.Amount `json:"total"`
+}
+
+// CaptureCredits charges the billable items of the ranges that are new to the
+// organization and delivers them: an item is the customer's from the moment its
+// charge is in the ledger. Items the organization owns already are delivered
+// free.
+func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
+	defer beat(ctx, alive)()
+	for _, r := range in.Ranges {
+		if err := a.capture(ctx, in, r); err != nil {
+			return Captured{}, border(err)
+		}
+	}
+	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	if err != nil {
+		return Captured{}, border(err)
+	}
+	var total []order.Amount
+	for _, c := range credits {
+		total = append(total, order.Amount{Type: c.Type, Amount: c.Captured})
+	}
+	return Captured{Total: total}, nil
+}
+
+// capture charges one range. The key names the round and range: within them
+// the billable items never change, so a repeated call finds the stored result,
+// or nothing left to deliver.
+func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) error {
+	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	for _, c := range in.Terms.Charges {
+		facts := make([]ledger.Fact, len(items))
+		for i, item := range items {
+			facts[i] = ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint}
+		}
+		_, err := a.Ledger.Capture(ctx, ledger.Capture{
+			Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
+			Key:  fmt.Sprintf("%s/capture/%s/%d/%d-%d", in.OrderID, c.Type, in.Round, r.From, r.To),
+			Memo: memo(in.OrderID, in.Member, in.Kind),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err = a.Book.MarkDelivered(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
+	return err
+}
+
+// DeliverInput is the input of DeliverOrder.
+type DeliverInput struct {
+	OrderID     string        `json:"order_id"`
+	Org         string        `json:"org"`
+	RefundDelay time.Duration `json:"refund_delay"`
+}
+
+// DeliverOrder counts the items, closes the list and marks the order completed.
+// Items still greylisted stay unknown.
+func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.Order, error) {
+	defer beat(ctx, alive)()
+	if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
+		return order.Order{}, border(err)
+	}
+	tally, reasons, err := a.Book.Tally(ctx, in.OrderID)
+	if err != nil {
+		return order.Order{}, border(err)
+	}
+	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	if err != nil {
+		return order.Order{}, border(err)
+	}
+	refundAt := time.Now().Add(in.RefundDelay)
+	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, refundAt); err != nil {
+		return order.Order{}, border(err)
+	}
+	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
+	return o, border(err)
+}
+
+// ReleaseInput is the input of ReleaseHold.
+type ReleaseInput struct {
+	OrderID     string         `json:"order_id"`
+	Org         string         `json:"org"`
+	Plan        string         `json:"plan"`
+	PlanVersion int            `json:"plan_version"`
+	At          time.Time      `json:"at"`     // the workflow's time: the same in every attempt
+	Status      order.Status   `json:"status"` // settled, cancelled or failed
+	Failure     *order.Failure `json:"failure,omitempty"`
+}
+
+// ReleaseHold gives back what the order's hold still has and ends the order in
+// the given status. An order that never got as far as a hold ends all the same.
+func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
+	defer beat(ctx, alive)()
+	release := ledger.Release{
+		Owner: in.Org, Key: in.OrderID + "/release", HoldID: in.OrderID,
+		Memo: ledger.Memo{OrderID: in.OrderID, Reason: string(in.Status)},
+	}
+	if in.Plan != "" {
+		if err := a.lateRelease(ctx, in, &release); err != nil {
+			return order.Order{}, border(err)
+		}
+	}
+	_, err := a.Ledger.Release(ctx, release)
+	if errors.Is(err, ledger.ErrUnknownHold) {
+		return order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}, nil
+	}
+	if err != nil {
+		return order.Order{}, border(err)
+	}
+	if err := a.end(ctx, in); err != nil {
+		return order.Order{}, border(err)
+	}
+	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
+	return o, border(err)
+}
+
+// lateRelease says what the plan does with credits whose grant has expired
+// while the order held them.
+func (a *Activities) lateRelease(ctx context.Context, in ReleaseInput, release *ledger.Release) error {
+	p, err := a.Accounts.Plan(ctx, in.Plan, in.PlanVersion)
+	if err != nil {
+		return err
+	}
+	org, err := a.Accounts.Org(ctx, in.Org)
+	if err != nil {
+		return err
+	}
+	period, err := org.Period(in.At)
+	if err != nil {
+		return err
+	}
+	release.Late = ledger.LateRelease(p.LateRelease)
+	release.ReinstateUntil = p.ReinstateUntil(in.At, period)
+	return nil
+}
+
+func (a *Activities) end(ctx context.Context, in ReleaseInput) error {
+	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	if err != nil {
+		return err
+	}
+	if in.Status == order.Settled {
+		return a.Book.Settle(ctx, in.OrderID, credits)
+	}
+	tally, _, err := a.Book.Tally(ctx, in.OrderID)
+	if err != nil {
+		return err
+	}
+	if in.Status == order.Cancelled {
+		return a.Book.Cancel(ctx, in.OrderID, tally, credits)
+	}
+	failure := order.Failure{Code: order.CodeInternal}
+	if in.Failure != nil {
+		failure = *in.Failure
+	}
+	return a.Book.Fail(ctx, in.OrderID, failure, tally, credits)
+}
+
+// credits is what the ledger says of an order's hold.
+func (a *Activities) credits(ctx context.Context, org, orderID string) ([]order.Credit, error) {
+	held, err := a.Ledger.HoldState(ctx, org, orderID)
+	if err != nil {
+		return nil, err
+	}
+	credits := make([]order.Credit, len(held))
+	for i, l := range held {
+		credits[i] = order.Credit{Type: l.Type, Held: l.Amount, Captured: l.Captured, Released: l.Released}
+	}
+	return credits, nil
+}

@@ -1,0 +1,145 @@
+package activities
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/verify"
+)
+
+// Verdicts are written in the pieces in which they come: soon enough that a
+// crash loses little, large enough that the database sees few statements.
+const (
+	writeEvery = 250 * time.Millisecond
+	writeMost  = 250
+)
+
+// BatchInput is the input of VerifyBatch.
+type BatchInput struct {
+	OrderID string `json:"order_id"`
+	From    int64  `json:"from"` // first item, from 1
+	To      int64  `json:"to"`   // last item, inclusive
+	Round   int    `json:"round"`
+}
+
+// BatchResult is how the items of a batch stand after a round.
+type BatchResult struct {
+	Done       int64       `json:"done"`       // items with a final verdict
+	Greylisted int64       `json:"greylisted"` // items whose host said "later"
+	RetryAt    time.Time   `json:"retry_at,omitzero"`
+	Tally      order.Tally `json:"tally"`
+}
+
+// BatchProgress is what a running VerifyBatch says in its heartbeats.
+type BatchProgress struct {
+	Checked int64 `json:"checked"` // items that got a verdict in this attempt
+}
+
+// VerifyBatch verifies the items of a range that have no final verdict, and
+// writes the verdicts as they come. A repeated call does only what is missing.
+// On cancellation, and when the worker stops, it keeps what it has.
+func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
+	var checked atomic.Int64
+	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
+
+	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, time.Now())
+	if err != nil {
+		return BatchResult{}, border(err)
+	}
+	if len(items) > 0 {
+		if err := a.verifyItems(ctx, in.OrderID, items, &checked); err != nil {
+			return BatchResult{}, border(err)
+		}
+	}
+	p, err := a.Book.Progress(ctx, in.OrderID, in.From, in.To)
+	if err != nil {
+		return BatchResult{}, border(err)
+	}
+	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally}, nil
+}
+
+func (a *Activities) verifyItems(ctx context.Context, orderID string, items []orderbook.Item, checked *atomic.Int64) error {
+	emails := make([]string, len(items))
+	for i, item := range items {
+		emails[i] = item.Email
+	}
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		select {
+		case <-activity.GetWorkerStopChannel(ctx):
+			stop(errWorkerStops)
+		case <-ctx.Done():
+		}
+	}()
+
+	// The verifier reports from many goroutines; one of ours writes.
+	results := make(chan orderbook.Verdict, writeMost)
+	written := make(chan error, 1)
+	go func() { written <- a.writeVerdicts(ctx, orderID, results, checked, stop) }()
+
+	err := a.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
+		results <- verdictOf(items[i].N, r)
+	})
+	close(results)
+	if werr := <-written; werr != nil {
+		return werr
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// writeVerdicts writes what comes in until results is closed. It goes on when
+// the context is cancelled, because a verdict that is known should be kept; an
+// error of the database stops the verification.
+func (a *Activities) writeVerdicts(ctx context.Context, orderID string, results <-chan orderbook.Verdict, checked *atomic.Int64, stop context.CancelCauseFunc) error {
+	ctx = context.WithoutCancel(ctx)
+	tick := time.NewTicker(writeEvery)
+	defer tick.Stop()
+	var failed error
+	buffer := make([]orderbook.Verdict, 0, writeMost)
+	flush := func() {
+		if len(buffer) == 0 || failed != nil {
+			return
+		}
+		if failed = a.Book.WriteVerdicts(ctx, orderID, buffer); failed != nil {
+			stop(failed)
+			return
+		}
+		checked.Add(int64(len(buffer)))
+		buffer = buffer[:0]
+	}
+	for {
+		select {
+		case v, ok := <-results:
+			if !ok {
+				flush()
+				return failed
+			}
+			if failed != nil {
+				continue
+			}
+			if buffer = append(buffer, v); len(buffer) == writeMost {
+				flush()
+			}
+		case <-tick.C:
+			flush()
+		}
+	}
+}
+
+func verdictOf(n int64, r verify.Result) orderbook.Verdict {
+	return orderbook.Verdict{
+		N: n, Verdict: string(r.Verdict), Reason: string(r.Reason),
+		MXHost: r.MXHost, SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: r.SMTPText,
+		CheckedAt: r.CheckedAt, RetryAt: r.RetryAt,
+	}
+}

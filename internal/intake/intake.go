@@ -1,0 +1,191 @@
+// Package intake is the one way into Temporal: it submits orders, cancels them
+// and asks how they are doing. Whatever wants an order done, be it the command
+// line, the API or a test, comes through here, so that all of them get the same
+// checks and the same answers.
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"holdfast/internal/account"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/workflows"
+)
+
+// answerWithin is how long a submitter waits for the reservation. It takes
+// milliseconds; longer means that no worker is there.
+const answerWithin = 15 * time.Second
+
+// Errors of the intake; test with errors.Is. Each is a sentence for the user.
+var (
+	ErrKeyReused = errors.New("this idempotency key was used for another order; use a new key for a new order")
+	ErrNoKey     = errors.New("an order needs an idempotency key; send the same one again to repeat the request safely")
+	ErrNoAnswer  = errors.New("no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
+	ErrOver      = errors.New("the order is over already; there is nothing left to cancel")
+)
+
+// Intake submits orders to Temporal.
+type Intake struct {
+	temporal client.Client
+	accounts *account.Accounts
+	book     *orderbook.Book
+	maxCount int64
+}
+
+// New returns an intake. maxCount is the largest number of leads one order may
+// ask for; 0 means order.MaxCount.
+func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, maxCount int64) *Intake {
+	return &Intake{temporal: c, accounts: accounts, book: book, maxCount: maxCount}
+}
+
+// Submission is a request with who makes it and the key that makes it safe to
+// repeat.
+type Submission struct {
+	Org     string
+	Member  string // empty: the organization itself
+	Key     string
+	Request order.Request
+}
+
+// Submit starts an order and answers as soon as its credits are held (status
+// reserved) or found missing (status rejected, nothing held). The same
+// submission again gives the same order, whatever has become of it meanwhile.
+//
+// Errors: *order.InvalidError, account.ErrNotFound, ErrNoKey, ErrKeyReused,
+// ErrNoAnswer.
+func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error) {
+	if s.Key == "" {
+		return order.Order{}, ErrNoKey
+	}
+	if err := s.Request.Validate(in.maxCount); err != nil {
+		return order.Order{}, err
+	}
+	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
+		return order.Order{}, err
+	}
+	if s.Member != "" {
+		if _, err := in.accounts.Member(ctx, s.Org, s.Member); err != nil {
+			return order.Order{}, err
+		}
+	}
+
+	id := order.ID(s.Org, s.Key)
+	r, err := in.reserve(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request})
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) { // and finished, too
+		r, err = in.recall(ctx, s.Org, id)
+	}
+	if err != nil {
+		return order.Order{}, answer(err)
+	}
+	if r.RequestHash != s.Request.Hash() {
+		return order.Order{}, ErrKeyReused
+	}
+	return r.Order, nil
+}
+
+// reserve starts the workflow, or finds it running, and waits for the
+// reservation: one call to Temporal.
+func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reservation, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	start := in.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID:        input.ID,
+		TaskQueue: workflows.TaskQueue,
+		// A running order is joined. A settled one is not run again, a failed
+		// or cancelled one finds in the books that it is over.
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			workflows.AttrOrganization.ValueSet(input.Org),
+			workflows.AttrOrderKind.ValueSet(string(input.Request.Kind)),
+		),
+		StaticSummary: fmt.Sprintf("%s: %s of %d", input.Org, input.Request.Kind, input.Request.Count),
+		StaticDetails: details(input),
+		Priority:      temporal.Priority{FairnessKey: input.Org},
+	}, workflows.Order, input)
+
+	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			UpdateID:     workflows.UpdateReserve, // a repeated call joins the first one
+			UpdateName:   workflows.UpdateReserve,
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err != nil {
+		return order.Reservation{}, err
+	}
+	var r order.Reservation
+	err = handle.Get(ctx, &r)
+	return r, err
+}
+
+// recall answers for an order whose workflow has ended.
+func (in *Intake) recall(ctx context.Context, org, id string) (order.Reservation, error) {
+	o, err := in.book.Get(ctx, org, id)
+	if err != nil {
+		return order.Reservation{}, err
+	}
+	agreed, err := in.book.Agreement(ctx, id)
+	return order.Reservation{Order: o, RequestHash: agreed.RequestHash}, err
+}
+
+// answer turns Temporal's errors into sentences for the submitter.
+func answer(err error) error {
+	var app *temporal.ApplicationError
+	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	switch {
+	case errors.As(err, &app) && app.Type() == "idempotency_key_reused":
+		return ErrKeyReused
+	case errors.As(err, &app) && app.NonRetryable():
+		return errors.New(app.Message())
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow):
+		return ErrNoAnswer
+	}
+	return fmt.Errorf("the order could not be submitted: %w", err)
+}
+
+// details is what the Temporal UI shows of an order besides its summary.
+func details(input order.Input) string {
+	criteria, err := json.MarshalIndent(input.Request.Criteria, "", "  ")
+	if err != nil {
+		return ""
+	}
+	who := input.Org
+	if input.Member != "" {
+		who = fmt.Sprintf("%s of %s", input.Member, input.Org)
+	}
+	return fmt.Sprintf("Ordered by %s.\n\n```json\n%s\n```", who, criteria)
+}
+
+// Cancel asks an order to stop: what was delivered stays, the rest of its hold
+// is released. An order that waits for its refund is refunded at once. It
+// returns when the request is noted; the order is over moments later.
+//
+// Errors: orderbook.ErrNotFound, ErrOver.
+func (in *Intake) Cancel(ctx context.Context, org, id string) error {
+	o, err := in.book.Get(ctx, org, id)
+	if err != nil {
+		return err
+	}
+	if o.Status.Over() {
+		return ErrOver
+	}
+	err = in.temporal.CancelWorkflow(ctx, id, "")
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) {
+		return ErrOver
+	}
+	return err
+}

@@ -1,0 +1,38 @@
+package order
+
+import "time"
+
+// Terms are what an order is charged by: the part of the customer's plan that
+// concerns it, frozen at reservation, so that a plan changed later never
+// changes a running order.
+type Terms struct {
+	Plan        string        `json:"plan"`
+	PlanVersion int           `json:"plan_version"`
+	Charges     []Charge      `json:"charges"`
+	Billable    []string      `json:"billable"` // verdicts that are delivered and charged
+	RefundDelay time.Duration `json:"refund_delay"`
+}
+
+// Charge is what one delivered item costs.
+type Charge struct {
+	Type   string `json:"type"`            // credit type
+	Amount int64  `json:"amount"`          // credits per item
+	Scope  string `json:"scope,omitempty"` // within which an item is charged once: "" the organization, else a member or an order
+}
+
+// Input starts the Order workflow. It carries no contact data.
+type Input struct {
+	ID      string  `json:"id"`
+	Org     string  `json:"org"`
+	Member  string  `json:"member,omitempty"`
+	Request Request `json:"request"`
+}
+
+// Reservation is the answer to a submitted order: the order as reserved or
+// rejected, the terms it runs under and the hash of the request it was made
+// with, by which a key that is used again for another request is noticed.
+type Reservation struct {
+	Order       Order  `json:"order"`
+	Terms       Terms  `json:"terms"`
+	RequestHash string `json:"request_hash"`
+}

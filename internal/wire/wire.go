@@ -1,0 +1,104 @@
+// Package wire puts the rooms together from the configuration: once, for the
+// worker, the starter and the tests.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/postgres"
+)
+
+// temporalWithin is how long the first connection to Temporal may take.
+const temporalWithin = 5 * time.Second
+
+// ErrNoTemporal says that Temporal cannot be reached.
+var ErrNoTemporal = errors.New("Temporal cannot be reached")
+
+// Rooms are the parts of the product, connected. Temporal and Intake are nil
+// where only the database was opened.
+type Rooms struct {
+	Config    config.Config
+	Log       *slog.Logger
+	Pool      *pgxpool.Pool
+	Temporal  client.Client
+	Ledger    *ledger.Ledger
+	Accounts  *account.Accounts
+	Catalogue *lead.Catalogue
+	Book      *orderbook.Book
+	Intake    *intake.Intake
+}
+
+// Open connects to PostgreSQL and Temporal. Each error is one sentence that
+// says what is missing and what to do.
+func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, error) {
+	r, err := OpenDatabase(ctx, cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	if r.Temporal, err = dial(ctx, cfg, logger); err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, cfg.MaxOrderCount)
+	return r, nil
+}
+
+// OpenDatabase connects to PostgreSQL alone and checks that the schema is the
+// one this program was built for.
+func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, error) {
+	pool, err := postgres.Open(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := postgres.CheckVersion(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &Rooms{
+		Config:    cfg,
+		Log:       logger,
+		Pool:      pool,
+		Ledger:    ledger.New(pool),
+		Accounts:  account.New(pool),
+		Catalogue: lead.New(pool),
+		Book:      orderbook.New(pool),
+	}, nil
+}
+
+func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {
+	options, err := cfg.Temporal()
+	if err != nil {
+		return nil, err
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	ctx, cancel := context.WithTimeout(ctx, temporalWithin)
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("%w at %s; start it, or set TEMPORAL_ADDRESS: %w", ErrNoTemporal, options.HostPort, err)
+	}
+	return c, nil
+}
+
+// Close lets operations under way finish and closes all connections.
+func (r *Rooms) Close() {
+	if r.Temporal != nil {
+		r.Temporal.Close()
+	}
+	r.Ledger.Close()
+	r.Pool.Close()
+}

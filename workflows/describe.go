@@ -1,0 +1,122 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"holdfast/internal/order"
+)
+
+// newOrderRun makes an order answer from its first moment: the update that
+// waits for the reservation, and the query for progress.
+func newOrderRun(ctx workflow.Context, in order.Input) (*orderRun, error) {
+	o := &orderRun{in: in}
+	if err := workflow.SetQueryHandler(ctx, QueryProgress, func() (order.Progress, error) {
+		return o.progress, nil
+	}); err != nil {
+		return nil, err
+	}
+	return o, workflow.SetUpdateHandler(ctx, UpdateReserve, func(ctx workflow.Context) (order.Reservation, error) {
+		if err := workflow.Await(ctx, func() bool { return o.reservation != nil || o.failure != nil }); err != nil {
+			return order.Reservation{}, err
+		}
+		if o.failure != nil {
+			return order.Reservation{}, o.failure
+		}
+		return *o.reservation, nil
+	})
+}
+
+// answerEveryone lets the last update handlers answer before the workflow ends.
+func (o *orderRun) answerEveryone(ctx workflow.Context) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// stands notes where the order stands, for whoever looks at it in Temporal.
+func (o *orderRun) stands(ctx workflow.Context, now order.Order) error {
+	changed := now.Status != o.order.Status
+	o.order = now
+	o.progress.Status = now.Status
+	o.describe(ctx)
+	if !changed {
+		return nil
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, AttrOrderStatus.ValueSet(string(now.Status)))
+}
+
+// enter notes that a stage begins.
+func (o *orderRun) enter(ctx workflow.Context, stage order.Stage) {
+	o.progress.Stage = stage
+	o.progress.Stages = append(o.progress.Stages, order.StageTime{Stage: stage, At: workflow.Now(ctx)})
+	o.describe(ctx)
+}
+
+// waitFor notes what the order waits for; nothing when what is empty.
+func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
+	o.progress.Waiting, o.progress.Until = what, nil
+	if !until.IsZero() {
+		o.progress.Until = &until
+	}
+	o.describe(ctx)
+}
+
+// describe puts what a support engineer wants to know into the current details
+// that the Temporal UI shows on the workflow's page.
+func (o *orderRun) describe(ctx workflow.Context) {
+	var b strings.Builder
+	p := o.progress
+	fmt.Fprintf(&b, "**%s**", p.Stage)
+	if p.Waiting != "" && p.Until != nil {
+		fmt.Fprintf(&b, ", waiting for %s at %s", p.Waiting, p.Until.UTC().Format("15:04:05 MST"))
+	}
+	if p.Total > 0 {
+		t := p.Tally
+		fmt.Fprintf(&b, "\n\n%d of %d verified: %d valid, %d invalid, %d catch-all, %d risky, %d disposable, %d unknown",
+			p.Done, p.Total, t.Valid, t.Invalid, t.CatchAll, t.Risky, t.Disposable, t.Unknown)
+		if p.Greylisted > 0 {
+			fmt.Fprintf(&b, "; %d greylisted", p.Greylisted)
+		}
+	}
+	for _, c := range o.order.Credits {
+		captured := c.Captured
+		for _, a := range p.Charged {
+			if a.Type == c.Type {
+				captured = max(captured, a.Amount)
+			}
+		}
+		fmt.Fprintf(&b, "\n\n%s credits: %d held, %d charged, %d released", c.Type, c.Held, captured, c.Released)
+	}
+	if f := o.order.Failure; f != nil {
+		fmt.Fprintf(&b, "\n\n%s", f.Message)
+	}
+	workflow.SetCurrentDetails(ctx, b.String())
+}
+
+// failureOf says in a sentence for the customer why an order failed. Only
+// errors of our own making carry one; whatever else happened is ours to look
+// up in Temporal, not the customer's to read.
+func failureOf(cause error) *order.Failure {
+	var app *temporal.ApplicationError
+	if errors.As(cause, &app) && app.NonRetryable() && app.Message() != "" {
+		return &order.Failure{Code: app.Type(), Message: app.Message()}
+	}
+	return &order.Failure{
+		Code:    order.CodeInternal,
+		Message: "The order could not be finished because of an error on our side; what was not delivered has been refunded.",
+	}
+}
+
+func amounts(list []order.Amount) string {
+	words := make([]string, len(list))
+	for i, a := range list {
+		words[i] = fmt.Sprintf("%d %s credits", a.Amount, a.Type)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,70 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Every call of an activity uses one of the named options below. What they
+// share: a database or network that is away is waited for, a domain error is
+// not retried (activities/errors.go decides), and a worker that dies is noticed
+// by its missing heartbeats within heartbeatTimeout.
+const (
+	heartbeatTimeout = 10 * time.Second
+	outage           = 6 * time.Hour // how long an outage may last before an order gives up
+)
+
+// reserving is the local activity on which the submitter waits: it runs in the
+// first workflow task, without a round trip through the task queue.
+func reserving(ctx workflow.Context) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		Summary:                "hold the credits",
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 2 * time.Minute,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second,
+		},
+	})
+}
+
+// bookkeeping is an activity on our own database.
+func bookkeeping(ctx workflow.Context, org, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Summary:                summary,
+		TaskQueue:              TaskQueue,
+		StartToCloseTimeout:    10 * time.Minute,
+		ScheduleToCloseTimeout: outage,
+		HeartbeatTimeout:       heartbeatTimeout,
+		WaitForCancellation:    true, // what it did must be known before credits are released
+		RetryPolicy:            patient(),
+		Priority:               temporal.Priority{FairnessKey: org},
+	})
+}
+
+// givingBack is the release of a hold. It never gives up: as long as it has
+// not succeeded, a customer's credits are tied up.
+func givingBack(ctx workflow.Context, org, summary string) workflow.Context {
+	return workflow.WithScheduleToCloseTimeout(bookkeeping(ctx, org, summary), 0)
+}
+
+// verifying is one batch of conversations with mail servers.
+func verifying(ctx workflow.Context, org, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Summary:                summary,
+		TaskQueue:              VerifyTaskQueue,
+		StartToCloseTimeout:    time.Hour,
+		ScheduleToCloseTimeout: outage,
+		HeartbeatTimeout:       heartbeatTimeout,
+		WaitForCancellation:    true,
+		RetryPolicy:            patient(),
+		Priority:               temporal.Priority{FairnessKey: org},
+	})
+}
+
+func patient() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{
+		InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
+	}
+}

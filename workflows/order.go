@@ -1,0 +1,195 @@
+// Package workflows tells the story of an order, and nothing else: what happens
+// in which order, what is waited for, what is undone. Everything that touches
+// the world is an activity.
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+)
+
+// Order holds credits, verifies candidates, charges what is valid as it comes,
+// delivers it, and gives the rest back. Its workflow ID is the order's ID. The
+// update "reserve" answers as soon as the credits are held or found missing,
+// the query "progress" at any time. Cancelling it keeps what was delivered and
+// releases the rest; so does a failure.
+//
+// Started again with the same input it takes up the order where it stands: all
+// of its effects have keys.
+func Order(ctx workflow.Context, in order.Input) (order.Order, error) {
+	o, err := newOrderRun(ctx, in)
+	if err != nil {
+		return order.Order{}, err
+	}
+	err = o.run(ctx)
+	if err := o.answerEveryone(ctx); err != nil {
+		return order.Order{}, err
+	}
+	return o.order, err
+}
+
+// orderRun is the state of one order's workflow.
+type orderRun struct {
+	in    order.Input
+	order order.Order // as the books have it, refreshed by each step
+	terms order.Terms
+
+	reservation *order.Reservation // set once the reservation is decided
+	failure     error              // set when it could not be
+	batches     []batch
+	progress    order.Progress
+}
+
+// run is the whole story.
+func (o *orderRun) run(ctx workflow.Context) (err error) {
+	// Registered before there is a hold, so that no step can leave one behind.
+	defer func() {
+		if err != nil {
+			err = o.giveBack(ctx, err)
+		}
+	}()
+
+	if err := o.reserve(ctx); err != nil {
+		return err
+	}
+	if o.order.Status.Over() {
+		return nil // rejected, or finished by an earlier run
+	}
+	if o.reservation.RequestHash != o.in.Request.Hash() {
+		return nil // another order's key: its submitter is told so, the order stays as it is
+	}
+	if !o.order.Status.Delivered() {
+		if err := o.selectLeads(ctx); err != nil {
+			return err
+		}
+		if err := o.verifyAndCharge(ctx); err != nil {
+			return err
+		}
+		if err := o.deliver(ctx); err != nil {
+			return err
+		}
+	}
+	o.awaitRefund(ctx)
+	return o.settle(ctx)
+}
+
+// reserve decides within the first workflow task whether the credits are held.
+// It cannot be cancelled: what it did must be known.
+func (o *orderRun) reserve(ctx workflow.Context) error {
+	o.enter(ctx, order.StageReserving)
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+
+	var r order.Reservation
+	err := workflow.ExecuteLocalActivity(reserving(ctx), a.Reserve, o.in).Get(ctx, &r)
+	if err != nil {
+		o.failure = err
+		return err
+	}
+	o.terms = r.Terms
+	o.reservation = &r
+	return o.stands(ctx, r.Order)
+}
+
+// selectLeads freezes the candidates, so that every later step works on the
+// same ones.
+func (o *orderRun) selectLeads(ctx workflow.Context) error {
+	o.enter(ctx, order.StageSelecting)
+	in := activities.SelectInput{Input: o.in, Terms: o.terms}
+	summary := fmt.Sprintf("choose %d leads", o.in.Request.Count)
+
+	var selected order.Order
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
+		return err
+	}
+	o.progress.Total = selected.Selected
+	return o.stands(ctx, selected)
+}
+
+// deliver counts, closes the list and publishes it.
+func (o *orderRun) deliver(ctx workflow.Context) error {
+	o.enter(ctx, order.StageDelivering)
+	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay}
+
+	var delivered order.Order
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in).Get(ctx, &delivered); err != nil {
+		return err
+	}
+	o.progress.Tally = delivered.Tally
+	return o.stands(ctx, delivered)
+}
+
+// awaitRefund waits for the plan's refund delay when there is anything to give
+// back. A cancelled order is refunded at once.
+func (o *orderRun) awaitRefund(ctx workflow.Context) {
+	rest := o.rest()
+	if len(rest) == 0 || o.order.RefundAt == nil {
+		return
+	}
+	o.enter(ctx, order.StageRefunding)
+	wait := o.order.RefundAt.Sub(workflow.Now(ctx))
+	if wait <= 0 {
+		return
+	}
+	what := "refund of " + amounts(rest)
+	o.waitFor(ctx, what, *o.order.RefundAt)
+	timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what})
+	if err := timer.Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Info("The refund delay was cut short.", "reason", err)
+	}
+	o.waitFor(ctx, "", time.Time{})
+}
+
+// settle releases what is left of the hold.
+func (o *orderRun) settle(ctx workflow.Context) error {
+	return o.release(ctx, order.Settled, nil)
+}
+
+// giveBack ends an order that cannot go on: what was delivered stays delivered
+// and charged, the rest is released at once. The cause is returned, so that the
+// workflow ends as cancelled or failed.
+func (o *orderRun) giveBack(ctx workflow.Context, cause error) error {
+	status, failure := order.Cancelled, (*order.Failure)(nil)
+	if !temporal.IsCanceledError(cause) {
+		status, failure = order.Failed, failureOf(cause)
+	}
+	if err := o.release(ctx, status, failure); err != nil {
+		return err
+	}
+	return cause
+}
+
+// release ends the order in the given status and gives back what its hold
+// still has, whether or not the workflow has been cancelled.
+func (o *orderRun) release(ctx workflow.Context, status order.Status, failure *order.Failure) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	in := activities.ReleaseInput{
+		OrderID: o.in.ID, Org: o.in.Org, Plan: o.terms.Plan, PlanVersion: o.terms.PlanVersion,
+		At: workflow.Now(ctx), Status: status, Failure: failure,
+	}
+	var ended order.Order
+	summary := "release what was not charged"
+	if err := workflow.ExecuteActivity(givingBack(ctx, o.in.Org, summary), a.ReleaseHold, in).Get(ctx, &ended); err != nil {
+		return err
+	}
+	o.enter(ctx, order.StageOver)
+	return o.stands(ctx, ended)
+}
+
+// rest is what the hold still has.
+func (o *orderRun) rest() []order.Amount {
+	var rest []order.Amount
+	for _, c := range o.order.Credits {
+		if n := c.Held - c.Captured - c.Released; n > 0 {
+			rest = append(rest, order.Amount{Type: c.Type, Amount: n})
+		}
+	}
+	return rest
+}

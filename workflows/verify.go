@@ -1,0 +1,220 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+)
+
+const (
+	minBatch     = 500  // items per activity for small orders
+	maxBatch     = 1000 // and for large ones
+	inFlight     = 8    // batches of one order that are verified at the same time
+	chargeAtOnce = 4    // verified batches charged by one activity
+	greylistRuns = 3    // rounds over addresses whose host said "later"
+)
+
+// batch is a range of an order's items and what is known of it.
+type batch struct {
+	From, To int64 // item numbers, both inclusive
+	activities.BatchResult
+}
+
+// verifyAndCharge sends the items through verification in batches, a window of
+// them at a time, and charges the valid ones of each batch as it comes in.
+// Addresses whose host asks to come back later are verified again in a later
+// round; what is still undecided after the last one stays unknown.
+func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
+	o.enter(ctx, order.StageVerifying)
+	o.batches = split(o.order.Selected)
+	todo := o.batches
+	for round := 1; len(todo) > 0; round++ {
+		if err := o.runRound(ctx, todo, round); err != nil {
+			return err
+		}
+		todo = nil
+		if greylisted, again := o.greylisted(); greylisted > 0 && round < greylistRuns {
+			if err := o.awaitGreylist(ctx, greylisted, again, round+1); err != nil {
+				return err
+			}
+			o.batches = regroup(o.batches)
+			todo = waiting(o.batches)
+		}
+	}
+	return nil
+}
+
+// runRound verifies the batches and charges each; it returns when all of them
+// are done, or with the first error once nothing is running any more.
+func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int) error {
+	ctx, stop := workflow.WithCancel(ctx)
+	defer stop()
+	var firstErr error
+	fail := func(err error) {
+		if firstErr == nil {
+			firstErr = err
+			stop()
+		}
+	}
+
+	var verified []batch // waiting to be charged
+	allVerified := false
+	charging := workflow.NewWaitGroup(ctx)
+	charging.Add(1)
+	workflow.GoNamed(ctx, "charge", func(ctx workflow.Context) {
+		defer charging.Done()
+		// A charge that has begun is seen through, cancelled or not.
+		ctx, cancel := workflow.NewDisconnectedContext(ctx)
+		defer cancel()
+		for {
+			if err := workflow.Await(ctx, func() bool { return len(verified) > 0 || allVerified }); err != nil {
+				fail(err)
+				return
+			}
+			if len(verified) == 0 || firstErr != nil {
+				return
+			}
+			n := min(len(verified), chargeAtOnce)
+			next := verified[:n]
+			verified = verified[n:]
+			if err := o.charge(ctx, next, round); err != nil {
+				fail(err)
+				return
+			}
+		}
+	})
+
+	window := workflow.NewSemaphore(ctx, inFlight)
+	verification := workflow.NewWaitGroup(ctx)
+	for _, b := range todo {
+		if err := window.Acquire(ctx, 1); err != nil {
+			fail(err)
+			break
+		}
+		verification.Add(1)
+		workflow.GoNamed(ctx, fmt.Sprintf("verify %d", b.From), func(ctx workflow.Context) {
+			defer verification.Done()
+			defer window.Release(1)
+			if err := o.verifyBatch(ctx, &b, round); err != nil {
+				fail(err)
+				return
+			}
+			verified = append(verified, b)
+		})
+	}
+	verification.Wait(ctx)
+	allVerified = true
+	charging.Wait(ctx)
+	return firstErr
+}
+
+func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int) error {
+	summary := fmt.Sprintf("verify items %d–%d", b.From, b.To)
+	if round > 1 {
+		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", round, b.Greylisted, b.From, b.To)
+	}
+	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Round: round}
+	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &b.BatchResult); err != nil {
+		return err
+	}
+	for i := range o.batches {
+		if o.batches[i].From == b.From {
+			o.batches[i] = *b
+		}
+	}
+	o.recount(ctx)
+	return nil
+}
+
+func (o *orderRun) charge(ctx workflow.Context, verified []batch, round int) error {
+	in := activities.CaptureInput{OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms, Round: round}
+	for _, b := range verified {
+		in.Ranges = append(in.Ranges, activities.Range{From: b.From, To: b.To})
+	}
+	var charged activities.Captured
+	summary := fmt.Sprintf("charge the valid of %d batches", len(verified))
+	if len(verified) == 1 {
+		summary = fmt.Sprintf("charge the valid of items %d–%d", verified[0].From, verified[0].To)
+	}
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
+		return err
+	}
+	o.progress.Charged = charged.Total
+	return nil
+}
+
+// awaitGreylist sleeps until the hosts that said "later" may be asked again.
+func (o *orderRun) awaitGreylist(ctx workflow.Context, count int64, again time.Time, round int) error {
+	what := fmt.Sprintf("round %d of %d for %d greylisted addresses", round, greylistRuns, count)
+	o.waitFor(ctx, what, again)
+	err := workflow.NewTimerWithOptions(ctx, again.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: what}).Get(ctx, nil)
+	o.waitFor(ctx, "", time.Time{})
+	return err
+}
+
+// greylisted is how many items wait for another round, and when all of them
+// may be asked again.
+func (o *orderRun) greylisted() (count int64, again time.Time) {
+	for _, b := range o.batches {
+		count += b.Greylisted
+		if b.RetryAt.After(again) {
+			again = b.RetryAt
+		}
+	}
+	return count, again
+}
+
+// recount brings the progress up to date with the batches.
+func (o *orderRun) recount(ctx workflow.Context) {
+	o.progress.Done, o.progress.Greylisted, o.progress.Tally = 0, 0, order.Tally{}
+	for _, b := range o.batches {
+		o.progress.Done += b.Done
+		o.progress.Greylisted += b.Greylisted
+		o.progress.Tally.Add(b.Tally)
+	}
+	o.describe(ctx)
+}
+
+// split cuts items 1…total into batches of equal size.
+func split(total int64) []batch {
+	size := min(max(total/10, minBatch), maxBatch)
+	var batches []batch
+	for from := int64(1); from <= total; from += size {
+		batches = append(batches, batch{From: from, To: min(from+size-1, total)})
+	}
+	return batches
+}
+
+// regroup joins neighbouring batches as long as together they have no more
+// greylisted items than one batch may have, so that a later round needs few
+// activities.
+func regroup(batches []batch) []batch {
+	var joined []batch
+	for _, b := range batches {
+		if n := len(joined); n > 0 && joined[n-1].Greylisted+b.Greylisted <= maxBatch {
+			last := &joined[n-1]
+			last.To = b.To
+			last.Done += b.Done
+			last.Greylisted += b.Greylisted
+			last.Tally.Add(b.Tally)
+			continue
+		}
+		joined = append(joined, b)
+	}
+	return joined
+}
+
+// waiting are the batches that have greylisted items.
+func waiting(batches []batch) []batch {
+	var w []batch
+	for _, b := range batches {
+		if b.Greylisted > 0 {
+			w = append(w, b)
+		}
+	}
+	return w
+}
