@@ -1,0 +1,292 @@
+// Package account keeps who may spend credits and on which terms:
+// organizations, their members and licences, the plans they are on and were
+// on, when their next allotment is due, budgets, and API keys.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+	_ "time/tzdata" // organizations live in time zones that the machine may not know
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/plan"
+)
+
+// The errors of this package, to be told apart with errors.Is. The text of an
+// error is one sentence for the caller.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
+	ErrInvalid  = errors.New("invalid")
+)
+
+// failure is a sentence that is one of the errors above.
+type failure struct {
+	kind error
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.kind }
+
+func fail(kind error, format string, args ...any) error {
+	return &failure{kind, fmt.Sprintf(format, args...)}
+}
+
+// Accounts is the store of this package. It is safe for concurrent use.
+type Accounts struct {
+	pool  *pgxpool.Pool
+	plans sync.Map // planKey → *plan.Plan; a stored version never changes
+}
+
+// New returns the accounts of a migrated database.
+func New(pool *pgxpool.Pool) *Accounts { return &Accounts{pool: pool} }
+
+// Org is an organization.
+type Org struct {
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Plan        string    `json:"plan"`         // the plan in force now
+	PlanVersion int       `json:"plan_version"` // its version; for CreateOrg 0 = the newest
+	TimeZone    string    `json:"time_zone"`    // IANA name; "" = UTC
+	Anchor      time.Time `json:"anchor"`       // its periods are counted from here, in whole seconds; zero = now
+	CreatedAt   time.Time `json:"created_at"`   // zero = now
+}
+
+// Location is the organization's time zone.
+func (o Org) Location() (*time.Location, error) { return location(o.TimeZone) }
+
+// Period is the organization's credit period that contains t.
+func (o Org) Period(t time.Time) (plan.Period, error) { return periodAt(o.Anchor, t, o.TimeZone) }
+
+// Role is what a member or a key may do.
+type Role string
+
+// The roles.
+const (
+	RoleAdmin  Role = "admin"  // sees and manages the whole organization
+	RoleMember Role = "member" // sees and spends their own
+)
+
+// Member is a member of an organization, or a paid seat: a licence.
+type Member struct {
+	Org       string    `json:"org"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`       // "" = member
+	Anchor    time.Time `json:"anchor"`     // the licence's anniversary, in whole seconds; zero = now
+	CreatedAt time.Time `json:"created_at"` // zero = now
+}
+
+// Period is the member's own credit month that contains t.
+func (m Member) Period(t time.Time, org Org) (plan.Period, error) {
+	return periodAt(m.Anchor, t, org.TimeZone)
+}
+
+func periodAt(anchor, t time.Time, zone string) (plan.Period, error) {
+	loc, err := location(zone)
+	if err != nil {
+		return plan.Period{}, err
+	}
+	return plan.PeriodAt(anchor, t, loc), nil
+}
+
+func location(zone string) (*time.Location, error) {
+	loc, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" {
+		return nil, fail(ErrInvalid, "There is no time zone %q; use an IANA name such as Europe/Berlin.", zone)
+	}
+	return loc, nil
+}
+
+var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+func checkID(what, id string) error {
+	if !validID.MatchString(id) {
+		return fail(ErrInvalid, "%q is not %s id; use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit.", id, what)
+	}
+	return nil
+}
+
+func checkName(what, name string) error {
+	if strings.TrimSpace(name) == "" || len(name) > 200 {
+		return fail(ErrInvalid, "The name of %s is empty or longer than 200 bytes; give a shorter one that people recognise.", what)
+	}
+	return nil
+}
+
+func checkRole(role Role) error {
+	if role != RoleAdmin && role != RoleMember {
+		return fail(ErrInvalid, "There is no role %q; use admin or member.", role)
+	}
+	return nil
+}
+
+// began fills in the times of something new, as Postgres keeps them. An anchor
+// that is not given is the beginning itself.
+func began(created, anchor *time.Time) {
+	if created.IsZero() {
+		*created = time.Now()
+	}
+	if anchor.IsZero() {
+		*anchor = *created
+	}
+	*created = created.UTC().Truncate(time.Microsecond)
+	*anchor = anchor.UTC().Truncate(time.Second)
+}
+
+// violates reports whether a statement failed on the named constraint.
+func violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
+
+// CreateOrg stores a new organization on the plan it names and returns it as
+// stored. Its first allotment is due at once, for the period of its anchor
+// that contains now; a past anchor is not caught up from. ErrExists where the
+// id is taken, ErrInvalid where a field is wrong or the plan unknown.
+func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
+	if err := checkID("an organization", org.ID); err != nil {
+		return Org{}, err
+	}
+	if err := checkName("the organization", org.Name); err != nil {
+		return Org{}, err
+	}
+	if org.TimeZone == "" {
+		org.TimeZone = "UTC"
+	}
+	if _, err := org.Location(); err != nil {
+		return Org{}, err
+	}
+	p, err := a.Plan(ctx, org.Plan, org.PlanVersion)
+	if errors.Is(err, ErrNotFound) {
+		return Org{}, fail(ErrInvalid, "The organization cannot be on this plan: %v", err)
+	}
+	if err != nil {
+		return Org{}, err
+	}
+	began(&org.CreatedAt, &org.Anchor)
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO organization (id, name, time_zone, created_at) VALUES ($1, $2, $3, $4)`,
+			org.ID, org.Name, org.TimeZone, org.CreatedAt); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO plan_change (org, generation, plan_id, plan_version, at_period_end) VALUES ($1, 0, $2, $3, false)`,
+			org.ID, p.ID, p.Version); err != nil {
+			return err
+		}
+		return subscribe(ctx, tx, org, "", org.Anchor, org.CreatedAt)
+	})
+	if violates(err, "organization_pkey") {
+		return Org{}, fail(ErrExists, "There is an organization %q already; choose another id.", org.ID)
+	}
+	if err != nil {
+		return Org{}, fmt.Errorf("the organization %s was not created: %w", org.ID, err)
+	}
+	return a.Org(ctx, org.ID)
+}
+
+const selectOrg = `
+	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at
+	FROM organization o
+	JOIN subscription s ON s.org = o.id AND s.member = ''
+	CROSS JOIN LATERAL (
+		SELECT plan_id, plan_version FROM plan_change
+		WHERE org = o.id AND (since IS NULL OR since <= now())
+		ORDER BY generation DESC LIMIT 1) c`
+
+// Org returns an organization and the plan it is on now, or ErrNotFound.
+func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
+	rows, _ := a.pool.Query(ctx, selectOrg+` WHERE o.id = $1`, id)
+	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Org])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Org{}, fail(ErrNotFound, "There is no organization %q; create it first.", id)
+	}
+	if err != nil {
+		return Org{}, fmt.Errorf("the organization %s cannot be read: %w", id, err)
+	}
+	return org, nil
+}
+
+// Orgs lists all organizations by id.
+func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
+	rows, _ := a.pool.Query(ctx, selectOrg+` ORDER BY o.id`)
+	orgs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Org])
+	if err != nil {
+		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
+	}
+	return orgs, nil
+}
+
+// CreateMember stores a new member with a licence of their own and returns it
+// as stored. ErrNotFound where there is no such organization, ErrExists where
+// the organization has a member of that id, ErrInvalid where a field is wrong.
+func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
+	if m.Role == "" {
+		m.Role = RoleMember
+	}
+	if err := errors.Join(checkID("a member", m.ID), checkName("the member", m.Name), checkRole(m.Role)); err != nil {
+		return Member{}, err
+	}
+	org, err := a.Org(ctx, m.Org)
+	if err != nil {
+		return Member{}, err
+	}
+	began(&m.CreatedAt, &m.Anchor)
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO member (org, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)`,
+			m.Org, m.ID, m.Name, m.Role, m.CreatedAt); err != nil {
+			return err
+		}
+		return subscribe(ctx, tx, org, m.ID, m.Anchor, m.CreatedAt)
+	})
+	if violates(err, "member_pkey") {
+		return Member{}, fail(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
+	}
+	if err != nil {
+		return Member{}, fmt.Errorf("the member %s was not created: %w", m.ID, err)
+	}
+	return m, nil
+}
+
+const selectMember = `
+	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at
+	FROM member m JOIN subscription s ON s.org = m.org AND s.member = m.id`
+
+// Member returns one member, or ErrNotFound.
+func (a *Accounts) Member(ctx context.Context, org, id string) (Member, error) {
+	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 AND m.id = $2`, org, id)
+	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Member])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Member{}, fail(ErrNotFound, "The organization %s has no member %q; create it first.", org, id)
+	}
+	if err != nil {
+		return Member{}, fmt.Errorf("the member %s cannot be read: %w", id, err)
+	}
+	return m, nil
+}
+
+// Members lists an organization's members by id; ErrNotFound where there is no
+// such organization.
+func (a *Accounts) Members(ctx context.Context, org string) ([]Member, error) {
+	if _, err := a.Org(ctx, org); err != nil {
+		return nil, err
+	}
+	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 ORDER BY m.id`, org)
+	members, err := pgx.CollectRows(rows, pgx.RowToStructByName[Member])
+	if err != nil {
+		return nil, fmt.Errorf("the members of %s cannot be listed: %w", org, err)
+	}
+	return members, nil
+}

@@ -1,0 +1,244 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/plan"
+)
+
+// PlanChange is one plan of an organization's history.
+type PlanChange struct {
+	Generation  int        `json:"generation"` // 0 is the plan the organization began with
+	PlanID      string     `json:"plan"`
+	PlanVersion int        `json:"plan_version"`
+	Since       *time.Time `json:"since,omitempty"` // nil = from the beginning
+	AtPeriodEnd bool       `json:"at_period_end"`   // takes effect with the period of each pool, so nothing is prorated
+}
+
+// TopUp is what a prorated plan change adds to one pool.
+type TopUp struct {
+	Member    string // "" = the shared pool
+	Type      string // credit type
+	Amount    int64
+	Period    plan.Period // the pool's period in which the change falls
+	ExpiresAt time.Time   // zero = never
+}
+
+// PlanChanges returns an organization's plans, oldest first. In force at a time
+// is the last of them that began at or before it.
+func (a *Accounts) PlanChanges(ctx context.Context, org string) ([]PlanChange, error) {
+	if _, err := a.Org(ctx, org); err != nil {
+		return nil, err
+	}
+	return planChanges(ctx, a.pool, org)
+}
+
+func planChanges(ctx context.Context, db querier, org string) ([]PlanChange, error) {
+	rows, _ := db.Query(ctx, `
+		SELECT generation, plan_id, plan_version, since, at_period_end
+		FROM plan_change WHERE org = $1 ORDER BY generation`, org)
+	changes, err := pgx.CollectRows(rows, pgx.RowToStructByName[PlanChange])
+	if err != nil {
+		return nil, fmt.Errorf("the plans of %s cannot be listed: %w", org, err)
+	}
+	return changes, nil
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// inForce is the last change of a history that began at or before t.
+func inForce(history []PlanChange, t time.Time) PlanChange {
+	for _, c := range slices.Backward(history) {
+		if c.Since == nil || !c.Since.After(t) {
+			return c
+		}
+	}
+	return PlanChange{}
+}
+
+// ChangePlan moves an organization to the newest version of a plan: at once,
+// or, where the plan it leaves says so, with its next period. Asking for the
+// plan it was last moved to changes nothing and returns the same change, so
+// that a retry is harmless. What the change adds to the pools is for TopUps to
+// say and for the caller to grant. ErrNotFound where there is no such
+// organization or plan.
+func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time.Time) (PlanChange, error) {
+	org, err := a.Org(ctx, orgID)
+	if err != nil {
+		return PlanChange{}, err
+	}
+	to, err := a.Plan(ctx, planID, 0)
+	if err != nil {
+		return PlanChange{}, err
+	}
+	var change PlanChange
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		// One change at a time per organization.
+		if _, err := tx.Exec(ctx, `SELECT FROM organization WHERE id = $1 FOR UPDATE`, orgID); err != nil {
+			return err
+		}
+		history, err := planChanges(ctx, tx, orgID)
+		if err != nil {
+			return err
+		}
+		change = history[len(history)-1]
+		if change.PlanID == to.ID && change.PlanVersion == to.Version {
+			return nil
+		}
+		change, err = a.nextChange(ctx, org, history, to, at)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO plan_change (org, generation, plan_id, plan_version, since, at_period_end)
+			VALUES ($1, $2, $3, $4, $5, $6)`,
+			orgID, change.Generation, change.PlanID, change.PlanVersion, change.Since, change.AtPeriodEnd)
+		return err
+	})
+	if err != nil {
+		return PlanChange{}, fmt.Errorf("the plan of %s was not changed: %w", orgID, err)
+	}
+	return change, nil
+}
+
+func (a *Accounts) nextChange(ctx context.Context, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
+	since := at.UTC().Truncate(time.Microsecond)
+	for _, c := range history {
+		// Clocks differ: a change never goes behind one that has taken effect.
+		if c.Since != nil && !c.AtPeriodEnd && since.Before(*c.Since) {
+			since = *c.Since
+		}
+	}
+	change := PlanChange{
+		Generation: history[len(history)-1].Generation + 1,
+		PlanID:     to.ID, PlanVersion: to.Version, Since: &since,
+	}
+	current := inForce(history, since)
+	from, err := a.Plan(ctx, current.PlanID, current.PlanVersion)
+	if err != nil {
+		return PlanChange{}, err
+	}
+	if from.PlanChange == plan.AtPeriodEnd && from.Period == plan.Month {
+		period, err := org.Period(since)
+		if err != nil {
+			return PlanChange{}, err
+		}
+		change.Since, change.AtPeriodEnd = &period.End, true
+	}
+	return change, nil
+}
+
+// TopUps lists what a plan change adds to the pools of an organization: for a
+// prorated upgrade the rest of the period's difference, otherwise nothing. It
+// follows from the history alone, so a retry gets the same answer; granted
+// under a key of generation, member and type, each of them happens once.
+// ErrNotFound where there is no such change.
+func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]TopUp, error) {
+	org, err := a.Org(ctx, orgID)
+	if err != nil {
+		return nil, err
+	}
+	history, err := planChanges(ctx, a.pool, orgID)
+	if err != nil {
+		return nil, err
+	}
+	if generation < 0 || generation >= len(history) {
+		return nil, fail(ErrNotFound, "The organization %s has had no plan change number %d.", orgID, generation)
+	}
+	history = history[:generation+1]
+	change := history[generation]
+	if change.Since == nil || change.AtPeriodEnd {
+		return nil, nil
+	}
+	plans, err := a.plansOf(ctx, history)
+	if err != nil {
+		return nil, err
+	}
+	loc, err := org.Location()
+	if err != nil {
+		return nil, err
+	}
+	rows, _ := a.pool.Query(ctx, `
+		SELECT member, anchor, created_at FROM subscription
+		WHERE org = $1 AND created_at <= $2 AND anchor <= $2
+		ORDER BY member`, orgID, *change.Since)
+	type subscription struct {
+		Member            string
+		Anchor, CreatedAt time.Time
+	}
+	subscriptions, err := pgx.CollectRows(rows, pgx.RowToStructByName[subscription])
+	if err != nil {
+		return nil, fmt.Errorf("the subscriptions of %s cannot be listed: %w", orgID, err)
+	}
+	var tops []TopUp
+	for _, s := range subscriptions {
+		period := plan.PeriodAt(s.Anchor, *change.Since, loc)
+		begin := period.Start
+		if s.CreatedAt.After(begin) {
+			begin = s.CreatedAt
+		}
+		owner := plan.Organization
+		if s.Member != "" {
+			owner = plan.Member
+		}
+		for _, t := range creditTypes(plans) {
+			amount := topUp(history, plans, begin, period, t, owner)
+			if amount > 0 {
+				tops = append(tops, TopUp{
+					Member: s.Member, Type: t, Amount: amount, Period: period,
+					ExpiresAt: plans[generation].GrantExpiry(t, period),
+				})
+			}
+		}
+	}
+	return tops, nil
+}
+
+// topUp is what the last change of a history adds to one pool, whose period's
+// credits were allotted under the plan in force at begin.
+func topUp(history []PlanChange, plans []*plan.Plan, begin time.Time, period plan.Period, creditType string, owner plan.Owner) int64 {
+	start := plans[inForce(history, begin).Generation].Allotment(creditType, owner)
+	switches := make([]plan.Switch, 0, len(history))
+	for i, c := range history {
+		// A change that waits for the period's end does not touch this period.
+		if c.Since != nil && c.Since.After(begin) && !c.AtPeriodEnd {
+			switches = append(switches, plan.Switch{At: *c.Since, Allotment: plans[i].Allotment(creditType, owner)})
+		}
+	}
+	if len(switches) == 0 {
+		return 0
+	}
+	tops := plan.TopUps(period, start, switches)
+	return tops[len(tops)-1]
+}
+
+// plansOf returns the plan of each change, by generation.
+func (a *Accounts) plansOf(ctx context.Context, history []PlanChange) ([]*plan.Plan, error) {
+	plans := make([]*plan.Plan, len(history))
+	for i, c := range history {
+		var err error
+		if plans[i], err = a.Plan(ctx, c.PlanID, c.PlanVersion); err != nil {
+			return nil, err
+		}
+	}
+	return plans, nil
+}
+
+func creditTypes(plans []*plan.Plan) []string {
+	types := map[string]bool{}
+	for _, p := range plans {
+		for _, t := range p.CreditTypes() {
+			types[t] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(types))
+}

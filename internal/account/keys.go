@@ -1,0 +1,122 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	secretStart  = "hf_"
+	prefixLength = len(secretStart) + 8
+)
+
+// Key is an API key as it may be shown. The secret is not kept: it has 256
+// random bits, so its SHA-256 is enough to recognise it and useless to a thief.
+type Key struct {
+	ID         string     `json:"id"`
+	Org        string     `json:"org"`
+	Member     string     `json:"member"`
+	Role       Role       `json:"role"`
+	Prefix     string     `json:"prefix"` // how the secret begins
+	CreatedAt  time.Time  `json:"created_at"`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"` // exact to a minute; nil = never
+	RevokedAt  *time.Time `json:"revoked_at,omitempty"`   // nil = in use
+}
+
+const selectKey = `
+	SELECT id, org, member, role, prefix, created_at, last_used_at, revoked_at FROM api_key`
+
+// CreateKey makes an API key for a member and returns it with its secret,
+// which cannot be had again. Role "" is the member's own. ErrNotFound where
+// there is no such member, ErrInvalid where the role exceeds the member's.
+func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role) (Key, string, error) {
+	if _, err := a.Org(ctx, org); err != nil {
+		return Key{}, "", err
+	}
+	m, err := a.Member(ctx, org, member)
+	if err != nil {
+		return Key{}, "", err
+	}
+	if role == "" {
+		role = m.Role
+	}
+	if err := checkRole(role); err != nil {
+		return Key{}, "", err
+	}
+	if role == RoleAdmin && m.Role != RoleAdmin {
+		return Key{}, "", fail(ErrInvalid, "%s is not an admin and cannot have an admin's key; ask for the role member.", member)
+	}
+	secret := secretStart + random(32)
+	hash := sha256.Sum256([]byte(secret))
+	rows, _ := a.pool.Query(ctx, `
+		INSERT INTO api_key (id, org, member, role, hash, prefix) VALUES ($1, $2, $3, $4, $5, $6)
+		RETURNING id, org, member, role, prefix, created_at, last_used_at, revoked_at`,
+		"key_"+random(10), org, member, role, hash[:], secret[:prefixLength])
+	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+	if err != nil {
+		return Key{}, "", fmt.Errorf("the key was not created: %w", err)
+	}
+	return key, secret, nil
+}
+
+func random(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // never fails: it ends the program rather than return less
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
+
+// Authenticate returns the key that a secret belongs to, and ErrNotFound where
+// there is none or it has been revoked.
+func (a *Accounts) Authenticate(ctx context.Context, secret string) (Key, error) {
+	hash := sha256.Sum256([]byte(secret))
+	rows, _ := a.pool.Query(ctx, selectKey+` WHERE hash = $1 AND revoked_at IS NULL`, hash[:])
+	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Key{}, fail(ErrNotFound, "The API key is not known or has been revoked; create a new one.")
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("the API key cannot be checked: %w", err)
+	}
+	// A write a minute per key, not one per request.
+	if _, err := a.pool.Exec(ctx, `
+		UPDATE api_key SET last_used_at = now()
+		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`, key.ID); err != nil {
+		return Key{}, fmt.Errorf("the use of the API key was not noted: %w", err)
+	}
+	return key, nil
+}
+
+// Keys lists an organization's keys, newest first, the revoked ones too.
+func (a *Accounts) Keys(ctx context.Context, org string) ([]Key, error) {
+	if _, err := a.Org(ctx, org); err != nil {
+		return nil, err
+	}
+	rows, _ := a.pool.Query(ctx, selectKey+` WHERE org = $1 ORDER BY created_at DESC, id`, org)
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[Key])
+	if err != nil {
+		return nil, fmt.Errorf("the keys of %s cannot be listed: %w", org, err)
+	}
+	return keys, nil
+}
+
+// RevokeKey ends a key for good; revoking it again changes nothing.
+// ErrNotFound where the organization has no such key.
+func (a *Accounts) RevokeKey(ctx context.Context, org, id string) error {
+	tag, err := a.pool.Exec(ctx, `
+		UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE org = $1 AND id = $2`, org, id)
+	if err != nil {
+		return fmt.Errorf("the key %s was not revoked: %w", id, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fail(ErrNotFound, "The organization %s has no key %q.", org, id)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/plan"
+)
+
+// Due is a subscription whose period has begun and whose credits have not been
+// reset for it: the organization's own, or the licence of a member.
+type Due struct {
+	Org         string
+	Member      string // "" = the organization's own subscription
+	TimeZone    string
+	Anchor      time.Time
+	Period      plan.Period // the one that is due
+	Plan        string      // the plan in force when the period began, or when the subscription did
+	PlanVersion int
+}
+
+// Owner says whose pool the allotment goes to.
+func (d Due) Owner() plan.Owner {
+	if d.Member == "" {
+		return plan.Organization
+	}
+	return plan.Member
+}
+
+// Cursor returns the cursor that continues a sweep after d.
+func (d Due) Cursor() Cursor { return Cursor{d.Period.Start, d.Org, d.Member} }
+
+// Cursor is a place in the order of a sweep; the zero value is its beginning.
+type Cursor struct {
+	DueAt  time.Time `json:"due_at"`
+	Org    string    `json:"org"`
+	Member string    `json:"member"`
+}
+
+// subscribe begins a subscription with the period that contains its creation,
+// or with period 0 where the anchor lies ahead of it.
+func subscribe(ctx context.Context, tx pgx.Tx, org Org, member string, anchor, created time.Time) error {
+	loc, err := org.Location()
+	if err != nil {
+		return err
+	}
+	first := plan.PeriodN(anchor, 0, loc)
+	if anchor.Before(created) {
+		first = plan.PeriodAt(anchor, created, loc)
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO subscription (org, member, anchor, next_period, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		org.ID, member, anchor, first.N, first.Start, created)
+	return err
+}
+
+// DueSubscriptions returns up to limit subscriptions that fell due at or before
+// a time, in the order they fell due, beginning after the cursor. A
+// subscription that has missed several periods is returned for the first of
+// them; once advanced, it comes again, later in the same order.
+func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after Cursor, limit int) ([]Due, error) {
+	rows, _ := a.pool.Query(ctx, `
+		SELECT s.org, s.member, o.time_zone, s.anchor, s.next_period, c.plan_id, c.plan_version
+		FROM subscription s
+		JOIN organization o ON o.id = s.org
+		CROSS JOIN LATERAL (
+			SELECT plan_id, plan_version FROM plan_change
+			WHERE org = s.org AND (since IS NULL OR since <= greatest(s.due_at, s.created_at))
+			ORDER BY generation DESC LIMIT 1) c
+		WHERE s.due_at <= $1 AND (s.due_at, s.org, s.member) > ($2, $3, $4)
+		ORDER BY s.due_at, s.org, s.member
+		LIMIT $5`, before, after.DueAt, after.Org, after.Member, limit)
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Due, error) {
+		var d Due
+		var n int
+		if err := row.Scan(&d.Org, &d.Member, &d.TimeZone, &d.Anchor, &n, &d.Plan, &d.PlanVersion); err != nil {
+			return Due{}, err
+		}
+		loc, err := location(d.TimeZone)
+		d.Period = plan.PeriodN(d.Anchor, n, loc)
+		return d, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the due subscriptions cannot be listed: %w", err)
+	}
+	return due, nil
+}
+
+// Advance notes that the credits of these subscriptions have been reset for
+// the period they were due for and makes the next period due, each of them
+// exactly once: a subscription that is past the period already is left alone.
+// It returns how many moved.
+func (a *Accounts) Advance(ctx context.Context, due []Due) (int64, error) {
+	n := len(due)
+	orgs, members := make([]string, n), make([]string, n)
+	periods, next := make([]int, n), make([]time.Time, n)
+	for i, d := range due {
+		orgs[i], members[i], periods[i], next[i] = d.Org, d.Member, d.Period.N, d.Period.End
+	}
+	tag, err := a.pool.Exec(ctx, `
+		UPDATE subscription s SET next_period = d.period + 1, due_at = d.next
+		FROM unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[]) AS d (org, member, period, next)
+		WHERE s.org = d.org AND s.member = d.member AND s.next_period = d.period`,
+		orgs, members, periods, next)
+	if err != nil {
+		return 0, fmt.Errorf("the subscriptions were not advanced: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
