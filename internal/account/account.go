@@ -4,6 +4,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,10 +155,7 @@ func violates(err error, constraint string) bool {
 // that contains now; a past anchor is not caught up from. ErrExists where the
 // id is taken, ErrInvalid where a field is wrong or the plan unknown.
 func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
-	if err := checkID("an organization", org.ID); err != nil {
-		return Org{}, err
-	}
-	if err := checkName("the organization", org.Name); err != nil {
+	if err := cmp.Or(checkID("an organization", org.ID), checkName("the organization", org.Name)); err != nil {
 		return Org{}, err
 	}
 	if org.TimeZone == "" {
@@ -235,7 +233,7 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if m.Role == "" {
 		m.Role = RoleMember
 	}
-	if err := errors.Join(checkID("a member", m.ID), checkName("the member", m.Name), checkRole(m.Role)); err != nil {
+	if err := cmp.Or(checkID("a member", m.ID), checkName("the member", m.Name), checkRole(m.Role)); err != nil {
 		return Member{}, err
 	}
 	org, err := a.Org(ctx, m.Org)

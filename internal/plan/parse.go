@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,11 +89,17 @@ func Parse(file string, data []byte) (*Plan, error) {
 	if err != nil {
 		return nil, readError(file, nil, err)
 	}
-	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		return nil, &FieldError{file, 1, "", fmt.Sprintf("The file holds %d plans; put exactly one into a file.", len(tree.Docs))}
+	if len(tree.Docs) == 0 || tree.Docs[0].Body == nil {
+		return nil, &FieldError{file, 1, "", "The file is empty; put a plan into it."}
+	}
+	if len(tree.Docs) > 1 {
+		return nil, &FieldError{file, 1, "", fmt.Sprintf("The file holds %d plans; put each into a file of its own.", len(tree.Docs))}
 	}
 	lines := map[string]int{}
-	index(lines, "", tree.Docs[0].Body)
+	if e := index(lines, "", tree.Docs[0].Body); e != nil {
+		e.File = file
+		return nil, e
+	}
 	var doc document
 	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc, yaml.Strict()); err != nil {
 		return nil, readError(file, lines, err)
@@ -110,12 +117,15 @@ func Parse(file string, data []byte) (*Plan, error) {
 	return p, nil
 }
 
-// index notes the line of every field below a node.
-func index(lines map[string]int, at string, node ast.Node) {
+// index notes the line of every field below a node. It refuses fractions, which
+// the YAML reader would cut off without a word.
+func index(lines map[string]int, at string, node ast.Node) *FieldError {
 	switch n := node.(type) {
 	case *ast.MappingNode:
 		for _, v := range n.Values {
-			index(lines, at, v)
+			if e := index(lines, at, v); e != nil {
+				return e
+			}
 		}
 	case *ast.MappingValueNode:
 		name := n.Key.GetToken().Value
@@ -123,14 +133,22 @@ func index(lines map[string]int, at string, node ast.Node) {
 			name = at + "." + name
 		}
 		lines[name] = n.Key.GetToken().Position.Line
-		index(lines, name, n.Value)
+		return index(lines, name, n.Value)
 	case *ast.SequenceNode:
 		for i, v := range n.Values {
 			name := at + "[" + strconv.Itoa(i) + "]"
 			lines[name] = v.GetToken().Position.Line
-			index(lines, name, v)
+			if e := index(lines, name, v); e != nil {
+				return e
+			}
 		}
+	case *ast.AnchorNode:
+		return index(lines, at, n.Value)
+	case *ast.FloatNode:
+		tok := n.GetToken()
+		return &FieldError{Line: tok.Position.Line, Field: at, Message: tok.Value + " is not a whole number; credits are never split."}
 	}
+	return nil
 }
 
 // readError turns an error of the YAML reader into ours.
@@ -141,41 +159,39 @@ func readError(file string, lines map[string]int, err error) error {
 	}
 	tok := syntax.GetToken()
 	e := &FieldError{File: file, Line: tok.Position.Line, Message: "The YAML is broken here: " + syntax.GetMessage() + "."}
-	for name, line := range lines {
-		if line == e.Line && len(name) > len(e.Field) {
+	for name, line := range lines { // the most precise name that this line has
+		if line == e.Line && (len(name) > len(e.Field) || len(name) == len(e.Field) && name > e.Field) {
 			e.Field = name
 		}
 	}
 	var unknown *yaml.UnknownFieldError
 	var kind *yaml.TypeError
 	var large *yaml.OverflowError
-	var double *yaml.DuplicateKeyError
 	var shape *yaml.UnexpectedNodeTypeError
 	switch {
 	case errors.As(err, &unknown):
 		e.Message = fmt.Sprintf("There is no field %q here; check the spelling.", tok.Value)
 	case errors.As(err, &kind):
-		e.Message = fmt.Sprintf("%q does not fit here; give %s.", tok.Value, inWords(kind.DstType.Kind().String()))
+		e.Message = fmt.Sprintf("The value does not fit here; give %s.", inWords(kind.DstType.Kind()))
 	case errors.As(err, &large):
 		e.Message = fmt.Sprintf("%s is too large; give at most %d.", tok.Value, MaxAmount)
-	case errors.As(err, &double):
-		e.Message = fmt.Sprintf("%q is given twice; remove one of them.", tok.Value)
 	case errors.As(err, &shape):
-		e.Message = "The value does not have the shape expected here; see the description of this field."
+		e.Message = "The value does not have the shape expected here; look the field up in the description of plans."
 	}
 	return e
 }
 
-func inWords(kind string) string {
-	switch {
-	case strings.HasPrefix(kind, "int"):
+func inWords(kind reflect.Kind) string {
+	switch kind { //nolint:exhaustive // a plan has fields of these kinds only
+	case reflect.Int, reflect.Int64:
 		return "a whole number"
-	case kind == "string":
-		return "a text"
-	case kind == "slice":
+	case reflect.String:
+		return "a text, in quotes where it contains a colon"
+	case reflect.Slice:
 		return "a list"
+	default:
+		return "fields with values"
 	}
-	return "fields with values"
 }
 
 // MarshalJSON writes the plan in the shape that Parse reads, plus its version.
