@@ -4,9 +4,11 @@
 package lead
 
 import (
+	"context"
 	"crypto/sha256"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,4 +26,9 @@ func New(pool *pgxpool.Pool) *Catalogue { return &Catalogue{pool: pool} }
 func Fingerprint(id string) uuid.UUID {
 	sum := sha256.Sum256([]byte("lead:" + id))
 	return uuid.UUID(sum[:16])
+}
+
+// querier is what a pool, a connection and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }

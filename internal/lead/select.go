@@ -2,7 +2,15 @@ package lead
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
 )
@@ -21,7 +29,130 @@ type Selection struct {
 // Selected says what a selection froze into order items.
 type Selected struct {
 	Items        int64 // items of the order, numbered 1..Items
-	AlreadyOwned int64 // of these, the ones the organization owned before
+	AlreadyOwned int64 // of these, the ones the organization owned before; 0 unless they were included
+}
+
+// Select freezes the candidates of an order into order_item rows, numbered
+// 1..Items by email domain, so that one mail host's addresses stand together.
+// It takes a random sample of the leads that match, the same one for the same
+// order ID, never two with the same email address, and fewer than Count where
+// the catalogue has no more. Leads that the organization owns (an unreversed
+// fact in the ledger) are left out or, with IncludeOwned, marked.
+//
+// It is idempotent per order: a second call answers what the first one froze,
+// whatever has become of the catalogue since.
+func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
+	if s.Count < 1 {
+		return Selected{}, fmt.Errorf("the selection of order %s asks for %d leads; ask for at least 1", s.OrderID, s.Count)
+	}
+	var selected Selected
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		// The row is the lock: a second call waits for the first and finds it.
+		tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id) VALUES ($1) ON CONFLICT DO NOTHING`, s.OrderID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return tx.QueryRow(ctx, `SELECT items, already_owned FROM order_selection WHERE order_id = $1`, s.OrderID).
+				Scan(&selected.Items, &selected.AlreadyOwned)
+		}
+		leads, err := matching(ctx, tx, s.Criteria)
+		if err != nil {
+			return err
+		}
+		numbers, err := pick(ctx, tx, s, leads)
+		if err != nil {
+			return err
+		}
+		selected, err = freeze(ctx, tx, s, numbers)
+		return err
+	})
+	if err != nil {
+		return Selected{}, fmt.Errorf("selecting the leads of order %s: %w", s.OrderID, err)
+	}
+	return selected, nil
+}
+
+// pick draws up to s.Count of the leads, at random but always the same for the
+// same order and catalogue. It draws in rounds because what is drawn may be
+// owned already, share an address with another or have been deleted since it
+// was indexed.
+func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([]int64, error) {
+	seed := sha256.Sum256([]byte(s.OrderID))
+	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:])))
+	left := leads.ToArray()
+	picked := make([]int64, 0, min(s.Count, int64(len(left))))
+	addresses := make(map[int64]bool, cap(picked)) // hashes
+	drawn := int64(0)
+	for missing := s.Count; missing > 0 && len(left) > 0; missing = s.Count - int64(len(picked)) {
+		// As many as are missing and a few more, and after a round in which
+		// most were refused, in proportion.
+		wanted := missing + missing/50 + 50
+		if drawn > 0 {
+			wanted = min(wanted*(drawn+1)/(int64(len(picked))+1), 20*wanted)
+		}
+		wanted = min(wanted, int64(len(left)), 200_000)
+		for i := range wanted { // Fisher-Yates, as far as needed
+			j := i + random.Int64N(int64(len(left))-i)
+			left[i], left[j] = left[j], left[i]
+		}
+		batch := make([]int64, wanted)
+		for i := range batch {
+			batch[i] = int64(left[i])
+		}
+		left = left[wanted:]
+		drawn += wanted
+		slices.Sort(batch) // neighbours are read together
+
+		rows, err := tx.Query(ctx, `
+			SELECT l.no, hashtextextended(lower(l.email), 0)
+			FROM unnest($1::bigint[]) AS candidate (no)
+			JOIN lead l USING (no)
+			WHERE $2 OR NOT EXISTS (
+				SELECT FROM credit_fact f
+				WHERE f.owner = $3 AND f.type = $4 AND f.scope = $5 AND f.subject = l.fingerprint AND NOT f.reversed)
+			ORDER BY l.no`, batch, s.IncludeOwned, s.Org, s.FactType, s.FactScope)
+		if err != nil {
+			return nil, err
+		}
+		var no, address int64
+		if _, err := pgx.ForEachRow(rows, []any{&no, &address}, func() error {
+			if !addresses[address] && int64(len(picked)) < s.Count {
+				addresses[address] = true
+				picked = append(picked, no)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return picked, nil
+}
+
+// freeze writes the items of an order.
+func freeze(ctx context.Context, tx pgx.Tx, s Selection, leads []int64) (Selected, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+		SELECT $1, row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
+			$6 AND EXISTS (
+				SELECT FROM credit_fact f
+				WHERE f.owner = $3 AND f.type = $4 AND f.scope = $5 AND f.subject = l.fingerprint AND NOT f.reversed)
+		FROM unnest($2::bigint[]) AS picked (no)
+		JOIN lead l USING (no)
+		ORDER BY 2`, s.OrderID, leads, s.Org, s.FactType, s.FactScope, s.IncludeOwned)
+	if err != nil {
+		return Selected{}, err
+	}
+	selected := Selected{Items: tag.RowsAffected()}
+	if s.IncludeOwned {
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM order_item WHERE order_id = $1 AND already_owned`, s.OrderID).
+			Scan(&selected.AlreadyOwned); err != nil {
+			return Selected{}, err
+		}
+	}
+	_, err = tx.Exec(ctx, `UPDATE order_selection SET items = $2, already_owned = $3 WHERE order_id = $1`,
+		s.OrderID, selected.Items, selected.AlreadyOwned)
+	return selected, err
 }
 
 // Counted says what a selection would find.
@@ -30,39 +161,79 @@ type Counted struct {
 	AlreadyOwned int64 // of these, the ones the organization owns
 }
 
+// Count says how many leads match the criteria of a selection and how many of
+// them the organization owns, both exactly; OrderID, Count and IncludeOwned are
+// not looked at. With an empty Org nothing is owned.
+func (c *Catalogue) Count(ctx context.Context, s Selection) (Counted, error) {
+	leads, err := matching(ctx, c.pool, s.Criteria)
+	if err != nil {
+		return Counted{}, fmt.Errorf("counting leads: %w", err)
+	}
+	counted := Counted{Leads: int64(leads.GetCardinality())}
+	if s.Org == "" || counted.Leads == 0 {
+		return counted, nil
+	}
+	owned, err := numbers(ctx, c.pool, `
+		SELECT l.no FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
+		WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed`, s.Org, s.FactType, s.FactScope)
+	if err != nil {
+		return Counted{}, fmt.Errorf("counting the leads that %s owns: %w", s.Org, err)
+	}
+	counted.AlreadyOwned = int64(leads.AndCardinality(owned))
+	return counted, nil
+}
+
 // Masked is a lead as it may be shown to somebody who has not paid for it.
 type Masked struct {
-	ID         string `json:"id"`
-	FirstName  string `json:"first_name"`
-	LastName   string `json:"last_name"` // initial only
-	Email      string `json:"email"`     // domain only
-	Title      string `json:"title"`
-	Seniority  string `json:"seniority"`
-	Department string `json:"department"`
-	Company    string `json:"company"`
-	Industry   string `json:"industry"`
-	Headcount  int64  `json:"headcount"`
-	Country    string `json:"country"`
-	Region     string `json:"region"`
-	City       string `json:"city"`
-	HasPhone   bool   `json:"has_phone"`
-	HasDirect  bool   `json:"has_direct_email"`
+	ID             string `json:"id"`
+	FirstName      string `json:"first_name"`
+	LastName       string `json:"last_name"` // initial only
+	Email          string `json:"email"`     // first letter and domain only
+	Title          string `json:"title"`
+	Seniority      string `json:"seniority"`
+	Department     string `json:"department"`
+	Company        string `json:"company"`
+	Industry       string `json:"industry"`
+	Headcount      *int64 `json:"headcount"` // nil when it is not known
+	Country        string `json:"country"`
+	Region         string `json:"region"`
+	City           string `json:"city"`
+	HasPhone       bool   `json:"has_phone"`
+	HasDirectEmail bool   `json:"has_direct_email"`
 }
 
-// Select freezes the candidates of an order into order_item rows, numbered
-// 1..Items by email domain. It is idempotent per order: the second call
-// answers what the first one froze.
-func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
-	return Selected{}, errors.New("selection is being built")
-}
-
-// Count says how many leads a selection would find and how many of them the
-// organization owns; OrderID, Count and IncludeOwned are not looked at.
-func (c *Catalogue) Count(ctx context.Context, s Selection) (Counted, error) {
-	return Counted{}, errors.New("count is being built")
-}
-
-// Preview shows up to n leads that match, with their contact data masked.
+// Preview shows up to n leads that match, with their contact data masked. It
+// takes them from all over the catalogue, the same ones each time.
 func (c *Catalogue) Preview(ctx context.Context, criteria order.Criteria, n int) ([]Masked, error) {
-	return nil, errors.New("preview is being built")
+	if n < 1 || n > 100 {
+		return nil, errors.New("a preview shows between 1 and 100 leads; ask for so many")
+	}
+	leads, err := matching(ctx, c.pool, criteria)
+	if err != nil {
+		return nil, fmt.Errorf("looking for leads to preview: %w", err)
+	}
+	total := leads.GetCardinality()
+	shown := min(uint64(n), total)
+	sample := make([]int64, 0, shown)
+	for i := range shown {
+		no, err := leads.Select(uint32(i * total / shown))
+		if err != nil {
+			return nil, fmt.Errorf("looking for leads to preview: %w", err)
+		}
+		sample = append(sample, int64(no))
+	}
+	rows, err := c.pool.Query(ctx, `
+		SELECT id, first_name, left(last_name, 1) || CASE WHEN length(last_name) > 1 THEN '.' ELSE '' END AS last_name,
+			left(split_part(email, '@', 1), 1) || '***@' || email_domain AS email,
+			title, seniority, department, company, industry, headcount::bigint, country, region, city,
+			phone <> '' AS has_phone, direct_email <> '' AS has_direct_email
+		FROM lead WHERE no = ANY ($1) ORDER BY no`, sample)
+	if err != nil {
+		return nil, fmt.Errorf("reading leads to preview: %w", err)
+	}
+	masked, err := pgx.CollectRows(rows, pgx.RowToStructByName[Masked])
+	if err != nil {
+		return nil, fmt.Errorf("reading leads to preview: %w", err)
+	}
+	return masked, nil
 }
