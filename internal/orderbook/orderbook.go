@@ -4,10 +4,13 @@ package orderbook
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/internal/order"
@@ -17,7 +20,8 @@ import (
 var (
 	ErrNotFound       = errors.New("there is no such order")
 	ErrRequestDiffers = errors.New("an order with this idempotency key exists and asks for something else; use a new key")
-	ErrOver           = errors.New("the order is over")
+	ErrOver           = errors.New("the order cannot be moved from its status any more")
+	ErrInvalid        = errors.New("the order book cannot take this")
 )
 
 // Book gives access to the orders. It is safe for concurrent use.
@@ -37,8 +41,90 @@ type NewOrder struct {
 	PlanID      string
 	PlanVersion int
 	Status      order.Status   // Reserved or Rejected
-	Held        []order.Amount // what the hold took, per credit type
-	Failure     *order.Failure // why it was rejected
+	Held        []order.Amount // what the hold took, one entry per credit type
+	Failure     *order.Failure // why it was rejected; nil when it was not
+}
+
+// Create enters an order. It is idempotent by ID: where the order exists, it
+// returns it as it stands now, or ErrRequestDiffers when that one asks for
+// something else.
+func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
+	topic := "order.reserved"
+	switch {
+	case n.Status == order.Rejected && n.Failure != nil:
+		topic = "order.rejected"
+	case n.Status == order.Reserved && n.Failure == nil:
+	default:
+		return order.Order{}, fmt.Errorf("%w: order %s is to begin as %q; an order begins as reserved, or as rejected with a failure", ErrInvalid, n.ID, n.Status)
+	}
+	credits := make([]order.Credit, len(n.Held))
+	for i, held := range n.Held {
+		credits[i] = order.Credit{Type: held.Type, Held: held.Amount}
+	}
+	var entered order.Order
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
+				status, requested, credits, failure, settled_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+				CASE WHEN $9 = 'rejected' THEN now() END)
+			ON CONFLICT (id) DO NOTHING`,
+			n.ID, n.Org, n.Member, n.Request.Kind, n.Request, n.Request.Hash(), n.PlanID, n.PlanVersion,
+			string(n.Status), n.Request.Count, credits, n.Failure)
+		if err != nil {
+			return err
+		}
+		var hash string
+		if entered, hash, err = read(ctx, tx, "", n.ID); err != nil {
+			return err
+		}
+		switch {
+		case tag.RowsAffected() == 1:
+			return announce(ctx, tx, topic, entered)
+		case entered.Org != n.Org || hash != n.Request.Hash():
+			return ErrRequestDiffers
+		}
+		return nil
+	})
+	if errors.Is(err, ErrRequestDiffers) {
+		return order.Order{}, err
+	}
+	if err != nil {
+		return order.Order{}, fmt.Errorf("entering order %s: %w", n.ID, err)
+	}
+	return entered, nil
+}
+
+// Get returns an order of an organization; org "" means any. While the order
+// is being verified its tally and reasons are counted from the items. The
+// error is ErrNotFound when the organization has no such order.
+func (b *Book) Get(ctx context.Context, org, id string) (order.Order, error) {
+	o, _, err := read(ctx, b.pool, org, id)
+	if err != nil {
+		if errors.Is(err, ErrNotFound) {
+			return order.Order{}, err
+		}
+		return order.Order{}, fmt.Errorf("reading order %s: %w", id, err)
+	}
+	if o.Status == order.Verifying {
+		if o.Tally, o.Reasons, err = b.Tally(ctx, id); err != nil {
+			return order.Order{}, err
+		}
+	}
+	return o, nil
+}
+
+// Request returns what an order asked for.
+func (b *Book) Request(ctx context.Context, id string) (order.Request, error) {
+	var request order.Request
+	err := b.pool.QueryRow(ctx, `SELECT request FROM orders WHERE id = $1`, id).Scan(&request)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return order.Request{}, ErrNotFound
+	}
+	if err != nil {
+		return order.Request{}, fmt.Errorf("reading the request of order %s: %w", id, err)
+	}
+	return request, nil
 }
 
 // Filter chooses orders; zero fields do not restrict.
@@ -47,118 +133,134 @@ type Filter struct {
 	Status order.Status
 	Kind   order.Kind
 	Cursor string // from the previous page
-	Limit  int    // 1..500; 0 means 50
+	Limit  int    // orders a page, 1..500; 0 means 50
 }
 
-// Item is an item that wants a verdict.
-type Item struct {
-	N     int64
-	Email string
-}
-
-// Verdict is what verification found about an item.
-type Verdict struct {
-	N            int64
-	Verdict      string // valid, invalid, catch_all, risky, disposable, unknown
-	Reason       string // greylisted is the only one that is not final
-	MXHost       string
-	SMTPCode     int
-	SMTPEnhanced string
-	SMTPText     string
-	CheckedAt    time.Time
-	RetryAt      time.Time // when to ask again; zero unless greylisted
-}
-
-// Fact is an item that may be charged: the lead behind it, by fingerprint.
-type Fact struct {
-	N            int64
-	Fingerprint  uuid.UUID
-	AlreadyOwned bool
-}
-
-// Progress says how far a range of items is. Done + Pending + Greylisted is
-// the number of items in the range.
-type Progress struct {
-	Done       int64       // items with a final verdict
-	Pending    int64       // items never checked
-	Greylisted int64       // items that wait for another try
-	Delivered  int64       // items delivered and charged
-	RetryAt    time.Time   // latest retry time of the greylisted items; zero when there are none
-	Tally      order.Tally // items with a verdict so far; the greylisted ones count as unknown
-}
-
-// Create enters an order.
-func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
-	return order.Order{}, errors.New("create is being built")
-}
-
-// Get returns an order of an organization; org "" means any.
-func (b *Book) Get(ctx context.Context, org, id string) (order.Order, error) {
-	return order.Order{}, errors.New("get is being built")
-}
-
-// List returns a page of orders, newest first, and the cursor of the next one.
+// List returns a page of orders, newest first, and the cursor of the next
+// page, empty on the last one. Orders that come in meanwhile do not shift the
+// pages. The tally of an order that is still being verified is zero here.
 func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next string, err error) {
-	return nil, "", errors.New("list is being built")
+	if f.Limit == 0 {
+		f.Limit = 50
+	}
+	if f.Limit < 1 || f.Limit > 500 {
+		return nil, "", fmt.Errorf("%w: a page of orders has 1 to 500 entries, not %d", ErrInvalid, f.Limit)
+	}
+	before := int64(1<<63 - 1)
+	if f.Cursor != "" {
+		if before, err = strconv.ParseInt(f.Cursor, 36, 64); err != nil {
+			return nil, "", fmt.Errorf("%w: %q is not a cursor; use next_cursor of the previous page", ErrInvalid, f.Cursor)
+		}
+	}
+	rows, err := b.pool.Query(ctx, `
+		SELECT `+orderColumns+`
+		FROM orders
+		WHERE seq < $1 AND ($2 = '' OR org = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR kind = $4)
+		ORDER BY seq DESC
+		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing orders: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[orderRow])
+	if err != nil {
+		return nil, "", fmt.Errorf("listing orders: %w", err)
+	}
+	if len(found) > f.Limit {
+		found = found[:f.Limit]
+		next = strconv.FormatInt(found[f.Limit-1].Seq, 36)
+	}
+	orders = make([]order.Order, len(found))
+	for i, row := range found {
+		orders[i] = row.order()
+	}
+	return orders, next, nil
 }
 
-// Start moves a reserved order to verifying.
-func (b *Book) Start(ctx context.Context, id string, selected int64) error {
-	return errors.New("start is being built")
+// orderRow is a row of orders.
+type orderRow struct {
+	ID           string
+	Seq          int64
+	Org          string
+	Member       string
+	Kind         order.Kind
+	RequestHash  string
+	Status       order.Status
+	Requested    int64
+	Selected     int64
+	Valid        int64
+	Invalid      int64
+	CatchAll     int64
+	Risky        int64
+	Disposable   int64
+	Unknown      int64
+	AlreadyOwned int64
+	Duplicate    int64
+	Reasons      []order.Reason
+	Credits      []order.Credit
+	Failure      *order.Failure
+	CreatedAt    time.Time
+	RefundAt     *time.Time
+	CompletedAt  *time.Time
+	SettledAt    *time.Time
 }
 
-// Complete moves a verifying order to completed.
-func (b *Book) Complete(ctx context.Context, id string, tally order.Tally, reasons []order.Reason, credits []order.Credit, refundAt time.Time) error {
-	return errors.New("complete is being built")
+const orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
+	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
+	reasons, credits, failure, created_at, refund_at, completed_at, settled_at`
+
+func (r orderRow) order() order.Order {
+	return order.Order{
+		ID: r.ID, Kind: r.Kind, Org: r.Org, Member: r.Member, Status: r.Status,
+		Requested: r.Requested, Selected: r.Selected,
+		Tally: order.Tally{
+			Valid: r.Valid, Invalid: r.Invalid, CatchAll: r.CatchAll, Risky: r.Risky,
+			Disposable: r.Disposable, Unknown: r.Unknown,
+			AlreadyOwned: r.AlreadyOwned, Duplicate: r.Duplicate,
+		},
+		Reasons: r.Reasons, Credits: r.Credits, Failure: r.Failure,
+		CreatedAt: r.CreatedAt.UTC(), RefundAt: utc(r.RefundAt),
+		CompletedAt: utc(r.CompletedAt), SettledAt: utc(r.SettledAt),
+	}
 }
 
-// Settle moves a completed order to settled.
-func (b *Book) Settle(ctx context.Context, id string, credits []order.Credit) error {
-	return errors.New("settle is being built")
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
 }
 
-// Cancel moves a reserved or verifying order to cancelled.
-func (b *Book) Cancel(ctx context.Context, id string, tally order.Tally, credits []order.Credit) error {
-	return errors.New("cancel is being built")
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Fail moves a reserved or verifying order to failed.
-func (b *Book) Fail(ctx context.Context, id string, failure order.Failure, tally order.Tally, credits []order.Credit) error {
-	return errors.New("fail is being built")
+// read returns an order and the hash of its request, or ErrNotFound.
+func read(ctx context.Context, db querier, org, id string) (order.Order, string, error) {
+	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1 AND ($2 = '' OR org = $2)`, id, org)
+	if err != nil {
+		return order.Order{}, "", err
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[orderRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return order.Order{}, "", ErrNotFound
+	}
+	if err != nil {
+		return order.Order{}, "", err
+	}
+	return row.order(), row.RequestHash, nil
 }
 
-// Pending returns the items from..to (inclusive) without a final verdict.
-func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now time.Time) ([]Item, error) {
-	return nil, errors.New("pending is being built")
-}
-
-// WriteVerdicts records verdicts.
-func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Verdict) error {
-	return errors.New("write verdicts is being built")
-}
-
-// FinishUnknown makes the verdict of the greylisted items final.
-func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
-	return errors.New("finish unknown is being built")
-}
-
-// Billable returns the items from..to with one of the verdicts that are not
-// delivered yet.
-func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
-	return nil, errors.New("billable is being built")
-}
-
-// MarkDelivered marks the billable items from..to as delivered.
-func (b *Book) MarkDelivered(ctx context.Context, orderID string, from, to int64, verdicts []string) (delivered int64, err error) {
-	return 0, errors.New("mark delivered is being built")
-}
-
-// Progress says how far the items from..to are.
-func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Progress, error) {
-	return Progress{}, errors.New("progress is being built")
-}
-
-// Tally counts the order's items by verdict and by reason.
-func (b *Book) Tally(ctx context.Context, orderID string) (order.Tally, []order.Reason, error) {
-	return order.Tally{}, nil, errors.New("tally is being built")
+// announce writes the order, as it now stands, to the outbox, in the
+// transaction that brought it there.
+func announce(ctx context.Context, tx pgx.Tx, topic string, o order.Order) error {
+	payload, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO outbox (org, topic, key, payload) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (org, key) DO NOTHING`, o.Org, topic, topic+"/"+o.ID, payload)
+	return err
 }

@@ -1,0 +1,269 @@
+package orderbook
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// Item is an item that wants a verdict.
+type Item struct {
+	N     int64
+	Email string
+}
+
+// Verdict is what verification found about an item.
+type Verdict struct {
+	N            int64
+	Verdict      string // valid, invalid, catch_all, risky, disposable, unknown
+	Reason       string // why, in one word
+	MXHost       string // evidence: the server that said so, empty when none did
+	SMTPCode     int    // its reply code, 0 when there was none
+	SMTPEnhanced string
+	SMTPText     string
+	CheckedAt    time.Time
+	RetryAt      time.Time // when to ask again: the verdict is not final; zero when it is
+}
+
+// Fact is an item that may be charged: the lead behind it, by fingerprint.
+type Fact struct {
+	N            int64
+	Fingerprint  uuid.UUID
+	AlreadyOwned bool
+}
+
+// Pending returns the items from..to (inclusive) that want to be verified at
+// the time now: those never checked and those whose retry is due, by number.
+func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now time.Time) ([]Item, error) {
+	rows, err := b.pool.Query(ctx, `
+		SELECT n, email
+		FROM order_item
+		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)
+		ORDER BY n`, orderID, from, to, now)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pending items of order %s: %w", orderID, err)
+	}
+	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[Item])
+	if err != nil {
+		return nil, fmt.Errorf("reading the pending items of order %s: %w", orderID, err)
+	}
+	return items, nil
+}
+
+// WriteVerdicts records verdicts, all or none. It may be called again with the
+// same ones or with others: a final verdict stays, and so does a waiting item
+// before its retry is due, so that a verifier that was given up and comes late
+// changes nothing that has been counted or charged. Of several verdicts for
+// one item the last counts.
+func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Verdict) error {
+	if len(verdicts) == 0 {
+		return nil
+	}
+	var c verdictColumns
+	at := make(map[int64]int, len(verdicts))
+	for _, v := range verdicts {
+		i, twice := at[v.N]
+		if !twice {
+			i = len(c.n)
+			at[v.N] = i
+			c.grow()
+		}
+		c.set(i, v)
+	}
+	// An item is locked in the order of its number, as every writer does.
+	_, err := b.pool.Exec(ctx, `
+		WITH v AS MATERIALIZED (
+			SELECT i.n, v.verdict, v.reason, v.mx_host, v.smtp_code, v.smtp_enhanced, v.smtp_text, v.checked_at, v.retry_at
+			FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
+					$9::timestamptz[], $10::timestamptz[])
+				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at)
+			JOIN order_item i ON i.order_id = $1 AND i.n = v.n
+			WHERE i.verdict IS NULL OR i.retry_at <= v.checked_at
+			ORDER BY i.n
+			FOR UPDATE OF i
+		)
+		UPDATE order_item i SET
+			verdict = v.verdict, reason = v.reason,
+			mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
+			smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
+			checked_at = v.checked_at, retry_at = v.retry_at
+		FROM v
+		WHERE i.order_id = $1 AND i.n = v.n`,
+		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt)
+	if err != nil {
+		return fmt.Errorf("writing %d verdicts of order %s: %w", len(verdicts), orderID, err)
+	}
+	return nil
+}
+
+// verdictColumns are verdicts turned on their side, as unnest wants them.
+type verdictColumns struct {
+	n                                               []int64
+	verdict, reason, mxHost, smtpEnhanced, smtpText []string
+	smtpCode                                        []int32
+	checkedAt                                       []time.Time
+	retryAt                                         []*time.Time
+}
+
+func (c *verdictColumns) grow() {
+	c.n = append(c.n, 0)
+	c.verdict = append(c.verdict, "")
+	c.reason = append(c.reason, "")
+	c.mxHost = append(c.mxHost, "")
+	c.smtpCode = append(c.smtpCode, 0)
+	c.smtpEnhanced = append(c.smtpEnhanced, "")
+	c.smtpText = append(c.smtpText, "")
+	c.checkedAt = append(c.checkedAt, time.Time{})
+	c.retryAt = append(c.retryAt, nil)
+}
+
+func (c *verdictColumns) set(i int, v Verdict) {
+	c.n[i] = v.N
+	c.verdict[i] = v.Verdict
+	c.reason[i] = v.Reason
+	c.mxHost[i] = v.MXHost
+	c.smtpCode[i] = int32(v.SMTPCode)
+	c.smtpEnhanced[i] = v.SMTPEnhanced
+	c.smtpText[i] = v.SMTPText
+	c.checkedAt[i] = v.CheckedAt
+	c.retryAt[i] = nil
+	if !v.RetryAt.IsZero() {
+		c.retryAt[i] = &v.RetryAt
+	}
+}
+
+// FinishUnknown makes the verdicts of the items that still wait for a retry
+// final as they are: unknown, with their reason. It may be called again.
+func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
+	_, err := b.pool.Exec(ctx, `UPDATE order_item SET retry_at = NULL WHERE order_id = $1 AND retry_at IS NOT NULL`, orderID)
+	if err != nil {
+		return fmt.Errorf("finishing the greylisted items of order %s: %w", orderID, err)
+	}
+	return nil
+}
+
+// Billable returns the items from..to (inclusive) whose verdict is final, one
+// of verdicts, and that are not delivered yet, by number. The set stays the
+// same until MarkDelivered or a later round of verification.
+func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
+	rows, err := b.pool.Query(ctx, `
+		SELECT n, fingerprint, already_owned
+		FROM order_item
+		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)
+		ORDER BY n`, orderID, from, to, verdicts)
+	if err != nil {
+		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
+	}
+	facts, err := pgx.CollectRows(rows, pgx.RowToStructByName[Fact])
+	if err != nil {
+		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
+	}
+	return facts, nil
+}
+
+// MarkDelivered marks the items that Billable returns for the same arguments
+// as delivered: call it once their capture is recorded. It returns how many
+// were newly marked; called again, none are.
+func (b *Book) MarkDelivered(ctx context.Context, orderID string, from, to int64, verdicts []string) (delivered int64, err error) {
+	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE order_item SET delivered_at = now()
+			WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)`,
+			orderID, from, to, verdicts)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		delivered = tag.RowsAffected()
+		// Last, so that batches of one order wait for each other's commit only.
+		_, err = tx.Exec(ctx, `UPDATE orders SET delivered = delivered + $2 WHERE id = $1`, orderID, delivered)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("marking items of order %s as delivered: %w", orderID, err)
+	}
+	return delivered, nil
+}
+
+// Progress says how far a range of items is. Done + Pending + Greylisted is
+// the number of items in the range.
+type Progress struct {
+	Done       int64       // items with a final verdict
+	Pending    int64       // items never checked
+	Greylisted int64       // items that wait for another try
+	Delivered  int64       // items delivered and charged, a part of Done
+	RetryAt    time.Time   // when the last of the greylisted items is due; zero when there are none
+	Tally      order.Tally // items with a final verdict
+}
+
+// Progress says how far the items from..to (inclusive) are.
+func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Progress, error) {
+	rows, err := b.pool.Query(ctx, `
+		SELECT verdict, retry_at IS NOT NULL, max(retry_at), count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
+		FROM order_item
+		WHERE order_id = $1 AND n BETWEEN $2 AND $3
+		GROUP BY 1, 2`, orderID, from, to)
+	if err != nil {
+		return Progress{}, fmt.Errorf("reading the progress of order %s: %w", orderID, err)
+	}
+	var (
+		p                       Progress
+		verdict                 *string
+		waits                   bool
+		retryAt                 *time.Time
+		count, owned, delivered int64
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&verdict, &waits, &retryAt, &count, &owned, &delivered}, func() error {
+		switch {
+		case verdict == nil:
+			p.Pending += count
+		case waits:
+			p.Greylisted += count
+			if retryAt.After(p.RetryAt) {
+				p.RetryAt = retryAt.UTC()
+			}
+		default:
+			p.Done += count
+			p.Delivered += delivered
+			p.Tally.Count(*verdict, count)
+			if *verdict == "valid" {
+				p.Tally.AlreadyOwned += owned
+			}
+		}
+		return nil
+	}); err != nil {
+		return Progress{}, fmt.Errorf("reading the progress of order %s: %w", orderID, err)
+	}
+	return p, nil
+}
+
+// Tally counts the order's items that have a verdict, final or not, by verdict
+// and, in reasons, by verdict and reason, the most frequent first.
+func (b *Book) Tally(ctx context.Context, orderID string) (tally order.Tally, reasons []order.Reason, err error) {
+	rows, err := b.pool.Query(ctx, `
+		SELECT verdict, reason, count(*), count(*) FILTER (WHERE already_owned)
+		FROM order_item
+		WHERE order_id = $1 AND verdict IS NOT NULL
+		GROUP BY verdict, reason
+		ORDER BY 3 DESC, 1, 2`, orderID)
+	if err != nil {
+		return order.Tally{}, nil, fmt.Errorf("counting the items of order %s: %w", orderID, err)
+	}
+	var r order.Reason
+	var owned int64
+	if _, err := pgx.ForEachRow(rows, []any{&r.Verdict, &r.Reason, &r.Count, &owned}, func() error {
+		reasons = append(reasons, r)
+		tally.Count(r.Verdict, r.Count)
+		if r.Verdict == "valid" {
+			tally.AlreadyOwned += owned
+		}
+		return nil
+	}); err != nil {
+		return order.Tally{}, nil, fmt.Errorf("counting the items of order %s: %w", orderID, err)
+	}
+	return tally, reasons, nil
+}
