@@ -1,0 +1,235 @@
+package maillab
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"sort"
+	"strconv"
+)
+
+// CatalogueOptions describe a synthetic catalogue. The world options must be
+// those of the lab that it is verified against.
+type CatalogueOptions struct {
+	Seed    uint64
+	Domains int    // 0 means 2,000
+	Only    []Kind // empty means the usual mix
+	// ValidShare is the part of the rows whose address verifies as valid;
+	// 0 means 0.5.
+	ValidShare float64
+}
+
+// CatalogueHeader names the columns of a catalogue.
+var CatalogueHeader = []string{
+	"id", "email", "first_name", "last_name", "title", "seniority", "department", "company", "domain",
+	"industry", "headcount", "country", "region", "city", "phone", "direct_email",
+}
+
+// WriteCatalogue writes n synthetic people as CSV with a header, streaming.
+// Ids and addresses are unique; the same options give the same rows.
+func WriteCatalogue(w io.Writer, n int, o CatalogueOptions) error {
+	return NewWorld(Config{Seed: o.Seed, Domains: o.Domains, Only: o.Only}).WriteCatalogue(w, n, o.ValidShare)
+}
+
+// WriteCatalogue writes n synthetic people of this world; see the function of
+// the same name. validShare 0 means 0.5.
+func (w *World) WriteCatalogue(out io.Writer, n int, validShare float64) error {
+	rows := csv.NewWriter(out)
+	if err := rows.Write(CatalogueHeader); err != nil {
+		return fmt.Errorf("The catalogue could not be written: %w", err)
+	}
+	people := w.newPeople(validShare)
+	record := make([]string, len(CatalogueHeader))
+	for i := range n {
+		people.next(i, record)
+		if err := rows.Write(record); err != nil {
+			return fmt.Errorf("The catalogue could not be written: %w", err)
+		}
+	}
+	rows.Flush()
+	if err := rows.Error(); err != nil {
+		return fmt.Errorf("The catalogue could not be written: %w", err)
+	}
+	return nil
+}
+
+// Emails returns the addresses of the catalogue's first n rows.
+func (w *World) Emails(n int, validShare float64) []string {
+	people := w.newPeople(validShare)
+	record := make([]string, len(CatalogueHeader))
+	emails := make([]string, n)
+	for i := range emails {
+		people.next(i, record)
+		emails[i] = record[1]
+	}
+	return emails
+}
+
+// people makes up the catalogue's rows one after the other.
+type people struct {
+	world     *World
+	random    *rand.Rand
+	companies []employer
+	upTo      []float64 // share of the rows that belong to companies 0…i
+	existing  float64   // share of existing mailboxes where a host tells
+}
+
+// employer is a company and how many of its people were thought of.
+type employer struct {
+	company
+	domain  *domain
+	pattern int
+	thought int
+}
+
+func (w *World) newPeople(validShare float64) *people {
+	if validShare <= 0 {
+		validShare = 0.5
+	}
+	p := &people{world: w, random: rand.New(rand.NewPCG(w.config.Seed, 20))} //nolint:gosec // made-up people, not secrets
+	total, telling := 0.0, 0.0
+	for i, d := range w.companies {
+		p.companies = append(p.companies, employer{
+			company: companyOf(w.config.Seed, i),
+			domain:  d,
+			pattern: int(hash(w.config.Seed, "pattern", d.name) % 10), //nolint:gosec // below 10
+		})
+		// Few companies have many leads, many have few.
+		weight := math.Pow(float64(i+10), -0.4)
+		total += weight
+		p.upTo = append(p.upTo, total)
+		if w.telling(d) {
+			telling += weight
+		}
+	}
+	p.existing = min(1, validShare*total/max(telling, math.SmallestNonzeroFloat64))
+	return p
+}
+
+// telling reports whether a verifier can find valid addresses at a domain.
+func (w *World) telling(d *domain) bool {
+	return w.Truth("postmaster@"+d.name).Verdict == "valid"
+}
+
+// next fills in the row with this number.
+func (p *people) next(row int, record []string) {
+	r := p.random
+	total := p.upTo[len(p.upTo)-1]
+	e := &p.companies[sort.SearchFloat64s(p.upTo, r.Float64()*total)]
+	want := r.Float64() < p.existing
+	first, last, local := e.person()
+	for p.world.telling(e.domain) && want != (p.world.mailbox(e.domain, []byte(local)) == exists) {
+		first, last, local = e.person()
+	}
+	job := &jobs[r.IntN(len(jobs))]
+	record[0] = fmt.Sprintf("L%08d", row+1)
+	record[1] = local + "@" + e.company.domain
+	record[2], record[3] = first, last
+	record[4], record[5], record[6] = job.title, job.seniority, job.department
+	record[7], record[8], record[9] = e.name, e.company.domain, e.industry
+	record[10] = strconv.Itoa(e.headcount)
+	record[11], record[12], record[13] = e.place.country, e.place.region, e.place.city
+	record[14], record[15] = "", ""
+	if r.IntN(10) < 7 {
+		record[14] = phone(e.place.country, r)
+	}
+	if r.IntN(10) < 4 { // a private address, at one of the most popular domains
+		record[15] = asciiName(first) + "." + asciiName(last) + strconv.Itoa(row%1000) + "@" + p.companies[r.IntN(5)].company.domain
+	}
+}
+
+// person thinks of the company's next person: every combination of names of
+// the place's culture once, then again with a number.
+func (e *employer) person() (first, last, local string) {
+	firsts, lasts := e.place.people.first, e.place.people.last
+	n := len(firsts) * len(lasts)
+	// 7,919 is prime and divides no such number: every n in a row differ.
+	combination := (e.thought%n*7919 + e.pattern*1000) % n
+	round := e.thought / n
+	e.thought++
+	first, last = firsts[combination%len(firsts)], lasts[combination/len(firsts)]
+	a, b := asciiName(first), asciiName(last)
+	switch e.pattern {
+	case 0:
+		local = b + "." + a
+	case 1:
+		local = a + "_" + b
+	case 2:
+		local = a + "-" + b
+	default:
+		local = a + "." + b
+	}
+	if round > 0 {
+		local += strconv.Itoa(round + 1)
+	}
+	return first, last, local
+}
+
+var jobs = []struct{ title, seniority, department string }{
+	{"Software Engineer", "entry", "engineering"},
+	{"Senior Software Engineer", "senior", "engineering"},
+	{"Account Executive", "senior", "sales"},
+	{"Marketing Manager", "manager", "marketing"},
+	{"VP Sales", "vp", "sales"},
+	{"Chief Technology Officer", "c_level", "engineering"},
+	{"Sales Development Representative", "entry", "sales"},
+	{"Head of Procurement", "head", "operations"},
+	{"Staff Engineer", "senior", "engineering"},
+	{"Product Manager", "manager", "product"},
+	{"Chief Executive Officer", "c_level", "executive"},
+	{"Founder", "owner", "executive"},
+	{"HR Business Partner", "senior", "human resources"},
+	{"Director of Engineering", "director", "engineering"},
+	{"Controller", "manager", "finance"},
+	{"Chief Financial Officer", "c_level", "finance"},
+	{"DevOps Engineer", "senior", "engineering"},
+	{"Customer Success Manager", "manager", "customer success"},
+	{"Data Engineer", "entry", "engineering"},
+	{"Director of Marketing", "director", "marketing"},
+	{"Office Manager", "entry", "operations"},
+	{"Logistics Coordinator", "entry", "operations"},
+	{"VP Engineering", "vp", "engineering"},
+	{"Talent Acquisition Partner", "senior", "human resources"},
+	{"Security Engineer", "senior", "engineering"},
+	{"General Counsel", "head", "legal"},
+	{"UX Designer", "senior", "product"},
+	{"Regional Sales Manager", "manager", "sales"},
+	{"Support Engineer", "entry", "customer success"},
+	{"Plant Manager", "manager", "operations"},
+}
+
+// phone makes up a number in E.164 from the ranges that the country's
+// regulator keeps for films and tests, so that it is valid and nobody's.
+func phone(country string, r *rand.Rand) string {
+	switch country {
+	case "US":
+		return fmt.Sprintf("+1%s55501%02d", []string{"212", "312", "415", "512", "617", "206", "303", "404", "305", "919"}[r.IntN(10)], r.IntN(100))
+	case "CA":
+		return fmt.Sprintf("+1%s55501%02d", []string{"416", "604", "514"}[r.IntN(3)], r.IntN(100))
+	case "GB":
+		if r.IntN(2) == 0 {
+			return fmt.Sprintf("+447700900%03d", r.IntN(1000))
+		}
+		return fmt.Sprintf("+442079460%03d", r.IntN(1000))
+	case "DE":
+		if r.IntN(2) == 0 {
+			return fmt.Sprintf("+4917139200%02d", r.IntN(100))
+		}
+		return fmt.Sprintf("+493023125%03d", r.IntN(1000))
+	case "FR":
+		if r.IntN(2) == 0 {
+			return fmt.Sprintf("+3363998%04d", r.IntN(10000))
+		}
+		return fmt.Sprintf("+3326191%04d", r.IntN(10000))
+	case "SE":
+		return fmt.Sprintf("+467017406%02d", 5+r.IntN(95))
+	case "AU":
+		if r.IntN(2) == 0 {
+			return fmt.Sprintf("+61491570%03d", 6+r.IntN(2)*150)
+		}
+		return fmt.Sprintf("+6125550%04d", r.IntN(10000))
+	}
+	return ""
+}
