@@ -36,7 +36,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer rooms.Close()
-	engine, err := verify.New(cfg.Verify())
+	engine, err := verify.New(engineConfig(cfg))
 	if err != nil {
 		return err
 	}
@@ -76,4 +76,12 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		stopping.Go(func() error { w.Stop(); return nil })
 	}
 	return stopping.Wait()
+}
+
+// engineConfig is what the environment says about verification.
+func engineConfig(cfg config.Config) verify.Config {
+	return verify.Config{
+		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
+		GreylistRetry: cfg.GreylistRetry,
+	}
 }

@@ -1,0 +1,153 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"holdfast/activities"
+	"holdfast/internal/account"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/verify"
+	"holdfast/workflows"
+)
+
+// world is everything an order touches, on a real database. Only the mail
+// servers are replaced, by a verifier that answers from the address; the real
+// engine has the end-to-end test.
+type world struct {
+	t         *testing.T
+	accounts  *account.Accounts
+	ledger    *ledger.Ledger
+	catalogue *lead.Catalogue
+	book      *orderbook.Book
+	verifier  *byName
+	acts      *activities.Activities
+}
+
+const org = "acme"
+
+// newWorld has an organization with credits and a catalogue of n leads, half of
+// them valid: odd numbers are, even ones are not.
+func newWorld(t *testing.T, n int, credits int64) *world {
+	ctx := t.Context()
+	pool := pgtest.New(t)
+	w := &world{
+		t:        t,
+		accounts: account.New(pool), ledger: ledger.New(pool), catalogue: lead.New(pool), book: orderbook.New(pool),
+		verifier: &byName{},
+	}
+	t.Cleanup(w.ledger.Close)
+	w.acts = &activities.Activities{
+		Accounts: w.accounts, Ledger: w.ledger, Catalogue: w.catalogue, Book: w.book, Verifier: w.verifier,
+	}
+	require.NoError(t, w.accounts.EnsurePresets(ctx))
+	_, err := w.accounts.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, err)
+	if credits > 0 {
+		_, err = w.ledger.Grant(ctx, ledger.Grant{
+			Owner: org, Key: "start", Type: "email", Amount: credits, Source: ledger.SourcePack,
+		})
+		require.NoError(t, err)
+	}
+	report, err := w.catalogue.Import(ctx, catalogue(n), "csv", lead.ImportOptions{})
+	require.NoError(t, err)
+	require.EqualValues(t, n, report.Imported)
+	return w
+}
+
+func catalogue(n int) io.Reader {
+	var b strings.Builder
+	b.WriteString("id,email,first_name,last_name,country\n")
+	for i := 1; i <= n; i++ {
+		name := "missing"
+		if i%2 == 1 {
+			name = "valid"
+		}
+		fmt.Fprintf(&b, "lead-%d,%s.%d@domain%d.test,Ada,Lovelace,US\n", i, name, i, i%17)
+	}
+	return strings.NewReader(b.String())
+}
+
+// env is a workflow environment with time skipping that runs the real
+// activities.
+func (w *world) env() *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(time.Minute)
+	workflows.Register(env)
+	env.RegisterActivity(w.acts)
+	return env
+}
+
+func input(count int64) order.Input {
+	return order.Input{
+		ID: order.ID(org, "test"), Org: org,
+		Request: order.Request{Kind: order.LeadList, Count: count, Criteria: order.Criteria{Country: []string{"US"}}},
+	}
+}
+
+// stored is the order as the book has it.
+func (w *world) stored(id string) order.Order {
+	o, err := w.book.Get(w.t.Context(), org, id)
+	require.NoError(w.t, err)
+	return o
+}
+
+// requireBalance checks what the organization can spend and what is held.
+func (w *world) requireBalance(available, held int64) {
+	w.t.Helper()
+	balances, err := w.ledger.Balances(w.t.Context(), org)
+	require.NoError(w.t, err)
+	var a, h int64
+	for _, b := range balances {
+		a += b.Available
+		h += b.Held
+	}
+	require.Equal(w.t, [2]int64{available, held}, [2]int64{a, h}, "available and held credits")
+}
+
+// byName is a verifier that reads the verdict in the address.
+type byName struct {
+	mu         sync.Mutex
+	calls      int
+	greylisted int                  // addresses "later" in this many first calls
+	during     func(call int) error // runs in each call before anything is answered
+}
+
+func (v *byName) Verify(ctx context.Context, emails []string, each func(int, verify.Result)) error {
+	v.mu.Lock()
+	v.calls++
+	call, later := v.calls, v.calls <= v.greylisted
+	v.mu.Unlock()
+	if v.during != nil {
+		if err := v.during(call); err != nil {
+			return err
+		}
+	}
+	for i, email := range emails {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r := verify.Result{Email: email, Verdict: verify.Invalid, Reason: verify.NoSuchUser, CheckedAt: time.Now()}
+		switch {
+		case later && i%10 == 0:
+			r.Verdict, r.Reason, r.RetryAt = verify.Unknown, verify.Greylisted, time.Now().Add(5*time.Minute)
+		case strings.HasPrefix(email, "valid."):
+			r.Verdict, r.Reason = verify.Valid, verify.Accepted
+		}
+		each(i, r)
+	}
+	return nil
+}
