@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,15 +15,31 @@ import (
 // Ledger runs operations against the credits of many organizations. It is safe
 // for concurrent use, and several may run against one database at once.
 type Ledger struct {
-	pool *pgxpool.Pool
+	pool      *pgxpool.Pool
+	workers   int // transactions at a time
+	batchSize int // operations per transaction
+
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+	working int
+	lanes   map[string]*lane
+	ready   []*lane // with calls waiting and no batch under way
 }
 
 // Option configures a Ledger.
 type Option func(*Ledger)
 
+// WithBatchSize limits how many operations share a transaction. 1 turns
+// batching off.
+func WithBatchSize(n int) Option { return func(l *Ledger) { l.batchSize = max(1, n) } }
+
+// WithWorkers limits how many transactions run at a time, 4 by default.
+func WithWorkers(n int) Option { return func(l *Ledger) { l.workers = max(1, n) } }
+
 // New returns a ledger on a migrated database.
 func New(pool *pgxpool.Pool, opts ...Option) *Ledger {
-	l := &Ledger{pool: pool}
+	l := &Ledger{pool: pool, workers: 4, batchSize: batchOperations, lanes: map[string]*lane{}}
 	for _, opt := range opts {
 		opt(l)
 	}
@@ -30,51 +47,56 @@ func New(pool *pgxpool.Pool, opts ...Option) *Ledger {
 }
 
 // Close waits for the operations under way and refuses new ones.
-func (l *Ledger) Close() {}
+func (l *Ledger) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.wg.Wait()
+}
 
 // Grant gives credits to a pool of an organization.
 func (l *Ledger) Grant(ctx context.Context, op Grant) (GrantResult, error) {
-	return GrantResult{}, ErrClosed
+	return do[GrantResult](ctx, l, op)
 }
 
 // Hold reserves credits.
 func (l *Ledger) Hold(ctx context.Context, op Hold) (HoldResult, error) {
-	return HoldResult{}, ErrClosed
+	return do[HoldResult](ctx, l, op)
 }
 
 // Capture charges a hold.
 func (l *Ledger) Capture(ctx context.Context, op Capture) (CaptureResult, error) {
-	return CaptureResult{}, ErrClosed
+	return do[CaptureResult](ctx, l, op)
 }
 
 // Charge takes credits without a hold before.
 func (l *Ledger) Charge(ctx context.Context, op Charge) (ChargeResult, error) {
-	return ChargeResult{}, ErrClosed
+	return do[ChargeResult](ctx, l, op)
 }
 
 // Release gives back what is left of a hold and closes it.
 func (l *Ledger) Release(ctx context.Context, op Release) (ReleaseResult, error) {
-	return ReleaseResult{}, ErrClosed
+	return do[ReleaseResult](ctx, l, op)
 }
 
 // Reverse credits back captured credits.
 func (l *Ledger) Reverse(ctx context.Context, op Reverse) (ReverseResult, error) {
-	return ReverseResult{}, ErrClosed
+	return do[ReverseResult](ctx, l, op)
 }
 
 // Expire writes off every credit whose time is over.
 func (l *Ledger) Expire(ctx context.Context, op Expire) (ExpireResult, error) {
-	return ExpireResult{}, ErrClosed
+	return do[ExpireResult](ctx, l, op)
 }
 
 // Renew ends a period of one pool and begins the next.
 func (l *Ledger) Renew(ctx context.Context, op Renew) (RenewResult, error) {
-	return RenewResult{}, ErrClosed
+	return do[RenewResult](ctx, l, op)
 }
 
 // Alert sets or ends the watch over one account.
 func (l *Ledger) Alert(ctx context.Context, op Alert) (AlertResult, error) {
-	return AlertResult{}, ErrClosed
+	return do[AlertResult](ctx, l, op)
 }
 
 // Balance is what an account holds at the database's time.

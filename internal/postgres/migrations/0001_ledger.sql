@@ -9,7 +9,7 @@ CREATE TABLE credit_owner (
     owner      text        PRIMARY KEY,
     seq        bigint      NOT NULL DEFAULT 0, -- number of the last journal entry
     head       bytea       NOT NULL DEFAULT '', -- its hash
-    at         timestamptz NOT NULL DEFAULT '-infinity', -- its time; a lane's time never runs backwards
+    at         timestamptz NOT NULL DEFAULT 'epoch', -- its time; a lane's time never runs backwards
     grants     bigint      NOT NULL DEFAULT 0, -- number of the last grant
     CONSTRAINT ledger_i6_owner_counters CHECK (seq >= 0 AND grants >= 0)
 ) WITH (fillfactor = 50);

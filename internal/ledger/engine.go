@@ -1,0 +1,447 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// outcome is what an operation came to.
+type outcome struct {
+	result   any    // a …Result
+	replayed []byte // or the stored result of an earlier run, as JSON
+	err      error
+}
+
+// perform runs a batch against the books: pure, no I/O, no clock. It returns one
+// outcome per operation; what is to be written is in b.changes.
+func (b *books) perform(ops []operation, now time.Time) []outcome {
+	outcomes := make([]outcome, len(ops))
+	for i, op := range ops {
+		outcomes[i] = b.performOne(op, now)
+	}
+	return outcomes
+}
+
+func (b *books) performOne(op operation, now time.Time) outcome {
+	h := op.header()
+	hash := hashRequest(op)
+	if s, ok := b.stored[h.key]; ok {
+		if s.requestHash != hash {
+			return outcome{err: fmt.Errorf("%w: use a new key instead of %q", ErrKeyReused, h.key)}
+		}
+		return outcome{replayed: s.result}
+	}
+	now = micro(now)
+	if now.Before(b.at) {
+		now = b.at
+	}
+	b.expire(op.touches(b), now)
+	e := entry{kind: h.kind, key: h.key, requestHash: hash, at: now, memo: h.memo}
+	result, err := op.run(b, &e)
+	if err != nil {
+		return outcome{err: err}
+	}
+	if e.result, err = json.Marshal(result); err != nil {
+		return outcome{err: fmt.Errorf("the result of %s cannot be stored: %w", h.kind, err)}
+	}
+	b.post(&e)
+	b.stored[h.key] = stored{hash, e.result}
+	return outcome{result: result}
+}
+
+// post adds an entry to the journal.
+func (b *books) post(e *entry) {
+	b.seq++
+	b.at = e.at
+	e.seq = b.seq
+	e.seal(b.owner, b.head)
+	b.head = e.hash
+	b.changes.entries = append(b.changes.entries, *e)
+	b.watch(e)
+}
+
+// expire writes off what has expired in some accounts, before anything is done
+// with them: credits whose time is over cannot be spent, sweeper or not.
+func (b *books) expire(ids []accountID, now time.Time) {
+	var e *entry
+	for _, id := range ids {
+		a := b.accounts[id]
+		if a == nil || a.nextExpiry.IsZero() || now.Before(a.nextExpiry) {
+			continue
+		}
+		if e == nil {
+			e = &entry{kind: kindExpired, at: now}
+		}
+		b.expireAccount(e, a)
+	}
+	if e != nil && len(e.postings) > 0 {
+		b.post(e)
+	}
+}
+
+// expireAccount writes off what has expired in one account by the entry's time.
+func (b *books) expireAccount(e *entry, a *account) {
+	a.nextExpiry = time.Time{}
+	for _, l := range a.lots {
+		n := l.bucket[available]
+		switch {
+		case n == 0:
+		case l.expiredAt(e.at):
+			b.move(e, moveExpire, l, n)
+		default:
+			a.sooner(l)
+		}
+	}
+}
+
+func (op Grant) touches(*books) []accountID { return []accountID{{op.Pool, op.Type}} }
+
+func (op Hold) touches(*books) (ids []accountID) {
+	for _, l := range op.Lines {
+		for _, p := range l.Pools {
+			ids = append(ids, accountID{p, l.Type})
+		}
+	}
+	return ids
+}
+
+func (op Charge) touches(*books) (ids []accountID) {
+	for _, l := range op.Lines {
+		for _, p := range l.Pools {
+			ids = append(ids, accountID{p, l.Type})
+		}
+	}
+	return ids
+}
+
+// A capture takes held credits, which do not expire.
+func (op Capture) touches(*books) []accountID { return nil }
+
+func (op Release) touches(b *books) (ids []accountID) {
+	h := b.holds[op.HoldID]
+	if h == nil {
+		return nil
+	}
+	for i := range h.lines {
+		for _, s := range h.lines[i].Slices {
+			if id := (accountID{s.Pool, h.lines[i].Type}); !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+func (op Reverse) touches(b *books) []accountID { return Release{HoldID: op.HoldID}.touches(b) }
+
+// An Expire writes its expiries into its own entry.
+func (op Expire) touches(*books) []accountID { return nil }
+
+func (op Renew) touches(*books) (ids []accountID) {
+	for _, l := range op.Lines {
+		ids = append(ids, accountID{op.Pool, l.Type})
+	}
+	return ids
+}
+
+func (op Alert) touches(*books) []accountID { return []accountID{{op.Pool, op.Type}} }
+
+func (op Grant) run(b *books, e *entry) (any, error) {
+	id := accountID{op.Pool, op.Type}
+	if !b.account(id).room(op.Amount) {
+		return nil, invalid("the pool has no room for %d more credits", op.Amount)
+	}
+	l := b.grant(e, id, op.Source, op.Priority, op.ExpiresAt, op.Amount)
+	return GrantResult{GrantID: l.no}, nil
+}
+
+// grant issues a lot with n credits in it.
+func (b *books) grant(e *entry, id accountID, source Source, priority int32, expiresAt time.Time, n int64) *lot {
+	l := b.issue(id, source, priority, micro(expiresAt), e.at)
+	l.amount = n
+	b.move(e, moveGrant, l, n).Terms = l.terms()
+	return l
+}
+
+// draw is a part of a lot that a line takes.
+type draw struct {
+	lot *lot
+	n   int64
+}
+
+// plan finds credits for a line in burn order and says how many are missing.
+func (b *books) plan(l Line) (draws []draw, missing int64) {
+	missing = l.Amount
+	capped := int64(maxAmount)
+	if l.Budget.Name != "" {
+		capped = max(0, l.Budget.Cap-b.budget(budgetID{l.Budget.Name, l.Type}).used)
+	}
+	for _, p := range l.Pools {
+		a := b.accounts[accountID{p, l.Type}]
+		if a == nil {
+			continue
+		}
+		for _, lot := range a.lots {
+			if missing == 0 {
+				return draws, 0
+			}
+			n := min(lot.bucket[available], missing)
+			if p == "" {
+				n = min(n, capped)
+				capped -= n
+			}
+			if n > 0 {
+				draws = append(draws, draw{lot, n})
+				missing -= n
+			}
+		}
+	}
+	return draws, missing
+}
+
+// reserve draws all lines into a new hold by the given move, or reports what is
+// missing and changes nothing.
+func (b *books) reserve(e *entry, m move, id string, lines []Line) (*hold, []Amount) {
+	plans := make([][]draw, len(lines))
+	var missing []Amount
+	for i, l := range lines {
+		var lack int64
+		if plans[i], lack = b.plan(l); lack > 0 {
+			missing = append(missing, Amount{l.Type, lack})
+		}
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	h := &hold{id: id, isNew: true, lines: make([]holdLine, len(lines))}
+	for i, l := range lines {
+		hl := &h.lines[i]
+		hl.Type, hl.Budget = l.Type, l.Budget.Name
+		hl.Slices = make([]slice, len(plans[i]))
+		for j, d := range plans[i] {
+			hl.Slices[j] = slice{Grant: d.lot.no, Pool: d.lot.pool, Amount: d.n}
+			p := b.move(e, m, d.lot, d.n)
+			p.Budget = hl.budgetOf(&hl.Slices[j])
+			b.use(p.Budget, l.Type, d.n)
+		}
+	}
+	b.holds[id] = h
+	b.changedHold(h)
+	return h, nil
+}
+
+func (op Hold) run(b *books, e *entry) (any, error) {
+	if b.holds[op.HoldID] != nil {
+		return nil, invalid("the hold id %q is already in use", op.HoldID)
+	}
+	e.holdID = op.HoldID
+	h, missing := b.reserve(e, moveHold, op.HoldID, op.Lines)
+	return HoldResult{Held: h != nil, Missing: missing}, nil
+}
+
+// unpaid sorts facts into those new to the organization, each once, grouped as
+// the journal keeps them, and the number of those it owns already.
+func (b *books) unpaid(kind string, facts []Fact, cost int64) (groups []factGroup, fresh, known int64) {
+	seen := make(map[factID]struct{}, len(facts))
+	for _, f := range facts {
+		id := factID{kind, f.Scope, f.Subject}
+		if _, twice := seen[id]; twice {
+			continue
+		}
+		seen[id] = struct{}{}
+		if owned := b.facts[id]; owned != nil && !owned.reversed {
+			known++
+			continue
+		}
+		fresh++
+		groups = addFact(groups, id, cost)
+	}
+	return groups, fresh, known
+}
+
+func addFact(groups []factGroup, id factID, cost int64) []factGroup {
+	for i := len(groups) - 1; i >= 0; i-- {
+		g := &groups[i]
+		if g.kind == id.kind && g.scope == id.scope && g.cost == cost {
+			g.subjects = append(g.subjects, id.subject)
+			return groups
+		}
+	}
+	return append(groups, factGroup{kind: id.kind, scope: id.scope, cost: cost, subjects: [][16]byte{id.subject}})
+}
+
+// own records facts as paid for by the entry about to be posted.
+func (b *books) own(e *entry, h *hold, groups []factGroup) {
+	if len(groups) == 0 {
+		return
+	}
+	seq := b.seq + 1
+	e.groups = append(e.groups, groups...)
+	for _, g := range groups {
+		for _, s := range g.subjects {
+			id := factID{g.kind, g.scope, s}
+			f := b.facts[id]
+			if f == nil {
+				f = &fact{factID: id, isNew: true}
+				b.facts[id] = f
+			}
+			f.seq, f.cost, f.reversed, f.hold = seq, g.cost, false, h.id
+			b.changedFact(f)
+			b.charged[seq] = append(b.charged[seq], id)
+		}
+	}
+	if !slices.Contains(h.captures, seq) {
+		h.captures = append(h.captures, seq)
+		b.changedHold(h)
+	}
+}
+
+func (op Capture) run(b *books, e *entry) (any, error) {
+	h := b.holds[op.HoldID]
+	switch {
+	case h == nil:
+		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, op.HoldID)
+	case h.closed:
+		return nil, fmt.Errorf("%w: %q", ErrHoldClosed, op.HoldID)
+	}
+	e.holdID = op.HoldID
+	groups, fresh, known := b.unpaid(op.Type, op.Facts, op.UnitCost)
+	cost := op.Amount + fresh*op.UnitCost
+	hl := h.line(op.Type)
+	if cost > 0 && (hl == nil || hl.left() < cost) {
+		var left int64
+		if hl != nil {
+			left = hl.left()
+		}
+		return nil, fmt.Errorf("%w: %q has %d %s credits left, the capture needs %d",
+			ErrHoldExhausted, op.HoldID, left, op.Type, cost)
+	}
+	if cost > 0 {
+		b.changedHold(h)
+		rest := cost
+		for i := range hl.Slices {
+			s := &hl.Slices[i]
+			n := min(rest, s.left())
+			if n == 0 {
+				continue
+			}
+			rest -= n
+			s.Captured += n
+			b.move(e, moveCapture, b.lots[s.Grant], n)
+		}
+	}
+	b.own(e, h, groups)
+	return CaptureResult{Charged: cost, NewFacts: fresh, KnownFacts: known}, nil
+}
+
+func (op Charge) run(b *books, e *entry) (any, error) {
+	id := op.holdID()
+	if b.holds[id] != nil {
+		return nil, invalid("the hold id %q is already in use", id)
+	}
+	e.holdID = id
+	lines := make([]Line, len(op.Lines))
+	groups := make([][]factGroup, len(op.Lines))
+	results := make([]CaptureResult, len(op.Lines))
+	for i, l := range op.Lines {
+		r := &results[i]
+		groups[i], r.NewFacts, r.KnownFacts = b.unpaid(l.Type, l.Facts, l.UnitCost)
+		r.Charged = l.Amount + r.NewFacts*l.UnitCost
+		lines[i] = Line{Type: l.Type, Amount: r.Charged, Pools: l.Pools, Budget: l.Budget}
+	}
+	h, missing := b.reserve(e, moveCharge, id, lines)
+	if missing != nil {
+		return ChargeResult{Missing: missing}, nil
+	}
+	h.closed = true
+	for i := range h.lines {
+		for j := range h.lines[i].Slices {
+			s := &h.lines[i].Slices[j]
+			s.Captured = s.Amount
+		}
+		b.own(e, h, groups[i])
+	}
+	return ChargeResult{Charged: true, Lines: results}, nil
+}
+
+func (op Release) run(b *books, e *entry) (any, error) {
+	h := b.holds[op.HoldID]
+	switch {
+	case h == nil:
+		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, op.HoldID)
+	case h.closed:
+		return nil, fmt.Errorf("%w: %q", ErrHoldClosed, op.HoldID)
+	}
+	e.holdID = op.HoldID
+	h.closed = true
+	b.changedHold(h)
+	var result ReleaseResult
+	fresh := newLots{}
+	for i := range h.lines {
+		hl := &h.lines[i]
+		if n := hl.left(); n > 0 {
+			result.Released = append(result.Released, Amount{hl.Type, n})
+		}
+		for j := len(hl.Slices) - 1; j >= 0; j-- {
+			s := &hl.Slices[j]
+			n := s.left()
+			if n == 0 {
+				continue
+			}
+			s.Released += n
+			first := len(e.postings)
+			b.giveBack(e, op, b.lots[s.Grant], n, fresh)
+			for k := range e.postings[first:] {
+				e.postings[first+k].Budget = hl.budgetOf(s)
+			}
+			b.use(hl.budgetOf(s), hl.Type, -n)
+		}
+	}
+	return result, nil
+}
+
+// newLots are the grants that one operation opens for returning credits.
+type newLots map[newLot]*lot
+
+type newLot struct {
+	accountID
+	source   Source
+	priority int32
+}
+
+// reissue is the grant for credits that cannot go back to their own.
+func (b *books) reissue(fresh newLots, e *entry, id newLot, until time.Time) *lot {
+	l := fresh[id]
+	if l == nil {
+		l = b.issue(id.accountID, id.source, id.priority, micro(until), e.at)
+		fresh[id] = l
+	}
+	return l
+}
+
+// giveBack returns n held credits: to their grant; where its period is over, to
+// what is left of the rollover cap; where it has expired, as the plan says.
+func (b *books) giveBack(e *entry, op Release, l *lot, n int64, fresh newLots) {
+	a := b.account(l.accountID)
+	switch {
+	case l.renewed && a.carry != nil:
+		if r := a.carry.take(n); r > 0 {
+			into := b.reissue(fresh, e, newLot{l.accountID, SourceRollover, a.carry.Priority}, a.carry.Until)
+			left := *a.carry
+			b.moveInto(e, moveReinstate, l, into, r).Carry = &left
+			n -= r
+		}
+		if n > 0 {
+			b.move(e, moveLapse, l, n)
+		}
+	case !l.renewed && !l.expiredAt(e.at):
+		b.move(e, moveRelease, l, n)
+	case op.Late == LateExpire:
+		b.move(e, moveLapse, l, n)
+	default:
+		into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil)
+		b.moveInto(e, moveReinstate, l, into, n)
+	}
+}

@@ -1,0 +1,354 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errNewOwner says that an organization has no credit_owner row yet.
+var errNewOwner = fmt.Errorf("the organization is new to the ledger")
+
+// begin opens the batch's transaction, locks its lanes, asks the database for
+// the time and reads what the books lack, all in one round trip. The lock is its
+// own statement: only the statements after it are sure to see what the lane's
+// last holder committed.
+func (t *batch) begin(ctx context.Context, conn *pgxpool.Conn) error {
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	// The statements of the ledger go by primary key, always. Without statistics
+	// on a young table the planner would like to scan it, and keep that plan.
+	b.Queue(`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+		set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+	owners := make([]string, 0, len(t.lanes))
+	for _, w := range t.lanes {
+		owners = append(owners, w.lane.owner)
+	}
+	found := 0
+	b.Queue(`SELECT owner, seq, head, at, grants FROM credit_owner
+		WHERE owner = ANY($1) ORDER BY owner FOR UPDATE`, owners).Query(func(rows pgx.Rows) error {
+		var owner string
+		var seq, grants int64
+		var head []byte
+		var at time.Time
+		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants}, func() error {
+			found++
+			w := t.byOwner[owner]
+			if w.books.seq == seq && slices.Equal(w.books.head, head) && w.books.grants == grants {
+				return nil
+			}
+			w.books = newBooks(owner)
+			w.books.seq, w.books.head, w.books.at, w.books.grants = seq, slices.Clone(head), at.UTC(), grants
+			return nil
+		})
+		if err == nil && found < len(t.lanes) {
+			return errNewOwner
+		}
+		return err
+	})
+	b.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&t.now) })
+	t.queueStored(b)
+	t.queueNeeds(b)
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	for { // what was read may point to more, a hold to its grants
+		b = &pgx.Batch{}
+		if t.queueNeeds(b); b.Len() == 0 {
+			return nil
+		}
+		if err := conn.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+	}
+}
+
+// queueStored asks for the results of operations that were carried out before.
+func (t *batch) queueStored(b *pgx.Batch) {
+	var owners, keys []string
+	for _, w := range t.lanes {
+		for _, op := range w.ops {
+			owners = append(owners, w.lane.owner)
+			keys = append(keys, op.header().key)
+		}
+	}
+	b.Queue(`SELECT e.owner, e.key, e.request_hash, e.result
+		FROM unnest($1::text[], $2::text[]) k (owner, key)
+		JOIN credit_entry e ON e.owner = k.owner AND e.key = k.key`, owners, keys).Query(func(rows pgx.Rows) error {
+		var owner, key string
+		var hash, result []byte
+		_, err := pgx.ForEachRow(rows, []any{&owner, &key, &hash, &result}, func() error {
+			if len(hash) != len(requestHash{}) {
+				return fmt.Errorf("the journal entry with key %q of %s has no request hash: run the audit", key, owner)
+			}
+			t.byOwner[owner].books.stored[key] = stored{requestHash(hash), slices.Clone(result)}
+			return nil
+		})
+		return err
+	})
+}
+
+// ownedKeys are keys of rows of several organizations, column by column.
+type ownedKeys struct {
+	owners, texts, types, scopes []string
+	numbers                      []int64
+	subjects                     [][16]byte
+}
+
+// queueNeeds asks for everything the books of the batch lack for its operations.
+func (t *batch) queueNeeds(b *pgx.Batch) {
+	var all []string
+	var pools, holds, lots, budgets, facts, origins, captures ownedKeys
+	for _, w := range t.lanes {
+		var n needs
+		for _, op := range w.ops {
+			op.need(w.books, &n)
+		}
+		owner := w.lane.owner
+		if n.allPools {
+			all = append(all, owner)
+			n.pools = nil
+		}
+		for p := range n.pools {
+			pools.owners, pools.texts = append(pools.owners, owner), append(pools.texts, p)
+		}
+		for id := range n.holds {
+			holds.owners, holds.texts = append(holds.owners, owner), append(holds.texts, id)
+		}
+		for no := range n.lots {
+			lots.owners, lots.numbers = append(lots.owners, owner), append(lots.numbers, no)
+		}
+		for id := range n.budgets {
+			budgets.owners, budgets.texts = append(budgets.owners, owner), append(budgets.texts, id.name)
+			budgets.types = append(budgets.types, id.kind)
+		}
+		for id := range n.facts {
+			facts.addFact(owner, id)
+		}
+		for id := range n.origins {
+			origins.addFact(owner, id)
+		}
+		for seq := range n.captures {
+			captures.owners, captures.numbers = append(captures.owners, owner), append(captures.numbers, seq)
+		}
+	}
+	if len(all) > 0 {
+		t.queuePools(b, `WHERE x.owner = ANY($1)`, all, nil)
+	}
+	if len(pools.owners) > 0 {
+		t.queuePools(b, `JOIN unnest($1::text[], $2::text[]) k (owner, pool) ON x.owner = k.owner AND x.pool = k.pool`,
+			pools.owners, pools.texts)
+	}
+	if len(holds.owners) > 0 {
+		t.queueHolds(b, holds)
+	}
+	if len(lots.owners) > 0 {
+		t.queueLots(b, lots)
+	}
+	if len(budgets.owners) > 0 {
+		t.queueBudgets(b, budgets)
+	}
+	if len(facts.owners) > 0 {
+		t.queueFacts(b, facts, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, '' AS hold_id
+			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
+			JOIN credit_fact f USING (owner, type, scope, subject)`)
+	}
+	if len(origins.owners) > 0 {
+		t.queueFacts(b, origins, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, e.hold_id
+			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
+			JOIN credit_fact f USING (owner, type, scope, subject)
+			JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq`)
+	}
+	if len(captures.owners) > 0 {
+		t.queueCaptures(b, captures)
+	}
+}
+
+func (k *ownedKeys) addFact(owner string, id factID) {
+	k.owners = append(k.owners, owner)
+	k.types = append(k.types, id.kind)
+	k.scopes = append(k.scopes, id.scope)
+	k.subjects = append(k.subjects, id.subject)
+}
+
+// lotColumns and scanLots read grants; where selects them from alias x.
+const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.granted_at,
+	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed FROM credit_grant x `
+
+func (t *batch) scanLots(rows pgx.Rows) error {
+	var owner string
+	var l lot
+	var expires *time.Time
+	_, err := pgx.ForEachRow(rows, []any{
+		&owner, &l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &l.grantedAt, &l.amount,
+		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
+	}, func() error {
+		b := t.byOwner[owner].books
+		if b.lots[l.no] != nil {
+			return nil
+		}
+		read := l
+		if expires != nil {
+			read.expiresAt = expires.UTC()
+		}
+		read.grantedAt = l.grantedAt.UTC()
+		b.lots[l.no] = &read
+		b.list(&read)
+		return nil
+	})
+	return err
+}
+
+// queuePools asks for accounts and live grants.
+func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string) {
+	args := []any{owners}
+	if pools != nil {
+		args = append(args, pools)
+	}
+	b.Queue(`SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until,
+		x.alert_at, x.alert_rearm, x.alert_low FROM credit_account x `+where, args...).Query(func(rows pgx.Rows) error {
+		var owner string
+		var a account
+		var left, alertAt, rearm *int64
+		var priority int32
+		var until *time.Time
+		var low bool
+		_, err := pgx.ForEachRow(rows, []any{
+			&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &alertAt, &rearm, &low,
+		}, func() error {
+			books := t.byOwner[owner].books
+			if books.allPools || books.pools[a.pool] {
+				return nil
+			}
+			read := books.account(a.accountID) // its grants may be there already
+			read.available, read.held = a.available, a.held
+			if left != nil {
+				read.carry = &carry{Left: *left, Priority: priority}
+				if until != nil {
+					read.carry.Until = until.UTC()
+				}
+			}
+			if alertAt != nil && rearm != nil {
+				read.alert = &alert{Threshold: *alertAt, Rearm: *rearm, low: low}
+			}
+			return nil
+		})
+		return err
+	})
+	live := " AND x.live"
+	b.Queue(lotColumns+where+live, args...).Query(func(rows pgx.Rows) error {
+		if err := t.scanLots(rows); err != nil {
+			return err
+		}
+		for i, o := range owners {
+			if pools == nil {
+				t.byOwner[o].books.allPools = true
+			} else {
+				t.byOwner[o].books.pools[pools[i]] = true
+			}
+		}
+		return nil
+	})
+}
+
+func (t *batch) queueHolds(b *pgx.Batch, k ownedKeys) {
+	b.Queue(`SELECT h.owner, h.id, h.closed, h.body FROM unnest($1::text[], $2::text[]) k (owner, id)
+		JOIN credit_hold h ON h.owner = k.owner AND h.id = k.id`, k.owners, k.texts).Query(func(rows pgx.Rows) error {
+		for i, o := range k.owners {
+			t.byOwner[o].books.holds[k.texts[i]] = nil
+		}
+		var owner, id string
+		var closed bool
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&owner, &id, &closed, &body}, func() error {
+			var read holdBody
+			if err := json.Unmarshal(body, &read); err != nil {
+				return fmt.Errorf("the hold %q of %s cannot be read, run the audit: %w", id, owner, err)
+			}
+			t.byOwner[owner].books.holds[id] = &hold{id: id, closed: closed, lines: read.Lines, captures: read.Captures}
+			return nil
+		})
+		return err
+	})
+}
+
+func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
+	b.Queue(lotColumns+`JOIN unnest($1::text[], $2::bigint[]) k (owner, no) ON x.owner = k.owner AND x.no = k.no`,
+		k.owners, k.numbers).Query(func(rows pgx.Rows) error {
+		if err := t.scanLots(rows); err != nil {
+			return err
+		}
+		for i, o := range k.owners {
+			if t.byOwner[o].books.lots[k.numbers[i]] == nil {
+				return fmt.Errorf("a hold of %s draws on grant %d, which does not exist: run the audit", o, k.numbers[i])
+			}
+		}
+		return nil
+	})
+}
+
+func (t *batch) queueBudgets(b *pgx.Batch, k ownedKeys) {
+	b.Queue(`SELECT u.owner, u.name, u.type, u.used FROM unnest($1::text[], $2::text[], $3::text[]) k (owner, name, type)
+		JOIN credit_budget u USING (owner, name, type)`, k.owners, k.texts, k.types).Query(func(rows pgx.Rows) error {
+		for i, o := range k.owners {
+			t.byOwner[o].books.budget(budgetID{k.texts[i], k.types[i]})
+		}
+		var owner string
+		var u budget
+		_, err := pgx.ForEachRow(rows, []any{&owner, &u.name, &u.kind, &u.used}, func() error {
+			t.byOwner[owner].books.budget(u.budgetID).used = u.used
+			return nil
+		})
+		return err
+	})
+}
+
+func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, query string) {
+	b.Queue(query, k.owners, k.types, k.scopes, k.subjects).Query(func(rows pgx.Rows) error {
+		for i, o := range k.owners {
+			t.byOwner[o].books.facts[factID{k.types[i], k.scopes[i], k.subjects[i]}] = nil
+		}
+		var owner string
+		var f fact
+		_, err := pgx.ForEachRow(rows, []any{
+			&owner, &f.kind, &f.scope, &f.subject, &f.seq, &f.cost, &f.reversed, &f.hold,
+		}, func() error {
+			read := f
+			t.byOwner[owner].books.facts[f.factID] = &read
+			return nil
+		})
+		return err
+	})
+}
+
+func (t *batch) queueCaptures(b *pgx.Batch, k ownedKeys) {
+	b.Queue(`SELECT e.owner, e.seq, e.facts FROM unnest($1::text[], $2::bigint[]) k (owner, seq)
+		JOIN credit_entry e ON e.owner = k.owner AND e.seq = k.seq`, k.owners, k.numbers).Query(func(rows pgx.Rows) error {
+		for i, o := range k.owners {
+			t.byOwner[o].books.charged[k.numbers[i]] = nil
+		}
+		var owner string
+		var seq int64
+		var packed []byte
+		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &packed}, func() error {
+			groups, err := parseFacts(packed)
+			if err != nil {
+				return err
+			}
+			var ids []factID
+			for _, g := range groups {
+				for _, s := range g.subjects {
+					ids = append(ids, factID{g.kind, g.scope, s})
+				}
+			}
+			t.byOwner[owner].books.charged[seq] = ids
+			return nil
+		})
+		return err
+	})
+}

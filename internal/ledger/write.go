@@ -1,0 +1,321 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// queueWrites puts everything the batch has changed into a few statements, a
+// row per thing and not per change, and the commit behind them.
+func (t *batch) queueWrites() *pgx.Batch {
+	b := &pgx.Batch{}
+	t.writeEntries(b)
+	t.writeHolds(b)
+	t.writeGrants(b)
+	t.writeAccounts(b)
+	t.writeBudgets(b)
+	t.writeFacts(b)
+	t.writeEvents(b)
+	t.writeOwners(b)
+	b.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() != "COMMIT" {
+			return fmt.Errorf("the ledger's transaction ended in %s", tag)
+		}
+		return nil
+	})
+	return b
+}
+
+func (t *batch) commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
+	return conn.SendBatch(ctx, writes).Close()
+}
+
+func (t *batch) writeEntries(b *pgx.Batch) {
+	var (
+		owners, kinds, holdIDs, orders, actions, members, reasons, postings []string
+		seqs                                                                []int64
+		keys, results                                                       []*string
+		ats                                                                 []time.Time
+		requests, facts, prevs, hashes                                      [][]byte
+	)
+	for _, w := range t.lanes {
+		for i := range w.books.changes.entries {
+			e := &w.books.changes.entries[i]
+			owners = append(owners, w.lane.owner)
+			seqs = append(seqs, e.seq)
+			kinds = append(kinds, string(e.kind))
+			if e.kind == kindExpired {
+				keys, requests, results = append(keys, nil), append(requests, nil), append(results, nil)
+			} else {
+				result := string(e.result)
+				keys, requests, results = append(keys, &e.key), append(requests, e.requestHash[:]), append(results, &result)
+			}
+			ats = append(ats, e.at)
+			holdIDs = append(holdIDs, e.holdID)
+			orders = append(orders, e.memo.OrderID)
+			actions = append(actions, e.memo.Action)
+			members = append(members, e.memo.Member)
+			reasons = append(reasons, e.memo.Reason)
+			postings = append(postings, string(e.postingsJSON))
+			facts = append(facts, e.facts)
+			prevs = append(prevs, e.prevHash)
+			hashes = append(hashes, e.hash)
+		}
+	}
+	if len(owners) == 0 {
+		return
+	}
+	b.Queue(`INSERT INTO credit_entry (owner, seq, kind, key, request_hash, at, hold_id, order_id, action, member, reason,
+			postings, facts, result, prev_hash, hash)
+		SELECT u.owner, u.seq, u.kind, u.key, u.request_hash, u.at, u.hold_id, u.order_id, u.action, u.member, u.reason,
+			u.postings::json, u.facts, u.result::json, u.prev_hash, u.hash
+		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::text[],
+			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::bytea[], $16::bytea[])
+			u (owner, seq, kind, key, request_hash, at, hold_id, order_id, action, member, reason,
+				postings, facts, result, prev_hash, hash)`,
+		owners, seqs, kinds, keys, requests, ats, holdIDs, orders, actions, members, reasons,
+		postings, facts, results, prevs, hashes)
+}
+
+func (t *batch) writeHolds(b *pgx.Batch) {
+	type columns struct {
+		owners, ids, bodies                      []string
+		amounts, captureds, releaseds, reverseds []int64
+		closed                                   []bool
+	}
+	var opened, changed columns
+	for _, w := range t.lanes {
+		for _, h := range w.books.changes.holds {
+			c := &changed
+			if h.isNew {
+				c = &opened
+			}
+			sum := h.sums()
+			c.owners = append(c.owners, w.lane.owner)
+			c.ids = append(c.ids, h.id)
+			c.amounts = append(c.amounts, sum.Amount)
+			c.captureds = append(c.captureds, sum.Captured)
+			c.releaseds = append(c.releaseds, sum.Released)
+			c.reverseds = append(c.reverseds, sum.Reversed)
+			c.closed = append(c.closed, h.closed)
+			c.bodies = append(c.bodies, string(appendHold(nil, h)))
+		}
+	}
+	if c := opened; len(c.owners) > 0 {
+		b.Queue(`INSERT INTO credit_hold (owner, id, amount, captured, released, reversed, closed, body)
+			SELECT u.owner, u.id, u.amount, u.captured, u.released, u.reversed, u.closed, u.body::json
+			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[], $8::text[])
+				u (owner, id, amount, captured, released, reversed, closed, body)`,
+			c.owners, c.ids, c.amounts, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
+	}
+	if c := changed; len(c.owners) > 0 {
+		b.Queue(`UPDATE credit_hold h
+			SET captured = u.captured, released = u.released, reversed = u.reversed, closed = u.closed, body = u.body::json
+			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[])
+				u (owner, id, captured, released, reversed, closed, body)
+			WHERE h.owner = u.owner AND h.id = u.id`,
+			c.owners, c.ids, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
+	}
+}
+
+func (t *batch) writeGrants(b *pgx.Batch) {
+	type columns struct {
+		owners, pools, types, sources  []string
+		nos, amounts                   []int64
+		priorities                     []int32
+		expires                        []*time.Time
+		granted                        []time.Time
+		avail, held, capt, expd, voids []int64
+		renewed, live                  []bool
+	}
+	var issued, changed columns
+	for _, w := range t.lanes {
+		for _, l := range w.books.changes.lots {
+			c := &changed
+			if l.isNew {
+				c = &issued
+				c.pools = append(c.pools, l.pool)
+				c.types = append(c.types, l.kind)
+				c.sources = append(c.sources, string(l.source))
+				c.priorities = append(c.priorities, l.priority)
+				c.expires = append(c.expires, nullTime(l.expiresAt))
+				c.granted = append(c.granted, l.grantedAt)
+			}
+			c.owners = append(c.owners, w.lane.owner)
+			c.nos = append(c.nos, l.no)
+			c.amounts = append(c.amounts, l.amount)
+			c.avail = append(c.avail, l.bucket[available])
+			c.held = append(c.held, l.bucket[held])
+			c.capt = append(c.capt, l.bucket[captured])
+			c.expd = append(c.expd, l.bucket[expired])
+			c.voids = append(c.voids, l.bucket[voided])
+			c.renewed = append(c.renewed, l.renewed)
+			c.live = append(c.live, l.live())
+		}
+	}
+	if c := issued; len(c.owners) > 0 {
+		b.Queue(`INSERT INTO credit_grant (owner, no, pool, type, source, priority, expires_at, granted_at,
+				amount, available, held, captured, expired, voided, renewed, live)
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
+				$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+				$15::bool[], $16::bool[])`,
+			c.owners, c.nos, c.pools, c.types, c.sources, c.priorities, c.expires, c.granted,
+			c.amounts, c.avail, c.held, c.capt, c.expd, c.voids, c.renewed, c.live)
+	}
+	if c := changed; len(c.owners) > 0 {
+		b.Queue(`UPDATE credit_grant g
+			SET amount = u.amount, available = u.available, held = u.held, captured = u.captured, expired = u.expired,
+				voided = u.voided, renewed = u.renewed, live = u.live
+			FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+				$8::bigint[], $9::bool[], $10::bool[])
+				u (owner, no, amount, available, held, captured, expired, voided, renewed, live)
+			WHERE g.owner = u.owner AND g.no = u.no`,
+			c.owners, c.nos, c.amounts, c.avail, c.held, c.capt, c.expd, c.voids, c.renewed, c.live)
+	}
+}
+
+func (t *batch) writeAccounts(b *pgx.Batch) {
+	var (
+		owners, pools, types          []string
+		avail, held                   []int64
+		carries, alertAts, alertRearm []*int64
+		priorities                    []int32
+		untils                        []*time.Time
+		lows                          []bool
+	)
+	for _, w := range t.lanes {
+		for _, a := range w.books.changes.accounts {
+			owners = append(owners, w.lane.owner)
+			pools = append(pools, a.pool)
+			types = append(types, a.kind)
+			avail = append(avail, a.available)
+			held = append(held, a.held)
+			var left *int64
+			var priority int32
+			var until *time.Time
+			if c := a.carry; c != nil {
+				left, priority, until = &c.Left, c.Priority, nullTime(c.Until)
+			}
+			carries, priorities, untils = append(carries, left), append(priorities, priority), append(untils, until)
+			var at, rearm *int64
+			var low bool
+			if w := a.alert; w != nil {
+				at, rearm, low = &w.Threshold, &w.Rearm, w.low
+			}
+			alertAts, alertRearm, lows = append(alertAts, at), append(alertRearm, rearm), append(lows, low)
+		}
+	}
+	if len(owners) == 0 {
+		return
+	}
+	b.Queue(`INSERT INTO credit_account (owner, pool, type, available, held, carry, carry_priority, carry_until,
+			alert_at, alert_rearm, alert_low)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[],
+			$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bool[])
+		ON CONFLICT (owner, pool, type) DO UPDATE SET available = excluded.available, held = excluded.held,
+			carry = excluded.carry, carry_priority = excluded.carry_priority, carry_until = excluded.carry_until,
+			alert_at = excluded.alert_at, alert_rearm = excluded.alert_rearm, alert_low = excluded.alert_low`,
+		owners, pools, types, avail, held, carries, priorities, untils, alertAts, alertRearm, lows)
+}
+
+func (t *batch) writeBudgets(b *pgx.Batch) {
+	var owners, names, types []string
+	var used []int64
+	for _, w := range t.lanes {
+		for _, u := range w.books.changes.budgets {
+			owners = append(owners, w.lane.owner)
+			names = append(names, u.name)
+			types = append(types, u.kind)
+			used = append(used, u.used)
+		}
+	}
+	if len(owners) > 0 {
+		b.Queue(`INSERT INTO credit_budget (owner, name, type, used)
+			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+			ON CONFLICT (owner, name, type) DO UPDATE SET used = excluded.used`, owners, names, types, used)
+	}
+}
+
+func (t *batch) writeFacts(b *pgx.Batch) {
+	type columns struct {
+		ownedKeys
+		seqs, costs []int64
+		reversed    []bool
+	}
+	var added, changed columns
+	for _, w := range t.lanes {
+		for _, f := range w.books.changes.facts {
+			c := &changed
+			if f.isNew {
+				c = &added
+			}
+			c.addFact(w.lane.owner, f.factID)
+			c.seqs = append(c.seqs, f.seq)
+			c.costs = append(c.costs, f.cost)
+			c.reversed = append(c.reversed, f.reversed)
+		}
+	}
+	const columnsSQL = `unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bool[])`
+	if c := added; len(c.owners) > 0 {
+		b.Queue(`INSERT INTO credit_fact (owner, type, scope, subject, seq, cost, reversed) SELECT * FROM `+columnsSQL,
+			c.owners, c.types, c.scopes, c.subjects, c.seqs, c.costs, c.reversed)
+	}
+	if c := changed; len(c.owners) > 0 {
+		b.Queue(`UPDATE credit_fact f SET seq = u.seq, cost = u.cost, reversed = u.reversed
+			FROM `+columnsSQL+` u (owner, type, scope, subject, seq, cost, reversed)
+			WHERE f.owner = u.owner AND f.type = u.type AND f.scope = u.scope AND f.subject = u.subject`,
+			c.owners, c.types, c.scopes, c.subjects, c.seqs, c.costs, c.reversed)
+	}
+}
+
+func (t *batch) writeEvents(b *pgx.Batch) {
+	var owners, topics, keys, payloads []string
+	for _, w := range t.lanes {
+		for _, e := range w.books.changes.events {
+			owners = append(owners, w.lane.owner)
+			topics = append(topics, e.topic)
+			keys = append(keys, e.key)
+			payloads = append(payloads, string(e.payload))
+		}
+	}
+	if len(owners) > 0 {
+		b.Queue(`INSERT INTO outbox (org, topic, key, payload)
+			SELECT u.org, u.topic, u.key, u.payload::jsonb
+			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) u (org, topic, key, payload)`,
+			owners, topics, keys, payloads)
+	}
+}
+
+func (t *batch) writeOwners(b *pgx.Batch) {
+	var owners []string
+	var seqs, grants []int64
+	var heads [][]byte
+	var ats []time.Time
+	for _, w := range t.lanes {
+		if len(w.books.changes.entries) == 0 {
+			continue
+		}
+		owners = append(owners, w.lane.owner)
+		seqs = append(seqs, w.books.seq)
+		heads = append(heads, w.books.head)
+		ats = append(ats, w.books.at)
+		grants = append(grants, w.books.grants)
+	}
+	if len(owners) > 0 {
+		b.Queue(`UPDATE credit_owner o SET seq = u.seq, head = u.head, at = u.at, grants = u.grants
+			FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::bigint[]) u (owner, seq, head, at, grants)
+			WHERE o.owner = u.owner`, owners, seqs, heads, ats, grants)
+	}
+}
+
+func nullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
