@@ -196,15 +196,19 @@ func inWords(kind reflect.Kind) string {
 
 // MarshalJSON writes the plan in the shape that Parse reads, plus its version.
 func (p Plan) MarshalJSON() ([]byte, error) {
-	return json.Marshal(document{
+	d := document{
 		ID: p.ID, Name: p.Name, Description: p.Description, Notes: p.Notes, Version: p.Version,
 		Period: p.Period, Credits: p.Credits, Actions: p.Actions,
 		Refund: refund{
 			Delay: formatDuration(p.RefundDelay), LateRelease: p.LateRelease,
 			ReinstateFor: formatDuration(p.ReinstateFor),
 		},
-		BounceWindow: formatDuration(p.BounceWindow), PlanChange: p.PlanChange,
-	})
+		PlanChange: p.PlanChange,
+	}
+	if p.BounceWindow > 0 {
+		d.BounceWindow = formatDuration(p.BounceWindow)
+	}
+	return json.Marshal(d)
 }
 
 // UnmarshalJSON reads and checks what MarshalJSON wrote.
@@ -223,7 +227,14 @@ func formatDuration(d time.Duration) string {
 	if d > 0 && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
 	}
-	return d.String()
+	s := d.String() // ends in 0m0s or 0s where there are no minutes or seconds
+	if d >= time.Minute {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if d >= time.Hour {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // parseDuration reads what time.ParseDuration reads, and whole days such as 30d.
