@@ -3,6 +3,7 @@ package orderbook
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -126,15 +127,26 @@ func (c *verdictColumns) set(i int, v Verdict) {
 	c.n[i] = v.N
 	c.verdict[i] = v.Verdict
 	c.reason[i] = v.Reason
-	c.mxHost[i] = v.MXHost
+	c.mxHost[i] = printable(v.MXHost)
 	c.smtpCode[i] = int32(v.SMTPCode)
-	c.smtpEnhanced[i] = v.SMTPEnhanced
-	c.smtpText[i] = v.SMTPText
+	c.smtpEnhanced[i] = printable(v.SMTPEnhanced)
+	c.smtpText[i] = printable(v.SMTPText)
 	c.checkedAt[i] = v.CheckedAt
 	c.retryAt[i] = nil
 	if !v.RetryAt.IsZero() {
 		c.retryAt[i] = &v.RetryAt
 	}
+}
+
+// printable makes what a mail server said fit to be stored: servers may send
+// any bytes, at any length.
+func printable(said string) string {
+	const most = 1000 // bytes kept
+	said = strings.ReplaceAll(strings.ToValidUTF8(said, "\uFFFD"), "\x00", "")
+	if len(said) > most {
+		said = strings.ToValidUTF8(said[:most], "")
+	}
+	return said
 }
 
 // FinishUnknown makes the verdicts of the items that still wait for a retry

@@ -1,5 +1,6 @@
--- +goose Up
+-- Constraint names carry the invariant numbers of internal/lead/README.md.
 
+-- +goose Up
 -- The catalogue. A lead's number (no) is internal and small: the facet index
 -- addresses leads by it. Its fingerprint stands for it wherever contact data
 -- must not appear.
@@ -24,10 +25,10 @@ CREATE TABLE lead (
     phone        text NOT NULL,
     direct_email text NOT NULL,
     imported_at  timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT lead_no_fits_facets CHECK (no BETWEEN 0 AND 4294967295),
-    CONSTRAINT lead_id_present CHECK (id <> ''),
-    CONSTRAINT lead_email_present CHECK (email <> ''),
-    CONSTRAINT lead_headcount_not_negative CHECK (headcount >= 0)
+    CONSTRAINT lead_c4_no_fits_facets CHECK (no BETWEEN 0 AND 4294967295),
+    CONSTRAINT lead_c1_id_present CHECK (id <> ''),
+    CONSTRAINT lead_c1_email_present CHECK (email <> ''),
+    CONSTRAINT lead_c1_headcount_not_negative CHECK (headcount >= 0)
 );
 
 CREATE UNIQUE INDEX lead_id ON lead (id);

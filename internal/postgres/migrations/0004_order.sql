@@ -1,5 +1,7 @@
--- +goose Up
+-- Orders and their items. Constraint names carry the invariant numbers of
+-- internal/orderbook/README.md (o) and internal/lead/README.md (c).
 
+-- +goose Up
 CREATE TABLE orders (
     id            text PRIMARY KEY,
     seq           bigint GENERATED ALWAYS AS IDENTITY, -- order of entry, the cursor of lists
@@ -29,24 +31,24 @@ CREATE TABLE orders (
     refund_at     timestamptz,
     completed_at  timestamptz,
     settled_at    timestamptz, -- when the order was over, whichever way
-    CONSTRAINT orders_kind CHECK (kind IN ('lead_list', 'verify', 'reveal', 'enrich', 'export')),
-    CONSTRAINT orders_status CHECK (status IN
+    CONSTRAINT order_kind CHECK (kind IN ('lead_list', 'verify', 'reveal', 'enrich', 'export')),
+    CONSTRAINT order_o2_status CHECK (status IN
         ('reserved', 'verifying', 'completed', 'settled', 'rejected', 'cancelled', 'failed')),
-    CONSTRAINT orders_counts_not_negative CHECK (
+    CONSTRAINT order_o3_counts_not_negative CHECK (
         requested >= 0 AND selected >= 0 AND delivered >= 0 AND valid >= 0 AND invalid >= 0 AND
         catch_all >= 0 AND risky >= 0 AND disposable >= 0 AND "unknown" >= 0 AND
         already_owned >= 0 AND duplicate >= 0),
-    CONSTRAINT orders_delivered_of_selected CHECK (delivered <= selected),
-    CONSTRAINT orders_tally_of_selected CHECK (
+    CONSTRAINT order_o5_delivered_of_selected CHECK (delivered <= selected),
+    CONSTRAINT order_o3_tally_of_selected CHECK (
         valid + invalid + catch_all + risky + disposable + "unknown" <= selected),
-    CONSTRAINT orders_tally_complete CHECK (
+    CONSTRAINT order_o3_tally_complete CHECK (
         status NOT IN ('completed', 'settled') OR
         valid + invalid + catch_all + risky + disposable + "unknown" = selected),
-    CONSTRAINT orders_completed_at CHECK (
+    CONSTRAINT order_o2_completed_at CHECK (
         (completed_at IS NOT NULL) = (status IN ('completed', 'settled'))),
-    CONSTRAINT orders_settled_at CHECK (
+    CONSTRAINT order_o2_settled_at CHECK (
         (settled_at IS NOT NULL) = (status IN ('settled', 'rejected', 'cancelled', 'failed'))),
-    CONSTRAINT orders_failure CHECK (
+    CONSTRAINT order_o2_failure CHECK (
         (failure IS NOT NULL) = (status IN ('rejected', 'failed')))
 );
 CREATE UNIQUE INDEX orders_seq ON orders (seq);
@@ -57,7 +59,7 @@ CREATE TABLE order_selection (
     order_id      text PRIMARY KEY,
     items         bigint NOT NULL DEFAULT 0,
     already_owned bigint NOT NULL DEFAULT 0,
-    CONSTRAINT order_selection_sane CHECK (already_owned BETWEEN 0 AND items)
+    CONSTRAINT order_c3_selection CHECK (already_owned BETWEEN 0 AND items)
 );
 
 -- The items of orders. An item keeps the address that was verified, whatever a
@@ -81,13 +83,13 @@ CREATE TABLE order_item (
     retry_at      timestamptz, -- set while the item waits for another try
     delivered_at  timestamptz, -- set once its capture is recorded
     PRIMARY KEY (order_id, n),
-    CONSTRAINT order_item_n_from_1 CHECK (n >= 1),
-    CONSTRAINT order_item_verdict CHECK (verdict IN
+    CONSTRAINT order_c3_item_n CHECK (n >= 1),
+    CONSTRAINT order_o4_item_verdict CHECK (verdict IN
         ('valid', 'invalid', 'catch_all', 'risky', 'disposable', 'unknown')),
-    CONSTRAINT order_item_checked CHECK (
+    CONSTRAINT order_o4_item_checked CHECK (
         (verdict IS NULL) = (checked_at IS NULL) AND (verdict IS NULL) = (reason IS NULL)),
-    CONSTRAINT order_item_waits_unknown CHECK (retry_at IS NULL OR verdict = 'unknown'),
-    CONSTRAINT order_item_delivered_final CHECK (
+    CONSTRAINT order_o4_item_waits_unknown CHECK (retry_at IS NULL OR verdict = 'unknown'),
+    CONSTRAINT order_o5_item_delivered_final CHECK (
         delivered_at IS NULL OR (verdict IS NOT NULL AND retry_at IS NULL))
 ) WITH (fillfactor = 35);
 

@@ -1,0 +1,559 @@
+package orderbook_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/postgres/pgtest"
+)
+
+// fixture is an order book on a database of its own.
+type fixture struct {
+	*orderbook.Book
+	t    *testing.T
+	ctx  context.Context
+	pool *pgxpool.Pool
+}
+
+func setup(t *testing.T) fixture {
+	pool := pgtest.New(t)
+	return fixture{orderbook.New(pool), t, t.Context(), pool}
+}
+
+func newOrder(id string) orderbook.NewOrder {
+	return orderbook.NewOrder{
+		ID: id, Org: "acme", Member: "jane",
+		Request: order.Request{Kind: order.LeadList, Count: 100, Criteria: order.Criteria{Country: []string{"US"}}},
+		PlanID:  "verified-leads", PlanVersion: 1, Status: order.Reserved,
+		Held: []order.Amount{{Type: "email", Amount: 100}},
+	}
+}
+
+// verifying enters an order with items 1..n that is being verified.
+func (f fixture) verifying(id string, n int64) {
+	f.t.Helper()
+	_, err := f.Create(f.ctx, newOrder(id))
+	require.NoError(f.t, err)
+	_, err = f.pool.Exec(f.ctx, `
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+		SELECT $1, n, n, gen_random_uuid(), 'p' || n || '@example.test', n % 10 = 0 FROM generate_series(1, $2::bigint) n`, id, n)
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.Start(f.ctx, id, n))
+}
+
+// topics returns what was announced about an order, in order.
+func (f fixture) topics(id string) []string {
+	f.t.Helper()
+	rows, err := f.pool.Query(f.ctx, `SELECT topic FROM outbox WHERE payload ->> 'id' = $1 ORDER BY id`, id)
+	require.NoError(f.t, err)
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(f.t, err)
+	return topics
+}
+
+var checked = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func verdict(n int64, word, reason string) orderbook.Verdict {
+	return orderbook.Verdict{
+		N: n, Verdict: word, Reason: reason, MXHost: "mx.example.test", SMTPCode: 250,
+		SMTPEnhanced: "2.1.5", SMTPText: "ok", CheckedAt: checked,
+	}
+}
+
+func greylisted(n int64, at time.Time) orderbook.Verdict {
+	v := verdict(n, "unknown", "greylisted")
+	v.CheckedAt, v.RetryAt = at, at.Add(5*time.Minute)
+	return v
+}
+
+func numbers(items []orderbook.Item) []int64 {
+	list := []int64{}
+	for _, item := range items {
+		list = append(list, item.N)
+	}
+	return list
+}
+
+func TestO1_CreateIsIdempotent(t *testing.T) {
+	f := setup(t)
+	first, err := f.Create(f.ctx, newOrder("ord_1"))
+	require.NoError(t, err)
+	require.Equal(t, order.Reserved, first.Status)
+	require.Equal(t, int64(100), first.Requested)
+	require.Equal(t, []order.Credit{{Type: "email", Held: 100}}, first.Credits)
+	require.Equal(t, "jane", first.Member)
+
+	require.NoError(t, f.Start(f.ctx, "ord_1", 0))
+	again, err := f.Create(f.ctx, newOrder("ord_1"))
+	require.NoError(t, err)
+	require.Equal(t, order.Verifying, again.Status, "a repeated creation answers the order as it stands")
+	require.Equal(t, first.CreatedAt, again.CreatedAt)
+	require.Equal(t, []string{"order.reserved"}, f.topics("ord_1"))
+
+	other := newOrder("ord_1")
+	other.Request.Count = 101
+	_, err = f.Create(f.ctx, other)
+	require.ErrorIs(t, err, orderbook.ErrRequestDiffers)
+	stranger := newOrder("ord_1")
+	stranger.Org = "evil"
+	_, err = f.Create(f.ctx, stranger)
+	require.ErrorIs(t, err, orderbook.ErrRequestDiffers)
+}
+
+func TestO1_ConcurrentCreationsMakeOneOrder(t *testing.T) {
+	f := setup(t)
+	var wg sync.WaitGroup
+	errs := make([]error, 50)
+	for i := range errs {
+		wg.Go(func() {
+			o, err := f.Create(f.ctx, newOrder("ord_1"))
+			if err == nil && o.Status != order.Reserved {
+				err = fmt.Errorf("answered %s", o.Status)
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.Equal(t, []string{"order.reserved"}, f.topics("ord_1"))
+	orders, _, err := f.List(f.ctx, orderbook.Filter{})
+	require.NoError(t, err)
+	require.Len(t, orders, 1)
+}
+
+func TestCreateRejected(t *testing.T) {
+	f := setup(t)
+	n := newOrder("ord_1")
+	n.Status, n.Held = order.Rejected, nil
+	n.Failure = &order.Failure{
+		Code: order.CodeInsufficientCredits, Message: "40 email credits are missing.",
+		Missing: []order.Amount{{Type: "email", Amount: 40}},
+	}
+	o, err := f.Create(f.ctx, n)
+	require.NoError(t, err)
+	require.Equal(t, n.Failure, o.Failure)
+	require.NotNil(t, o.SettledAt)
+	require.Empty(t, o.Credits)
+	require.Equal(t, []string{"order.rejected"}, f.topics("ord_1"))
+
+	for _, bad := range []orderbook.NewOrder{
+		{ID: "ord_2", Status: order.Rejected}, {ID: "ord_2", Status: order.Completed},
+		{ID: "ord_2", Status: order.Reserved, Failure: n.Failure},
+	} {
+		_, err = f.Create(f.ctx, bad)
+		require.ErrorIs(t, err, orderbook.ErrInvalid)
+	}
+}
+
+func TestGetBelongsToOrganization(t *testing.T) {
+	f := setup(t)
+	_, err := f.Create(f.ctx, newOrder("ord_1"))
+	require.NoError(t, err)
+	for _, org := range []string{"acme", ""} {
+		o, err := f.Get(f.ctx, org, "ord_1")
+		require.NoError(t, err)
+		require.Equal(t, "acme", o.Org)
+	}
+	_, err = f.Get(f.ctx, "evil", "ord_1")
+	require.ErrorIs(t, err, orderbook.ErrNotFound)
+	_, err = f.Get(f.ctx, "", "ord_2")
+	require.ErrorIs(t, err, orderbook.ErrNotFound)
+
+	request, err := f.Request(f.ctx, "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, newOrder("ord_1").Request, request)
+	_, err = f.Request(f.ctx, "ord_2")
+	require.ErrorIs(t, err, orderbook.ErrNotFound)
+}
+
+func TestListPagesDoNotShift(t *testing.T) {
+	f := setup(t)
+	enter := func(id, org string) {
+		n := newOrder(id)
+		n.Org = org
+		_, err := f.Create(f.ctx, n)
+		require.NoError(t, err)
+	}
+	ids := func(orders []order.Order) (list []string) {
+		for _, o := range orders {
+			list = append(list, o.ID)
+		}
+		return list
+	}
+	for i := range 5 {
+		enter(fmt.Sprintf("ord_%d", i), "acme")
+		enter(fmt.Sprintf("ord_other_%d", i), "other")
+	}
+	page, next, err := f.List(f.ctx, orderbook.Filter{Org: "acme", Limit: 2})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ord_4", "ord_3"}, ids(page))
+	enter("ord_new", "acme")
+	page, next, err = f.List(f.ctx, orderbook.Filter{Org: "acme", Limit: 2, Cursor: next})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ord_2", "ord_1"}, ids(page))
+	page, next, err = f.List(f.ctx, orderbook.Filter{Org: "acme", Limit: 2, Cursor: next})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ord_0"}, ids(page))
+	require.Empty(t, next)
+
+	require.NoError(t, f.Start(f.ctx, "ord_3", 0))
+	page, _, err = f.List(f.ctx, orderbook.Filter{Status: order.Verifying})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ord_3"}, ids(page))
+	page, _, err = f.List(f.ctx, orderbook.Filter{Kind: order.Export})
+	require.NoError(t, err)
+	require.Empty(t, page)
+	for _, bad := range []orderbook.Filter{{Cursor: "!"}, {Limit: 501}, {Limit: -1}} {
+		_, _, err = f.List(f.ctx, bad)
+		require.ErrorIs(t, err, orderbook.ErrInvalid)
+	}
+}
+
+func TestO2_LifeOfAnOrder(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 3)
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{
+		verdict(1, "valid", "accepted"), verdict(2, "invalid", "no_such_user"), verdict(3, "valid", "accepted"),
+	}))
+	running, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Tally{Valid: 2, Invalid: 1}, running.Tally, "a running order is counted as it stands")
+
+	tally, reasons, err := f.Tally(f.ctx, "ord_1")
+	require.NoError(t, err)
+	credits := []order.Credit{{Type: "email", Held: 100, Captured: 2}}
+	refundAt := checked.Add(5 * time.Minute)
+	for range 2 {
+		require.NoError(t, f.Complete(f.ctx, "ord_1", tally, reasons, credits, refundAt))
+	}
+	o, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Completed, o.Status)
+	require.Equal(t, int64(3), o.Selected)
+	require.Equal(t, tally, o.Tally)
+	require.Equal(t, []order.Reason{{Verdict: "valid", Reason: "accepted", Count: 2}, {Verdict: "invalid", Reason: "no_such_user", Count: 1}}, o.Reasons)
+	require.Equal(t, credits, o.Credits)
+	require.Equal(t, refundAt, *o.RefundAt)
+	require.NotNil(t, o.CompletedAt)
+	require.Nil(t, o.SettledAt)
+
+	credits[0].Released = 98
+	for range 2 {
+		require.NoError(t, f.Settle(f.ctx, "ord_1", credits))
+	}
+	settled, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Settled, settled.Status)
+	require.Equal(t, credits, settled.Credits)
+	require.Equal(t, tally, settled.Tally)
+	require.Equal(t, o.CompletedAt, settled.CompletedAt)
+	require.NotNil(t, settled.SettledAt)
+
+	// A retried earlier step finds its work done and changes nothing.
+	require.NoError(t, f.Start(f.ctx, "ord_1", 77))
+	require.NoError(t, f.Complete(f.ctx, "ord_1", order.Tally{}, nil, nil, refundAt.Add(time.Hour)))
+	after, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, settled, after)
+	require.Equal(t, []string{"order.reserved", "order.completed", "order.settled"}, f.topics("ord_1"))
+
+	var payload []byte
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT payload FROM outbox WHERE topic = 'order.settled'`).Scan(&payload))
+	var announced order.Order
+	require.NoError(t, json.Unmarshal(payload, &announced))
+	require.Equal(t, settled, announced)
+}
+
+// TestO2_Ways tries every change from every status.
+func TestO2_Ways(t *testing.T) {
+	f := setup(t)
+	failure := order.Failure{Code: order.CodeInternal, Message: "It broke."}
+	change := map[order.Status]func(id string) error{
+		order.Verifying: func(id string) error { return f.Start(f.ctx, id, 0) },
+		order.Completed: func(id string) error { return f.Complete(f.ctx, id, order.Tally{}, nil, nil, checked) },
+		order.Settled:   func(id string) error { return f.Settle(f.ctx, id, nil) },
+		order.Cancelled: func(id string) error { return f.Cancel(f.ctx, id, order.Tally{}, nil) },
+		order.Failed:    func(id string) error { return f.Fail(f.ctx, id, failure, order.Tally{}, nil) },
+	}
+	const moves, stays, over = "moves", "stays", "over"
+	for from, test := range map[order.Status]struct {
+		reach []order.Status
+		want  map[order.Status]string
+	}{
+		order.Reserved: {nil, map[order.Status]string{
+			order.Verifying: moves, order.Completed: over, order.Settled: over, order.Cancelled: moves, order.Failed: moves,
+		}},
+		order.Verifying: {[]order.Status{order.Verifying}, map[order.Status]string{
+			order.Verifying: stays, order.Completed: moves, order.Settled: over, order.Cancelled: moves, order.Failed: moves,
+		}},
+		order.Completed: {[]order.Status{order.Verifying, order.Completed}, map[order.Status]string{
+			order.Verifying: stays, order.Completed: stays, order.Settled: moves, order.Cancelled: over, order.Failed: over,
+		}},
+		order.Settled: {[]order.Status{order.Verifying, order.Completed, order.Settled}, map[order.Status]string{
+			order.Verifying: stays, order.Completed: stays, order.Settled: stays, order.Cancelled: over, order.Failed: over,
+		}},
+		order.Cancelled: {[]order.Status{order.Cancelled}, map[order.Status]string{
+			order.Verifying: over, order.Completed: over, order.Settled: over, order.Cancelled: stays, order.Failed: over,
+		}},
+		order.Failed: {[]order.Status{order.Failed}, map[order.Status]string{
+			order.Verifying: over, order.Completed: over, order.Settled: over, order.Cancelled: over, order.Failed: stays,
+		}},
+	} {
+		for to, want := range test.want {
+			t.Run(string(from)+" to "+string(to), func(t *testing.T) {
+				id := "ord_" + string(from) + "_" + string(to)
+				_, err := f.Create(f.ctx, newOrder(id))
+				require.NoError(t, err)
+				for _, status := range test.reach {
+					require.NoError(t, change[status](id))
+				}
+				err = change[to](id)
+				o, readErr := f.Get(f.ctx, "acme", id)
+				require.NoError(t, readErr)
+				switch want {
+				case moves:
+					require.NoError(t, err)
+					require.Equal(t, to, o.Status)
+				case stays:
+					require.NoError(t, err)
+					require.Equal(t, from, o.Status)
+				case over:
+					require.ErrorIs(t, err, orderbook.ErrOver)
+					require.Equal(t, from, o.Status)
+				}
+			})
+		}
+	}
+	for _, to := range change {
+		require.ErrorIs(t, to("ord_none"), orderbook.ErrNotFound)
+	}
+}
+
+func TestO3_CompleteNeedsAVerdictForEveryItem(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 3)
+	err := f.Complete(f.ctx, "ord_1", order.Tally{Valid: 2}, nil, nil, checked)
+	require.ErrorContains(t, err, "order_o3_tally_complete")
+	require.Equal(t, []string{"order.reserved"}, f.topics("ord_1"), "nothing is announced that did not happen")
+}
+
+func TestO4_FinalVerdictsStay(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 4)
+	pending := func(now time.Time) []int64 {
+		items, err := f.Pending(f.ctx, "ord_1", 1, 4, now)
+		require.NoError(t, err)
+		return numbers(items)
+	}
+	write := func(v ...orderbook.Verdict) {
+		require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", v))
+	}
+	require.Equal(t, []int64{1, 2, 3, 4}, pending(checked))
+	write(verdict(1, "valid", "accepted"), greylisted(2, checked), greylisted(3, checked))
+	require.Equal(t, []int64{4}, pending(checked))
+	retry := checked.Add(5 * time.Minute)
+	require.Equal(t, []int64{2, 3, 4}, pending(retry))
+
+	// A final verdict stays; a waiting one stays until its retry is due.
+	late := verdict(2, "valid", "accepted")
+	late.CheckedAt = retry.Add(-time.Second)
+	write(verdict(1, "invalid", "no_such_user"), late)
+	p, err := f.Progress(f.ctx, "ord_1", 1, 4)
+	require.NoError(t, err)
+	require.Equal(t, orderbook.Progress{Done: 1, Pending: 1, Greylisted: 2, RetryAt: retry, Tally: order.Tally{Valid: 1}}, p)
+
+	due := verdict(2, "valid", "accepted")
+	due.CheckedAt = retry
+	write(due, greylisted(3, retry))
+	require.Equal(t, []int64{4}, pending(retry))
+	for range 2 {
+		require.NoError(t, f.FinishUnknown(f.ctx, "ord_1"))
+	}
+	require.Equal(t, []int64{4}, pending(retry.Add(time.Hour)))
+	tally, reasons, err := f.Tally(f.ctx, "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Tally{Valid: 2, Unknown: 1}, tally)
+	require.Contains(t, reasons, order.Reason{Verdict: "unknown", Reason: "greylisted", Count: 1})
+}
+
+func TestWriteVerdictsTakesWhatServersSay(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 3)
+	odd := verdict(1, "invalid", "no_such_user")
+	odd.SMTPText = "550 \xff\x00" + strings.Repeat("é", 5000)
+	twice := verdict(2, "unknown", "temporary")
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{odd, twice, verdict(2, "valid", "accepted"), verdict(99, "valid", "accepted")}))
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", nil))
+	var text string
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT smtp_text FROM order_item WHERE order_id = 'ord_1' AND n = 1`).Scan(&text))
+	require.True(t, strings.HasPrefix(text, "550 \uFFFDé"), text)
+	require.LessOrEqual(t, len(text), 1000)
+	tally, _, err := f.Tally(f.ctx, "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Tally{Valid: 1, Invalid: 1}, tally)
+
+	require.ErrorContains(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(3, "perhaps", "accepted")}), "order_o4_item_verdict")
+}
+
+func TestO5_DeliveryIsCountedOnce(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 40)
+	var verdicts []orderbook.Verdict
+	for n := range int64(40) {
+		word, reason := "valid", "accepted"
+		if n%4 == 0 {
+			word, reason = "catch_all", "domain_accepts_all"
+		}
+		verdicts = append(verdicts, verdict(n+1, word, reason))
+	}
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", append(verdicts[:39:39], greylisted(40, checked))))
+
+	facts, err := f.Billable(f.ctx, "ord_1", 1, 20, []string{"valid"})
+	require.NoError(t, err)
+	require.Len(t, facts, 15)
+	require.Equal(t, int64(2), facts[0].N)
+	require.NotEqual(t, uuid.Nil, facts[0].Fingerprint)
+	owned := 0
+	for _, fact := range facts {
+		if fact.AlreadyOwned {
+			owned++
+		}
+	}
+	require.Equal(t, 2, owned)
+
+	// Ranges in parallel, each one twice.
+	var wg sync.WaitGroup
+	delivered, errs := make([]int64, 8), make([]error, 8)
+	for i := range delivered {
+		from := int64(i%4)*10 + 1
+		wg.Go(func() {
+			delivered[i], errs[i] = f.MarkDelivered(f.ctx, "ord_1", from, from+9, []string{"valid"})
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	total := int64(0)
+	for _, n := range delivered {
+		total += n
+	}
+	require.Equal(t, int64(29), total, "30 valid ones less the greylisted one")
+	var counted int64
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT delivered FROM orders WHERE id = 'ord_1'`).Scan(&counted))
+	require.Equal(t, total, counted)
+
+	facts, err = f.Billable(f.ctx, "ord_1", 1, 40, []string{"valid"})
+	require.NoError(t, err)
+	require.Empty(t, facts)
+	facts, err = f.Billable(f.ctx, "ord_1", 1, 40, []string{"valid", "catch_all"})
+	require.NoError(t, err)
+	require.Len(t, facts, 10)
+	p, err := f.Progress(f.ctx, "ord_1", 1, 40)
+	require.NoError(t, err)
+	require.Equal(t, total, p.Delivered)
+	require.Equal(t, int64(1), p.Greylisted)
+}
+
+func TestO6_CancelKeepsWhatWasDelivered(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 10)
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(1, "valid", "accepted"), verdict(2, "valid", "accepted")}))
+	_, err := f.MarkDelivered(f.ctx, "ord_1", 1, 1, []string{"valid"})
+	require.NoError(t, err)
+	tally, _, err := f.Tally(f.ctx, "ord_1")
+	require.NoError(t, err)
+	credits := []order.Credit{{Type: "email", Held: 100, Captured: 1, Released: 99}}
+	for range 2 {
+		require.NoError(t, f.Cancel(f.ctx, "ord_1", tally, credits))
+	}
+	o, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, order.Cancelled, o.Status)
+	require.Equal(t, credits, o.Credits)
+	require.Equal(t, tally, o.Tally)
+	require.NotNil(t, o.SettledAt)
+	require.Nil(t, o.CompletedAt)
+	p, err := f.Progress(f.ctx, "ord_1", 1, 10)
+	require.NoError(t, err)
+	require.Equal(t, int64(1), p.Delivered)
+	require.Equal(t, []string{"order.reserved", "order.cancelled"}, f.topics("ord_1"))
+}
+
+func TestFailSaysWhy(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 2)
+	failure := order.Failure{Code: order.CodeInternal, Message: "The mail world is closed."}
+	for range 2 {
+		require.NoError(t, f.Fail(f.ctx, "ord_1", failure, order.Tally{}, []order.Credit{{Type: "email", Held: 100, Released: 100}}))
+	}
+	o, err := f.Get(f.ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, &failure, o.Failure)
+	require.Equal(t, order.Failed, o.Status)
+	require.Equal(t, []string{"order.reserved", "order.failed"}, f.topics("ord_1"))
+}
+
+// TestTenThousandItems takes an order of 10,000 items through its batches in
+// parallel, each batch with a duplicate that is always a little late.
+func TestTenThousandItems(t *testing.T) {
+	f := setup(t)
+	const items, size = 10_000, 500
+	f.verifying("ord_1", items)
+	var wg sync.WaitGroup
+	errs := make([]error, 2*items/size)
+	for i := range errs {
+		from := int64(i/2)*size + 1
+		wg.Go(func() {
+			errs[i] = func() error {
+				pending, err := f.Pending(f.ctx, "ord_1", from, from+size-1, checked)
+				if err != nil {
+					return err
+				}
+				verdicts := make([]orderbook.Verdict, len(pending))
+				for k, item := range pending {
+					word, reason := "valid", "accepted"
+					if (item.N+int64(i%2))%2 == 0 { // the duplicates would have it otherwise
+						word, reason = "invalid", "no_such_user"
+					}
+					verdicts[k] = verdict(item.N, word, reason)
+				}
+				if err := f.WriteVerdicts(f.ctx, "ord_1", verdicts); err != nil {
+					return err
+				}
+				_, err = f.MarkDelivered(f.ctx, "ord_1", from, from+size-1, []string{"valid"})
+				return err
+			}()
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	tally, reasons, err := f.Tally(f.ctx, "ord_1")
+	require.NoError(t, err)
+	require.Equal(t, int64(items/2), tally.Valid)
+	require.Equal(t, int64(items/2), tally.Invalid)
+	p, err := f.Progress(f.ctx, "ord_1", 1, items)
+	require.NoError(t, err)
+	require.Equal(t, int64(items), p.Done)
+	require.Equal(t, int64(items/2), p.Delivered)
+	require.Equal(t, tally, p.Tally)
+	require.NoError(t, f.Complete(f.ctx, "ord_1", tally, reasons, nil, checked))
+	var hot, updates int64
+	require.Eventually(t, func() bool {
+		require.NoError(t, f.pool.QueryRow(f.ctx, `
+			SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relname = 'order_item'`).Scan(&hot, &updates))
+		return updates >= items+items/2
+	}, 30*time.Second, 100*time.Millisecond)
+	require.Greater(t, hot, updates*8/10, "updates of items stay on their page and out of the index")
+}
