@@ -237,6 +237,7 @@ type event struct {
 func newBooks(owner string) *books {
 	return &books{
 		owner:    owner,
+		head:     []byte{},
 		accounts: map[accountID]*account{},
 		lots:     map[int64]*lot{},
 		holds:    map[string]*hold{},
@@ -433,6 +434,9 @@ func (b *books) settle(keep int) {
 	clear(b.facts)
 	clear(b.charged)
 	b.changes = changes{}
+	if len(b.lots) > 8*keep {
+		*b = *newBooks(b.owner)
+	}
 }
 
 func (id accountID) compare(o accountID) int {

@@ -173,6 +173,11 @@ func (l *Ledger) carryOut(t *batch) {
 		return
 	}
 	err := l.try(t)
+	if errors.Is(err, errNewOwner) {
+		if err = l.welcome(t); err == nil {
+			err = l.try(t)
+		}
+	}
 	for i := 1; err != nil && transient(err) && i < attempts; i++ {
 		time.Sleep(time.Duration(i*i) * 10 * time.Millisecond)
 		err = l.try(t)
@@ -231,9 +236,6 @@ func (l *Ledger) try(t *batch) error {
 		w.lane.books = newBooks(w.lane.owner) // back in place once all is well
 	}
 	if err := t.begin(ctx, conn); err != nil {
-		if errors.Is(err, errNewOwner) {
-			return l.welcome(ctx, t)
-		}
 		return err
 	}
 	for _, w := range t.lanes {
@@ -249,17 +251,17 @@ func (l *Ledger) try(t *batch) error {
 	return nil
 }
 
-// welcome opens lanes for organizations the ledger has not seen, then runs the batch.
-func (l *Ledger) welcome(ctx context.Context, t *batch) error {
+// welcome opens lanes for organizations the ledger has not seen.
+func (l *Ledger) welcome(t *batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
+	defer cancel()
 	owners := make([]string, 0, len(t.lanes))
 	for _, w := range t.lanes {
 		owners = append(owners, w.lane.owner)
 	}
-	if _, err := l.pool.Exec(ctx, `INSERT INTO credit_owner (owner) SELECT unnest($1::text[]) ORDER BY 1
-		ON CONFLICT DO NOTHING`, owners); err != nil {
-		return err
-	}
-	return l.try(t)
+	_, err := l.pool.Exec(ctx, `INSERT INTO credit_owner (owner) SELECT unnest($1::text[]) ORDER BY 1
+		ON CONFLICT DO NOTHING`, owners)
+	return err
 }
 
 // transient reports whether a failure lies with the connection or with others'
