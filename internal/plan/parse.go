@@ -81,10 +81,20 @@ type refund struct {
 	ReinstateFor string      `json:"reinstate_for"`
 }
 
+const maxSize = 256 << 10 // bytes of a plan's file
+
 // Parse reads a plan from YAML (or JSON, which is YAML too), fills in the
 // defaults and checks it. The error is one *FieldError per problem, joined;
 // file is the name that they give.
-func Parse(file string, data []byte) (*Plan, error) {
+func Parse(file string, data []byte) (p *Plan, err error) {
+	if len(data) > maxSize {
+		return nil, &FieldError{file, 1, "", fmt.Sprintf("The file has %d bytes; a plan fits into %d.", len(data), maxSize)}
+	}
+	defer func() {
+		if r := recover(); r != nil { // the YAML reader gives up on some broken input this way
+			p, err = nil, &FieldError{file, 1, "", fmt.Sprintf("The YAML is broken: %v.", r)}
+		}
+	}()
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, readError(file, nil, err)
@@ -105,7 +115,7 @@ func Parse(file string, data []byte) (*Plan, error) {
 		return nil, readError(file, lines, err)
 	}
 	c := checker{file: file, lines: lines}
-	p := c.plan(&doc)
+	p = c.plan(&doc)
 	if len(c.problems) > 0 {
 		slices.SortStableFunc(c.problems, func(a, b *FieldError) int { return cmp.Compare(a.Line, b.Line) })
 		errs := make([]error, len(c.problems))
@@ -118,7 +128,7 @@ func Parse(file string, data []byte) (*Plan, error) {
 }
 
 // index notes the line of every field below a node. It refuses fractions, which
-// the YAML reader would cut off without a word.
+// the YAML reader would cut off without a word, and tags.
 func index(lines map[string]int, at string, node ast.Node) *FieldError {
 	switch n := node.(type) {
 	case *ast.MappingNode:
@@ -147,6 +157,9 @@ func index(lines map[string]int, at string, node ast.Node) *FieldError {
 	case *ast.FloatNode:
 		tok := n.GetToken()
 		return &FieldError{Line: tok.Position.Line, Field: at, Message: tok.Value + " is not a whole number; credits are never split."}
+	case *ast.TagNode:
+		tok := n.GetToken()
+		return &FieldError{Line: tok.Position.Line, Field: at, Message: fmt.Sprintf("The YAML tag %q has no meaning in a plan; remove it.", tok.Value)}
 	}
 	return nil
 }

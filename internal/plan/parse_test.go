@@ -77,6 +77,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"duration", "period: month", "period: month\nrefund:\n  delay: soon", `small.yaml:5: refund.delay: "soon" is not a duration; write it like 10s, 5m, 12h or 30d.`},
 		{"negative duration", "period: month", "period: month\nbounce_window: -1h", `small.yaml:4: bounce_window: "-1h" is not a duration; write it like 10s, 5m, 12h or 30d.`},
 		{"reinstated for no time", "period: month", "period: month\nrefund: {reinstate_for: 0s}", `small.yaml:4: refund.reinstate_for: Reinstated credits would expire at once; give a duration above zero or set refund.late_release to expire.`},
+		{"a YAML tag", "[valid]", "!mine [valid]", `small.yaml:12: actions.lead_list.billable: The YAML tag "!mine" has no meaning in a plan; remove it.`},
 		{"a list as fields", "credits:\n  email:\n    allotment: 100\n    at_period_end: expire", "credits: [email]", `small.yaml:4: credits[0]: The value does not have the shape expected here; look the field up in the description of plans.`},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -114,6 +115,8 @@ func TestParseRefusesWhatIsNotOnePlan(t *testing.T) {
 	require.EqualError(t, err, "x.yaml:1: The file holds 2 plans; put each into a file of its own.")
 	_, err = plan.Parse("x.yaml", []byte("- a\n"))
 	require.ErrorContains(t, err, "x.yaml:1: ")
+	_, err = plan.Parse("x.yaml", []byte(small+strings.Repeat("#", 256<<10)))
+	require.ErrorContains(t, err, "a plan fits into 262144")
 }
 
 // P2: what was written can be read again and means the same.
