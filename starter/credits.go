@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
+	"holdfast/internal/wire"
+)
+
+func (a *app) creditsCommand() *cobra.Command {
+	var org, member string
+	cmd := &cobra.Command{
+		Use:     "credits",
+		Short:   "Show an organization's credits: available, held, used",
+		Example: examples("holdfast credits --org acme", "holdfast credits --org acme --member bob --json"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rooms, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			view, err := creditsOf(cmd.Context(), rooms, org, member)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(view)
+			}
+			a.showCredits(view)
+			return nil
+		},
+	}
+	addOrgFlag(cmd, &org)
+	cmd.Flags().StringVar(&member, "member", "", "only this member's and the shared credits")
+	cmd.AddCommand(a.creditsGrantCommand(), a.creditsHistoryCommand())
+	return cmd
+}
+
+// creditsView is an organization's credits for machines.
+type creditsView struct {
+	Org     string       `json:"org"`
+	Member  string       `json:"member,omitempty"`
+	Period  *periodView  `json:"period,omitempty"` // absent where the plan has no period
+	Credits []creditView `json:"credits"`
+}
+
+type periodView struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+type creditView struct {
+	Type      string     `json:"type"`
+	Pool      string     `json:"pool"` // organization or member
+	Member    string     `json:"member,omitempty"`
+	Available int64      `json:"available"`
+	Held      int64      `json:"held"`
+	Used      int64      `json:"used"` // charged, less what was reversed
+	Allotment int64      `json:"allotment"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (creditsView, error) {
+	view := creditsView{Org: orgID, Member: member, Credits: []creditView{}}
+	org, err := rooms.Accounts.Org(ctx, orgID)
+	if err != nil {
+		return view, err
+	}
+	period, err := org.Period(time.Now())
+	if err != nil {
+		return view, err
+	}
+	if member != "" {
+		m, err := rooms.Accounts.Member(ctx, orgID, member)
+		if err != nil {
+			return view, err
+		}
+		if period, err = m.Period(time.Now(), org); err != nil {
+			return view, err
+		}
+	}
+	terms, err := rooms.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return view, err
+	}
+	if terms.Period == plan.Month {
+		view.Period = &periodView{period.Start.UTC(), period.End.UTC()}
+	}
+	balances, err := rooms.Ledger.Balances(ctx, orgID)
+	if err != nil {
+		return view, err
+	}
+	for _, b := range balances {
+		if member != "" && b.Pool != "" && b.Pool != member {
+			continue
+		}
+		c := creditView{
+			Type: b.Type, Pool: poolName(b.Pool), Member: b.Pool, Available: b.Available,
+			Held: b.Held, Used: b.Captured, Allotment: b.Allotment,
+		}
+		if !b.ExpiresAt.IsZero() {
+			at := b.ExpiresAt.UTC()
+			c.ExpiresAt = &at
+		}
+		view.Credits = append(view.Credits, c)
+	}
+	return view, nil
+}
+
+// poolName is the word for a ledger pool.
+func poolName(pool string) string {
+	if pool == "" {
+		return string(plan.Organization)
+	}
+	return string(plan.Member)
+}
+
+func (a *app) showCredits(v creditsView) {
+	if v.Period != nil {
+		a.say("Credits of %s, %s to %s", v.Org, v.Period.Start.Format(time.DateOnly), v.Period.End.Format(time.DateOnly))
+	} else {
+		a.say("Credits of %s", v.Org)
+	}
+	if len(v.Credits) == 0 {
+		a.say("None yet; grant some: %s credits grant --org %s --type email --amount 10000", program(), v.Org)
+		return
+	}
+	t := newTable("type", "pool", ">available", ">held", ">used", "expires")
+	t.indent = 2
+	for _, c := range v.Credits {
+		expires := "never"
+		if c.ExpiresAt != nil {
+			expires = when(*c.ExpiresAt)
+		}
+		pool := c.Pool
+		if c.Member != "" {
+			pool += " " + c.Member
+		}
+		t.add(c.Type, pool, number(c.Available), number(c.Held), number(c.Used), expires)
+	}
+	a.print(t)
+}
+
+func (a *app) creditsGrantCommand() *cobra.Command {
+	var op ledger.Grant
+	var source, expires string
+	cmd := &cobra.Command{
+		Use:   "grant",
+		Short: "Give credits to an organization or a member",
+		Long: `Gives credits to an organization's shared pool or, with --member, to a member.
+Sent again with the same key, the grant happens once. Without --key a new one
+is made and printed.`,
+		Example: examples(
+			"holdfast credits grant --org acme --type email --amount 10000",
+			"holdfast credits grant --org acme --type email --amount 500 --source promotion --expires-at 2027-01-31 --key welcome"),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			op.Source = ledger.Source(source)
+			switch {
+			case op.Amount <= 0:
+				return usagef("the amount is %d; grant at least 1 credit", op.Amount)
+			case !slices.Contains(grantSources, op.Source):
+				return usagef("there is no source %q; use %s", source, joinSources())
+			}
+			var err error
+			if op.ExpiresAt, err = parseTime("expires-at", expires); err != nil {
+				return err
+			}
+			if op.Key == "" {
+				op.Key = newKey()
+				a.note("Idempotency key: %s", op.Key)
+			}
+			return a.grant(cmd.Context(), op)
+		},
+	}
+	flags := cmd.Flags()
+	addOrgFlag(cmd, &op.Owner)
+	flags.StringVar(&op.Pool, "member", "", "member who gets the credits; empty for the shared pool")
+	flags.StringVar(&op.Type, "type", "", "credit type, such as email")
+	flags.Int64Var(&op.Amount, "amount", 0, "how many credits")
+	flags.StringVar(&source, "source", string(ledger.SourcePack), joinSources())
+	flags.StringVar(&expires, "expires-at", "", "when they expire, as 2027-01-31 or RFC 3339; never when left out")
+	flags.StringVar(&op.Memo.Reason, "reason", "", "a word for the history")
+	flags.StringVar(&op.Key, "key", "", "idempotency key: the same key is the same grant")
+	required(cmd, "type", "amount")
+	return cmd
+}
+
+// grantSources are the sources a person may name; the others are the system's.
+var grantSources = []ledger.Source{ledger.SourcePack, ledger.SourcePromotion, ledger.SourceAdjustment}
+
+func joinSources() string {
+	return fmt.Sprintf("%s, %s or %s", grantSources[0], grantSources[1], grantSources[2])
+}
+
+func (a *app) grant(ctx context.Context, op ledger.Grant) error {
+	rooms, err := openDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	org, err := rooms.Accounts.Org(ctx, op.Owner)
+	if err != nil {
+		return err
+	}
+	terms, err := rooms.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return err
+	}
+	if types := terms.CreditTypes(); !slices.Contains(types, op.Type) {
+		return fmt.Errorf("plan %s of %s has no credits of type %q; it has %s", org.Plan, org.ID, op.Type, strings.Join(types, ", "))
+	}
+	if op.Pool != "" {
+		if _, err := rooms.Accounts.Member(ctx, op.Owner, op.Pool); err != nil {
+			return err
+		}
+	}
+	if _, err := rooms.Ledger.Grant(ctx, op); err != nil {
+		return err
+	}
+	view, err := creditsOf(ctx, rooms, op.Owner, op.Pool)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(view)
+	}
+	a.say("%s granted.", count(op.Amount, op.Type+" credit"))
+	a.showCredits(view)
+	return nil
+}
+
+// newKey makes an idempotency key for a command that was given none.
+func newKey() string { return "cli-" + strings.ToLower(rand.Text()) }
+
+// parseTime reads a date or an RFC 3339 time from a flag; empty is the zero
+// time.
+func parseTime(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("--%s %q is no time; write 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+)
+
+// dev is a stack that is kept running.
+type dev struct {
+	*app
+	dir       string
+	httpAddr  string
+	readyFile string
+	fresh     bool
+	leads     int64
+	latency   time.Duration
+}
+
+func (a *app) devCommand() *cobra.Command {
+	d := &dev{app: a}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Keep the whole stack running, with its data, until Ctrl-C",
+		Long: `Starts PostgreSQL, Temporal with its UI, the mail lab, a worker and the HTTP
+server, and keeps them running. Started again, it has its data and goes on with
+the orders that were running.
+
+All of it lives in one data directory, .holdfast/dev unless --data-dir says
+otherwise. While the stack runs, the file ready.json in there says where it can
+be reached; commands that are run in the same directory or below find it by
+that, so no setting is needed. HOLDFAST_DATABASE_URL, TEMPORAL_ADDRESS and
+HOLDFAST_DNS_SERVERS make it use what you have instead.`,
+		Example: examples(
+			"holdfast dev --leads 10000",
+			"holdfast dev --data-dir /tmp/holdfast --http-addr 127.0.0.1:9000 --ready-file /tmp/ready.json"),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if d.leads < 0 || d.leads > order.MaxCount {
+				return usagef("--leads %d is not possible; give a number from 0 to %d", d.leads, order.MaxCount)
+			}
+			if d.httpAddr != "" {
+				cfg.HTTPAddr = d.httpAddr
+			}
+			err = d.run(cmd.Context(), cfg)
+			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // Ctrl-C is how it ends
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&d.dir, "data-dir", dataDir, "directory that holds all data")
+	flags.StringVar(&d.httpAddr, "http-addr", "", "address of the HTTP server; HOLDFAST_HTTP_ADDR or 127.0.0.1:8080 when left out")
+	flags.StringVar(&d.readyFile, "ready-file", "", "file to write as well when all is up, with all addresses")
+	flags.BoolVar(&d.fresh, "fresh", false, "throw all data away first")
+	flags.Int64Var(&d.leads, "leads", 0, "at the first start, import so many synthetic leads and give the organization acme 100,000 credits")
+	flags.DurationVar(&d.latency, "latency", 0, "round-trip time that the mail lab adds")
+	return cmd
+}
+
+func (d *dev) run(ctx context.Context, cfg config.Config) error {
+	began := time.Now()
+	var err error
+	if d.dir, err = filepath.Abs(d.dir); err != nil {
+		return err
+	}
+	unlock, err := lockDir(d.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if d.fresh {
+		if err := emptyDir(d.dir); err != nil {
+			return err
+		}
+	}
+	listener, err := listen(ctx, cfg.HTTPAddr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // closed already when it served
+
+	state, err := readState(d.dir)
+	if err != nil {
+		return err
+	}
+	if cfg.OperatorKey == "" {
+		cfg.OperatorKey = state.OperatorKey
+	}
+	s, err := startStack(ctx, cfg, stackOptions{
+		dir:  d.dir,
+		lab:  maillab.Config{Latency: d.latency, DNSAddr: state.DNSAddr, SMTPPort: state.SMTPPort},
+		log:  cfg.Logger(d.err),
+		note: func(text string) { d.note("  %s", text) },
+		up: func(part, where string, elapsed time.Duration) {
+			d.note("  %s %-16s %s %s", "✓", part, where, took(elapsed))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	stop := func() error {
+		d.note("Stopping …")
+		return s.stop()
+	}
+	if s.lab != nil {
+		state.DNSAddr, state.SMTPPort = s.lab.DNSAddr(), s.lab.SMTPPort()
+	}
+	if err := errors.Join(state.write(d.dir), d.seed(ctx, s)); err != nil {
+		return errors.Join(err, stop())
+	}
+	at := s.addresses(listener.Addr().String())
+	serving, cancel := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- serve(serving, listener, newMux(s.rooms, at), s.rooms.Log) }()
+	// Whatever ends first ends the rest.
+	died := make(chan error, 1)
+	go func() { died <- s.failed(serving) }()
+
+	removeReady, err := d.announce(at, time.Since(began))
+	if err == nil {
+		select {
+		case err = <-died:
+			cancel()
+			err = errors.Join(err, <-served)
+		case err = <-served:
+		}
+	}
+	cancel()
+	return errors.Join(err, removeReady(), stop())
+}
+
+// announce writes the ready files and tells the person at the terminal. The
+// function it returns removes the files again.
+func (d *dev) announce(at addresses, elapsed time.Duration) (remove func() error, err error) {
+	files := []string{filepath.Join(d.dir, readyName)}
+	if d.readyFile != "" {
+		files = append(files, d.readyFile)
+	}
+	remove = func() error {
+		var errs []error
+		for _, path := range files {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+	for _, path := range files {
+		if err := writeJSONFile(path, at); err != nil {
+			return remove, err
+		}
+	}
+	if d.json {
+		return remove, d.printJSON(at)
+	}
+	d.heading("Holdfast is up after %s; Ctrl-C stops it, the data stays", took(elapsed))
+	d.say("  Holdfast      %s", d.paint(cyan, at.Dashboard))
+	d.say("  Temporal UI   %s", d.paint(cyan, at.TemporalUI))
+	d.say("  addresses     %s", files[len(files)-1])
+	d.say("\nTry in another terminal:\n%s", suggestions())
+	return remove, nil
+}
+
+// devState is what a dev stack keeps over a restart besides its databases: the
+// mail lab stays where running orders look for it.
+type devState struct {
+	OperatorKey string `json:"operator_key"`
+	DNSAddr     string `json:"dns_addr"`
+	SMTPPort    int    `json:"smtp_port"`
+}
+
+const stateName = "state.json"
+
+func readState(dir string) (devState, error) {
+	state := devState{OperatorKey: "op_" + rand.Text()}
+	path := filepath.Join(dir, stateName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &state)
+	}
+	if err != nil {
+		return state, fmt.Errorf("%s cannot be read; start with --fresh to throw the data away: %w", path, err)
+	}
+	return state, nil
+}
+
+func (s devState) write(dir string) error { return writeJSONFile(filepath.Join(dir, stateName), s) }
+
+// writeJSONFile writes a file that only its owner may read.
+func writeJSONFile(path string, v any) error {
+	return writeFile(path, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	})
+}
+
+// lockDir makes sure that one dev stack at a time uses a directory. The lock
+// ends with the process, whatever ends that.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory cannot be used: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another dev stack is running in %s; stop it or choose another --data-dir", dir), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// emptyDir throws away what a dev stack keeps in its directory, except for the
+// lock.
+func emptyDir(dir string) error {
+	if err := devstack.RemovePostgres(filepath.Join(dir, "postgres")); err != nil {
+		return fmt.Errorf("the old data cannot be thrown away: %w", err)
+	}
+	for _, name := range []string{"temporal", stateName, readyName} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("the old data cannot be thrown away: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/order"
+	"holdfast/internal/wire"
+)
+
+const (
+	lookEvery  = 150 * time.Millisecond // between two looks at a running order
+	lookWithin = 5 * time.Second        // what one look may take; longer means that no worker answers
+)
+
+// What a watcher waits for.
+const (
+	untilDelivered = "delivered" // the customer has the list
+	untilSettled   = "settled"   // the rest of the credits is back as well
+)
+
+func addWatchFlag(cmd *cobra.Command, watch *string) {
+	cmd.Flags().StringVar(watch, "watch", "", "follow the order until it is delivered, with --watch=settled until its refund is done")
+	cmd.Flags().Lookup("watch").NoOptDefVal = untilDelivered
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		switch *watch {
+		case "", untilDelivered, untilSettled:
+			return nil
+		}
+		return fmt.Errorf("--watch=%s is not known; use --watch or --watch=%s", *watch, untilSettled)
+	}
+}
+
+// follow shows an order's progress until it is delivered or settled, or over
+// in another way, and returns the last look at it.
+func (a *app) follow(ctx context.Context, rooms *wire.Rooms, id, until string) (order.Progress, error) {
+	watcher := &orderWatcher{screen: a.screen}
+	defer watcher.clear()
+	for {
+		p, err := look(ctx, rooms, id)
+		switch {
+		case ctx.Err() != nil:
+			return p, ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			watcher.wait("no worker answers; the order goes on when one is there")
+		case err != nil:
+			return p, err
+		default:
+			watcher.show(p)
+			if p.Status.Over() || (until == untilDelivered && p.Status.Delivered()) {
+				return p, nil
+			}
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return p, err
+		}
+	}
+}
+
+func look(ctx context.Context, rooms *wire.Rooms, id string) (order.Progress, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	p, err := rooms.Intake.Progress(ctx, id)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return p, err
+}
+
+// awaitOver waits for a cancelled order to be over.
+func awaitOver(ctx context.Context, rooms *wire.Rooms, o order.Order) (order.Order, error) {
+	for {
+		now, err := rooms.Book.Get(ctx, o.Org, o.ID)
+		if err != nil || now.Status.Over() {
+			return now, err
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return now, err
+		}
+	}
+}
+
+// pause waits, or returns the context's error when that ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// orderWatcher tells an order's progress: a meter while it verifies, a line
+// for every stage that is done.
+type orderWatcher struct {
+	*screen
+	told    int // stages told so far
+	meter   *meter
+	waiting string
+}
+
+func (w *orderWatcher) show(p order.Progress) {
+	for ; w.told < len(p.Stages)-1; w.told++ {
+		w.clear()
+		name, what := stageText(p.Stages[w.told].Stage, p)
+		w.tick(name, what, p.Stages[w.told+1].At.Sub(p.Stages[w.told].At))
+	}
+	switch p.Stage {
+	case order.StageVerifying:
+		if w.meter == nil {
+			w.meter = w.newMeter("  verifying", "leads", p.Total)
+		}
+		note := ""
+		if p.Greylisted > 0 {
+			note = number(p.Greylisted) + " greylisted"
+		}
+		w.meter.set(p.Done, note)
+	case order.StageRefunding:
+		if p.Until != nil {
+			w.status("  the refund comes in %s", took(max(0, time.Until(*p.Until)).Round(time.Second)))
+		}
+	case order.StageReserving, order.StageSelecting, order.StageDelivering, order.StageOver:
+	}
+	w.wait(p.Waiting)
+}
+
+// wait says once what the order waits for.
+func (w *orderWatcher) wait(reason string) {
+	if reason != "" && reason != w.waiting && !w.lively {
+		w.note("  %s", reason)
+	}
+	w.waiting = reason
+}
+
+// clear takes away what is drawn over on a terminal.
+func (w *orderWatcher) clear() {
+	if w.meter != nil {
+		w.meter.close()
+		w.meter = nil
+	}
+	w.status("")
+}
+
+// stageText says what a stage that is done has done.
+func stageText(s order.Stage, p order.Progress) (name, what string) {
+	switch s {
+	case order.StageReserving:
+		return "reserved", "the credits are held"
+	case order.StageSelecting:
+		return "selected", count(p.Total, "lead")
+	case order.StageVerifying:
+		return "verified", count(p.Total, "lead")
+	case order.StageDelivering:
+		return "delivered", count(p.Tally.Valid, "valid lead")
+	case order.StageRefunding:
+		return "refunded", "what was not charged"
+	case order.StageOver:
+	}
+	return string(s), ""
+}

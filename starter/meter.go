@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// meter shows how far something is: a bar with rate and time left on a
+// terminal, else a plain line every few seconds.
+type meter struct {
+	s     *screen
+	what  string
+	unit  string
+	total int64 // 0 while unknown
+	start time.Time
+	bar   *progressbar.ProgressBar
+	said  time.Time
+	last  int64
+}
+
+// plainEvery is the time between two plain progress lines.
+const plainEvery = 2 * time.Second
+
+func (s *screen) newMeter(what, unit string, total int64) *meter {
+	m := &meter{s: s, what: what, unit: unit, total: total, start: time.Now(), said: time.Now()}
+	if !s.lively {
+		return m
+	}
+	size := total
+	if size == 0 {
+		size = -1 // a spinner
+	}
+	m.bar = progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(s.err),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString(unit),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(80*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: " ", BarEnd: " "}),
+	)
+	return m
+}
+
+// set shows that done of the total are done; note is an optional remark.
+func (m *meter) set(done int64, note string) {
+	if m.bar == nil {
+		if time.Since(m.said) >= plainEvery && done != m.last {
+			m.said, m.last = time.Now(), done
+			m.line(done, note)
+		}
+		return
+	}
+	if note != "" {
+		m.bar.Describe(m.what + ", " + note)
+	}
+	_ = m.bar.Set64(done) // a bar that cannot be drawn stops nothing
+}
+
+// close takes the bar away; the caller then says what came of it.
+func (m *meter) close() {
+	if m.bar != nil {
+		_ = m.bar.Clear()
+	}
+}
+
+func (m *meter) line(done int64, note string) {
+	progress := number(done) + " " + m.unit
+	if m.total > 0 {
+		progress = fmt.Sprintf("%s of %s %s (%s)", number(done), number(m.total), m.unit, share(done, m.total))
+	}
+	elapsed := time.Since(m.start)
+	if rate := perSecond(done, elapsed); rate > 0 {
+		progress += fmt.Sprintf(", %s/s", number(rate))
+		if m.total > done {
+			progress += fmt.Sprintf(", %s left", took(time.Duration(m.total-done)*time.Second/time.Duration(rate)))
+		}
+	}
+	if note != "" {
+		progress += ", " + note
+	}
+	m.s.note("%s: %s", m.what, progress)
+}
+
+// perSecond is a rate in whole units a second.
+func perSecond(n int64, d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return n * int64(time.Second) / int64(d)
+}

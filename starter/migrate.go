@@ -1,0 +1,129 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/postgres"
+	"holdfast/internal/wire"
+	"holdfast/workflows"
+)
+
+func (a *app) migrateCommand() *cobra.Command {
+	var status bool
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database schema, the preset plans and Temporal's search attributes up to date",
+		Long: `Brings the database schema to this program's version, stores the preset plans
+and, where Temporal can be reached, registers the search attributes that orders
+carry. It may run any number of times, also in several processes at once.`,
+		Example: examples("holdfast migrate", "holdfast migrate --status"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := findStack(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if !status {
+				if err := migrate(cmd.Context(), cfg); err != nil {
+					return err
+				}
+				if err := a.migrateTemporal(cmd.Context(), cfg); err != nil {
+					return err
+				}
+			}
+			return a.showMigrations(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().BoolVar(&status, "status", false, "only show which migrations are applied and which are pending")
+	return cmd
+}
+
+// migrate brings the schema and the preset plans up to date.
+func migrate(ctx context.Context, cfg config.Config) error {
+	if err := postgres.Migrate(ctx, cfg.DatabaseURL); err != nil {
+		return err
+	}
+	pool, err := postgres.Open(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return account.New(pool).EnsurePresets(ctx)
+}
+
+func (a *app) showMigrations(ctx context.Context, cfg config.Config) error {
+	list, err := postgres.Status(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(list)
+	}
+	t := newTable(">version", "migration", "applied")
+	for _, m := range list {
+		applied := "pending"
+		if m.Applied {
+			applied = when(m.AppliedAt)
+		}
+		t.add(fmt.Sprint(m.Version), m.File, applied)
+	}
+	a.print(t)
+	return nil
+}
+
+// migrateTemporal registers the search attributes, unless Temporal is not
+// there: the database can be brought up to date without it.
+func (a *app) migrateTemporal(ctx context.Context, cfg config.Config) error {
+	rooms, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if errors.Is(err, wire.ErrNoTemporal) {
+		a.note("Temporal does not answer: its search attributes are not registered; migrate again when it is there.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	return registerAttributes(ctx, rooms)
+}
+
+// registerAttributes makes Temporal know the search attributes that orders
+// carry. Those that are there already stay as they are.
+func registerAttributes(ctx context.Context, rooms *wire.Rooms) error {
+	options, err := rooms.Config.Temporal()
+	if err != nil {
+		return err
+	}
+	namespace := cmp.Or(options.Namespace, client.DefaultNamespace)
+	operator := rooms.Temporal.OperatorService()
+	known, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("the search attributes of Temporal's namespace %s cannot be read: %w", namespace, err)
+	}
+	missing := map[string]enums.IndexedValueType{}
+	for _, key := range []temporal.SearchAttributeKey{workflows.AttrOrganization, workflows.AttrOrderKind, workflows.AttrOrderStatus} {
+		if _, there := known.GetCustomAttributes()[key.GetName()]; !there {
+			missing[key.GetName()] = key.GetValueType()
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if _, err := operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	}); err != nil {
+		return fmt.Errorf("the search attributes cannot be registered in Temporal's namespace %s: %w", namespace, err)
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/wire"
+)
+
+func (a *app) orderCommand() *cobra.Command {
+	return group("order", "Start and follow orders",
+		a.orderLeadListCommand(), a.orderShowCommand(), a.orderListCommand(),
+		a.orderCancelCommand(), a.orderResultsCommand())
+}
+
+func (a *app) orderLeadListCommand() *cobra.Command {
+	sub := intake.Submission{Request: order.Request{Kind: order.LeadList}}
+	var watch string
+	cmd := &cobra.Command{
+		Use:   "lead-list",
+		Short: "Order a list of leads that match criteria",
+		Long: `Orders leads from the catalogue. The credits for all of them are held at once;
+each lead is verified, the valid ones are delivered and charged, and what was
+held for the others is given back after the plan's refund delay.
+
+Criteria are combined with AND, the values of one criterion with OR:
+--country US,CA --seniority director means directors in the US or in Canada.
+
+The key makes the order happen once: sent again with the same key, the same
+order answers. Without --key a new one is made and printed.`,
+		Example: examples(
+			"holdfast order lead-list --org acme --count 1000 --watch",
+			"holdfast order lead-list --org acme --count 500 --country US,CA --title engineer --headcount-min 50 --key spring-campaign"),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if sub.Key == "" {
+				sub.Key = newKey()
+				a.note("Idempotency key: %s", sub.Key)
+			}
+			return a.submit(cmd.Context(), sub, watch)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&sub.Org, "org", "", "organization that orders and pays")
+	flags.StringVar(&sub.Member, "member", "", "member who orders; empty for the organization itself")
+	flags.Int64Var(&sub.Request.Count, "count", 0, "how many leads to verify")
+	flags.StringVar(&sub.Key, "key", "", "idempotency key: the same key is the same order")
+	addWatchFlag(cmd, &watch)
+	required(cmd, "org", "count")
+
+	c := &sub.Request.Criteria
+	flags.StringSliceVar(&c.Country, "country", nil, "country codes, such as US,CA")
+	flags.StringSliceVar(&c.Region, "region", nil, "regions or states")
+	flags.StringSliceVar(&c.City, "city", nil, "cities")
+	flags.StringSliceVar(&c.Industry, "industry", nil, "industries")
+	flags.StringVar(&c.Title, "title", "", "words that must all occur in the job title")
+	flags.StringSliceVar(&c.Seniority, "seniority", nil, "seniorities")
+	flags.StringSliceVar(&c.Department, "department", nil, "departments")
+	flags.StringSliceVar(&c.Company, "company", nil, "company names")
+	flags.StringSliceVar(&c.Domain, "domain", nil, "company domains")
+	flags.Int64Var(&c.HeadcountMin, "headcount-min", 0, "smallest number of employees")
+	flags.Int64Var(&c.HeadcountMax, "headcount-max", 0, "largest number of employees; 0 for no limit")
+	flags.BoolVar(&c.HasPhone, "has-phone", false, "only leads with a phone number")
+	flags.BoolVar(&c.HasDirectEmail, "has-direct-email", false, "only leads with a personal address")
+	return cmd
+}
+
+func (a *app) submit(ctx context.Context, sub intake.Submission, watch string) error {
+	rooms, err := openRooms(ctx)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	o, err := rooms.Intake.Submit(ctx, sub)
+	if err != nil {
+		return err
+	}
+	if watch != "" && !o.Status.Over() {
+		a.note("Order %s holds %s.", o.ID, heldText(o.Credits))
+		if o, err = a.watch(ctx, rooms, o, watch); err != nil {
+			return err
+		}
+	}
+	return a.answer(o)
+}
+
+// watch follows an order and returns what it then is. Who leaves is told that
+// the order goes on.
+func (a *app) watch(ctx context.Context, rooms *wire.Rooms, o order.Order, until string) (order.Order, error) {
+	if o.Status.Over() {
+		return o, nil
+	}
+	if _, err := a.follow(ctx, rooms, o.ID, until); err != nil {
+		if ctx.Err() != nil {
+			a.note("\nOrder %s goes on; look at it with: %s order show %s --watch", o.ID, program(), o.ID)
+		}
+		return o, err
+	}
+	return rooms.Book.Get(ctx, o.Org, o.ID)
+}
+
+// answer prints an order; one that was rejected or failed is an error.
+func (a *app) answer(o order.Order) error {
+	if a.json {
+		if err := a.printJSON(o); err != nil {
+			return err
+		}
+	} else {
+		a.showOrder(o)
+	}
+	if o.Failure != nil {
+		return errors.New(o.Failure.Message)
+	}
+	return nil
+}
+
+func (a *app) orderShowCommand() *cobra.Command {
+	var watch string
+	cmd := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show an order, or follow it while it runs",
+		Example: examples("holdfast order show ord_4k2n… --watch"),
+		Args:    oneArgument("the order's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withOrder(cmd.Context(), args[0], watch != "", func(rooms *wire.Rooms, o order.Order) error {
+				if watch != "" {
+					var err error
+					if o, err = a.watch(cmd.Context(), rooms, o, watch); err != nil {
+						return err
+					}
+				}
+				if a.json {
+					return a.printJSON(o)
+				}
+				a.showOrder(o)
+				return nil
+			})
+		},
+	}
+	addWatchFlag(cmd, &watch)
+	return cmd
+}
+
+func (a *app) orderCancelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "cancel ID",
+		Short:   "Stop an order; what was delivered stays, the rest of its credits comes back at once",
+		Example: examples("holdfast order cancel ord_4k2n…"),
+		Args:    oneArgument("the order's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return a.withOrder(ctx, args[0], true, func(rooms *wire.Rooms, o order.Order) error {
+				if err := rooms.Intake.Cancel(ctx, o.Org, o.ID); err != nil {
+					return err
+				}
+				o, err := awaitOver(ctx, rooms, o)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(o)
+				}
+				a.showOrder(o)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) orderListCommand() *cobra.Command {
+	var f orderbook.Filter
+	var status string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List orders, newest first",
+		Example: examples("holdfast order list --org acme --status verifying"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.Status = order.Status(status)
+			rooms, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			orders, next, err := rooms.Book.List(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(struct {
+					Orders     []order.Order `json:"orders"`
+					NextCursor string        `json:"next_cursor,omitempty"`
+				}{append([]order.Order{}, orders...), next})
+			}
+			if len(orders) == 0 {
+				a.say("No orders.")
+				return nil
+			}
+			t := newTable("order", "organization", "kind", "status", ">leads", ">valid", ">charged", "created")
+			for _, o := range orders {
+				t.add(o.ID, o.Org, string(o.Kind), string(o.Status), number(o.Requested), number(o.Tally.Valid), capturedText(o.Credits), when(o.CreatedAt))
+			}
+			a.print(t)
+			if next != "" {
+				a.note("More: --cursor %s", next)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.Org, "org", "", "only this organization's")
+	flags.StringVar(&status, "status", "", "only those in this status: reserved, verifying, completed, settled, rejected, cancelled, failed")
+	flags.IntVar(&f.Limit, "limit", 50, "how many, at most 500")
+	flags.StringVar(&f.Cursor, "cursor", "", "go on where the last page ended")
+	return cmd
+}
+
+func (a *app) orderResultsCommand() *cobra.Command {
+	var format, file string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "results ID",
+		Short: "Write the delivered leads, also while the order runs",
+		Example: examples(
+			"holdfast order results ord_4k2n… --output leads.csv",
+			"holdfast order results ord_4k2n… --all --json"),
+		Args: oneArgument("the order's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.json {
+				format = lead.NDJSON
+			}
+			return a.withOrder(cmd.Context(), args[0], false, func(rooms *wire.Rooms, o order.Order) error {
+				write := func(w io.Writer) error {
+					buffered := bufio.NewWriterSize(w, 64<<10)
+					if err := rooms.Catalogue.WriteResults(cmd.Context(), buffered, o.ID, format, lead.ResultOptions{All: all}); err != nil {
+						return err
+					}
+					return buffered.Flush()
+				}
+				if file == "" {
+					return write(a.out)
+				}
+				return writeFile(file, write)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&format, "format", lead.CSV, "csv or ndjson")
+	flags.StringVarP(&file, "output", "o", "", "file to write; the standard output when left out")
+	flags.BoolVar(&all, "all", false, "every lead of the order with its verdict, not the delivered ones alone")
+	return cmd
+}
+
+// withOrder finds an order and hands it to do, with Temporal at hand or
+// without.
+func (a *app) withOrder(ctx context.Context, id string, temporal bool, do func(*wire.Rooms, order.Order) error) error {
+	open := openDatabase
+	if temporal {
+		open = openRooms
+	}
+	rooms, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	o, err := rooms.Book.Get(ctx, "", id)
+	if errors.Is(err, orderbook.ErrNotFound) {
+		return fmt.Errorf("there is no order %q; \"%s order list\" shows those there are", id, program())
+	}
+	if err != nil {
+		return err
+	}
+	return do(rooms, o)
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".holdfast-*")
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", path, err)
+	}
+	defer func() { _ = os.Remove(temp.Name()) }() // gone already when all went well
+	if err := errors.Join(write(temp), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/plan"
+	"holdfast/internal/wire"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	return group("plan", "Show the plans there are and what they charge",
+		a.planListCommand(), a.planShowCommand())
+}
+
+func (a *app) planListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List plans",
+		Example: examples("holdfast plan list"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+				plans, err := rooms.Accounts.Plans(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(append([]*plan.Plan{}, plans...))
+				}
+				t := newTable("id", ">version", "period", "credits", "what it is")
+				for _, p := range plans {
+					t.add(p.ID, fmt.Sprint(p.Version), string(p.Period), strings.Join(p.CreditTypes(), " "), p.Description)
+				}
+				a.print(t)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) planShowCommand() *cobra.Command {
+	var version int
+	cmd := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show what a plan allots and charges",
+		Example: examples("holdfast plan show verified-leads"),
+		Args:    oneArgument("the plan's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+				p, err := rooms.Accounts.Plan(cmd.Context(), args[0], version)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(p)
+				}
+				a.showPlan(p)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVar(&version, "version", 0, "a stored version; 0 for the newest")
+	return cmd
+}
+
+func (a *app) showPlan(p *plan.Plan) {
+	a.heading("%s (%s, version %d)", p.Name, p.ID, p.Version)
+	a.say("  %s", p.Description)
+	for _, note := range p.Notes {
+		a.say("  %s", note)
+	}
+	credits := newTable("credits", ">allotment", "of", "at the period's end", "spent from")
+	credits.indent = 2
+	for _, t := range p.CreditTypes() {
+		c := p.Credits[t]
+		allotment, owner, end := "–", "–", "–"
+		if c.Allotment > 0 {
+			allotment, owner, end = number(c.Allotment)+" a "+string(p.Period), string(c.Owner), string(c.AtPeriodEnd)
+		}
+		var burn []string
+		for _, o := range c.Burn {
+			burn = append(burn, string(o))
+		}
+		credits.add(t, allotment, owner, end, strings.Join(burn, ", then "))
+	}
+	a.say("")
+	a.print(credits)
+
+	prices := newTable("action", "charges", "for")
+	prices.indent = 2
+	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
+		action := p.Actions[name]
+		var charges []string
+		for _, c := range action.Charges {
+			charges = append(charges, fmt.Sprintf("%s per %s, %s", count(c.Amount, c.Type+" credit"), c.Per, strings.ReplaceAll(string(c.Once), "_", " ")))
+		}
+		billable := strings.Join(action.Billable, ", ")
+		if billable == "" {
+			billable = "–"
+		}
+		prices.add(name, strings.Join(charges, "; "), billable)
+	}
+	a.say("")
+	a.print(prices)
+	a.say("\n  Unused credits of an order come back %s after it is complete.", took(p.RefundDelay))
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+
+	"holdfast/internal/wire"
+)
+
+const (
+	readyWithin = 2 * time.Second  // what /readyz gives the database and Temporal to answer
+	closeWithin = 10 * time.Second // what open requests get to finish
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Serve health checks and the landing page over HTTP",
+		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): /healthz says that the process
+lives, /readyz that PostgreSQL and Temporal answer it.`,
+		Example: examples("holdfast serve"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rooms, err := openRooms(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			rooms.Log = rooms.Config.Logger(a.err)
+			listener, err := listen(cmd.Context(), rooms.Config.HTTPAddr)
+			if err != nil {
+				return err
+			}
+			a.note("Serving on http://%s; Ctrl-C stops.", listener.Addr())
+			return serve(cmd.Context(), listener, newMux(rooms, addresses{}), rooms.Log)
+		},
+	}
+}
+
+// listen opens the HTTP address.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("the address %s cannot be listened on; stop what uses it or set HOLDFAST_HTTP_ADDR: %w", address, err)
+	}
+	return listener, nil
+}
+
+// serve answers requests until ctx is done, then lets open ones finish.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	closed := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		closed <- server.Shutdown(ctx)
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("the HTTP server stopped: %w", err)
+	}
+	return <-closed
+}
+
+// newMux is everything that is served. at is what the landing page tells of
+// the stack; its fields may be empty.
+func newMux(rooms *wire.Rooms, at addresses) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+		defer cancel()
+		state := map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}
+		code := http.StatusOK
+		fail := func(part string, err error) {
+			rooms.Log.Warn("Not ready.", "part", part, "error", err)
+			state["status"], state[part] = "not ready", "does not answer"
+			code = http.StatusServiceUnavailable
+		}
+		if err := rooms.Pool.Ping(ctx); err != nil {
+			fail("database", err)
+		}
+		if _, err := rooms.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+			fail("temporal", err)
+		}
+		writeJSON(w, code, state)
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if err := landing.Execute(w, at); err != nil {
+			rooms.Log.Warn("The landing page was not written.", "error", err)
+		}
+	})
+	return mux
+}
+
+// writeJSON writes a small JSON document; a client that is gone is no error.
+func writeJSON(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+var landing = template.Must(template.New("landing").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Holdfast</title>
+<style>
+  :root { color-scheme: light dark }
+  body { font: 16px/1.6 system-ui, sans-serif; max-width: 38rem; margin: 12vh auto; padding: 0 1.5rem }
+  h1 { letter-spacing: -.02em; margin-bottom: 0 }
+  p { opacity: .75; margin-top: .2rem }
+  dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.5rem; margin-top: 2rem }
+  dt { opacity: .6 } dd { margin: 0 }
+</style>
+<h1>Holdfast</h1>
+<p>An order holds credits, verifies contacts, charges only what was delivered valid, and gives the rest back.</p>
+<dl>
+{{with .TemporalUI}}<dt>Orders in Temporal</dt><dd><a href="{{.}}">{{.}}</a></dd>{{end}}
+{{with .DNSAddr}}<dt>Mail lab</dt><dd>DNS {{.}}, SMTP port {{$.SMTPPort}}</dd>{{end}}
+<dt>Alive</dt><dd><a href="/healthz">/healthz</a></dd>
+<dt>Ready</dt><dd><a href="/readyz">/readyz</a></dd>
+</dl>
+</html>
+`))

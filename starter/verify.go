@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/config"
+	"holdfast/internal/verify"
+)
+
+// Addresses are verified in chunks, so that many of one mail host share its
+// sessions. chunksAhead of them run at once; the output keeps the input's
+// order, so this bounds both memory and what a slow host can hold up.
+const (
+	chunkSize   = 2000
+	chunksAhead = 6
+	maxLine     = 64 << 10
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	var summary, lab bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE|-",
+		Short: "Verify addresses with the engine alone: no database, no Temporal",
+		Long: `Verifies the addresses of a file, one a line, or of a CSV file with a column
+"email". One JSON result a line comes out, in the order of the input, while
+verification runs. Empty lines are left out.
+
+Verification talks to the mail servers of the world: it needs port 25 open and
+an identity to greet with (HOLDFAST_SMTP_HELO, HOLDFAST_SMTP_FROM). Addresses
+of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
+--lab asks that one.`,
+		Example: examples(
+			"holdfast verify addresses.txt > verdicts.ndjson",
+			"echo someone@example.org | holdfast verify - --summary"),
+		Args: oneArgument("the file (- for the standard input)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, closeInput, err := a.input(args[0])
+			if err != nil {
+				return err
+			}
+			defer closeInput()
+			cfg, err := config.Load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if lab {
+				dev, err := findDev()
+				if err != nil {
+					return err
+				}
+				cfg.DNSServers, cfg.SMTPPort = []string{dev.DNSAddr}, dev.SMTPPort
+			}
+			return a.verify(cmd.Context(), cfg, in, summary)
+		},
+	}
+	cmd.Flags().BoolVar(&summary, "summary", false, "print counts by verdict and reason on the standard error at the end")
+	cmd.Flags().BoolVar(&lab, "lab", false, "ask the mail lab of the running dev stack instead of the world")
+	return cmd
+}
+
+// chunk is a part of the input on its way through the engine.
+type chunk struct {
+	emails  []string
+	results []verify.Result
+	done    chan error // answers once, when all results are there
+}
+
+func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summary bool) error {
+	engine, err := verify.New(cfg.Verify())
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	queue := make(chan *chunk, chunksAhead)
+	readError := make(chan error, 1)
+	go func() {
+		defer close(queue)
+		readError <- readAddresses(in, func(emails []string) error {
+			c := &chunk{emails: emails, results: make([]verify.Result, len(emails)), done: make(chan error, 1)}
+			select {
+			case queue <- c:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			go func() {
+				c.done <- engine.Verify(ctx, c.emails, func(i int, r verify.Result) { c.results[i] = r })
+			}()
+			return nil
+		})
+	}()
+
+	counts := outcomes{}
+	out := bufio.NewWriter(a.out)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	progress := a.newMeter("verifying", "addresses", 0)
+	defer progress.close()
+	start := time.Now()
+	for c := range queue {
+		if err := <-c.done; err != nil {
+			return err
+		}
+		for _, r := range c.results {
+			counts.add(string(r.Verdict), string(r.Reason))
+			if err := enc.Encode(r); err != nil {
+				return fmt.Errorf("the results could not be written: %w", err)
+			}
+		}
+		if err := out.Flush(); err != nil {
+			return fmt.Errorf("the results could not be written: %w", err)
+		}
+		progress.set(counts.total(), "")
+	}
+	if err := <-readError; err != nil {
+		return err
+	}
+	if summary {
+		progress.close()
+		a.summarize(counts, time.Since(start), engine.Stats())
+	}
+	return nil
+}
+
+func (a *app) summarize(counts outcomes, elapsed time.Duration, stats verify.Stats) {
+	s := *a.screen
+	s.json = true // the standard output belongs to the results
+	total := counts.total()
+	s.print(outcomeTable(counts.list(), total))
+	s.note("%s addresses in %s, %s a second; %s, %s, %s.", number(total), took(elapsed),
+		number(perSecond(total, elapsed)), count(stats.Connections, "connection"),
+		count(stats.Queries, "DNS query"), count(stats.Transactions, "mail transaction"))
+}
+
+// readAddresses reads addresses, one a line or from the column "email" of a
+// CSV file, and hands them on in chunks.
+func readAddresses(in io.Reader, each func(emails []string) error) error {
+	reader := bufio.NewReaderSize(in, maxLine)
+	if bom, err := reader.Peek(3); err == nil && string(bom) == "\xef\xbb\xbf" {
+		_, _ = reader.Discard(3) // peeked
+	}
+	next := lineReader(reader)
+	if first, err := reader.Peek(min(reader.Size(), maxLine)); err == nil || len(first) > 0 {
+		line, _, _ := strings.Cut(string(first), "\n")
+		if column := emailColumn(line); column >= 0 {
+			next = columnReader(reader, column)
+		}
+	}
+	for {
+		emails := make([]string, 0, chunkSize)
+		for len(emails) < chunkSize {
+			email, err := next()
+			if errors.Is(err, io.EOF) {
+				if len(emails) == 0 {
+					return nil
+				}
+				return each(emails)
+			}
+			if err != nil {
+				return err
+			}
+			if email != "" {
+				emails = append(emails, email)
+			}
+		}
+		if err := each(emails); err != nil {
+			return err
+		}
+	}
+}
+
+// emailColumn finds the column named email in a CSV header, -1 when the line
+// is none.
+func emailColumn(line string) int {
+	for i, name := range strings.Split(line, ",") {
+		if strings.EqualFold(strings.Trim(name, " \t\r\""), "email") {
+			return i
+		}
+	}
+	return -1
+}
+
+func lineReader(r *bufio.Reader) func() (string, error) {
+	n := 0
+	return func() (string, error) {
+		n++
+		line, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return "", fmt.Errorf("line %d is longer than %d characters; give one address a line", n, maxLine)
+		}
+		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
+			return "", err
+		}
+		return strings.TrimSpace(string(line)), nil
+	}
+}
+
+func columnReader(r io.Reader, column int) func() (string, error) {
+	rows := csv.NewReader(r)
+	rows.FieldsPerRecord = -1
+	rows.ReuseRecord = true
+	header := true
+	return func() (string, error) {
+		for {
+			row, err := rows.Read()
+			if err != nil {
+				return "", err
+			}
+			if header {
+				header = false
+				continue
+			}
+			if column >= len(row) {
+				return "", nil
+			}
+			return strings.TrimSpace(row[column]), nil
+		}
+	}
+}
