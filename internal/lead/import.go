@@ -349,10 +349,13 @@ func emailDomain(email string) string {
 	return strings.ToLower(email[at+1:])
 }
 
+// lineEnds makes line ends inside a value the same whichever system wrote them.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // clean brings a row into the catalogue's form, or says why it has none.
 func clean(rec *record) *rowError {
 	for i := range rec {
-		value := strings.TrimSpace(unguard(rec[i]))
+		value := lineEnds.Replace(strings.TrimSpace(unguard(rec[i])))
 		if !utf8.ValidString(value) {
 			return &rowError{fmt.Sprintf("%s is not valid UTF-8", columns[i])}
 		}
