@@ -58,11 +58,19 @@ func subscribe(ctx context.Context, tx pgx.Tx, org Org, member string, anchor, c
 }
 
 // DueSubscriptions returns up to limit subscriptions that fell due at or before
-// a time, in the order they fell due, beginning after the cursor. A
-// subscription that has missed several periods is returned for the first of
-// them; once advanced, it comes again, later in the same order.
+// a time, in the order they fell due, beginning after the cursor. An empty page
+// ends the sweep; a short one does not. A subscription that has missed several
+// periods is returned for the first of them; once advanced, it comes again,
+// later in the same sweep.
 func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after Cursor, limit int) ([]Due, error) {
+	// No period is shorter than 27 days. A page spans less than that, so what
+	// advances while the page is worked on falls due behind its last row.
 	rows, _ := a.pool.Query(ctx, `
+		WITH oldest AS (
+			SELECT due_at FROM subscription
+			WHERE due_at <= $1 AND (due_at, org, member) > ($2, $3, $4)
+			ORDER BY due_at, org, member
+			LIMIT 1)
 		SELECT s.org, s.member, o.time_zone, s.anchor, s.next_period, c.plan_id, c.plan_version
 		FROM subscription s
 		JOIN organization o ON o.id = s.org
@@ -71,6 +79,7 @@ func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after
 			WHERE org = s.org AND (since IS NULL OR since <= greatest(s.due_at, s.created_at))
 			ORDER BY generation DESC LIMIT 1) c
 		WHERE s.due_at <= $1 AND (s.due_at, s.org, s.member) > ($2, $3, $4)
+			AND s.due_at < (SELECT due_at + interval '27 days' FROM oldest)
 		ORDER BY s.due_at, s.org, s.member
 		LIMIT $5`, before, after.DueAt, after.Org, after.Member, limit)
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Due, error) {

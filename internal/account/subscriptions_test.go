@@ -91,6 +91,35 @@ func TestAdvanceHappensOnce(t *testing.T) {
 	require.Equal(t, []string{"acme/ 1 2024-02-29"}, starts(late))
 }
 
+// I4: a subscription that comes again within a page's span is not overtaken by
+// the cursor, whatever the ids and the size of the page.
+func TestSweepOvertakesNobody(t *testing.T) {
+	b := setup(t)
+	begin := utc("2024-01-31T00:00:00Z")
+	for _, id := range []string{"a", "b", "c"} {
+		b.org(t, id, "rollover-boost", begin)
+		b.member(t, id, "z", utc("2024-02-29T00:00:00Z"))
+	}
+	var want []string
+	for _, day := range []string{"2024-01-31", "2024-02-29", "2024-03-29", "2024-03-31", "2024-04-29", "2024-04-30"} {
+		for _, id := range []string{"a", "b", "c"} {
+			due := utc(day + "T00:00:00Z")
+			org, licence := plan.PeriodAt(begin, due, time.UTC), plan.PeriodAt(utc("2024-02-29T00:00:00Z"), due, time.UTC)
+			if org.Start.Equal(due) {
+				want = append(want, fmt.Sprintf("%s/ %d %s", id, org.N, day))
+			}
+			if licence.Start.Equal(due) && licence.N >= 0 {
+				want = append(want, fmt.Sprintf("%s/z %d %s", id, licence.N, day))
+			}
+		}
+	}
+	for page := 1; page <= 8; page++ {
+		_, err := b.pool.Exec(t.Context(), `UPDATE subscription SET next_period = 0, due_at = anchor`)
+		require.NoError(t, err)
+		require.Equal(t, want, starts(b.sweep(t, utc("2024-05-01T00:00:00Z"), page)), "in pages of %d", page)
+	}
+}
+
 func TestFirstPeriod(t *testing.T) {
 	b := setup(t)
 	for id, c := range map[string]struct{ anchor, created, want string }{
