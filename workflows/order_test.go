@@ -62,7 +62,7 @@ func TestReserveUpdateAnswersWithTheReservation(t *testing.T) {
 	env := w.env()
 	var answers []order.Reservation
 	ask := func() {
-		env.UpdateWorkflowNoRejection(workflows.UpdateReserve, workflows.UpdateReserve, t, &testsuite.TestUpdateCallback{
+		env.UpdateWorkflow(workflows.UpdateReserve, workflows.UpdateReserve, &testsuite.TestUpdateCallback{
 			OnAccept: func() {}, OnReject: func(err error) { require.NoError(t, err) },
 			OnComplete: func(value any, err error) {
 				require.NoError(t, err)
