@@ -38,19 +38,19 @@ func WriteCatalogue(w io.Writer, n int, o CatalogueOptions) error {
 func (w *World) WriteCatalogue(out io.Writer, n int, validShare float64) error {
 	rows := csv.NewWriter(out)
 	if err := rows.Write(CatalogueHeader); err != nil {
-		return fmt.Errorf("The catalogue could not be written: %w", err)
+		return fmt.Errorf("the catalogue could not be written: %w", err)
 	}
 	people := w.newPeople(validShare)
 	record := make([]string, len(CatalogueHeader))
 	for i := range n {
 		people.next(i, record)
 		if err := rows.Write(record); err != nil {
-			return fmt.Errorf("The catalogue could not be written: %w", err)
+			return fmt.Errorf("the catalogue could not be written: %w", err)
 		}
 	}
 	rows.Flush()
 	if err := rows.Error(); err != nil {
-		return fmt.Errorf("The catalogue could not be written: %w", err)
+		return fmt.Errorf("the catalogue could not be written: %w", err)
 	}
 	return nil
 }
@@ -81,6 +81,7 @@ type employer struct {
 	company
 	domain  *domain
 	pattern int
+	from    int // where its row of people begins
 	thought int
 }
 
@@ -94,7 +95,8 @@ func (w *World) newPeople(validShare float64) *people {
 		p.companies = append(p.companies, employer{
 			company: companyOf(w.config.Seed, i),
 			domain:  d,
-			pattern: int(hash(w.config.Seed, "pattern", d.name) % 10), //nolint:gosec // below 10
+			pattern: int(hash(w.config.Seed, "pattern", d.name) % 10),     //nolint:gosec // below 10
+			from:    int(hash(w.config.Seed, "people", d.name) % 1000000), //nolint:gosec // below a million
 		})
 		// Few companies have many leads, many have few.
 		weight := math.Pow(float64(i+10), -0.4)
@@ -146,7 +148,7 @@ func (e *employer) person() (first, last, local string) {
 	firsts, lasts := e.place.people.first, e.place.people.last
 	n := len(firsts) * len(lasts)
 	// 7,919 is prime and divides no such number: every n in a row differ.
-	combination := (e.thought%n*7919 + e.pattern*1000) % n
+	combination := (e.thought%n*7919 + e.from%n) % n
 	round := e.thought / n
 	e.thought++
 	first, last = firsts[combination%len(firsts)], lasts[combination/len(firsts)]

@@ -104,8 +104,8 @@ func (l *Lab) answer(w dns.ResponseWriter, q, answer *dns.Msg, overTCP bool) {
 	}
 	if !overTCP {
 		size := dns.MinMsgSize
-		if edns != nil {
-			size = max(size, int(edns.UDPSize()))
+		if edns != nil { // 1232 octets pass every network unfragmented
+			size = max(size, min(int(edns.UDPSize()), 1232))
 		}
 		answer.Truncate(size)
 	}

@@ -185,7 +185,7 @@ func (c *conversation) refuse(a admission) {
 func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("The mail lab could not make a TLS key: %w", err)
+		return nil, fmt.Errorf("the mail lab could not make a TLS key: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -196,7 +196,7 @@ func selfSigned() (*tls.Config, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return nil, fmt.Errorf("The mail lab could not make a TLS certificate: %w", err)
+		return nil, fmt.Errorf("the mail lab could not make a TLS certificate: %w", err)
 	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},

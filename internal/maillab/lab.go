@@ -70,7 +70,7 @@ func Start(c Config) (*Lab, error) {
 	c = c.withDefaults()
 	for _, k := range c.Only {
 		if !isCompanyKind(k) {
-			return nil, fmt.Errorf("The mail lab has no company domains of kind %q; choose kinds of the usual mix.", k)
+			return nil, fmt.Errorf("the mail lab has no company domains of kind %q; choose kinds of the usual mix", k)
 		}
 	}
 	secure, err := selfSigned()
@@ -121,7 +121,7 @@ func (l *Lab) openHosts(port int) error {
 			}
 		}
 		if chosen || try == 20 || !errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("The mail lab cannot listen for SMTP; choose another port, or raise the limit of open files: %w", err)
+			return fmt.Errorf("the mail lab cannot listen for SMTP; choose another port, or raise the limit of open files: %w", err)
 		}
 	}
 }
@@ -133,6 +133,9 @@ func (l *Lab) listenAll(port int) error {
 		}
 		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(h.addr, uint16(port)).String()) //nolint:gosec // a port
 		if err != nil {
+			if h.addr.Is6() { // a machine without IPv6: that host is dead here
+				continue
+			}
 			return err
 		}
 		h.listener = listener
@@ -180,12 +183,12 @@ func (l *Lab) fill(listener net.Listener) error {
 func (l *Lab) openDNS(addr string) error {
 	at, err := netip.ParseAddrPort(addr)
 	if err != nil || !at.Addr().IsLoopback() {
-		return fmt.Errorf("The mail lab's DNS address is %q; give a loopback address with a port, like 127.0.0.1:5353.", addr)
+		return fmt.Errorf("the mail lab's DNS address is %q; give a loopback address with a port, like 127.0.0.1:5353", addr)
 	}
 	for try := 0; ; try++ {
 		packets, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", at.String())
 		if err != nil {
-			return fmt.Errorf("The mail lab cannot listen for DNS; choose another address: %w", err)
+			return fmt.Errorf("the mail lab cannot listen for DNS; choose another address: %w", err)
 		}
 		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", packets.LocalAddr().String())
 		if err != nil {
@@ -193,7 +196,7 @@ func (l *Lab) openDNS(addr string) error {
 			if at.Port() == 0 && try < 20 && errors.Is(err, syscall.EADDRINUSE) {
 				continue
 			}
-			return fmt.Errorf("The mail lab cannot listen for DNS; choose another address: %w", err)
+			return fmt.Errorf("the mail lab cannot listen for DNS; choose another address: %w", err)
 		}
 		l.dnsAddr = packets.LocalAddr().String()
 		l.udp = &dns.Server{PacketConn: packets, Handler: l, UDPSize: 4096}
@@ -313,7 +316,7 @@ func (l *Lab) Stats() Stats {
 // provider's customer, to the whole provider.
 func (l *Lab) HostStats(domain string) HostStats {
 	var s HostStats
-	d := l.world.domains[domain]
+	d := l.world.domains[asciiDomain(domain)]
 	if d == nil {
 		return s
 	}

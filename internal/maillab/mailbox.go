@@ -59,7 +59,7 @@ func (w *World) Truth(email string) Truth {
 	case CatchAll:
 		return Truth{Verdict: "catch_all", Reason: "domain_accepts_all"}
 	case Disposable:
-		return Truth{Verdict: "disposable", Reason: "disposable"}
+		return Truth{Verdict: "disposable", Reason: "disposable_domain"}
 	case Refusing:
 		return Truth{Verdict: "unknown", Reason: "blocked"}
 	case SenderRefused:
@@ -111,6 +111,9 @@ func (w *World) mailbox(d *domain, local []byte) mailbox {
 	if len(local) > len(low) {
 		return missing
 	}
+	if d.odd != nil && d.odd.read != nil {
+		local = d.odd.read(local)
+	}
 	name := low[:len(local)]
 	for i, c := range local {
 		if 'A' <= c && c <= 'Z' {
@@ -118,7 +121,7 @@ func (w *World) mailbox(d *domain, local []byte) mailbox {
 		}
 		name[i] = c
 	}
-	if roles[string(name)] {
+	if d.odd == nil && roles[string(name)] {
 		return exists
 	}
 	if !personal(name) {
@@ -180,9 +183,13 @@ func hash(seed uint64, a, b string) uint64 {
 // Mailboxes returns n distinct addresses at a domain, about half of which exist
 // where the host knows its recipients.
 func (w *World) Mailboxes(domain string, n int) []string {
+	spell := "user%d"
+	if d := w.domains[asciiDomain(strings.ToLower(domain))]; d != nil && d.odd != nil && d.odd.spell != "" {
+		spell = d.odd.spell
+	}
 	addresses := make([]string, n)
 	for i := range addresses {
-		addresses[i] = fmt.Sprintf("user%d@%s", i+1, domain)
+		addresses[i] = fmt.Sprintf(spell+"@%s", i+1, domain)
 	}
 	return addresses
 }

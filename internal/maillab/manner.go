@@ -34,10 +34,11 @@ const (
 type ending int
 
 const (
-	stay       ending = iota
-	hangUp            // closes the connection
-	reset             // closes it with a TCP reset
-	fallSilent        // reads on and never answers again
+	stay        ending = iota
+	hangUp             // closes the connection
+	reset              // closes it with a TCP reset
+	fallSilent         // reads on and never answers again
+	goOnForever        // adds line after line to its reply
 )
 
 // who limits a rule to recipients with a state.
@@ -47,6 +48,7 @@ const (
 	anyone     who = iota
 	existing       // mailboxes that exist
 	absent         // mailboxes that do not
+	former         // those of them that read like a mailbox\'s name, unlike a probe
 	nullSender     // transactions from <>
 )
 
@@ -116,6 +118,8 @@ type manner struct {
 	dropsSessions bool          // … or no reply at all
 	maxPerSecond  int           // new sessions of one client; more earn a ban
 	banFor        time.Duration // how long a ban lasts; new attempts prolong it
+
+	punishesEarly bool // refuses clients that talk before the banner
 
 	discards bool // throws pipelined input away after each command it answers
 }

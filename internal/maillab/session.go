@@ -36,6 +36,7 @@ type conversation struct {
 	recipients int // asked for in this transaction
 	unknown    int // recipients that do not exist, in this session
 	nullSender bool
+	named      bool   // the recipient reads like a mailbox's name
 	said       string // the last reply, before its placeholders are filled in
 }
 
@@ -57,7 +58,7 @@ func (c *conversation) converse() {
 		writers.Put(out)
 	}()
 	// The handshake was one round trip of its own.
-	if !c.lab.sleep(2*c.lab.world.config.Latency) || !c.step(atBanner, c.manner.voice.banner, nil, missing) {
+	if !c.lab.sleep(2*c.lab.world.config.Latency) || c.manner.punishesEarly && c.early() || !c.step(atBanner, c.manner.voice.banner, nil, missing) {
 		c.out.Flush() //nolint:errcheck // the client may be gone
 		return
 	}
@@ -71,6 +72,20 @@ func (c *conversation) converse() {
 			c.in.Discard(c.in.Buffered()) //nolint:errcheck // that many are there
 		}
 	}
+}
+
+// early turns away clients that talk before the banner (RFC 5321 section 4.3.1).
+func (c *conversation) early() bool {
+	if !c.lab.sleep(100 * time.Millisecond) {
+		return true
+	}
+	c.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) //nolint:errcheck // a closed connection shows when read
+	defer c.conn.SetReadDeadline(time.Time{})                //nolint:errcheck // as above
+	if _, err := c.in.Peek(1); err != nil {
+		return false
+	}
+	c.lab.improper.Add(1)
+	return c.say("554 5.5.0 You talked before the banner", nil)
 }
 
 // readLine returns the next command without its line ending. Replies are sent,
@@ -89,6 +104,9 @@ func (c *conversation) readLine() ([]byte, bool) {
 				c.say("421 4.4.2 Idle for too long, closing", nil)
 			}
 			return nil, false
+		}
+		if c.manner.idle > 0 {
+			c.conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
 		}
 		if !c.lab.sleep(c.lab.world.config.Latency) {
 			return nil, false
@@ -251,6 +269,7 @@ func (c *conversation) rcpt(rest []byte) bool {
 	if box == missing && !d.everyone {
 		c.unknown++
 	}
+	c.named = d.odd != nil && personal(address[:at])
 	ok = c.step(atRcpt, c.verdict(d, box, address), address, box)
 	if c.saidYes() {
 		c.accepted++
@@ -353,7 +372,7 @@ func (c *conversation) find(at stage, box mailbox) *rule {
 	for i := range c.manner.rules {
 		r := &c.manner.rules[i]
 		if r.at != at || r.who == existing && box != exists || r.who == absent && box != missing ||
-			r.who == nullSender && !c.nullSender {
+			r.who == former && (box != missing || !c.named) || r.who == nullSender && !c.nullSender {
 			continue
 		}
 		var n int
@@ -406,6 +425,11 @@ func (c *conversation) play(r *rule, usual string, address []byte) bool {
 	case fallSilent:
 		if c.out.Flush() == nil {
 			c.in.WriteTo(discard{}) //nolint:errcheck // until the client leaves
+		}
+		return false
+	case goOnForever:
+		for c.out.Flush() == nil && c.lab.sleep(5*time.Millisecond) {
+			c.say(r.say, address)
 		}
 		return false
 	case stay:

@@ -1,0 +1,242 @@
+package maillab
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// probe is a plain, patient and slow verifier: one address per connection, one
+// command at a time. It knows the protocol and nothing of the lab.
+type probe struct {
+	dnsAddr  string
+	port     int
+	deadline time.Duration // for every command
+	patience time.Duration // for temporary refusals
+}
+
+func probeOf(l *Lab) *probe {
+	return &probe{l.DNSAddr(), l.SMTPPort(), 1500 * time.Millisecond, 3 * time.Second}
+}
+
+// outcome is the last word about an address: a reply code with its text, the
+// address taken out, or what went wrong before there was one.
+type outcome struct {
+	code int
+	text string
+}
+
+func (o outcome) accepted() bool { return o.code/100 == 2 }
+
+// ask finds out about one address.
+func (p *probe) ask(email string) outcome {
+	local, domain, _ := strings.Cut(reverse(email), "@")
+	local, domain = reverse(domain), asciiDomain(reverse(local))
+	hosts, failed := p.hosts(domain)
+	if failed != "" {
+		return outcome{text: failed}
+	}
+	var last outcome
+	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		for _, addr := range hosts {
+			last = p.session(addr, local+"@"+domain, true)
+			if last.text == "lost at EHLO" {
+				last = p.session(addr, local+"@"+domain, false)
+			}
+			if last.code >= 500 || last.code/100 == 2 {
+				last.text = strings.ReplaceAll(last.text, email, "")
+				return last
+			}
+		}
+		if time.Since(begun) > p.patience {
+			last.text = strings.ReplaceAll(last.text, email, "")
+			return last
+		}
+	}
+}
+
+func reverse(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
+
+// session asks one host about one address.
+func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
+	dialer := net.Dialer{Timeout: 300 * time.Millisecond}
+	conn, err := dialer.Dial("tcp", netip.AddrPortFrom(addr, uint16(p.port)).String())
+	if err != nil {
+		return outcome{text: "cannot connect"}
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(p.deadline))
+	text := textproto.NewConn(conn)
+	command := func(format string, args ...any) (outcome, bool) {
+		if format != "" {
+			if err := text.PrintfLine(format, args...); err != nil {
+				return outcome{text: "lost"}, false
+			}
+		}
+		code, said, err := text.ReadResponse(0)
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout():
+			return outcome{text: "timeout"}, false
+		case err != nil && code == 0:
+			return outcome{text: "lost"}, false
+		}
+		return outcome{code, said}, code/100 == 2
+	}
+	if o, ok := command(""); !ok {
+		return o
+	}
+	var o outcome
+	ok := false
+	if extended {
+		o, ok = command("EHLO probe.test")
+		if o.text == "lost" {
+			o.text = "lost at EHLO"
+			return o
+		}
+	}
+	offered := o.text
+	if !ok {
+		if o, ok = command("HELO probe.test"); !ok {
+			return o
+		}
+	}
+	parameters := ""
+	if strings.Contains(offered, "SMTPUTF8") && !ascii([]byte(email)) {
+		parameters = " SMTPUTF8"
+	}
+	o, ok = command("MAIL FROM:<probe@probe.test>%s", parameters)
+	if o.code == 530 && strings.Contains(offered, "STARTTLS") {
+		if _, ok := command("STARTTLS"); !ok {
+			return o
+		}
+		secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nobody signed it
+		if secure.HandshakeContext(context.Background()) != nil {
+			return o
+		}
+		text = textproto.NewConn(secure)
+		command("EHLO probe.test")
+		o, ok = command("MAIL FROM:<probe@probe.test>%s", parameters)
+	}
+	if o.code/100 == 4 { // perhaps only the first one
+		o, ok = command("MAIL FROM:<probe@probe.test>%s", parameters)
+	}
+	if !ok {
+		return o
+	}
+	o, _ = command("RCPT TO:<%s>", email)
+	command("QUIT")
+	return o
+}
+
+// hosts finds the addresses of the domain's mail hosts in their order.
+func (p *probe) hosts(domain string) ([]netip.Addr, string) {
+	answer, failed := p.query(domain, dns.TypeMX)
+	if failed != "" {
+		return nil, failed
+	}
+	var records []*dns.MX
+	for _, rr := range answer {
+		if m, ok := rr.(*dns.MX); ok && (m.Mx != "." || len(answer) > 1) {
+			records = append(records, m)
+		} else if ok && m.Mx == "." {
+			return nil, "null MX"
+		}
+	}
+	if len(records) == 0 {
+		records = []*dns.MX{{Mx: dns.Fqdn(domain)}}
+	}
+	slices.SortStableFunc(records, func(a, b *dns.MX) int { return int(a.Preference) - int(b.Preference) })
+	var addrs []netip.Addr
+	for _, m := range records {
+		for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			answer, why := p.query(m.Mx, rrtype)
+			if why == "SERVFAIL" || why == "REFUSED" {
+				failed = why
+			}
+			for _, rr := range answer {
+				switch rr := rr.(type) {
+				case *dns.A:
+					addr, _ := netip.AddrFromSlice(rr.A.To4())
+					addrs = append(addrs, addr)
+				case *dns.AAAA:
+					addr, _ := netip.AddrFromSlice(rr.AAAA)
+					addrs = append(addrs, addr)
+				}
+			}
+		}
+	}
+	if len(addrs) == 0 && failed == "" {
+		failed = "no mail host"
+	}
+	return addrs, failed
+}
+
+// query asks one question, three times when it has to.
+func (p *probe) query(name string, rrtype uint16) ([]dns.RR, string) {
+	failed := ""
+	edns := true
+	for range 4 {
+		q := new(dns.Msg).SetQuestion(dns.Fqdn(name), rrtype)
+		if edns {
+			q.SetEdns0(1232, false)
+		}
+		client := dns.Client{Timeout: 300 * time.Millisecond}
+		m, _, err := client.Exchange(q, p.dnsAddr)
+		if err == nil && m.Truncated {
+			client.Net = "tcp"
+			m, _, err = client.Exchange(q, p.dnsAddr)
+		}
+		switch {
+		case err != nil:
+			failed = "no answer"
+		case m.Rcode == dns.RcodeFormatError:
+			edns = false
+		case m.Rcode == dns.RcodeSuccess:
+			return m.Answer, ""
+		case m.Rcode == dns.RcodeNameError:
+			return nil, "NXDOMAIN"
+		default:
+			failed = dns.RcodeToString[m.Rcode]
+		}
+	}
+	return nil, failed
+}
+
+// dial opens a session with the first mail host of a domain and reads the banner.
+func dial(l *Lab, domain string) (*textproto.Conn, error) {
+	d := l.world.domains[asciiDomain(domain)]
+	return textproto.Dial("tcp", netip.AddrPortFrom(d.hosts[0].addr, uint16(l.port)).String())
+}
+
+// talk sends lines in one packet and returns the codes of as many replies.
+func talk(c *textproto.Conn, lines ...string) ([]int, error) {
+	for _, line := range lines {
+		fmt.Fprintf(c.W, "%s\r\n", line)
+	}
+	if err := c.W.Flush(); err != nil {
+		return nil, err
+	}
+	var codes []int
+	for range lines {
+		code, _, err := c.ReadResponse(0)
+		if code == 0 && err != nil {
+			return codes, err
+		}
+		codes = append(codes, code)
+	}
+	return codes, nil
+}
