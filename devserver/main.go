@@ -1,0 +1,161 @@
+// Command holdfast-devserver runs a Temporal server and its web UI in one small
+// process, on an SQLite file, tuned for the millisecond answers Holdfast gives.
+// It is for development, tests and demonstrations: a single process on a single
+// file is no production cluster.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the program's flags.
+type options struct {
+	db               string
+	address          string // host:port of the gRPC frontend
+	uiAddress        string // host:port of the web UI; empty: no UI
+	namespaces       []string
+	searchAttributes []string // keyword attributes every namespace gets
+	retention        time.Duration
+	logLevel         string
+	readyFile        string
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "holdfast-devserver:", err)
+		os.Exit(2)
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "holdfast-devserver:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var namespaces, attributes string
+	flags := flag.NewFlagSet("holdfast-devserver", flag.ContinueOnError)
+	flags.StringVar(&o.db, "db", "", "the SQLite `file` to keep everything in (made when missing)")
+	flags.StringVar(&o.address, "address", "127.0.0.1:7233", "`host:port` for workers and clients (gRPC)")
+	flags.StringVar(&o.uiAddress, "ui-address", "127.0.0.1:8233", "`host:port` of the web UI; empty for none")
+	flags.StringVar(&namespaces, "namespace", "default", "comma-separated `names` of namespaces to have")
+	flags.StringVar(&attributes, "search-attributes", "Organization,OrderKind,OrderStatus", "comma-separated `names` of keyword search attributes every namespace has")
+	flags.DurationVar(&o.retention, "retention", 7*24*time.Hour, "how long a new namespace keeps closed workflows")
+	flags.StringVar(&o.logLevel, "log-level", "error", "debug, info, warn or error; the log goes to stderr")
+	flags.StringVar(&o.readyFile, "ready-file", "", "a `file` to write the gRPC address to when all is up")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.namespaces = names(namespaces)
+	o.searchAttributes = names(attributes)
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("%q is no flag; see --help", flags.Arg(0))
+	case o.db == "":
+		return o, errors.New("--db FILE is needed: the SQLite file to keep everything in")
+	case len(o.namespaces) == 0:
+		return o, errors.New("--namespace needs at least one name")
+	case o.retention < time.Hour:
+		return o, errors.New("--retention must be at least 1h")
+	}
+	return o, nil
+}
+
+func names(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// run serves until SIGINT or SIGTERM.
+func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+
+	for _, address := range []string{o.address, o.uiAddress} {
+		if err := checkFree(address); err != nil {
+			return err
+		}
+	}
+	server, err := newServer(o)
+	if err != nil {
+		return err
+	}
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("the Temporal server did not start: %w", err)
+	}
+	defer func() { _ = server.Stop() }()
+	if err := awaitNamespaces(ctx, o); err != nil {
+		return err
+	}
+	if o.uiAddress != "" {
+		ui, err := newUI(o)
+		if err != nil {
+			return err
+		}
+		go func() { _ = ui.Start() }() // exits the process on an error
+		defer ui.Stop()
+		if err := awaitUI(ctx, o.uiAddress); err != nil {
+			return err
+		}
+	}
+	if o.readyFile != "" {
+		if err := writeReady(o.readyFile, o.address); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("ready: temporal %s, ui %s\n", o.address, o.uiAddress)
+	<-ctx.Done()
+	return nil
+}
+
+// checkFree says in one sentence what a bind error would say in ten lines.
+func checkFree(address string) error {
+	if address == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s (%w): stop what uses it or choose another port", address, errors.Unwrap(err))
+	}
+	return listener.Close()
+}
+
+// writeReady writes under another name first, so that a reader sees all of it.
+func writeReady(path, address string) error {
+	if err := os.WriteFile(path+".new", []byte(address+"\n"), 0o600); err != nil {
+		return fmt.Errorf("the ready file cannot be written: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// split takes a host:port apart.
+func split(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not host:port: %w", address, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("%q has no port between 1 and 65535", address)
+	}
+	if host == "" {
+		return "", 0, fmt.Errorf("%q names no host: write 127.0.0.1:%d", address, port)
+	}
+	if net.ParseIP(host) == nil {
+		return "", 0, fmt.Errorf("%q must start with an IP address, such as 127.0.0.1", address)
+	}
+	return host, port, nil
+}

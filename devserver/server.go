@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/cluster"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/dynamicconfig"
+	"go.temporal.io/server/common/log"
+	"go.temporal.io/server/common/membership/static"
+	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/common/primitives"
+	"go.temporal.io/server/schema/sqlite"
+	"go.temporal.io/server/temporal"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	loopback    = "127.0.0.1"
+	clusterName = "active"
+	// readyTimeout covers the start on a machine that is busy compiling.
+	readyTimeout = 60 * time.Second
+)
+
+// tuning is the dynamic configuration: the defaults are made for clusters of many
+// machines and put every task on a grid of 50 ms, four partitions wide.
+func tuning() dynamicconfig.StaticClient {
+	const plenty = 100_000 // no limit that one machine could reach
+	return dynamicconfig.StaticClient{
+		// A task is looked at when it is written, not at the next of 20 polls a second.
+		dynamicconfig.TransferProcessorMaxPollRPS.Key():   1000,
+		dynamicconfig.TimerProcessorMaxPollRPS.Key():      1000,
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 1000,
+		dynamicconfig.OutboundProcessorMaxPollRPS.Key():   1000,
+		// One partition: with one matching process, more only forward to each other.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+		// Without it fairness keys are ignored, silently.
+		dynamicconfig.MatchingEnableFairness.Key(): true,
+		// What workers say about themselves, for the UI's worker page.
+		dynamicconfig.WorkerHeartbeatsEnabled.Key(): true,
+
+		dynamicconfig.FrontendRPS.Key():                                  plenty,
+		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():           plenty,
+		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): plenty, // default 10: `order list` and the UI want more
+		dynamicconfig.FrontendPersistenceMaxQPS.Key():                    plenty,
+		dynamicconfig.HistoryRPS.Key():                                   plenty,
+		dynamicconfig.HistoryPersistenceMaxQPS.Key():                     plenty,
+		dynamicconfig.MatchingRPS.Key():                                  plenty,
+		dynamicconfig.MatchingPersistenceMaxQPS.Key():                    plenty,
+	}
+}
+
+// newServer prepares the file and returns a server that has not been started.
+func newServer(o options) (temporal.Server, error) {
+	store := &config.SQL{
+		PluginName:   sqliteplugin.PluginName,
+		DatabaseName: o.db,
+		ConnectAttributes: map[string]string{
+			"mode": "rwc",
+			// A commit appends to the log and does not wait for the disk; after a
+			// crash of the process nothing is lost, after one of the machine the
+			// last moments may be.
+			"_journal_mode": "wal",
+			"_synchronous":  "normal",
+		},
+	}
+	if err := prepareFile(store, o); err != nil {
+		return nil, err
+	}
+	cfg, err := serverConfig(store, o)
+	if err != nil {
+		return nil, err
+	}
+	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
+	if err != nil {
+		return nil, err
+	}
+	logger := log.NewZapLogger(log.BuildZapLogger(log.Config{Level: o.logLevel, Format: "json"}))
+	return temporal.NewServer(
+		temporal.WithConfig(cfg),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithLogger(logger),
+		temporal.WithAuthorizer(authorizer),
+		temporal.WithDynamicConfigClient(tuning()),
+		temporal.WithStaticHosts(members(cfg)),
+	)
+}
+
+// prepareFile makes the schema in a new file and the namespaces in any file. The
+// schema is made under another name: a kill in between leaves no half of it.
+func prepareFile(store *config.SQL, o options) error {
+	if err := os.MkdirAll(filepath.Dir(o.db), 0o700); err != nil {
+		return fmt.Errorf("the folder of --db cannot be made: %w", err)
+	}
+	if _, err := os.Stat(o.db); errors.Is(err, fs.ErrNotExist) {
+		fresh := *store
+		fresh.DatabaseName = o.db + ".new"
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.RemoveAll(fresh.DatabaseName + suffix); err != nil {
+				return err
+			}
+		}
+		if err := sqlite.SetupSchema(&fresh); err != nil {
+			return fmt.Errorf("the schema cannot be written to %s: %w", o.db, err)
+		}
+		if err := os.Rename(fresh.DatabaseName, o.db); err != nil {
+			return err
+		}
+	}
+	attributes := make(map[string]enumspb.IndexedValueType, len(o.searchAttributes))
+	for _, name := range o.searchAttributes {
+		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	var namespaces []*sqlite.NamespaceConfig
+	for _, name := range o.namespaces {
+		namespace, err := sqlite.NewNamespaceConfig(clusterName, name, false, attributes)
+		if err != nil {
+			return fmt.Errorf("namespace %q: %w", name, err)
+		}
+		namespace.Detail.Config.Retention = durationpb.New(o.retention)
+		namespaces = append(namespaces, namespace)
+	}
+	// Those that are there already stay as they are.
+	if err := sqlite.CreateNamespaces(store, namespaces...); err != nil {
+		return fmt.Errorf("%s cannot be used as a Temporal database: %w", o.db, err)
+	}
+	return nil
+}
+
+func serverConfig(store *config.SQL, o options) (*config.Config, error) {
+	host, port, err := split(o.address)
+	if err != nil {
+		return nil, err
+	}
+	// The services talk to each other over loopback, on ports nobody needs to know.
+	internal, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	service := func(ip string, port int) config.Service {
+		return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ip}}
+	}
+	self := net.JoinHostPort(loopback, strconv.Itoa(port))
+	return &config.Config{
+		Persistence: config.Persistence{
+			DefaultStore:     sqliteplugin.PluginName,
+			VisibilityStore:  sqliteplugin.PluginName,
+			NumHistoryShards: 1, // SQLite has one writer; fixed for the life of a file
+			DataStores:       map[string]config.DataStore{sqliteplugin.PluginName: {SQL: store}},
+		},
+		ClusterMetadata: &cluster.Config{
+			FailoverVersionIncrement: 10,
+			MasterClusterName:        clusterName,
+			CurrentClusterName:       clusterName,
+			ClusterInformation: map[string]cluster.ClusterInformation{
+				clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: self},
+			},
+		},
+		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
+		Services: map[string]config.Service{
+			string(primitives.FrontendService): service(host, port),
+			string(primitives.HistoryService):  service(loopback, internal[0]),
+			string(primitives.MatchingService): service(loopback, internal[1]),
+			string(primitives.WorkerService):   service(loopback, internal[2]),
+		},
+		Archival: config.Archival{
+			History:    config.HistoryArchival{State: config.ArchivalDisabled},
+			Visibility: config.VisibilityArchival{State: config.ArchivalDisabled},
+		},
+		NamespaceDefaults: config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
+			History:    config.HistoryArchivalNamespaceDefaults{State: config.ArchivalDisabled},
+			Visibility: config.VisibilityArchivalNamespaceDefaults{State: config.ArchivalDisabled},
+		}},
+		PublicClient: config.PublicClient{HostPort: self},
+	}, nil
+}
+
+// members tells every service where the others are. The usual gossip between them
+// would, after a restart, first look for those of the run before.
+func members(cfg *config.Config) map[primitives.ServiceName]static.Hosts {
+	hosts := map[primitives.ServiceName]static.Hosts{}
+	for name, service := range cfg.Services {
+		hosts[primitives.ServiceName(name)] = static.SingleLocalHost(net.JoinHostPort(loopback, strconv.Itoa(service.RPC.GRPCPort)))
+	}
+	return hosts
+}
+
+// freePorts asks the kernel for n ports at once: all are held until the last is
+// known, so that no number comes twice.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+		if err != nil {
+			return nil, fmt.Errorf("no port is to be had on %s: %w", loopback, err)
+		}
+		defer func() { _ = listener.Close() }()
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// awaitNamespaces returns when workers can use every namespace. A file made by an
+// earlier version may lack a search attribute; it is added.
+func awaitNamespaces(ctx context.Context, o options) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	_, port, err := split(o.address)
+	if err != nil {
+		return err
+	}
+	c, err := client.NewLazyClient(client.Options{HostPort: net.JoinHostPort(loopback, strconv.Itoa(port)), Logger: log.NewSdkLogger(log.NewNoopLogger())})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, namespace := range o.namespaces {
+		if err := until(ctx, func() error { return ensureAttributes(ctx, c, namespace, o.searchAttributes) }); err != nil {
+			return fmt.Errorf("namespace %q did not get ready: %w", namespace, err)
+		}
+	}
+	return nil
+}
+
+func ensureAttributes(ctx context.Context, c client.Client, namespace string, names []string) error {
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return err
+	}
+	missing := map[string]enumspb.IndexedValueType{}
+	for _, name := range names {
+		if _, ok := have.CustomAttributes[name]; !ok {
+			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	return err
+}
+
+// until repeats do until it succeeds or the context ends.
+func until(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
