@@ -118,7 +118,8 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 // examples lists command lines for a command's help as they can be copied.
 func examples(lines ...string) string {
 	for i, line := range lines {
-		lines[i] = "  " + strings.ReplaceAll(line, "holdfast ", program()+" ")
+		before, call, _ := strings.Cut(line, "holdfast ")
+		lines[i] = "  " + before + program() + " " + call
 	}
 	return strings.Join(lines, "\n")
 }

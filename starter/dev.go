@@ -100,6 +100,10 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	}
 	defer func() { _ = listener.Close() }() // closed already when it served
 
+	// A stack that was killed could not do it.
+	if err := d.removeReady(); err != nil {
+		return err
+	}
 	state, err := readState(d.dir)
 	if err != nil {
 		return err
@@ -137,8 +141,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()
 
-	removeReady, err := d.announce(at, time.Since(began))
-	if err == nil {
+	if err = d.announce(at, time.Since(began)); err == nil {
 		select {
 		case err = <-died:
 			cancel()
@@ -147,39 +150,44 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 		}
 	}
 	cancel()
-	return errors.Join(err, removeReady(), stop())
+	return errors.Join(err, d.removeReady(), stop())
 }
 
-// announce writes the ready files and tells the person at the terminal. The
-// function it returns removes the files again.
-func (d *dev) announce(at addresses, elapsed time.Duration) (remove func() error, err error) {
+// readyFiles are the files that say where the stack can be reached.
+func (d *dev) readyFiles() []string {
 	files := []string{filepath.Join(d.dir, readyName)}
 	if d.readyFile != "" {
 		files = append(files, d.readyFile)
 	}
-	remove = func() error {
-		var errs []error
-		for _, path := range files {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+	return files
+}
+
+func (d *dev) removeReady() error {
+	var errs []error
+	for _, path := range d.readyFiles() {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
-		return errors.Join(errs...)
 	}
-	for _, path := range files {
+	return errors.Join(errs...)
+}
+
+// announce writes the ready files and tells the person at the terminal.
+func (d *dev) announce(at addresses, elapsed time.Duration) error {
+	for _, path := range d.readyFiles() {
 		if err := writeJSONFile(path, at); err != nil {
-			return remove, err
+			return err
 		}
 	}
 	if d.json {
-		return remove, d.printJSON(at)
+		return d.printJSON(at)
 	}
 	d.heading("Holdfast is up after %s; Ctrl-C stops it, the data stays", took(elapsed))
 	d.say("  Holdfast      %s", d.paint(cyan, at.Dashboard))
 	d.say("  Temporal UI   %s", d.paint(cyan, at.TemporalUI))
-	d.say("  addresses     %s", files[len(files)-1])
+	d.say("  addresses     %s", d.readyFiles()[0])
 	d.say("\nTry in another terminal:\n%s", suggestions())
-	return remove, nil
+	return nil
 }
 
 // devState is what a dev stack keeps over a restart besides its databases: the

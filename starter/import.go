@@ -71,9 +71,12 @@ func (a *app) importLeads(ctx context.Context, in io.Reader, format string) erro
 	if a.json {
 		return a.printJSON(report)
 	}
-	a.say("%s read in %s (%s a second): %s new, %s updated, %s left out.",
+	a.say("%s read in %s (%s a second): %s new, %s updated, %s unchanged, %s left out.",
 		count(report.Rows, "row"), took(elapsed), number(perSecond(report.Rows, elapsed)),
-		number(report.Imported), number(report.Updated), number(report.Rejected))
+		number(report.Imported), number(report.Updated), number(report.Unchanged), number(report.Rejected))
+	if len(report.IgnoredColumns) > 0 {
+		a.note("Columns that the catalogue does not know: %s.", strings.Join(report.IgnoredColumns, ", "))
+	}
 	for i, p := range report.Problems {
 		if i == shownProblems {
 			break

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/maillab"
+	"holdfast/internal/verify"
+)
+
+// verifyAll runs the command on an input and decodes its lines.
+func verifyAll(t *testing.T, w *world, stdin string, args ...string) (results []verify.Result, stderr string) {
+	t.Helper()
+	o := w.feed(stdin, append([]string{"verify", "-"}, args...)...).ok()
+	for line := range strings.Lines(o.stdout) {
+		var r verify.Result
+		require.NoError(t, json.Unmarshal([]byte(line), &r), line)
+		results = append(results, r)
+	}
+	return results, o.stderr
+}
+
+func labWorld(t *testing.T) (*world, *maillab.Lab) {
+	lab, err := maillab.Start(maillab.Config{Domains: 200, Only: []maillab.Kind{maillab.Ordinary, maillab.NullMX, maillab.CatchAll}})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	return newWorld(t, "HOLDFAST_DNS_SERVERS="+lab.DNSAddr(), fmt.Sprint("HOLDFAST_SMTP_PORT=", lab.SMTPPort())), lab
+}
+
+func TestVerifyKeepsTheOrderOfTheInput(t *testing.T) {
+	w, lab := labWorld(t)
+	emails := lab.World().Emails(3*chunkSize+17, 0)
+	results, stderr := verifyAll(t, w, strings.Join(emails, "\n")+"\n", "--summary")
+	require.Len(t, results, len(emails))
+	valid := 0
+	for i, r := range results {
+		require.Equal(t, emails[i], r.Email)
+		require.False(t, lab.Truth(r.Email).Wrong(string(r.Verdict)), "%s is not %s", r.Email, r.Verdict)
+		if r.Verdict == verify.Valid {
+			valid++
+		}
+	}
+	require.Greater(t, valid, len(emails)/4)
+	require.Contains(t, stderr, "accepted")
+	require.Contains(t, stderr, fmt.Sprintf("%s addresses in ", number(int64(len(emails)))))
+}
+
+func TestVerifyReadsLinesAndColumns(t *testing.T) {
+	w, lab := labWorld(t)
+	emails := lab.World().Emails(3, 1)
+	for name, input := range map[string]string{
+		"windows line ends":   strings.Join(emails, "\r\n"),
+		"empty lines, spaces": "\n  " + strings.Join(emails, "  \n\n\t") + "\n\n",
+		"a mark at the start": "\xef\xbb\xbf" + strings.Join(emails, "\n"),
+		"a CSV column":        "name,Email\n\"Lind, Ada\"," + strings.Join(emails, "\nBo,"),
+		"a CSV of one column": "email\n" + strings.Join(emails, "\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			results, _ := verifyAll(t, w, input)
+			require.Len(t, results, 3)
+			for i, r := range results {
+				require.Equal(t, emails[i], r.Email)
+			}
+		})
+	}
+	results, _ := verifyAll(t, w, "")
+	require.Empty(t, results)
+	results, _ = verifyAll(t, w, "not an address\n")
+	require.Equal(t, verify.Syntax, results[0].Reason)
+}
+
+func TestVerifyRefusesWhatIsNoList(t *testing.T) {
+	w, _ := labWorld(t)
+	w.feed(strings.Repeat("x", maxLine+1), "verify", "-").fails(exitFailed, "line 1 is longer than")
+	w.run("verify", "nowhere.txt").fails(exitFailed, "there is no file nowhere.txt")
+	w.run("verify", "-", "--lab").fails(exitFailed, "No stack was found")
+}
+
+func TestReadAddressesHandsOnChunks(t *testing.T) {
+	var input bytes.Buffer
+	for i := range 2*chunkSize + 1 {
+		fmt.Fprintf(&input, "a%d@one.test\n", i)
+	}
+	var sizes []int
+	require.NoError(t, readAddresses(&input, func(emails []string) error {
+		sizes = append(sizes, len(emails))
+		return nil
+	}))
+	require.Equal(t, []int{chunkSize, chunkSize, 1}, sizes)
+}
