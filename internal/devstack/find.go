@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -76,6 +77,23 @@ func portFree(port int) error {
 		return fmt.Errorf("port %d on 127.0.0.1 is taken: stop what uses it or choose another", port)
 	}
 	return listener.Close()
+}
+
+// pickPort returns wanted when it is free, else the port used last time (so that
+// a bookmark or an alias stays good), else any free one.
+func pickPort(who string, wanted int, lastFile string) (int, error) {
+	if wanted != 0 {
+		if err := portFree(wanted); err != nil {
+			return 0, fmt.Errorf("%s cannot listen: %w", who, err)
+		}
+		return wanted, nil
+	}
+	if text, err := os.ReadFile(lastFile); err == nil {
+		if port, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && portFree(port) == nil {
+			return port, nil
+		}
+	}
+	return freePort()
 }
 
 // waitFor polls until ready says so, the patience ends or the context does.

@@ -163,20 +163,11 @@ func startCluster(ctx context.Context, programs string, o PostgresOptions) (*Pos
 	if err != nil {
 		return nil, err
 	}
-	// A port that was free when we looked may be taken when the server binds it.
-	for attempt := 1; ; attempt++ {
-		port, err := c.pickPort(attempt)
-		if err != nil {
-			return nil, err
-		}
-		p, err := c.start(ctx, password, port)
-		if err == nil {
-			return p, nil
-		}
-		if attempt == 3 || !strings.Contains(err.Error(), "could not create any TCP/IP sockets") {
-			return nil, err
-		}
+	port, err := c.pickPort()
+	if err != nil {
+		return nil, err
 	}
+	return c.start(ctx, password, port)
 }
 
 func (c *cluster) data() string    { return filepath.Join(c.dir, "data") }
@@ -232,37 +223,7 @@ func (c *cluster) prepareDir() error {
 
 // stopLeftover stops a server that a killed run of ours left on this data.
 func (c *cluster) stopLeftover(ctx context.Context) error {
-	text, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
-	if err != nil {
-		return nil //nolint:nilerr // no such file: no server
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(string(text), "\n", 2)[0]))
-	if err != nil || pid <= 1 || !c.serves(pid) {
-		return nil // stale: the server checks that again itself
-	}
-	c.options.Note("stopping the PostgreSQL that an earlier run left behind")
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		if err := syscall.Kill(pid, s); err != nil {
-			return nil //nolint:nilerr // it has just gone
-		}
-		if waitFor(ctx, stopPatience, func() bool { return !c.serves(pid) }) == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("a PostgreSQL server (process %d) still uses %s and does not stop: end it first", pid, c.data())
-}
-
-// serves tells whether process pid is a server on our data directory: after a
-// reboot the number in the file may belong to anybody.
-func (c *cluster) serves(pid int) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return false
-	}
-	command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if errors.Is(err, os.ErrNotExist) {
-		command, err = exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // returns at once
-	}
-	return err == nil && bytes.Contains(command, []byte(c.data()))
+	return stopLeftover(ctx, "PostgreSQL", filepath.Join(c.data(), "postmaster.pid"), c.data(), c.options.Note)
 }
 
 // init makes the cluster unless it is there, and returns its password.
@@ -334,22 +295,11 @@ func (c *cluster) checkVersion(ctx context.Context) error {
 	return nil
 }
 
-func (c *cluster) pickPort(attempt int) (int, error) {
+func (c *cluster) pickPort() (int, error) {
 	if c.options.Throwaway && c.socketDir() != "" {
 		return 5432, nil // only names the socket
 	}
-	if c.options.Port != 0 {
-		if err := portFree(c.options.Port); err != nil {
-			return 0, fmt.Errorf("PostgreSQL cannot listen: %w", err)
-		}
-		return c.options.Port, nil
-	}
-	if text, err := os.ReadFile(filepath.Join(c.dir, "port")); err == nil && attempt == 1 {
-		if port, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && portFree(port) == nil {
-			return port, nil
-		}
-	}
-	return freePort()
+	return pickPort("PostgreSQL", c.options.Port, filepath.Join(c.dir, "port"))
 }
 
 func (c *cluster) start(ctx context.Context, password string, port int) (*Postgres, error) {

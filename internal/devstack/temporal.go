@@ -1,0 +1,199 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// TemporalOptions say which Temporal server to use. The zero value is a private
+// one in a temporary directory that Stop removes.
+type TemporalOptions struct {
+	// Address (host:port) of a server that is there already (TEMPORAL_ADDRESS):
+	// nothing is started and nothing stopped.
+	Address string
+	// Dir holds the server's file and outlives Stop: the next start finds all
+	// workflows, the running ones too.
+	Dir string
+	// Port and UIPort on 127.0.0.1; 0 takes the one used last time in Dir, or a
+	// free one.
+	Port, UIPort int
+	// Note, when set, hears in a few words about anything that takes a while. The
+	// first start on a machine builds the server, which takes minutes.
+	Note func(string)
+}
+
+// Temporal is a running server, ours or one that was there.
+type Temporal struct {
+	Address string // host:port for clients and workers
+	UIURL   string // the web UI; empty for a server that was there
+	Started bool   // whether we started it
+
+	server *child
+	remove string // directory to remove on Stop
+}
+
+// StartTemporal starts (or points to) a Temporal server and returns once workers
+// can use its namespace `default`.
+func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
+	if o.Address != "" {
+		return &Temporal{Address: o.Address}, nil
+	}
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	program, err := DevServer(ctx, o.Note)
+	if err != nil {
+		return nil, err
+	}
+	remove := ""
+	if o.Dir == "" {
+		if o.Dir, err = TempDir("holdfast-temporal-"); err != nil {
+			return nil, err
+		}
+		remove = o.Dir
+	}
+	t, err := startDevServer(ctx, program, o)
+	if err != nil {
+		if remove != "" {
+			_ = os.RemoveAll(remove)
+		}
+		return nil, err
+	}
+	t.remove = remove
+	return t, nil
+}
+
+// Stop ends the server in order and removes what was temporary. It is safe to
+// call twice, and on a server that was there.
+func (t *Temporal) Stop() error {
+	if t == nil || t.server == nil {
+		return nil
+	}
+	err := t.server.stop(syscall.SIGTERM, syscall.SIGKILL, stopPatience)
+	if t.remove != "" {
+		err = errors.Join(err, os.RemoveAll(t.remove))
+	}
+	return err
+}
+
+// Done is closed when a server that we started has ended, for whatever reason;
+// for one that was there it never is.
+func (t *Temporal) Done() <-chan struct{} {
+	if t.server == nil {
+		return nil
+	}
+	return t.server.done
+}
+
+// startDevServer runs the program on DIR/temporal.db. DIR/temporal.pid names the
+// process, DIR/temporal.port and DIR/temporal-ui.port the ports used last.
+func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Temporal, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the directory for Temporal cannot be made: %w", err)
+	}
+	file := func(name string) string { return filepath.Join(o.Dir, name) }
+	if err := stopLeftover(ctx, "Temporal server", file("temporal.pid"), file("temporal.db"), o.Note); err != nil {
+		return nil, err
+	}
+	port, err := pickPort("the Temporal server", o.Port, file("temporal.port"))
+	if err != nil {
+		return nil, err
+	}
+	uiPort, err := pickPort("the Temporal UI", o.UIPort, file("temporal-ui.port"))
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	uiAddress := net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
+
+	ready, logPath := file("temporal.ready"), file("temporal.log")
+	if err := os.RemoveAll(ready); err != nil {
+		return nil, err
+	}
+	logFile, err := os.Create(logPath)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = logFile.Close() }() // the server has its own handle
+	cmd := exec.Command(program,           //nolint:noctx // lives until Stop
+		"--db", file("temporal.db"), "--address", address, "--ui-address", uiAddress, "--ready-file", ready)
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	server, err := startChild("the Temporal server", cmd, syscall.SIGTERM)
+	if err != nil {
+		return nil, err
+	}
+	t := &Temporal{Address: address, UIURL: "http://" + uiAddress, Started: true, server: server}
+	if err := os.WriteFile(file("temporal.pid"), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
+		return nil, errors.Join(err, t.Stop())
+	}
+	err = waitFor(ctx, startTimeout, func() bool {
+		_, err := os.Stat(ready)
+		return err == nil || server.ended()
+	})
+	if server.ended() {
+		return nil, fmt.Errorf("the Temporal server ended as soon as it was started:\n%s", lastLines(logPath, 5))
+	}
+	if err != nil {
+		_ = t.Stop()
+		return nil, fmt.Errorf("the Temporal server did not get ready: %w; its log is %s", err, logPath)
+	}
+	for name, p := range map[string]int{"temporal.port": port, "temporal-ui.port": uiPort} {
+		if err := os.WriteFile(file(name), []byte(strconv.Itoa(p)+"\n"), 0o600); err != nil {
+			return nil, errors.Join(err, t.Stop())
+		}
+	}
+	return t, nil
+}
+
+// stopLeftover ends the process that pidFile names, when it is still the one we
+// started: its command line names our file. Its work is safe, it gets to stop in
+// order.
+func stopLeftover(ctx context.Context, what, pidFile, mark string, note func(string)) error {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return nil //nolint:nilerr // no such file: nothing runs
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid <= 1 || !runs(pid, mark) {
+		return nil //nolint:nilerr // a stale file
+	}
+	note("stopping the " + what + " that an earlier run left behind")
+	// For PostgreSQL these three are its fast shutdown, its immediate one, the end.
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
+		if err := syscall.Kill(pid, s); err != nil {
+			return nil //nolint:nilerr // it has just gone
+		}
+		if waitFor(ctx, stopPatience, func() bool { return !runs(pid, mark) }) == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("a %s (process %d) of an earlier run does not stop: end it first", what, pid)
+}
+
+// runs tells whether process pid is alive and has mark in its command line: after
+// a reboot a number from a file may belong to anybody.
+func runs(pid int, mark string) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if errors.Is(err, os.ErrNotExist) { // no /proc: a Mac, where ps is always there
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		command, err = exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	}
+	return err == nil && strings.Contains(string(command), mark)
+}
