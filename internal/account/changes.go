@@ -23,11 +23,11 @@ type PlanChange struct {
 
 // TopUp is what a prorated plan change adds to one pool.
 type TopUp struct {
-	Member    string // "" = the shared pool
-	Type      string // credit type
-	Amount    int64
-	Period    plan.Period // the pool's period in which the change falls
-	ExpiresAt time.Time   // zero = never
+	Member    string      `json:"member"` // "" = the shared pool
+	Type      string      `json:"type"`   // credit type
+	Amount    int64       `json:"amount"`
+	Period    plan.Period `json:"period"`              // the pool's period in which the change falls
+	ExpiresAt time.Time   `json:"expires_at,omitzero"` // zero = never
 }
 
 // PlanChanges returns an organization's plans, oldest first. In force at a time

@@ -13,13 +13,13 @@ import (
 // Due is a subscription whose period has begun and whose credits have not been
 // reset for it: the organization's own, or the licence of a member.
 type Due struct {
-	Org         string
-	Member      string // "" = the organization's own subscription
-	TimeZone    string
-	Anchor      time.Time
-	Period      plan.Period // the one that is due
-	Plan        string      // the plan in force when the period began, or when the subscription did
-	PlanVersion int
+	Org         string      `json:"org"`
+	Member      string      `json:"member"` // "" = the organization's own subscription
+	TimeZone    string      `json:"time_zone"`
+	Anchor      time.Time   `json:"anchor"`
+	Period      plan.Period `json:"period"` // the one that is due
+	Plan        string      `json:"plan"`   // the plan in force when the period began, or when the subscription did
+	PlanVersion int         `json:"plan_version"`
 }
 
 // Owner says whose pool the allotment goes to.

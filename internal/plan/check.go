@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -141,7 +142,7 @@ func (c *checker) credit(d *document, name string) Credit {
 	for i, threshold := range credit.LowBalance {
 		c.amount(fmt.Sprintf("%s.low_balance[%d]", at, i), threshold, 1)
 	}
-	slices.SortFunc(credit.LowBalance, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
+	slices.SortFunc(credit.LowBalance, func(a, b int64) int { return cmp.Compare(b, a) })
 	credit.LowBalance = slices.Compact(credit.LowBalance)
 	c.amount(at+".member_budget", credit.MemberBudget, 0)
 	return credit

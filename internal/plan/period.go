@@ -4,9 +4,9 @@ import "time"
 
 // Period is one credit period, from Start up to but not including End.
 type Period struct {
-	N     int // 0 is the period that begins at the anchor
-	Start time.Time
-	End   time.Time
+	N     int       `json:"n"` // 0 is the period that begins at the anchor
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
 }
 
 // Contains reports whether t lies in the period.
