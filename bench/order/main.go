@@ -1,0 +1,317 @@
+// Command order measures the main job: how fast an order is accepted, and how
+// long 10,000 leads take from there to delivery, on real servers on loopback.
+//
+//	go run ./bench/order
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"holdfast/bench/report"
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/verify"
+	"holdfast/internal/wire"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var o options
+	flag.IntVar(&o.leads, "leads", 10_000, "leads per order")
+	flag.IntVar(&o.runs, "runs", 5, "orders to take the median of, at least 1")
+	flag.IntVar(&o.accepts, "accepts", 300, "small orders to measure the acceptance with")
+	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
+	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures the acceptance and the delivery of orders.\n\nExample: go run ./bench/order --runs 3 --latency 20ms\n\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "order:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	leads, runs, accepts int
+	latency              time.Duration
+	out                  string
+}
+
+// bench is a stack with a worker and a catalogue.
+type bench struct {
+	options
+	servers *devstack.Servers
+	rooms   *wire.Rooms
+	report  *report.Report
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := devstack.TempDir("holdfast-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 1200 * time.Millisecond}, devstack.ServerOptions{
+		Dir: dir, Lab: maillab.Config{Latency: o.latency, GreylistDelay: time.Second}, Note: note,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = servers.Stop() }()
+	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
+		return err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	working, stopWorker := context.WithCancel(ctx)
+	var background errgroup.Group
+	background.Go(func() error { return wire.RunWorker(working, servers.Config, quiet) })
+	defer func() {
+		stopWorker()
+		_ = background.Wait()
+	}()
+
+	b := &bench{options: o, servers: servers, rooms: rooms, report: report.New("order", "Orders: acceptance and delivery")}
+	for _, step := range []func(context.Context) error{b.furnish, b.acceptance, b.delivery} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.report.Print(os.Stdout); err != nil {
+		return err
+	}
+	path, err := b.report.Save(o.out)
+	note("written to " + path)
+	return err
+}
+
+func note(text string) { fmt.Fprintln(os.Stderr, text) }
+
+// furnish imports enough leads for every run and creates one organization a run.
+func (b *bench) furnish(ctx context.Context) error {
+	file, err := os.CreateTemp("", "holdfast-leads-*.csv")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	if err := b.servers.Lab.World().WriteCatalogue(file, b.leads, 0.5); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		return err
+	}
+	if _, err := b.rooms.Catalogue.Import(ctx, file, lead.CSV, lead.ImportOptions{}); err != nil {
+		return err
+	}
+	if err := b.rooms.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	for i := range b.runs + 1 {
+		org := orgOf(i)
+		if _, err := b.rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
+			return err
+		}
+		if _, err := b.rooms.Ledger.Grant(ctx, ledger.Grant{
+			Owner: org, Key: "pack", Type: "email", Amount: 1_000_000, Source: ledger.SourcePack,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orgOf(i int) string { return fmt.Sprintf("org-%d", i) }
+
+// Nothing is the yardstick for acceptance: a workflow that does nothing but
+// answer an update, with the same server and client.
+func Nothing(ctx workflow.Context) error {
+	done := false
+	if err := workflow.SetUpdateHandler(ctx, "answer", func(workflow.Context) error { done = true; return nil }); err != nil {
+		return err
+	}
+	return workflow.Await(ctx, func() bool { return done })
+}
+
+// acceptance measures how long a submitter waits for "reserved", alone and
+// among eight.
+func (b *bench) acceptance(ctx context.Context) error {
+	idle := worker.New(b.rooms.Temporal, "bench", worker.Options{})
+	idle.RegisterWorkflow(Nothing)
+	if err := idle.Start(); err != nil {
+		return err
+	}
+	defer idle.Stop()
+
+	table := b.report.Table("Acceptance: from the request to “reserved”, ms", "", "callers", "n", "p50", "p99")
+	for _, callers := range []int{1, 8} {
+		for _, what := range []struct {
+			name string
+			call func(ctx context.Context, key string) error
+		}{
+			{"empty workflow (yardstick)", b.startNothing},
+			{"order", b.submitSmall},
+		} {
+			latencies, err := measure(ctx, callers, b.accepts, func(i int) string {
+				return fmt.Sprintf("%s/%d/%d", what.name, callers, i)
+			}, what.call)
+			if err != nil {
+				return err
+			}
+			table.Add(what.name, callers, len(latencies), latencies.Quantile(0.5), latencies.Quantile(0.99))
+		}
+	}
+	return nil
+}
+
+func (b *bench) startNothing(ctx context.Context, key string) error {
+	start := b.rooms.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID: key, TaskQueue: "bench", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+	}, Nothing)
+	handle, err := b.rooms.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions:          client.UpdateWorkflowOptions{UpdateName: "answer", WaitForStage: client.WorkflowUpdateStageCompleted},
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, nil)
+}
+
+func (b *bench) submitSmall(ctx context.Context, key string) error {
+	o, err := b.rooms.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
+		Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Country: []string{"ZZ"}}, // finds nobody: acceptance alone
+	}})
+	if err == nil && o.Status != order.Reserved && !o.Status.Delivered() {
+		return fmt.Errorf("order %s is %s", o.ID, o.Status)
+	}
+	return err
+}
+
+func measure(ctx context.Context, callers, n int, key func(int) string, call func(context.Context, string) error) (report.Latencies, error) {
+	latencies := make(report.Latencies, n)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(callers)
+	for i := range n {
+		group.Go(func() error {
+			began := time.Now()
+			err := call(ctx, key(i))
+			latencies[i] = time.Since(began)
+			return err
+		})
+	}
+	return latencies, group.Wait()
+}
+
+// delivery measures whole orders, each by an organization of its own, beside
+// the verification engine alone on the same addresses.
+func (b *bench) delivery(ctx context.Context) error {
+	var total, first, engine, events, bytes []float64
+	table := b.report.Table(fmt.Sprintf("Delivery of %d leads at %s round trip (medians of %d)", b.leads, b.latency, b.runs),
+		"", "seconds", "leads/s", "events", "KB of history")
+	for i := range b.runs {
+		alone, err := b.verifyAlone(ctx)
+		if err != nil {
+			return err
+		}
+		engine = append(engine, alone.Seconds())
+		d, err := b.deliverOnce(ctx, orgOf(i+1))
+		if err != nil {
+			return err
+		}
+		total, first = append(total, d.delivered.Seconds()), append(first, d.firstRound.Seconds())
+		events, bytes = append(events, float64(d.events)), append(bytes, float64(d.bytes)/1024)
+	}
+	n := float64(b.leads)
+	table.Add("engine alone, one pass (yardstick)", report.Median(engine), n/report.Median(engine), "", "")
+	table.Add("order, accepted → first pass verified", report.Median(first), n/report.Median(first), "", "")
+	table.Add("order, accepted → delivered", report.Median(total), n/report.Median(total), report.Median(events), report.Median(bytes))
+	b.report.Note("Accepted → delivered includes the wait for greylisting hosts (1.2 s here), a second pass over their addresses, and all charges.")
+	return nil
+}
+
+// verifyAlone runs the engine over all addresses, without order or database.
+func (b *bench) verifyAlone(ctx context.Context) (time.Duration, error) {
+	var emails []string
+	if err := b.rooms.Pool.QueryRow(ctx, `SELECT array_agg(email ORDER BY email_domain) FROM lead`).Scan(&emails); err != nil {
+		return 0, err
+	}
+	cfg := b.servers.Config
+	engine, err := verify.New(verify.Config{DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, GreylistRetry: cfg.GreylistRetry})
+	if err != nil {
+		return 0, err
+	}
+	defer engine.Close()
+	began := time.Now()
+	err = engine.Verify(ctx, emails, func(int, verify.Result) {})
+	return time.Since(began), err
+}
+
+type delivered struct {
+	delivered, firstRound time.Duration
+	events, bytes         int
+}
+
+func (b *bench) deliverOnce(ctx context.Context, org string) (delivered, error) {
+	began := time.Now()
+	o, err := b.rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "big", Request: order.Request{Kind: order.LeadList, Count: int64(b.leads)}})
+	if err != nil {
+		return delivered{}, err
+	}
+	var d delivered
+	for {
+		p, err := b.rooms.Intake.Progress(ctx, o.ID)
+		if err != nil {
+			return d, err
+		}
+		if d.firstRound == 0 && p.Total > 0 && p.Done+p.Greylisted >= p.Total {
+			d.firstRound = time.Since(began)
+		}
+		if p.Status.Delivered() {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if o, err = b.rooms.Book.Get(ctx, org, o.ID); err != nil {
+		return d, err
+	}
+	d.delivered = o.CompletedAt.Sub(o.CreatedAt)
+	events := b.rooms.Temporal.GetWorkflowHistory(ctx, o.ID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return d, err
+		}
+		d.events++
+		d.bytes += proto.Size(event)
+	}
+	return d, nil
+}

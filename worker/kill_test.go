@@ -1,0 +1,191 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"google.golang.org/protobuf/proto"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/wire"
+)
+
+const leads = 3000
+
+// A worker is killed with SIGKILL in the middle of an order; another one takes
+// over. The order ends as if nothing had happened: every verdict is the lab's
+// truth or an honest unknown, each valid contact was charged once, the books
+// balance, and no address is in the workflow's history.
+func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
+	ctx := t.Context()
+	servers, err := devstack.StartServers(ctx, config.Config{
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second,
+	}, devstack.ServerOptions{
+		Dir: t.TempDir(),
+		// Slow enough that there is a middle to be killed in.
+		Lab:  maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond},
+		Note: func(text string) { t.Log(text) },
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
+	rooms, err := wire.Open(ctx, servers.Config, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(rooms.Close)
+	furnish(t, rooms, servers.Lab)
+
+	program := filepath.Join(t.TempDir(), "holdfast-worker")
+	build, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(build))
+	victim := startWorker(t, program, servers.Config)
+
+	submission := intake.Submission{Org: "acme", Key: "kill", Request: order.Request{Kind: order.LeadList, Count: leads}}
+	o, err := rooms.Intake.Submit(ctx, submission)
+	require.NoError(t, err)
+	require.Equal(t, order.Reserved, o.Status)
+
+	require.Eventually(t, func() bool {
+		p, err := rooms.Intake.Progress(ctx, o.ID)
+		return err == nil && p.Stage == order.StageVerifying && p.Done > leads/10
+	}, 30*time.Second, 20*time.Millisecond, "the order gets going")
+	require.NoError(t, victim.Process.Signal(syscall.SIGKILL))
+	_ = victim.Wait()
+	atDeath, err := rooms.Book.Progress(ctx, o.ID, 1, leads)
+	require.NoError(t, err)
+	require.Less(t, atDeath.Done, int64(leads), "the worker died in the middle")
+
+	startWorker(t, program, servers.Config)
+	var settled order.Order
+	require.Eventually(t, func() bool {
+		settled, err = rooms.Book.Get(ctx, "acme", o.ID)
+		return err == nil && settled.Status.Over()
+	}, 2*time.Minute, 100*time.Millisecond, "another worker finishes the order")
+
+	require.Equal(t, order.Settled, settled.Status)
+	require.EqualValues(t, leads, settled.Selected)
+	require.EqualValues(t, leads, settled.Tally.Verified())
+	require.Equal(t, []order.Credit{{
+		Type: "email", Held: leads, Captured: settled.Tally.Valid, Released: leads - settled.Tally.Valid,
+	}}, settled.Credits)
+	requireTrueVerdicts(t, rooms, servers.Lab, settled)
+
+	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+
+	again, err := rooms.Intake.Submit(ctx, submission)
+	require.NoError(t, err)
+	require.Equal(t, settled, again, "the same submission still gives the same order")
+	requireNoAddressInHistory(t, rooms, o.ID)
+}
+
+// furnish gives the organization credits and leads.
+func furnish(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab) {
+	ctx := t.Context()
+	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
+	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	require.NoError(t, err)
+	quick := *p
+	quick.RefundDelay = time.Second
+	_, err = rooms.Accounts.SavePlan(ctx, &quick)
+	require.NoError(t, err)
+	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, err)
+	_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: leads, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	var file bytes.Buffer
+	require.NoError(t, lab.World().WriteCatalogue(&file, leads, 0.5))
+	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+}
+
+func startWorker(t *testing.T, program string, cfg config.Config) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(),
+		"HOLDFAST_DATABASE_URL="+cfg.DatabaseURL,
+		"TEMPORAL_ADDRESS="+cfg.TemporalAddress,
+		"HOLDFAST_DNS_SERVERS="+strings.Join(cfg.DNSServers, ","),
+		"HOLDFAST_SMTP_PORT="+strconv.Itoa(cfg.SMTPPort),
+		"HOLDFAST_SMTP_GREYLIST_RETRY="+cfg.GreylistRetry.String(),
+	)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// requireTrueVerdicts compares the verdicts with what the lab knows to be true,
+// and the delivered file with what was charged.
+func requireTrueVerdicts(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, o order.Order) {
+	for _, item := range items(t, rooms, o.ID) {
+		truth := lab.Truth(item.Email)
+		require.Falsef(t, truth.Wrong(item.Verdict), "%s is not %s: %+v", item.Email, item.Verdict, truth)
+	}
+	var file bytes.Buffer
+	require.NoError(t, rooms.Catalogue.WriteResults(t.Context(), &file, o.ID, lead.CSV, lead.ResultOptions{}))
+	rows, err := csv.NewReader(&file).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows[1:], int(o.Tally.Valid), "what was charged was delivered")
+	email, verdict := slices.Index(rows[0], "email"), slices.Index(rows[0], "verdict")
+	seen := map[string]bool{}
+	for _, row := range rows[1:] {
+		require.Equal(t, "valid", row[verdict])
+		require.False(t, seen[row[email]], "no duplicates")
+		seen[row[email]] = true
+	}
+}
+
+type item struct{ Email, Verdict string }
+
+func items(t *testing.T, rooms *wire.Rooms, id string) []item {
+	rows, err := rooms.Pool.Query(t.Context(), `SELECT email, verdict FROM order_item WHERE order_id = $1`, id)
+	require.NoError(t, err)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[item])
+	require.NoError(t, err)
+	require.Len(t, list, leads)
+	return list
+}
+
+// requireNoAddressInHistory dumps the finished history and looks for contact
+// data in it.
+func requireNoAddressInHistory(t *testing.T, rooms *wire.Rooms, id string) {
+	var dump []byte
+	events := rooms.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(t, err)
+		// The wire format carries payloads as they are, JSON would hide them in base64.
+		dump, err = proto.MarshalOptions{}.MarshalAppend(dump, event)
+		require.NoError(t, err)
+	}
+	require.Contains(t, string(dump), "lead_list", "the payloads are readable in the dump")
+	require.NotContains(t, string(dump), ".test", "the lab's domains all end in .test")
+	for _, item := range items(t, rooms, id) {
+		local, _, _ := strings.Cut(item.Email, "@")
+		require.NotContains(t, string(dump), local+"@")
+	}
+}
