@@ -2,10 +2,12 @@ package lead
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -64,26 +66,14 @@ type Problem struct {
 // The error is ErrImportRunning when another import is at work; otherwise it
 // says what is wrong with the file or the database.
 func (c *Catalogue) Import(ctx context.Context, r io.Reader, format string, opts ImportOptions) (ImportReport, error) {
-	imp := &importer{
-		progress:    opts.Progress,
-		maxProblems: opts.MaxProblems,
-		seen:        roaring.New(),
-		rows:        make(map[string]importRow, importBatch),
-	}
-	if imp.maxProblems <= 0 {
-		imp.maxProblems = 1000
-	}
-	if imp.progress == nil {
-		imp.progress = func(int64) {}
-	}
 	var rows recordReader
+	var ignored []string
+	var err error
 	switch format {
 	case CSV:
-		reader, ignored, err := newCSVReader(r)
-		if err != nil {
+		if rows, ignored, err = newCSVReader(r); err != nil {
 			return ImportReport{}, err
 		}
-		rows, imp.report.IgnoredColumns = reader, ignored
 	case NDJSON:
 		rows = newNDJSONReader(r)
 	default:
@@ -104,6 +94,8 @@ func (c *Catalogue) Import(ctx context.Context, r io.Reader, format string, opts
 	}
 	defer unlockImport(ctx, conn)
 
+	imp := newImporter(opts)
+	imp.report.IgnoredColumns = ignored
 	if err := imp.run(ctx, conn, rows); err != nil {
 		return imp.report, err
 	}
@@ -127,9 +119,27 @@ type importer struct {
 	report      ImportReport
 	progress    func(int64)
 	maxProblems int
-	seen        *roaring.Bitmap      // numbers of the leads this file has brought so far
-	rows        map[string]importRow // the batch, by id
+	seen        *roaring.Bitmap // numbers of the leads this file has brought so far
 	copied      bytes.Buffer
+}
+
+func newImporter(opts ImportOptions) *importer {
+	imp := &importer{progress: opts.Progress, maxProblems: opts.MaxProblems, seen: roaring.New()}
+	if imp.maxProblems <= 0 {
+		imp.maxProblems = 1000
+	}
+	if imp.progress == nil {
+		imp.progress = func(int64) {}
+	}
+	return imp
+}
+
+// batch is some rows of the file.
+type batch struct {
+	rows     []importRow // clean, no two with the same id
+	at       map[string]int
+	read     int64     // rows read for it, bad ones included
+	problems []Problem // bad rows
 }
 
 type importRow struct {
@@ -137,165 +147,263 @@ type importRow struct {
 	rec  record
 }
 
+func newBatch() *batch {
+	return &batch{rows: make([]importRow, 0, importBatch), at: make(map[string]int, importBatch)}
+}
+
+func (b *batch) add(line int64, rec *record) {
+	if i, twice := b.at[rec[colID]]; twice {
+		b.reject(b.rows[i].line, fmt.Sprintf("the id %q occurs again on line %d, which counts", rec[colID], line))
+		b.rows[i] = importRow{line, *rec}
+		return
+	}
+	b.at[rec[colID]] = len(b.rows)
+	b.rows = append(b.rows, importRow{line, *rec})
+}
+
+func (b *batch) reject(line int64, reason string) {
+	b.problems = append(b.problems, Problem{line, reason})
+}
+
+// run reads the next batches while the database works on the last one. All
+// batches before an error in the file are kept.
 func (imp *importer) run(ctx context.Context, conn *pgxpool.Conn, rows recordReader) error {
-	if _, err := conn.Exec(ctx, `
-		CREATE TEMPORARY TABLE IF NOT EXISTS lead_import (
-			line bigint, id text, fingerprint uuid, email text, email_domain text,
-			first_name text, last_name text, title text, seniority text, department text,
-			company text, domain text, industry text, headcount integer, country text,
-			region text, city text, phone text, direct_email text
-		) ON COMMIT DELETE ROWS`); err != nil {
-		return fmt.Errorf("preparing the import: %w", err)
+	reading, stop := context.WithCancel(ctx)
+	batches := make(chan *batch, 1)
+	read := make(chan error, 1)
+	go func() {
+		defer close(batches)
+		read <- readBatches(reading, rows, batches)
+	}()
+	defer func() { // the file is the caller's again
+		stop()
+		for range batches { //nolint:revive // until the reader has closed it
+		}
+	}()
+	for b := range batches {
+		if err := imp.store(ctx, conn, b); err != nil {
+			return err
+		}
+	}
+	return <-read
+}
+
+// readBatches reads the file to its end. What was read before an error is
+// handed on.
+func readBatches(ctx context.Context, rows recordReader, batches chan<- *batch) error {
+	b := newBatch()
+	send := func() error {
+		select {
+		case batches <- b:
+			b = newBatch()
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	var rec record
 	for {
 		line, err := rows.read(&rec)
 		if errors.Is(err, io.EOF) {
-			break
+			return send()
 		}
 		var bad *rowError
 		if err != nil && !errors.As(err, &bad) {
 			return fmt.Errorf("the file cannot be read after line %d: %w", line, err)
 		}
-		imp.report.Rows++
 		if bad == nil {
 			bad = clean(&rec)
 		}
+		b.read++
 		if bad != nil {
-			imp.reject(line, bad.reason)
-			continue
+			b.reject(line, bad.reason)
+		} else {
+			b.add(line, &rec)
 		}
-		if earlier, twice := imp.rows[rec[colID]]; twice {
-			imp.reject(earlier.line, fmt.Sprintf("the id %q occurs again on line %d, which counts", rec[colID], line))
-		}
-		imp.rows[rec[colID]] = importRow{line, rec}
-		if len(imp.rows) >= importBatch {
-			if err := imp.flush(ctx, conn); err != nil {
+		if len(b.rows) == importBatch || len(b.problems) == importBatch {
+			if err := send(); err != nil {
 				return err
 			}
 		}
 	}
-	return imp.flush(ctx, conn)
 }
 
-func (imp *importer) reject(line int64, reason string) {
-	imp.report.Rejected++
-	if len(imp.report.Problems) < imp.maxProblems {
-		imp.report.Problems = append(imp.report.Problems, Problem{line, reason})
-	}
-}
-
-// flush brings the batch into the catalogue in one transaction.
-func (imp *importer) flush(ctx context.Context, conn *pgxpool.Conn) error {
-	if len(imp.rows) > 0 {
-		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return imp.upsert(ctx, tx) })
-		if err != nil {
-			return fmt.Errorf("importing up to row %d (all before it is in the catalogue): %w", imp.report.Rows, err)
+// store brings a batch into the catalogue in one transaction.
+func (imp *importer) store(ctx context.Context, conn *pgxpool.Conn, b *batch) error {
+	var done ImportReport
+	if len(b.rows) > 0 {
+		if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+			done, err = imp.upsert(ctx, tx, b)
+			return err
+		}); err != nil {
+			return fmt.Errorf("importing rows %d to %d (those before are in the catalogue): %w",
+				imp.report.Rows+1, imp.report.Rows+b.read, err)
 		}
-		clear(imp.rows)
 	}
+	imp.report.Rows += b.read
+	imp.report.Imported += done.Imported
+	imp.report.Updated += done.Updated
+	imp.report.Unchanged += done.Unchanged
+	imp.report.Rejected += int64(len(b.problems))
+	slices.SortFunc(b.problems, func(x, y Problem) int { return cmp.Compare(x.Line, y.Line) })
+	keep := min(len(b.problems), imp.maxProblems-len(imp.report.Problems))
+	imp.report.Problems = append(imp.report.Problems, b.problems[:keep]...)
 	imp.progress(imp.report.Rows)
 	return nil
 }
 
-func (imp *importer) upsert(ctx context.Context, tx pgx.Tx) error {
-	imp.copied.Reset()
-	for _, row := range imp.rows {
-		writeCopy(&imp.copied, row)
+// upsert brings the rows of a batch into the catalogue and says how many leads
+// were new, changed and unchanged.
+func (imp *importer) upsert(ctx context.Context, tx pgx.Tx, b *batch) (done ImportReport, err error) {
+	// A batch is small against the catalogue: each row is looked up by itself,
+	// also where the planner would rather read the whole catalogue.
+	if _, err := tx.Exec(ctx, `
+		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`); err != nil {
+		return done, err
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, &imp.copied, `COPY lead_import FROM STDIN`); err != nil {
-		return err
-	}
-
-	// Which leads are there already, and which of these came earlier in this
-	// very file: then both rows are reported as one.
-	known := int64(0)
-	rows, err := tx.Query(ctx, `SELECT l.no, i.line, i.id FROM lead_import i JOIN lead l ON l.id = i.id ORDER BY i.line`)
+	known, err := imp.knownLeads(ctx, tx, b)
 	if err != nil {
-		return err
+		return done, err
 	}
-	repeated := map[int64]bool{} // counted when they came first
-	var no, line int64
-	var id string
-	if _, err = pgx.ForEachRow(rows, []any{&no, &line, &id}, func() error {
-		known++
-		if !imp.seen.CheckedAdd(uint32(no)) {
-			repeated[no] = true
-			imp.reject(line, fmt.Sprintf("the id %q occurs on an earlier line too; this line counts", id))
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-
 	touched := map[int64]bool{} // chunks
-	updated := int64(0)
-	if known > 0 {
-		rows, err := tx.Query(ctx, `
-			UPDATE lead l SET
-				email = i.email, email_domain = i.email_domain, first_name = i.first_name,
-				last_name = i.last_name, title = i.title, seniority = i.seniority,
-				department = i.department, company = i.company, domain = i.domain,
-				industry = i.industry, headcount = i.headcount, country = i.country,
-				region = i.region, city = i.city, phone = i.phone,
-				direct_email = i.direct_email, imported_at = now()
-			FROM lead_import i
-			WHERE l.id = i.id AND
-				(l.email, l.first_name, l.last_name, l.title, l.seniority, l.department, l.company,
-				 l.domain, l.industry, l.headcount, l.country, l.region, l.city, l.phone, l.direct_email)
-				IS DISTINCT FROM
-				(i.email, i.first_name, i.last_name, i.title, i.seniority, i.department, i.company,
-				 i.domain, i.industry, i.headcount, i.country, i.region, i.city, i.phone, i.direct_email)
-			RETURNING l.no`)
-		if err != nil {
-			return err
+	if len(known) > 0 {
+		repeated := map[int64]bool{} // counted when this file brought them first
+		for i, no := range known {
+			if imp.seen.Contains(uint32(no)) {
+				repeated[no] = true
+				b.reject(b.rows[i].line, fmt.Sprintf("the id %q occurs on an earlier line too; this line counts", b.rows[i].rec[colID]))
+			}
 		}
-		if _, err = pgx.ForEachRow(rows, []any{&no}, func() error {
+		changed, err := imp.update(ctx, tx, b, known)
+		if err != nil {
+			return done, err
+		}
+		for _, no := range changed {
 			touched[no/chunkSize] = true
 			if !repeated[no] {
-				updated++
+				done.Updated++
 			}
-			return nil
-		}); err != nil {
-			return err
 		}
+		done.Unchanged = int64(len(known)-len(repeated)) - done.Updated
 	}
-
-	imported := int64(0)
-	if known < int64(len(imp.rows)) {
-		rows, err := tx.Query(ctx, `
-			INSERT INTO lead (id, fingerprint, email, email_domain, first_name, last_name, title,
-				seniority, department, company, domain, industry, headcount, country, region, city,
-				phone, direct_email)
-			SELECT id, fingerprint, email, email_domain, first_name, last_name, title,
-				seniority, department, company, domain, industry, headcount, country, region, city,
-				phone, direct_email
-			FROM lead_import i
-			WHERE NOT EXISTS (SELECT FROM lead l WHERE l.id = i.id)
-			ORDER BY line
-			RETURNING no`)
-		if err != nil {
-			return err
-		}
-		if _, err = pgx.ForEachRow(rows, []any{&no}, func() error {
-			touched[no/chunkSize] = true
-			imp.seen.Add(uint32(no))
-			imported++
-			return nil
-		}); err != nil {
-			return err
-		}
+	first, err := imp.insert(ctx, tx, b, known)
+	if err != nil {
+		return done, err
 	}
-	imp.report.Imported += imported
-	imp.report.Updated += updated
-	imp.report.Unchanged += known - int64(len(repeated)) - updated
-	return markStale(ctx, tx, touched)
+	done.Imported = int64(len(b.rows) - len(known))
+	for no := first; no < first+done.Imported; no += chunkSize {
+		touched[no/chunkSize] = true
+	}
+	if done.Imported > 0 {
+		touched[(first+done.Imported-1)/chunkSize] = true
+	}
+	if err := markStale(ctx, tx, touched); err != nil {
+		return done, err
+	}
+	imp.seen.AddRange(uint64(first), uint64(first+done.Imported))
+	for _, no := range known {
+		imp.seen.Add(uint32(no))
+	}
+	return done, nil
 }
 
-// writeCopy writes a row in PostgreSQL's text format of COPY.
-func writeCopy(w *bytes.Buffer, row importRow) {
-	rec := &row.rec
-	w.WriteString(strconv.FormatInt(row.line, 10))
+// knownLeads finds the rows of a batch whose leads are in the catalogue:
+// positions in the batch with the leads' numbers.
+func (imp *importer) knownLeads(ctx context.Context, tx pgx.Tx, b *batch) (map[int]int64, error) {
+	ids := make([]string, len(b.rows))
+	for i := range b.rows {
+		ids[i] = b.rows[i].rec[colID]
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT (i.at - 1)::int, l.no
+		FROM unnest($1::text[]) WITH ORDINALITY AS i (id, at) JOIN lead l ON l.id = i.id`, ids)
+	if err != nil {
+		return nil, err
+	}
+	known := map[int]int64{}
+	var at int
+	var no int64
+	_, err = pgx.ForEachRow(rows, []any{&at, &no}, func() error {
+		known[at] = no
+		return nil
+	})
+	return known, err
+}
+
+// update writes the known rows of a batch and returns the numbers of the leads
+// that changed by it.
+func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[int]int64) ([]int64, error) {
+	imp.copied.Reset()
+	for i := range b.rows {
+		if no, found := known[i]; found {
+			writeCopy(&imp.copied, no, &b.rows[i].rec)
+		}
+	}
+	if _, err := tx.Exec(ctx, `
+		CREATE TEMPORARY TABLE IF NOT EXISTS lead_import (
+			no bigint, id text, fingerprint uuid, email text, email_domain text,
+			first_name text, last_name text, title text, seniority text, department text,
+			company text, domain text, industry text, headcount integer, country text,
+			region text, city text, phone text, direct_email text
+		) ON COMMIT DELETE ROWS`); err != nil {
+		return nil, err
+	}
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, &imp.copied, `COPY lead_import FROM STDIN`); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
+		UPDATE lead l SET
+			email = i.email, email_domain = i.email_domain, first_name = i.first_name,
+			last_name = i.last_name, title = i.title, seniority = i.seniority,
+			department = i.department, company = i.company, domain = i.domain,
+			industry = i.industry, headcount = i.headcount, country = i.country,
+			region = i.region, city = i.city, phone = i.phone,
+			direct_email = i.direct_email, imported_at = now()
+		FROM lead_import i
+		WHERE l.no = i.no AND
+			(l.email, l.first_name, l.last_name, l.title, l.seniority, l.department, l.company,
+			 l.domain, l.industry, l.headcount, l.country, l.region, l.city, l.phone, l.direct_email)
+			IS DISTINCT FROM
+			(i.email, i.first_name, i.last_name, i.title, i.seniority, i.department, i.company,
+			 i.domain, i.industry, i.headcount, i.country, i.region, i.city, i.phone, i.direct_email)
+		RETURNING l.no`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// insert writes the rows of a batch that are not known, numbered from first.
+func (imp *importer) insert(ctx context.Context, tx pgx.Tx, b *batch, known map[int]int64) (first int64, err error) {
+	count := int64(len(b.rows) - len(known))
+	if count == 0 {
+		return 0, nil
+	}
+	// The import's lock keeps the block of numbers ours.
+	if err := tx.QueryRow(ctx, `
+		SELECT setval(pg_get_serial_sequence('lead', 'no'), next.no + $1 - 1) - $1 + 1
+		FROM nextval(pg_get_serial_sequence('lead', 'no')) AS next (no)`, count).Scan(&first); err != nil {
+		return 0, err
+	}
+	imp.copied.Reset()
+	no := first
+	for i := range b.rows {
+		if _, found := known[i]; !found {
+			writeCopy(&imp.copied, no, &b.rows[i].rec)
+			no++
+		}
+	}
+	_, err = tx.Conn().PgConn().CopyFrom(ctx, &imp.copied, `
+		COPY lead (no, id, fingerprint, email, email_domain, first_name, last_name, title, seniority,
+			department, company, domain, industry, headcount, country, region, city, phone, direct_email)
+		FROM STDIN`)
+	return first, err
+}
+
+// writeCopy writes a lead in PostgreSQL's text format of COPY.
+func writeCopy(w *bytes.Buffer, no int64, rec *record) {
+	w.WriteString(strconv.FormatInt(no, 10))
 	for i, value := range rec {
 		w.WriteByte('\t')
 		switch {
@@ -355,7 +463,10 @@ var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 // clean brings a row into the catalogue's form, or says why it has none.
 func clean(rec *record) *rowError {
 	for i := range rec {
-		value := lineEnds.Replace(strings.TrimSpace(unguard(rec[i])))
+		value := strings.TrimSpace(unguard(rec[i]))
+		if strings.IndexByte(value, '\r') >= 0 {
+			value = lineEnds.Replace(value)
+		}
 		if !utf8.ValidString(value) {
 			return &rowError{fmt.Sprintf("%s is not valid UTF-8", columns[i])}
 		}
