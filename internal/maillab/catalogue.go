@@ -137,8 +137,8 @@ func (p *people) next(row int, record []string) {
 	if r.IntN(10) < 7 {
 		record[14] = phone(e.place.country, r)
 	}
-	if r.IntN(10) < 4 { // a private address, at one of the most popular domains
-		record[15] = asciiName(first) + "." + asciiName(last) + strconv.Itoa(row%1000) + "@" + p.companies[r.IntN(5)].company.domain
+	if r.IntN(10) < 4 {
+		record[15] = asciiName(first) + "." + asciiName(last) + strconv.Itoa(row) + "@" + FreeDomains[r.IntN(len(FreeDomains))]
 	}
 }
 
@@ -202,36 +202,32 @@ var jobs = []struct{ title, seniority, department string }{
 	{"Plant Manager", "manager", "operations"},
 }
 
-// phone makes up a number in E.164 from the ranges that the country's
-// regulator keeps for films and tests, so that it is valid and nobody's.
+// testNumbers are the number ranges that each country's regulator keeps for
+// films and tests: E.164 up to the digits that are free, and how many those are.
+var testNumbers = map[string][]struct {
+	prefix string
+	digits int
+}{
+	"US": {
+		{"+121255501", 2}, {"+131255501", 2}, {"+141555501", 2}, {"+151255501", 2}, {"+161755501", 2},
+		{"+120655501", 2}, {"+130355501", 2}, {"+140455501", 2}, {"+130555501", 2}, {"+191955501", 2},
+	},
+	"CA": {{"+141655501", 2}, {"+160455501", 2}, {"+151455501", 2}},
+	"GB": {{"+442079460", 3}, {"+441614960", 3}, {"+441314960", 3}},
+	"DE": {{"+493023125", 3}, {"+494066969", 3}, {"+491713920", 3}},
+	"FR": {{"+3319900", 4}, {"+3326191", 4}, {"+3346571", 4}},
+	"SE": {{"+4670174066", 1}, {"+4670174067", 1}, {"+468465004", 2}},
+	"AU": {{"+6125550", 4}, {"+6137010", 4}, {"+6149157015", 1}},
+}
+
+// phone makes up a number that is valid and nobody's.
 func phone(country string, r *rand.Rand) string {
-	switch country {
-	case "US":
-		return fmt.Sprintf("+1%s55501%02d", []string{"212", "312", "415", "512", "617", "206", "303", "404", "305", "919"}[r.IntN(10)], r.IntN(100))
-	case "CA":
-		return fmt.Sprintf("+1%s55501%02d", []string{"416", "604", "514"}[r.IntN(3)], r.IntN(100))
-	case "GB":
-		if r.IntN(2) == 0 {
-			return fmt.Sprintf("+447700900%03d", r.IntN(1000))
-		}
-		return fmt.Sprintf("+442079460%03d", r.IntN(1000))
-	case "DE":
-		if r.IntN(2) == 0 {
-			return fmt.Sprintf("+4917139200%02d", r.IntN(100))
-		}
-		return fmt.Sprintf("+493023125%03d", r.IntN(1000))
-	case "FR":
-		if r.IntN(2) == 0 {
-			return fmt.Sprintf("+3363998%04d", r.IntN(10000))
-		}
-		return fmt.Sprintf("+3326191%04d", r.IntN(10000))
-	case "SE":
-		return fmt.Sprintf("+467017406%02d", 5+r.IntN(95))
-	case "AU":
-		if r.IntN(2) == 0 {
-			return fmt.Sprintf("+61491570%03d", 6+r.IntN(2)*150)
-		}
-		return fmt.Sprintf("+6125550%04d", r.IntN(10000))
+	ranges := testNumbers[country]
+	from := ranges[r.IntN(len(ranges))]
+	free := 1
+	for range from.digits {
+		free *= 10
 	}
-	return ""
+	digits := strconv.Itoa(free + r.IntN(free))
+	return from.prefix + digits[1:]
 }

@@ -9,6 +9,10 @@ var DisposableDomains = []string{
 	"trashmail.com", "temp-mail.org", "dispostable.com", "maildrop.cc", "getnada.com",
 }
 
+// FreeDomains are where the lab's people have their private addresses. Big
+// providers serve them like domains of kind Shared.
+var FreeDomains = []string{"postbox.test", "mailhaven.test", "inboxly.test", "webpost.test", "briefkasten.test"}
+
 // culture is what people are called in a part of the world.
 type culture struct{ first, last []string }
 

@@ -1,6 +1,7 @@
 package maillab
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -27,43 +28,55 @@ func TestOddHostsTellTheTruth(t *testing.T) {
 	l, err := Start(Config{Domains: 10, GreylistDelay: 100 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
+	type question struct {
+		domain, there, gone string
+		// What the hosts said about an existing, a missing and an impossible mailbox.
+		a, b, impossible outcome
+	}
+	var questions []*question
+	var asking sync.WaitGroup
 	for _, o := range OddHosts() {
 		for _, domain := range []string{o.Domain(), o.PlainDomain()} {
 			if domain == "" {
 				continue
 			}
-			t.Run(domain, func(t *testing.T) {
-				t.Parallel()
-				p := probeOf(l)
-				addresses := l.World().Mailboxes(domain, 16)
-				there, gone := "", ""
-				for _, email := range addresses {
-					if o.states(l, email) == exists {
-						there = email
-					} else {
-						gone = email
-					}
-				}
-				require.NotEmpty(t, there)
-				require.NotEmpty(t, gone)
-				a, b := p.ask(there), p.ask(gone)
-				ta, tb := l.Truth(there), l.Truth(gone)
-				if ta.Verdict == tb.Verdict && ta.Reason == tb.Reason {
-					require.Equal(t, a, b, "the truth is the same, so must be the answers")
+			q := &question{domain: domain}
+			for _, email := range l.World().Mailboxes(domain, 16) {
+				if stateOf(l, email) == exists {
+					q.there = email
 				} else {
-					require.NotEqual(t, a, b, "the truth differs, so must the answers")
+					q.gone = email
 				}
-				requireClass(t, ta, a)
-				requireClass(t, tb, b)
-				if ta.Verdict == "valid" { // an impossible mailbox tells a catch-all apart
-					require.False(t, p.ask("no-such-thing-at-all@"+domain).accepted())
-				}
+			}
+			questions = append(questions, q)
+			// One after the other: some hosts take one session at a time.
+			asking.Go(func() {
+				p := probeOf(l)
+				q.a, q.b, q.impossible = p.ask(q.there), p.ask(q.gone), p.ask("no-such-thing-at-all@"+domain)
 			})
 		}
 	}
+	asking.Wait()
+	for _, q := range questions {
+		t.Run(q.domain, func(t *testing.T) {
+			require.NotEmpty(t, q.there)
+			require.NotEmpty(t, q.gone)
+			there, gone := l.Truth(q.there), l.Truth(q.gone)
+			if there.Verdict == gone.Verdict && there.Reason == gone.Reason {
+				require.Equal(t, q.a, q.b, "the truth is the same, so must be the answers")
+			} else {
+				require.NotEqual(t, q.a, q.b, "the truth differs, so must the answers")
+			}
+			requireClass(t, there, q.a)
+			requireClass(t, gone, q.b)
+			if there.Verdict == "valid" { // an impossible mailbox tells a catch-all apart
+				require.False(t, q.impossible.accepted())
+			}
+		})
+	}
 }
 
-func (o *OddHost) states(l *Lab, email string) mailbox {
+func stateOf(l *Lab, email string) mailbox {
 	i := len(email) - 1
 	for email[i] != '@' {
 		i--
@@ -92,7 +105,7 @@ func requireClass(t *testing.T, truth Truth, o outcome) {
 	case "connect_failed":
 		require.Equal(t, "cannot connect", o.text)
 	case "connection_lost":
-		require.Contains(t, []string{"lost", "lost at EHLO"}, o.text)
+		require.True(t, o.code == 421 || o.text == "lost" || o.text == "lost at EHLO", "%v", o)
 	case "tarpit":
 		require.Equal(t, "timeout", o.text)
 	case "greylisted", "temporary":

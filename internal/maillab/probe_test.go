@@ -9,7 +9,9 @@ import (
 	"net/netip"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -25,7 +27,7 @@ type probe struct {
 }
 
 func probeOf(l *Lab) *probe {
-	return &probe{l.DNSAddr(), l.SMTPPort(), 1500 * time.Millisecond, 3 * time.Second}
+	return &probe{l.DNSAddr(), l.SMTPPort(), 2 * time.Second, time.Second}
 }
 
 // outcome is the last word about an address: a reply code with its text, the
@@ -74,6 +76,9 @@ func reverse(s string) string {
 func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 	dialer := net.Dialer{Timeout: 300 * time.Millisecond}
 	conn, err := dialer.Dial("tcp", netip.AddrPortFrom(addr, uint16(p.port)).String())
+	if errors.Is(err, syscall.ECONNRESET) {
+		return outcome{text: "lost"}
+	}
 	if err != nil {
 		return outcome{text: "cannot connect"}
 	}
@@ -86,15 +91,15 @@ func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 				return outcome{text: "lost"}, false
 			}
 		}
-		code, said, err := text.ReadResponse(0)
+		o, err := reply(text)
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
 			return outcome{text: "timeout"}, false
-		case err != nil && code == 0:
+		case err != nil:
 			return outcome{text: "lost"}, false
 		}
-		return outcome{code, said}, code/100 == 2
+		return o, o.code/100 == 2
 	}
 	if o, ok := command(""); !ok {
 		return o
@@ -103,8 +108,11 @@ func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 	ok := false
 	if extended {
 		o, ok = command("EHLO probe.test")
-		if o.text == "lost" {
+		switch {
+		case o.text == "lost":
 			o.text = "lost at EHLO"
+			return o
+		case o.code == 421 || o.text == "timeout":
 			return o
 		}
 	}
@@ -140,6 +148,27 @@ func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 	o, _ = command("RCPT TO:<%s>", email)
 	command("QUIT")
 	return o
+}
+
+// reply reads a whole reply. A first line that is no reply at all is returned
+// with code 0.
+func reply(c *textproto.Conn) (outcome, error) {
+	var o outcome
+	for {
+		line, err := c.ReadLine()
+		if err != nil {
+			return o, err
+		}
+		code, err := strconv.Atoi(line[:min(3, len(line))])
+		if err != nil {
+			return outcome{text: line}, nil
+		}
+		o.code = code
+		o.text += line[3:] + "\n"
+		if len(line) < 4 || line[3] != '-' {
+			return o, nil
+		}
+	}
 }
 
 // hosts finds the addresses of the domain's mail hosts in their order.
@@ -232,11 +261,11 @@ func talk(c *textproto.Conn, lines ...string) ([]int, error) {
 	}
 	var codes []int
 	for range lines {
-		code, _, err := c.ReadResponse(0)
-		if code == 0 && err != nil {
+		o, err := reply(c)
+		if err != nil {
 			return codes, err
 		}
-		codes = append(codes, code)
+		codes = append(codes, o.code)
 	}
 	return codes, nil
 }

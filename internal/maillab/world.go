@@ -13,8 +13,8 @@ import (
 type Config struct {
 	// Seed decides which domains and mailboxes exist and how hosts behave.
 	Seed uint64
-	// Domains is the number of company domains; 0 means 2,000. The disposable
-	// domains and the odd hosts come on top.
+	// Domains is the number of company domains; 0 means 2,000. The
+	// disposable and free domains and the odd hosts come on top.
 	Domains int
 	// SharedHosts is the number of big mail providers that serve the domains
 	// of kind Shared; 0 means 5.
@@ -188,6 +188,11 @@ func NewWorld(c Config) *World {
 		d := &domain{name: name, kind: Disposable, everyone: true}
 		w.domains[name] = d
 		w.useProvider(d, providers, 0)
+	}
+	for i, name := range FreeDomains {
+		d := &domain{name: name, kind: Shared}
+		w.domains[name] = d
+		w.useProvider(d, providers, uint64(i)) //nolint:gosec // a few
 	}
 	w.addOdd()
 	return w

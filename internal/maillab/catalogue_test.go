@@ -1,0 +1,97 @@
+package maillab
+
+import (
+	"bytes"
+	"encoding/csv"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/nyaruka/phonenumbers"
+	"github.com/stretchr/testify/require"
+)
+
+// A catalogue has unique ids and addresses over the world's domains, valid
+// phone numbers, and the share of valid addresses that was asked for.
+func TestCatalogue(t *testing.T) {
+	for _, share := range []float64{0, 0.3, 0.6} {
+		const n = 20_000
+		var out bytes.Buffer
+		require.NoError(t, WriteCatalogue(&out, n, CatalogueOptions{Seed: 7, ValidShare: share}))
+		world := NewWorld(Config{Seed: 7})
+		rows, err := csv.NewReader(&out).ReadAll()
+		require.NoError(t, err)
+		require.Equal(t, strings.Join(CatalogueHeader, ","), strings.Join(rows[0], ","))
+		require.Len(t, rows, n+1)
+		ids, emails, kinds := map[string]bool{}, map[string]bool{}, map[Kind]int{}
+		valid := 0
+		for _, row := range rows[1:] {
+			require.False(t, ids[row[0]] || emails[row[1]], "a row twice: %v", row)
+			ids[row[0]], emails[row[1]] = true, true
+			require.True(t, strings.HasSuffix(row[1], "@"+row[8]))
+			for column, name := range CatalogueHeader[:14] {
+				require.NotEmpty(t, row[column], name)
+			}
+			if row[14] != "" {
+				number, err := phonenumbers.Parse(row[14], "")
+				require.NoError(t, err, row[14])
+				require.True(t, phonenumbers.IsValidNumber(number), row[14])
+				require.Equal(t, row[11], phonenumbers.GetRegionCodeForNumber(number), row[14])
+			}
+			if world.Truth(row[1]).Verdict == "valid" {
+				valid++
+			}
+			kinds[world.KindOf(row[8])]++
+		}
+		want := share
+		if want == 0 {
+			want = 0.5
+		}
+		require.InDelta(t, want, float64(valid)/n, 0.02)
+		require.InDelta(t, 0.08, float64(kinds[CatchAll])/n, 0.03)
+		require.InDelta(t, 0.48, float64(kinds[Shared])/n, 0.08)
+		for _, k := range mix {
+			require.NotZero(t, kinds[k.kind], k.kind)
+		}
+	}
+}
+
+func TestCatalogueIsTheSameEveryTime(t *testing.T) {
+	var a, b, c bytes.Buffer
+	require.NoError(t, WriteCatalogue(&a, 500, CatalogueOptions{Seed: 1}))
+	require.NoError(t, WriteCatalogue(&b, 500, CatalogueOptions{Seed: 1}))
+	require.NoError(t, WriteCatalogue(&c, 500, CatalogueOptions{Seed: 2}))
+	require.Equal(t, a.String(), b.String())
+	require.NotEqual(t, a.String(), c.String())
+	rows, err := csv.NewReader(&a).ReadAll()
+	require.NoError(t, err)
+	for i, email := range NewWorld(Config{Seed: 1}).Emails(500, 0) {
+		require.Equal(t, rows[i+1][1], email)
+	}
+}
+
+// More people than a company's culture has names for: they get numbers.
+func TestCatalogueNeverRunsOut(t *testing.T) {
+	emails := NewWorld(Config{Domains: 2, Only: []Kind{Shared}}).Emails(60_000, 0.5)
+	seen := make(map[string]bool, len(emails))
+	for _, email := range emails {
+		require.False(t, seen[email], email)
+		seen[email] = true
+	}
+}
+
+func TestCatalogueReportsAFullDisk(t *testing.T) {
+	err := WriteCatalogue(fullDisk{}, 5000, CatalogueOptions{})
+	require.ErrorContains(t, err, "the catalogue could not be written")
+	require.ErrorIs(t, err, io.ErrShortWrite)
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// BenchmarkCatalogue measures rows of a streamed catalogue.
+func BenchmarkCatalogue(b *testing.B) {
+	require.NoError(b, WriteCatalogue(io.Discard, b.N, CatalogueOptions{}))
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
