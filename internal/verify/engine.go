@@ -3,7 +3,23 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+)
+
+// TLSMode says when a conversation is encrypted.
+type TLSMode string
+
+// The TLS modes.
+const (
+	TLSOpportunistic TLSMode = ""         // where the host offers it (RFC 7435)
+	TLSRequired      TLSMode = "required" // a host that cannot is not asked
+	TLSNever         TLSMode = "never"
 )
 
 // Config is what an Engine needs to know. The zero value of every field has a
@@ -13,8 +29,29 @@ type Config struct {
 	SMTPPort   int      // default 25
 	Helo       string   // our name in EHLO; default: the machine's name
 	From       string   // sender in MAIL FROM; default: verify@ the Helo name
+	SourceAddr string   // local IP address to connect from; default: the system's choice
+	TLS        TLSMode
 
-	GreylistRetry time.Duration // how long a greylisting host wants us to wait; default 5 min
+	// ProbeSecret makes the mailboxes that cannot exist. Workers that share it
+	// ask for the same ones, which greylisting hosts reward. Default: a fixed text.
+	ProbeSecret string
+
+	GreylistRetry  time.Duration // how long a greylisting host wants us to wait; default 5 min
+	DNSTimeout     time.Duration // for one query; default 2 s
+	ConnectTimeout time.Duration // for a TCP connection; default 10 s
+	CommandTimeout time.Duration // for one reply; default 30 s
+	SessionTimeout time.Duration // for one session; default 5 min
+	QuitTimeout    time.Duration // for the farewell; default 2 s
+	IdleTimeout    time.Duration // how long a session without work is kept; default 3 s
+	SlowReply      time.Duration // a reply that takes longer makes a host slow; default 1 s
+	Patience       time.Duration // how long an address waits for a slow or failing host; default 2 min
+	Backoff        time.Duration // first pause after a host turned us away, doubled each time; default 250 ms
+	BreakerPause   time.Duration // how long a host that was given up is left alone; default 30 s
+	CatchAllTTL    time.Duration // how long a domain's catch-all answer is remembered; default 24 h
+
+	MaxSessions        int // at once; slow hosts get as many again; default 200
+	MaxSessionsPerHost int // at once at one host or provider; default 10
+	MaxLookups         int // domains looked up at once; default 64
 }
 
 // Stats counts what an Engine has done since it was made.
@@ -28,28 +65,265 @@ type Stats struct {
 // Engine verifies addresses. It is safe for concurrent use; concurrent calls
 // share DNS answers, catch-all memory and SMTP sessions.
 type Engine struct {
-	cfg Config
+	cfg    Config
+	dns    *resolver
+	dialer net.Dialer
+	stats  struct{ connections, queries, transactions, recipients atomic.Int64 }
+	turn   atomic.Uint32 // among hosts of equal preference
+
+	mu      sync.Mutex
+	domains memory[string, *domain]
+	hosts   memory[string, *host]
+	lookups []*domain // to be resolved
+	lookers int       // goroutines that do
+
+	ctx      context.Context // ends at Close
+	cancel   context.CancelFunc
+	slots    slots
+	sessions sync.WaitGroup
+	closing  atomic.Bool
 }
 
-// New returns an engine.
+// New returns an engine. It fails in one sentence when the configuration cannot
+// be used. Close it after use.
 func New(cfg Config) (*Engine, error) {
-	return &Engine{cfg: cfg}, nil
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg:     cfg,
+		domains: newMemory[string, *domain](1 << 17),
+		hosts:   newMemory[string, *host](1 << 16),
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.slots.max = cfg.MaxSessions
+	e.dns = newResolver(cfg.DNSServers, cfg.DNSTimeout, &e.stats.queries)
+	if cfg.SourceAddr != "" {
+		e.dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(cfg.SourceAddr)}
+	}
+	return e, nil
 }
 
-// Verify answers for every address, in the order in which the answers come:
-// each(i, result) is called once for emails[i], never two calls at a time. It
-// returns when all have been answered, or promptly with ctx's error when ctx
-// ends; addresses without an answer are then not reported.
-func (e *Engine) Verify(ctx context.Context, emails []string, each func(i int, r Result)) error {
-	_ = ctx
-	if len(emails) > 0 {
-		return errors.New("verify: not built yet")
+// complete fills in the defaults.
+func (c *Config) complete() (err error) {
+	if len(c.DNSServers) == 0 {
+		if c.DNSServers, err = systemServers(); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.DNSServers {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			return fmt.Errorf("the DNS server %q is not host:port: %w", s, err)
+		}
+	}
+	if c.SMTPPort == 0 {
+		c.SMTPPort = 25
+	}
+	if c.SMTPPort < 1 || c.SMTPPort > 65535 {
+		return fmt.Errorf("the SMTP port %d is not between 1 and 65535", c.SMTPPort)
+	}
+	if c.Helo == "" {
+		if c.Helo, err = os.Hostname(); err != nil {
+			return fmt.Errorf("the machine's name is not known, set Helo: %w", err)
+		}
+	}
+	if strings.ContainsAny(c.Helo, " \t\r\n") {
+		return fmt.Errorf("the EHLO name %q contains white space", c.Helo)
+	}
+	if c.From == "" {
+		c.From = "verify@" + c.Helo
+	}
+	if strings.ContainsAny(c.From, " \t\r\n<>") || !strings.Contains(c.From, "@") {
+		return fmt.Errorf("the sender %q is not an address", c.From)
+	}
+	if c.SourceAddr != "" && net.ParseIP(c.SourceAddr) == nil {
+		return fmt.Errorf("the source address %q is not an IP address", c.SourceAddr)
+	}
+	switch c.TLS {
+	case TLSOpportunistic, TLSRequired, TLSNever:
+	default:
+		return fmt.Errorf("the TLS mode %q is none of \"\", \"required\", \"never\"", c.TLS)
+	}
+	if c.ProbeSecret == "" {
+		c.ProbeSecret = "holdfast"
+	}
+	for _, d := range []struct {
+		of       *time.Duration
+		standard time.Duration
+	}{
+		{&c.GreylistRetry, 5 * time.Minute},
+		{&c.DNSTimeout, 2 * time.Second},
+		{&c.ConnectTimeout, 10 * time.Second},
+		{&c.CommandTimeout, 30 * time.Second},
+		{&c.SessionTimeout, 5 * time.Minute},
+		{&c.QuitTimeout, 2 * time.Second},
+		{&c.IdleTimeout, 3 * time.Second},
+		{&c.SlowReply, time.Second},
+		{&c.Patience, 2 * time.Minute},
+		{&c.Backoff, 250 * time.Millisecond},
+		{&c.BreakerPause, 30 * time.Second},
+		{&c.CatchAllTTL, 24 * time.Hour},
+	} {
+		if *d.of <= 0 {
+			*d.of = d.standard
+		}
+	}
+	for _, n := range []struct {
+		of       *int
+		standard int
+	}{{&c.MaxSessions, 200}, {&c.MaxSessionsPerHost, 10}, {&c.MaxLookups, 64}} {
+		if *n.of <= 0 {
+			*n.of = n.standard
+		}
 	}
 	return nil
 }
 
-// Stats returns the engine's counters.
-func (e *Engine) Stats() Stats { return Stats{} }
+// lockstepTurn is how long one batch may take without pipelining before the
+// session looks at what else there is to do.
+func (c *Config) lockstepTurn() time.Duration { return 10 * time.Second }
 
-// Close ends all sessions politely and waits for them.
-func (e *Engine) Close() {}
+// ErrClosed is returned by calls to an engine that has been closed.
+var ErrClosed = errors.New("the verification engine is closed")
+
+// Stats returns the engine's counters.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Connections:  e.stats.connections.Load(),
+		Queries:      e.stats.queries.Load(),
+		Transactions: e.stats.transactions.Load(),
+		Recipients:   e.stats.recipients.Load(),
+	}
+}
+
+// Close ends all sessions politely and waits for them. Calls to Verify that
+// are under way should have been cancelled before.
+func (e *Engine) Close() {
+	e.closing.Store(true)
+	e.cancel()
+	e.slots.dismissIdlers()
+	e.sessions.Wait()
+	e.dns.close()
+}
+
+// submit hands addresses of one domain on: to DNS, or to the mail host where
+// the domain has been looked up.
+func (e *Engine) submit(name string, tasks []*task) {
+	e.mu.Lock()
+	d, ok := e.domains.get(name)
+	if !ok || d.resolved && time.Now().After(d.path.expires) {
+		d = e.newDomain(name, d)
+		e.domains.put(name, d)
+	}
+	if !d.resolved {
+		d.waiting = append(d.waiting, tasks...)
+		if !d.resolving {
+			d.resolving = true
+			e.lookups = append(e.lookups, d)
+			if e.lookers < e.cfg.MaxLookups {
+				e.lookers++
+				go e.look()
+			}
+		}
+		e.mu.Unlock()
+		return
+	}
+	e.mu.Unlock()
+	e.dispatch(d, tasks)
+}
+
+// newDomain begins to know a domain; what was known of its catch-all stays.
+func (e *Engine) newDomain(name string, before *domain) *domain {
+	d := &domain{name: name}
+	if before != nil && before.route != nil {
+		h := before.route.host
+		h.mu.Lock()
+		c := &before.catchAll
+		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, answer: c.answer, reply: c.reply}
+		h.mu.Unlock()
+	}
+	return d
+}
+
+// look resolves domains until none waits.
+func (e *Engine) look() {
+	for {
+		e.mu.Lock()
+		if len(e.lookups) == 0 {
+			e.lookers--
+			e.mu.Unlock()
+			return
+		}
+		d := e.lookups[0]
+		e.lookups = e.lookups[1:]
+		e.mu.Unlock()
+
+		p := e.dns.pathTo(context.Background(), d.name)
+
+		e.mu.Lock()
+		d.path = p
+		if len(p.top) > 0 {
+			d.route = e.routeFor(p)
+		}
+		d.resolved, d.resolving = true, false
+		tasks := d.waiting
+		d.waiting = nil
+		e.mu.Unlock()
+		e.dispatch(d, tasks)
+	}
+}
+
+// routeFor returns the route that domains with this path share.
+func (e *Engine) routeFor(p path) *route {
+	hostKey, routeKey, of := p.keys()
+	h, ok := e.hosts.get(hostKey)
+	if !ok {
+		h = newHost(e, of)
+		e.hosts.put(hostKey, h)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.byKey[routeKey]
+	if r == nil {
+		r = &route{host: h, path: p}
+		h.byKey[routeKey] = r
+	}
+	return r
+}
+
+// dispatch answers for a domain that DNS has settled, or hands its addresses to
+// the mail host.
+func (e *Engine) dispatch(d *domain, tasks []*task) {
+	if d.route != nil {
+		d.route.host.enqueue(d, tasks)
+		return
+	}
+	now := time.Now()
+	out := make([]answer, len(tasks))
+	for i, t := range tasks {
+		out[i] = answer{task: t, d: d, finding: d.path.settled, reply: reply{text: d.path.why}, when: now}
+	}
+	e.deliver(out)
+}
+
+// deliver turns answers into results and gives them to their calls.
+func (e *Engine) deliver(out []answer) {
+	for i := range out {
+		a := &out[i]
+		r := Result{
+			Email:        a.task.email,
+			Verdict:      a.finding.verdict,
+			Reason:       a.finding.reason,
+			MXHost:       a.mx,
+			SMTPCode:     a.reply.code,
+			SMTPEnhanced: a.reply.enhanced.String(),
+			SMTPText:     a.reply.text,
+			CheckedAt:    a.when.UTC(),
+			Engine:       Version,
+		}
+		if r.Reason == Greylisted || r.Reason == Temporary {
+			r.RetryAt = r.CheckedAt.Add(e.cfg.GreylistRetry)
+		}
+		a.task.call.deliver(a.task.index, r)
+	}
+}

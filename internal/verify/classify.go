@@ -1,0 +1,211 @@
+package verify
+
+import (
+	"strconv"
+	"strings"
+)
+
+// stage is the point of the conversation at which a reply came. Only what is
+// said at RCPT can be about the mailbox; everything before it is about us.
+type stage uint8
+
+const (
+	atConnect stage = 1 << iota // the greeting
+	atHello                     // EHLO, HELO, STARTTLS
+	atMail
+	atRcpt
+	anyStage = atConnect | atHello | atMail | atRcpt
+)
+
+// next is what the session does after a reply.
+type next uint8
+
+const (
+	settle          next = iota // the finding stands
+	compare                     // it stands, unless the domain's other answers tell more; see catchAll
+	nextTransaction             // ask again in another transaction: this one is full
+	nextSession                 // ask again in another session, if this one has been answering so far
+	hangUp                      // the host closes the connection: resume in another session
+)
+
+// finding is what a reply means.
+type finding struct {
+	verdict Verdict
+	reason  Reason
+	next    next
+}
+
+// rule is one row of the table in rules.go: the first row whose conditions all
+// hold decides. A condition that is left empty always holds.
+type rule struct {
+	stages   stage
+	codes    string   // reply codes or their first digits: "550 553", "4"
+	enhanced string   // enhanced codes: "5.1.1 x.2.2 5.7.*"; "none" where there is none
+	words    []string // any of these phrases; see phrases.match
+	finding  finding
+}
+
+// classify finds the meaning of a reply: the provider's own rows first, then
+// the table. about is the address that was asked for; what the host repeats of
+// it is no part of what it says.
+func classify(at stage, r reply, p *provider, about Address) finding {
+	text := newPhrases(r.text, about)
+	if p != nil {
+		for i := range p.rules {
+			if p.rules[i].holds(at, r, text) {
+				return p.rules[i].finding
+			}
+		}
+	}
+	for i := range rules {
+		if rules[i].holds(at, r, text) {
+			return rules[i].finding
+		}
+	}
+	return finding{Unknown, ProtocolError, settle}
+}
+
+func (u *rule) holds(at stage, r reply, text phrases) bool {
+	return u.stages&at != 0 &&
+		(u.codes == "" || codeIn(r.code, u.codes)) &&
+		(u.enhanced == "" || enhancedIn(r.enhanced, u.enhanced)) &&
+		(u.words == nil || text.any(u.words))
+}
+
+// codeIn reports whether the code, or its first digits, stand in the list.
+func codeIn(code int, list string) bool {
+	text := strconv.Itoa(code)
+	for want := range strings.SplitSeq(list, " ") {
+		if strings.HasPrefix(text, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// enhancedIn reports whether the code stands in the list, in which x is any
+// class, * any detail and "none" the lack of a code.
+func enhancedIn(e enhanced, list string) bool {
+	if e == (enhanced{}) {
+		return list == "none"
+	}
+	for want := range strings.SplitSeq(list, " ") {
+		class, rest, _ := strings.Cut(want, ".")
+		subject, detail, _ := strings.Cut(rest, ".")
+		if (class == "x" || class == strconv.Itoa(e.class)) &&
+			(subject == "*" || subject == strconv.Itoa(e.subject)) &&
+			(detail == "*" || detail == strconv.Itoa(e.detail)) {
+			return true
+		}
+	}
+	return false
+}
+
+// phrases is a reply's text as words in lower case, one space around each.
+type phrases string
+
+// newPhrases takes a text apart into words. The asked address, its parts and
+// everything else that looks like an address are left out: spam.victim@… must
+// not make a refusal of spam, unknown.user@… not an unknown user.
+func newPhrases(text string, about Address) phrases {
+	text = strings.ToLower(text)
+	if about.Domain != "" {
+		local := strings.ToLower(about.Local)
+		text = strings.ReplaceAll(text, local+"@"+about.Domain, " ")
+		text = strings.ReplaceAll(text, about.Domain, " ")
+		text = removeWord(text, local)
+	}
+	var b strings.Builder
+	b.Grow(len(text) + 2)
+	b.WriteByte(' ')
+	space := true
+	for field := range strings.FieldsSeq(text) {
+		if strings.Contains(field, "@") {
+			continue
+		}
+		for i := range len(field) {
+			c := field[i]
+			if c >= 'a' && c <= 'z' || isDigit(c) || c >= 0x80 {
+				b.WriteByte(c)
+				space = false
+			} else if !space {
+				b.WriteByte(' ')
+				space = true
+			}
+		}
+		if !space {
+			b.WriteByte(' ')
+			space = true
+		}
+	}
+	return phrases(b.String())
+}
+
+// removeWord blanks every place where the word stands between characters that
+// could not belong to a local part.
+func removeWord(text, word string) string {
+	if word == "" || !strings.Contains(text, word) {
+		return text
+	}
+	var b strings.Builder
+	for {
+		i := strings.Index(text, word)
+		if i < 0 {
+			b.WriteString(text)
+			return b.String()
+		}
+		end := i + len(word)
+		if (i > 0 && isWordByte(text[i-1])) || (end < len(text) && isWordByte(text[end])) {
+			b.WriteString(text[:end])
+		} else {
+			b.WriteString(text[:i])
+			b.WriteByte(' ')
+		}
+		text = text[end:]
+	}
+}
+
+func isWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || isDigit(c) || c >= 0x80 || c == '-' || c == '_'
+}
+
+// any reports whether one of the patterns holds.
+func (p phrases) any(patterns []string) bool {
+	for _, pattern := range patterns {
+		if p.match(pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// match reports whether all parts of the pattern, separated by " & ", stand in
+// the text as whole words; a part that ends in * may go on.
+func (p phrases) match(pattern string) bool {
+	for part := range strings.SplitSeq(pattern, " & ") {
+		if open, ok := strings.CutSuffix(part, "*"); ok {
+			if !containsAfterSpace(string(p), open, false) {
+				return false
+			}
+		} else if !containsAfterSpace(string(p), part, true) {
+			return false
+		}
+	}
+	return true
+}
+
+// containsAfterSpace reports whether part stands in text after a space, and
+// before one where whole is set.
+func containsAfterSpace(text, part string, whole bool) bool {
+	for {
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		end := i + len(part)
+		if i > 0 && text[i-1] == ' ' && (!whole || end < len(text) && text[end] == ' ') {
+			return true
+		}
+		text = text[i+1:]
+	}
+}

@@ -1,0 +1,278 @@
+package verify
+
+import (
+	"time"
+)
+
+// digest takes in what a batch brought: answers go out, the rest goes back into
+// the queue, and the host's limits learn. again is false when the session has
+// to end.
+func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bool) (out []answer, again bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	again = f == nil && now.Before(s.ends)
+	if spent := s.turnedSour(batch); spent {
+		again = false
+	}
+	if f != nil {
+		s.broken = f.kind != noReset
+		h.blame(s, batch, f, pipelined, now)
+	}
+	progress := false
+	for _, t := range batch {
+		progress = progress || t.heard > 0 || t.refused
+		again = again && !t.sessionSpent
+		h.plain = h.plain && !t.wantsTLS
+		if t.full {
+			h.limit = min(h.limit, max(t.limit, 1))
+		}
+		out = append(out, h.sort(s, t, now)...)
+	}
+	h.slow = s.slowest > h.e.cfg.SlowReply
+	s.slowest = 0
+	r := s.route
+	switch {
+	case f == nil:
+		r.failures, h.gaveUp = 0, 0
+		h.grow()
+		if pipelined {
+			h.trusted = true
+			h.chunk = min(2*h.chunk, fullChunk)
+		}
+		if !again {
+			h.hurry()
+		}
+	case f.kind == noReset:
+		h.single = true
+		h.hurry()
+	case progress || s.heard > 0:
+		r.failures, h.gaveUp = 0, 0
+		h.hurry()
+	case s.rested:
+		// It had left while we rested: nothing has been learned.
+	case pipelined && f.kind != turnedAway:
+		// It could not take the commands together; the next session goes step by step.
+	default:
+		out = append(out, h.trouble(r, f, now)...)
+	}
+	s.rested = false
+	return out, again && f == nil
+}
+
+// blame finds what ended the session. Without pipelining it is the recipient
+// that was being asked for; with it nobody can tell, and the next sessions go
+// step by step to find out.
+func (h *host) blame(s *session, batch []*transaction, f *failure, pipelined bool, now time.Time) {
+	if f.kind == turnedAway || f.kind == noReset {
+		return
+	}
+	if pipelined {
+		h.lockstep = now.Add(lockstepFor)
+		return
+	}
+	for _, t := range batch {
+		for i := range t.asks {
+			if a := &t.asks[i]; a.sent && !a.given {
+				if s.heard > 0 {
+					return // it may be the session that was too long
+				}
+				if a.task.tries++; a.task.tries >= maxTries {
+					a.give(finding{Unknown, f.reason, settle}, f.reply)
+				}
+				return
+			}
+		}
+	}
+}
+
+// turnedSour reports whether the host has gone from answering to refusing
+// everything, as it does when it has had enough of us. Then the last answers
+// are not about the mailboxes, and those who got them are asked for once more
+// in another session.
+func (s *session) turnedSour(batch []*transaction) bool {
+	if s.heard == 0 {
+		return false
+	}
+	const enough = 3
+	var tail []*ask
+	for k := len(batch) - 1; k >= 0; k-- {
+		for i := len(batch[k].asks) - 1; i >= 0; i-- {
+			a := &batch[k].asks[i]
+			if !a.sent {
+				continue
+			}
+			if !a.given || a.finding.verdict != Unknown || a.reply.class() != 5 || a.task.tries > 0 {
+				k = 0
+				break
+			}
+			tail = append(tail, a)
+		}
+	}
+	if len(tail) < enough {
+		return false
+	}
+	for _, a := range tail {
+		a.given = false
+		a.task.tries++
+	}
+	return true
+}
+
+// sort brings every recipient of a transaction to its place: answered, parked
+// until the domain's probe is answered, or back in the queue.
+func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
+	d := t.d
+	c := &d.catchAll
+	for i := range t.asks {
+		a := &t.asks[i]
+		switch {
+		case a.probe && a.given:
+			a.task.tries = 0
+			c.answered(a.finding, a.reply, h.e.cfg.CatchAllTTL, now)
+		case a.probe:
+			c.asking = false
+		case !a.given:
+			if a.sent && t.sessionSpent {
+				a.task.tries++
+			}
+			d.pending = append(d.pending, a.task)
+			h.work++
+		case a.finding.verdict == Valid || a.finding.next == compare && t.anyAccepted:
+			c.waiting = append(c.waiting, parked{a.task, a.finding, a.reply, s.at, a.when})
+		default:
+			out = append(out, answer{a.task, d, a.finding, a.reply, d.nameFor(s.at), a.when})
+		}
+	}
+	if h.provider != nil && h.provider.acceptsAll {
+		c.state, c.until = acceptsAll, now.Add(h.e.cfg.CatchAllTTL)
+	}
+	if len(c.waiting) > 0 && (c.known(now) || c.state == undecided) {
+		for _, p := range c.waiting {
+			out = append(out, answer{p.task, d, c.verdict(p), p.reply, d.nameFor(p.at), p.when})
+		}
+		c.waiting = nil
+	}
+	if c.state == undecided && len(c.waiting) == 0 {
+		c.state = notAsked
+	}
+	if len(d.pending) > 0 || c.wanted(now) {
+		h.line(d)
+	}
+	return out
+}
+
+// grow allows one session more after a window's worth of batches.
+func (h *host) grow() {
+	if h.good++; h.good < h.window {
+		return
+	}
+	h.good = 0
+	most := h.e.cfg.MaxSessionsPerHost
+	if h.ceiling > 0 {
+		most = min(most, h.ceiling)
+	}
+	h.window = min(h.window+1, most)
+}
+
+// hurry lets sessions follow each other faster: the host ends them itself, and
+// has not complained.
+func (h *host) hurry() {
+	if h.ceiling == 0 {
+		h.starts.SetLimit(min(h.starts.Limit()+1, maxStartRate))
+	}
+}
+
+// shrink obeys a host that has turned a session away while others were open.
+func (h *host) shrink(connected int, now time.Time) {
+	h.ceiling = max(1, connected)
+	h.window = max(1, h.window/2)
+	h.good = 0
+	h.starts.SetLimit(max(h.starts.Limit()/2, minStartRate))
+	h.starts.SetBurst(1)
+	h.paused = now.Add(h.e.cfg.Backoff)
+}
+
+// notConnected puts the work of a session that could not begin back, and
+// decides whether the host has too many of us or is in trouble.
+func (h *host) notConnected(batch []*transaction, f *failure) (out []answer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	r := batch[0].d.route
+	for _, t := range batch {
+		for i := range t.asks {
+			if a := &t.asks[i]; a.probe {
+				t.d.catchAll.asking = false
+			} else {
+				t.d.pending = append(t.d.pending, a.task)
+				h.work++
+			}
+		}
+		if len(t.d.pending) > 0 || t.d.catchAll.wanted(now) {
+			h.line(t.d)
+		}
+	}
+	if r.connected > 0 {
+		h.shrink(r.connected, now)
+		r.failure = f
+		return nil
+	}
+	return h.trouble(r, f, now)
+}
+
+// trouble counts a session that came to nothing, and lets the host rest or
+// gives it up.
+func (h *host) trouble(r *route, f *failure, now time.Time) []answer {
+	r.failures++
+	r.failure = f
+	patience := 3
+	switch {
+	case r.met:
+		patience = 6 // it has talked to us: whatever it is, it may pass
+	case f.kind == turnedAway && f.reply.class() == 5 && f.next == settle, f.reason == NeedsTLS:
+		patience = 1 // it said no, for good
+	case f.kind == timedOut || isTimeout(f.err):
+		patience = 1
+	case f.kind == unreachable:
+		patience = 2
+	}
+	if r.failures < patience {
+		wait := h.e.cfg.Backoff << (r.failures - 1)
+		if now.Add(wait).After(h.paused) {
+			h.paused = now.Add(wait)
+		}
+		if r.met {
+			h.starts.SetLimit(max(h.starts.Limit()/2, minStartRate))
+			h.starts.SetBurst(1)
+			h.window, h.ceiling = 1, max(1, h.ceiling)
+		}
+		return nil
+	}
+	return h.giveUp(r, f, now)
+}
+
+// giveUp answers for everybody who waits for the route, and for those who come
+// while its breaker is open.
+func (h *host) giveUp(r *route, f *failure, now time.Time) (out []answer) {
+	r.failures = max(0, r.failures-1) // half open afterwards: one more failure opens it again
+	r.openUntil = now.Add(h.e.cfg.BreakerPause)
+	r.failure = f
+	h.gaveUp++
+	for _, d := range r.queue {
+		d.queued = false
+		for _, t := range d.pending {
+			h.work--
+			if !t.call.over.Load() {
+				out = append(out, h.failedAnswer(d, t, f, now))
+			}
+		}
+		d.pending = nil
+		for _, p := range d.catchAll.waiting {
+			out = append(out, answer{p.task, d, finding{Unknown, CatchAllUnknown, settle}, p.reply, d.nameFor(p.at), p.when})
+		}
+		d.catchAll.waiting = nil
+	}
+	r.queue = nil
+	return out
+}

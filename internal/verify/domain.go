@@ -1,0 +1,187 @@
+package verify
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// task is one address to be answered for one call.
+type task struct {
+	call  *call
+	index int
+	email string // as it was given
+	addr  Address
+	since time.Time // when it was handed to its mail host
+	tries uint8     // sessions that ended over it, or told us to try another
+}
+
+// domain is what is known about one mail domain, and its addresses under way.
+// Until it is resolved its fields belong to Engine.mu, then to its host's.
+type domain struct {
+	name       string
+	disposable bool
+	free       bool
+	suggestion string // the domain that was probably meant
+
+	resolving bool
+	resolved  bool
+	path      path
+	route     *route  // nil where DNS gave the verdict
+	waiting   []*task // for DNS
+
+	pending  []*task // to be asked
+	queued   bool    // stands in the route's queue
+	catchAll catchAll
+}
+
+// route is where mail for a domain goes: its MX levels in order of preference.
+// Domains with the same route share sessions.
+type route struct {
+	host *host
+	path path
+
+	queue     []*domain // with pending tasks or a wanted probe
+	queued    bool      // stands in the host's queue
+	connected int       // sessions open on it
+	failures  int       // sessions in a row that came to nothing
+	met       bool      // a session has begun here
+	failure   *failure  // the last of them
+	openUntil time.Time // the breaker: nobody is asked before
+}
+
+// serves reports whether a session with this address can ask for the domains of
+// the route.
+func (r *route) serves(s *session) bool {
+	return s.route == r || slices.ContainsFunc(r.path.top, func(x exchanger) bool { return x.addr == s.at.addr })
+}
+
+// path is what DNS says about a domain's mail.
+type path struct {
+	levels  [][]string  // MX names by preference
+	top     []exchanger // the addresses of the first level that has any
+	first   int         // the index of that level
+	settled finding     // the verdict for every address, where DNS gives it; top is empty then
+	why     string      // in words, where there is no answer
+	expires time.Time
+}
+
+// pathTo asks DNS where a domain's mail goes (RFC 5321 §5.1).
+func (r *resolver) pathTo(ctx context.Context, name string) path {
+	mx := r.lookup(ctx, name, dns.TypeMX)
+	switch mx.status {
+	case dnsFailed:
+		return noPath(Unknown, DNSError, mx)
+	case dnsNXDomain:
+		return noPath(Invalid, NoDomain, mx)
+	case dnsNoData: // the implicit MX is the domain itself
+		a := r.addresses(ctx, name)
+		switch a.status {
+		case dnsFailed:
+			return noPath(Unknown, DNSError, a)
+		case dnsNoData, dnsNXDomain:
+			return noPath(Invalid, NoMailHost, a)
+		case dnsFound:
+		}
+		return path{levels: [][]string{{name}}, top: exchangers(name, a.addrs), expires: a.expires}
+	case dnsFound:
+	}
+	levels := mxLevels(mx.mx)
+	if len(levels) == 0 {
+		return noPath(Invalid, NullMX, mx) // RFC 7505 §3
+	}
+	failed := false
+	for i, names := range levels {
+		var top []exchanger
+		for _, host := range names {
+			if _, err := netip.ParseAddr(host); err == nil {
+				failed = true // against RFC 1035 §3.3.9, and some deliver to it all the same
+				mx.why = "its MX is an address, not a name"
+				continue
+			}
+			a := r.addresses(ctx, host)
+			if a.status == dnsFailed {
+				failed = true
+				mx.why = a.why
+			}
+			top = append(top, exchangers(host, a.addrs)...)
+		}
+		if len(top) > 0 {
+			return path{levels: levels, top: top, first: i, expires: mx.expires}
+		}
+	}
+	if failed {
+		mx.expires = time.Now().Add(failureTTL)
+		return noPath(Unknown, DNSError, mx)
+	}
+	return noPath(Invalid, NoMailHost, mx)
+}
+
+func noPath(verdict Verdict, reason Reason, a dnsAnswer) path {
+	return path{settled: finding{verdict, reason, settle}, why: a.why, expires: a.expires}
+}
+
+// mxLevels groups the hosts by preference and leaves out the root, which takes
+// no mail.
+func mxLevels(records []mxRecord) (levels [][]string) {
+	last := -1
+	for _, r := range records {
+		if r.host == "" {
+			continue
+		}
+		if int(r.preference) != last || len(levels) == 0 {
+			levels = append(levels, nil)
+			last = int(r.preference)
+		}
+		levels[len(levels)-1] = append(levels[len(levels)-1], r.host)
+	}
+	return levels
+}
+
+func exchangers(name string, addrs []netip.Addr) []exchanger {
+	list := make([]exchanger, len(addrs))
+	for i, a := range addrs {
+		list[i] = exchanger{name, a}
+	}
+	return list
+}
+
+// keys returns the key of the host, where limits and blocks are kept, and of
+// the route, where sessions are shared. A host is its lowest address, since
+// customers give the same server different names; a provider is one host
+// whatever its addresses.
+func (p *path) keys() (hostKey, routeKey string, of *provider) {
+	of = providerOf(p.top[0].name)
+	addrs := make([]netip.Addr, len(p.top))
+	for i, x := range p.top {
+		addrs[i] = x.addr
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	var b strings.Builder
+	for _, a := range addrs {
+		b.WriteString(a.String())
+		b.WriteByte(' ')
+	}
+	for _, level := range p.levels[p.first+1:] {
+		b.WriteByte('/')
+		b.WriteString(strings.Join(level, " "))
+	}
+	if of != nil {
+		return of.name, b.String(), of
+	}
+	return addrs[0].String(), b.String(), nil
+}
+
+// nameFor is the name under which a domain knows the address that was asked.
+func (d *domain) nameFor(at exchanger) string {
+	for _, x := range d.path.top {
+		if x.addr == at.addr {
+			return x.name
+		}
+	}
+	return at.name
+}

@@ -1,0 +1,320 @@
+package verify
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How a host's limits move. Sessions grow by one for each round in which all
+// went well and are halved when the host turns one away. No more than
+// burst + rate sessions begin in any second until the host itself has been
+// ending them without complaint.
+const (
+	firstWindow   = 2
+	startBurst    = 3
+	startRate     = 2.0  // sessions a second
+	maxStartRate  = 50.0 // sessions a second
+	minStartRate  = 0.2
+	firstChunk    = 25  // recipients in the first pipelined batch
+	fullChunk     = 100 // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
+	lockstepChunk = 20
+	maxTries      = 3
+	maxRouteScan  = 32
+	lockstepFor   = 10 * time.Minute
+	avoidFor      = time.Minute // an address that could not be connected to
+)
+
+// host is where limits are kept: one mail server, or one provider with all of
+// its servers. It hands out the work of its routes to sessions.
+type host struct {
+	e        *Engine
+	provider *provider
+
+	mu       sync.Mutex
+	byKey    map[string]*route
+	routes   []*route // with work, in turn
+	work     int      // pending tasks
+	runners  int      // sessions, also those about to begin
+	idlers   []*idler
+	window   int // sessions allowed now
+	ceiling  int // sessions that were too many, once; 0 = not known
+	good     int // batches since the window moved
+	starts   *rate.Limiter
+	paused   time.Time // no session begins before
+	armed    bool      // a timer will call wake
+	gaveUp   int       // routes given up in a row
+	met      bool      // a session has begun
+	trusted  bool      // its replies to pipelined commands match them
+	lockstep time.Time // no pipelining before
+	chunk    int       // recipients in a pipelined batch
+	limit    int       // recipients in a transaction
+	single   bool      // one transaction a session
+	heloOnly bool
+	plain    bool                     // STARTTLS is offered and broken
+	avoid    map[netip.Addr]time.Time // addresses that could not be connected to, and until when to dial others first
+	slow     bool                     // the last session waited long for replies
+}
+
+func newHost(e *Engine, p *provider) *host {
+	return &host{
+		e: e, provider: p,
+		byKey:  make(map[string]*route, 1),
+		window: firstWindow,
+		starts: rate.NewLimiter(startRate, startBurst),
+		chunk:  firstChunk,
+		limit:  fullChunk,
+	}
+}
+
+// transaction is one MAIL with the recipients of one domain.
+type transaction struct {
+	d    *domain
+	asks []ask
+
+	probeWanted  bool // somebody accepted earlier waits for the probe
+	afterReset   bool // RSET was sent before MAIL
+	refused      bool // MAIL was
+	full         bool // the host takes no more recipients in it
+	limit        int  // how many it took, when full
+	heard        int  // recipients answered about themselves
+	sessionSpent bool // the host wants no more of this session
+	wantsTLS     bool // it insists on STARTTLS
+	anyAccepted  bool
+}
+
+// ask is one recipient of a transaction.
+type ask struct {
+	task    *task
+	probe   bool
+	sent    bool
+	given   bool // an answer that stands
+	finding finding
+	reply   reply
+	when    time.Time
+}
+
+func (a *ask) give(f finding, r reply) {
+	a.given, a.finding, a.reply, a.when = true, f, r, time.Now()
+}
+
+// answer is a verdict on its way to the caller, outside of any lock.
+type answer struct {
+	task    *task
+	d       *domain
+	finding finding
+	reply   reply
+	mx      string
+	when    time.Time
+}
+
+// enqueue takes in addresses of one domain.
+func (h *host) enqueue(d *domain, tasks []*task) {
+	var out []answer
+	now := time.Now()
+	h.mu.Lock()
+	if r := d.route; now.Before(r.openUntil) {
+		for _, t := range tasks {
+			out = append(out, h.failedAnswer(d, t, r.failure, now))
+		}
+	} else {
+		for _, t := range tasks {
+			t.since = now
+		}
+		d.pending = append(d.pending, tasks...)
+		h.work += len(tasks)
+		h.line(d)
+		h.wake(now)
+	}
+	h.mu.Unlock()
+	h.e.deliver(out)
+}
+
+// line puts a domain with work in its route's queue, and the route in ours.
+func (h *host) line(d *domain) {
+	r := d.route
+	if !d.queued {
+		d.queued = true
+		r.queue = append(r.queue, d)
+	}
+	if !r.queued {
+		r.queued = true
+		h.routes = append(h.routes, r)
+	}
+}
+
+// wake begins as many sessions as the work wants and the limits allow.
+func (h *host) wake(now time.Time) {
+	for len(h.routes) > 0 && h.runners-len(h.idlers) < h.wanted() {
+		if h.callIdler() {
+			continue
+		}
+		if h.runners >= h.window {
+			return
+		}
+		if wait := h.startDelay(now); wait > 0 {
+			if !h.armed {
+				h.armed = true
+				time.AfterFunc(wait, h.rewake)
+			}
+			return
+		}
+		h.runners++
+		h.e.start(h)
+	}
+}
+
+func (h *host) rewake() {
+	h.mu.Lock()
+	h.armed = false
+	h.wake(time.Now())
+	h.mu.Unlock()
+}
+
+// wanted is how many sessions the work can use.
+func (h *host) wanted() int {
+	if !h.met {
+		return 1 // the first session learns what the host is like
+	}
+	chunk := lockstepChunk
+	if h.trusted {
+		chunk = h.chunk
+	}
+	return min(max((h.work+chunk-1)/chunk, 1), h.window)
+}
+
+// startDelay is how long the next session has to wait; 0 takes the permission.
+func (h *host) startDelay(now time.Time) time.Duration {
+	if wait := h.paused.Sub(now); wait > 0 {
+		return wait
+	}
+	if h.starts.AllowN(now, 1) {
+		return 0
+	}
+	r := h.starts.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	r.CancelAt(now)
+	return max(wait, time.Millisecond)
+}
+
+// take hands out the next batch of work that the session can do; a nil session
+// can do any. Addresses whose callers have left, or whose patience with a slow
+// or failing host has ended, are taken out on the way.
+func (h *host) take(s *session) (batch []*transaction, out []answer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.e.closing.Load() {
+		return nil, nil
+	}
+	r := h.pick(s)
+	if r == nil {
+		return nil, nil
+	}
+	now := time.Now()
+	budget := lockstepChunk
+	if h.pipelines(now) && (s == nil || s.pipelining) {
+		budget = h.chunk
+	}
+	for turns := len(r.queue); turns > 0 && budget > 0; turns-- {
+		d := r.queue[0]
+		r.queue = r.queue[1:]
+		d.queued = false
+		t, expired := h.fill(d, min(budget, h.limit), now)
+		out = append(out, expired...)
+		if t != nil {
+			batch = append(batch, t)
+			budget -= len(t.asks)
+		}
+		if len(d.pending) > 0 || d.catchAll.wanted(now) {
+			h.line(d)
+		}
+		if t != nil && h.single {
+			break
+		}
+	}
+	if len(r.queue) > 0 && !r.queued {
+		h.routes = append(h.routes, r)
+		r.queued = true
+	}
+	h.wake(now)
+	return batch, out
+}
+
+// pick takes the first route that the session serves off the queue.
+func (h *host) pick(s *session) *route {
+	for i, r := range h.routes {
+		if s == nil || r.serves(s) {
+			copy(h.routes[1:i+1], h.routes[:i])
+			h.routes = h.routes[1:]
+			r.queued = false
+			return r
+		}
+		if i == maxRouteScan {
+			break
+		}
+	}
+	return nil
+}
+
+// fill makes a transaction of up to limit recipients of a domain.
+func (h *host) fill(d *domain, limit int, now time.Time) (*transaction, []answer) {
+	var out []answer
+	t := &transaction{d: d, probeWanted: len(d.catchAll.waiting) > 0}
+	probe := !d.catchAll.asking && !d.catchAll.known(now) && !(h.provider != nil && h.provider.acceptsAll)
+	room := limit
+	if probe && (limit > 1 || t.probeWanted) {
+		room--
+	}
+	n := 0
+	for _, task := range d.pending {
+		if len(t.asks) == room {
+			break
+		}
+		n++
+		h.work--
+		switch {
+		case task.call.over.Load():
+		case h.outOfPatience(d.route, task, now):
+			f := d.route.failure
+			if f == nil {
+				f = &failure{reason: Tarpit, host: d.path.top[0].name}
+			}
+			out = append(out, h.failedAnswer(d, task, f, now))
+		default:
+			t.asks = append(t.asks, ask{task: task})
+		}
+	}
+	if d.pending = d.pending[n:]; len(d.pending) == 0 {
+		d.pending = nil
+	}
+	if probe && len(t.asks) < limit && (len(t.asks) > 0 || t.probeWanted) {
+		d.catchAll.asking = true
+		if d.catchAll.probe == nil {
+			d.catchAll.probe = &task{addr: Address{probeLocal(h.e.cfg.ProbeSecret, d.name), d.name}, call: &call{}}
+		}
+		t.asks = append(t.asks, ask{task: d.catchAll.probe, probe: true})
+	}
+	if len(t.asks) == 0 {
+		return nil, out
+	}
+	return t, out
+}
+
+// wanted reports whether addresses wait for a probe that nobody is asking.
+func (c *catchAll) wanted(now time.Time) bool {
+	return len(c.waiting) > 0 && !c.asking && !c.known(now)
+}
+
+// outOfPatience reports whether the address has waited long enough for a host
+// that is slow or in trouble. A host that is merely busy is waited for.
+func (h *host) outOfPatience(r *route, t *task, now time.Time) bool {
+	return (h.slow || r.failures > 0) && now.Sub(t.since) > h.e.cfg.Patience
+}
+
+func (h *host) pipelines(now time.Time) bool { return !now.Before(h.lockstep) }
+
+func (h *host) failedAnswer(d *domain, t *task, f *failure, now time.Time) answer {
+	return answer{task: t, d: d, finding: finding{Unknown, f.reason, settle}, reply: f.reply, mx: f.host, when: now}
+}

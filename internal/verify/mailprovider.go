@@ -1,0 +1,82 @@
+package verify
+
+import "strings"
+
+// provider is a mail service that many domains use. Its limits and blocks hold
+// for all its hosts together, whatever MX name each customer got.
+type provider struct {
+	name     string
+	suffixes []string // of MX names
+	// acceptsAll is set where RCPT is accepted for every mailbox and the refusal
+	// comes only after DATA: an accepted recipient then tells nothing.
+	acceptsAll bool
+	rules      []rule // rows that hold only here, before the table's
+}
+
+var providers = []provider{
+	{
+		name:     "google",
+		suffixes: []string{"google.com", "googlemail.com", "psmtp.com"},
+		rules: []rule{
+			{stages: atRcpt, codes: "450 550", enhanced: "x.2.1", words: []string{"receiving mail at a rate*"}, finding: finding{Unknown, Temporary, settle}},
+			{stages: atRcpt, codes: "550", enhanced: "5.2.1", words: []string{"disabled", "inactive"}, finding: finding{Invalid, MailboxDisabled, settle}},
+		},
+	},
+	{
+		name:     "microsoft",
+		suffixes: []string{"mail.protection.outlook.com", "mx.microsoft", "olc.protection.outlook.com", "hotmail.com"},
+		rules: []rule{
+			// Directory-based edge blocking answers before any policy does.
+			{stages: atRcpt, codes: "550", enhanced: "5.4.1", words: []string{"recipient address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
+			{stages: atRcpt, codes: "550", enhanced: "5.5.0", words: []string{"requested action not taken mailbox unavailable"}, finding: finding{Invalid, NoSuchUser, settle}},
+		},
+	},
+	{
+		name:       "yahoo",
+		suffixes:   []string{"yahoodns.net"},
+		acceptsAll: true,
+		rules: []rule{
+			{stages: atRcpt | atMail, codes: "4 5", words: []string{"tss0*", "ts0*", "bl2*", "ph0*"}, finding: finding{Unknown, Blocked, nextSession}},
+		},
+	},
+	{
+		name:     "mimecast",
+		suffixes: []string{"mimecast.com", "mimecast.co.za", "mimecast-offshore.com"},
+		rules: []rule{
+			{stages: atRcpt, codes: "451", words: []string{"internal resource* temporarily unavailable", "internal resources are temporarily unavailable"}, finding: finding{Unknown, Greylisted, settle}},
+			{stages: atRcpt, codes: "550", words: []string{"invalid recipient"}, finding: finding{Invalid, NoSuchUser, settle}},
+		},
+	},
+	{
+		name:     "proofpoint",
+		suffixes: []string{"pphosted.com", "ppe-hosted.com"},
+		rules: []rule{
+			{stages: atRcpt | atMail, codes: "5", words: []string{"support proofpoint com", "dnsbl lookup"}, finding: finding{Unknown, Blocked, settle}},
+		},
+	},
+	{
+		name:     "cisco",
+		suffixes: []string{"iphmx.com"},
+		rules: []rule{
+			// What the gateway says when its directory query finds nobody.
+			{stages: atRcpt, codes: "550", enhanced: "5.1.0", words: []string{"address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
+		},
+	},
+	{name: "barracuda", suffixes: []string{"barracudanetworks.com"}},
+	{name: "messagelabs", suffixes: []string{"messagelabs.com"}},
+	{name: "icloud", suffixes: []string{"mail.icloud.com"}},
+	{name: "zoho", suffixes: []string{"zoho.com", "zoho.eu", "zoho.in"}},
+	{name: "trendmicro", suffixes: []string{"in.tmes.trendmicro.com", "in.hes.trendmicro.com"}},
+}
+
+// providerOf returns the provider that an MX name belongs to, or nil.
+func providerOf(mx string) *provider {
+	for i := range providers {
+		for _, suffix := range providers[i].suffixes {
+			if rest, ok := strings.CutSuffix(mx, suffix); ok && (rest == "" || rest[len(rest)-1] == '.') {
+				return &providers[i]
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,605 @@
+package verify
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// exchanger is one address of one mail host, as it is dialled.
+type exchanger struct {
+	name string // as the MX record has it
+	addr netip.Addr
+}
+
+// session is one SMTP conversation. It belongs to one goroutine.
+type session struct {
+	e        *Engine
+	route    *route
+	at       exchanger
+	provider *provider
+	conn     net.Conn
+	in       *bufio.Reader
+	out      []byte // commands that wait to be sent together
+	ends     time.Time
+
+	greeting   reply
+	hello      reply // to EHLO; zero after HELO
+	pipelining bool
+	utf8       bool
+	startTLS   bool
+	encrypted  bool
+	heloOnly   bool // the host is known to hang up at EHLO
+
+	inTransaction bool        // RSET is due before the next MAIL
+	transactions  int         // MAILs accepted
+	heard         int         // RCPTs answered with something that was not a refusal of us
+	rested        bool        // it has been idle; the host may have left without a word
+	broken        bool        // the connection is of no more use
+	atClose       func() bool // stops what Engine.Close would do to the connection
+	slowest       time.Duration
+}
+
+// failure is why a session could not begin, or ended before its work was done.
+type failure struct {
+	reason Reason
+	next   next
+	reply  reply // what the host said, if it said anything
+	err    error
+	host   string
+	kind   failureKind
+	atEHLO bool // the session ended as the answer to EHLO
+}
+
+type failureKind uint8
+
+const (
+	unreachable failureKind = iota // no TCP connection
+	turnedAway                     // the host said no
+	dropped                        // the connection closed without a word
+	timedOut                       // no answer within the deadline
+	desynced                       // replies that do not belong to the commands
+	noReset                        // the host takes one transaction a session
+)
+
+func (f *failure) Error() string {
+	if f.err != nil {
+		return f.host + ": " + f.err.Error()
+	}
+	return fmt.Sprintf("%s: %d %s", f.host, f.reply.code, f.reply.text)
+}
+
+// dial connects to one address of a host and brings the session to the point
+// where MAIL can be said: banner, EHLO or HELO, STARTTLS where offered and not
+// known to be broken.
+func (e *Engine) dial(ctx context.Context, at exchanger, p *provider, useTLS, heloOnly bool) (*session, *failure) {
+	e.stats.connections.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.ConnectTimeout)
+	defer cancel()
+	address := netip.AddrPortFrom(at.addr, uint16(e.cfg.SMTPPort)).String() //nolint:gosec // checked in New
+	conn, err := e.dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, &failure{reason: ConnectFailed, kind: unreachable, err: err, host: at.name}
+	}
+	s := &session{
+		e: e, at: at, provider: p, conn: conn,
+		in:   bufio.NewReaderSize(conn, maxReplyLine),
+		ends: time.Now().Add(e.cfg.SessionTimeout), heloOnly: heloOnly,
+	}
+	s.atClose = context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Now().Add(e.cfg.QuitTimeout)) })
+	if f := s.open(useTLS); f != nil {
+		s.close()
+		return nil, f
+	}
+	return s, nil
+}
+
+// open reads the banner and introduces us (RFC 5321 §3.1, §3.2).
+func (s *session) open(useTLS bool) *failure {
+	banner, f := s.read()
+	if f != nil {
+		if f.kind == dropped {
+			f.reason = ConnectFailed
+		}
+		return f
+	}
+	s.greeting = banner
+	if banner.class() != 2 {
+		return s.refused(atConnect, banner)
+	}
+	if f := s.introduce(); f != nil {
+		return f
+	}
+	if s.startTLS && useTLS {
+		return s.upgrade()
+	}
+	if s.e.cfg.TLS == TLSRequired {
+		return &failure{reason: NeedsTLS, kind: turnedAway, host: s.at.name, reply: s.hello}
+	}
+	return nil
+}
+
+// introduce says EHLO, or HELO to a host that does not know EHLO (RFC 5321
+// §3.2; one that closes instead is met with HELO by a new session, see host).
+func (s *session) introduce() *failure {
+	s.pipelining, s.utf8, s.startTLS = false, false, false
+	if s.heloOnly {
+		return s.helo()
+	}
+	r, f := s.command("EHLO " + s.e.cfg.Helo)
+	if f != nil {
+		f.atEHLO = true
+		return f
+	}
+	if r.class() == 2 {
+		s.hello = r
+		for _, line := range r.lines[min(1, len(r.lines)):] {
+			keyword, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(line)), " ")
+			switch keyword {
+			case "PIPELINING":
+				s.pipelining = true
+			case "SMTPUTF8":
+				s.utf8 = true
+			case "STARTTLS":
+				s.startTLS = !s.encrypted
+			}
+		}
+		return nil
+	}
+	if r.code == 421 || r.class() != 5 {
+		return s.refused(atHello, r)
+	}
+	return s.helo()
+}
+
+func (s *session) helo() *failure {
+	r, f := s.command("HELO " + s.e.cfg.Helo)
+	if f != nil {
+		return f
+	}
+	if r.class() != 2 {
+		return s.refused(atHello, r)
+	}
+	return nil
+}
+
+// upgrade begins TLS (RFC 3207) without checking who the certificate names:
+// against a listener in the middle it is no help, against one at the side it is
+// (RFC 7435).
+func (s *session) upgrade() *failure {
+	r, f := s.command("STARTTLS")
+	if f != nil {
+		f.reason = NeedsTLS
+		return f
+	}
+	if r.class() != 2 {
+		return &failure{reason: NeedsTLS, kind: turnedAway, reply: r, host: s.at.name}
+	}
+	if s.in.Buffered() > 0 { // commands or replies slipped in before TLS (RFC 3207 §6)
+		return s.failed(desynced, errors.New("it talked on after STARTTLS"))
+	}
+	secure := tls.Client(s.conn, &tls.Config{
+		ServerName:         s.at.name,
+		InsecureSkipVerify: true, //nolint:gosec // opportunistic, see above
+		MinVersion:         tls.VersionTLS10,
+	})
+	if err := s.conn.SetDeadline(s.deadline()); err != nil {
+		return s.failed(dropped, err)
+	}
+	if err := secure.HandshakeContext(context.Background()); err != nil {
+		return &failure{reason: NeedsTLS, kind: turnedAway, err: err, host: s.at.name}
+	}
+	s.conn, s.encrypted = secure, true
+	s.in.Reset(secure)
+	return s.introduce()
+}
+
+// couldEncrypt reports whether TLS is offered and was left out because it failed
+// before.
+func (s *session) couldEncrypt() bool {
+	return s.startTLS && !s.encrypted && s.e.cfg.TLS != TLSNever
+}
+
+// refused makes a failure of a reply that was no yes.
+func (s *session) refused(at stage, r reply) *failure {
+	found := classify(at, r, s.provider, Address{})
+	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name}
+}
+
+func (s *session) failed(kind failureKind, err error) *failure {
+	f := &failure{kind: kind, err: err, host: s.at.name, reason: ConnectionLost}
+	switch {
+	case kind == timedOut:
+		f.reason = Tarpit
+	case errors.Is(err, errNotSMTP):
+		f.reason, f.kind = ProtocolError, desynced
+	case kind == desynced:
+		f.reason = ProtocolError
+	}
+	return f
+}
+
+// deadline is when the next reply must be there.
+func (s *session) deadline() time.Time {
+	patience := s.e.cfg.CommandTimeout
+	if s.e.closing.Load() {
+		patience = s.e.cfg.QuitTimeout
+	}
+	at := time.Now().Add(patience)
+	if s.ends.Before(at) {
+		return s.ends
+	}
+	return at
+}
+
+// command sends one command and reads its reply.
+func (s *session) command(line string) (reply, *failure) {
+	s.queue(line)
+	if f := s.flush(); f != nil {
+		return reply{}, f
+	}
+	return s.read()
+}
+
+// queue adds a command to those that flush sends.
+func (s *session) queue(line string) {
+	s.out = append(append(s.out, line...), '\r', '\n')
+}
+
+// flush sends the queued commands in one write. What the host says before it
+// has been asked belongs to no command: it ends the session.
+func (s *session) flush() *failure {
+	if s.in.Buffered() > 0 || (!s.encrypted && pendingInput(s.conn)) {
+		r, f := s.read()
+		switch {
+		case f != nil:
+			return f
+		case r.code == 421:
+			return s.refused(atRcpt, r)
+		}
+		return s.failed(desynced, fmt.Errorf("it said %q without being asked", r.text))
+	}
+	out := s.out
+	s.out = s.out[:0]
+	if err := s.conn.SetWriteDeadline(s.deadline()); err != nil {
+		return s.failed(dropped, err)
+	}
+	if _, err := s.conn.Write(out); err != nil {
+		return s.ioFailure(err)
+	}
+	return nil
+}
+
+// read reads one reply within the deadline.
+func (s *session) read() (reply, *failure) {
+	if s.in.Buffered() == 0 {
+		if err := s.conn.SetReadDeadline(s.deadline()); err != nil {
+			return reply{}, s.failed(dropped, err)
+		}
+		start := time.Now()
+		_, err := s.in.Peek(1)
+		s.slowest = max(s.slowest, time.Since(start))
+		if err != nil {
+			return reply{}, s.ioFailure(err)
+		}
+	}
+	r, err := readReply(s.in)
+	if err != nil {
+		return reply{}, s.ioFailure(err)
+	}
+	return r, nil
+}
+
+func (s *session) ioFailure(err error) *failure {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return s.failed(timedOut, err)
+	case errors.Is(err, io.EOF):
+		return s.failed(dropped, errors.New("it closed the connection"))
+	}
+	return s.failed(dropped, err)
+}
+
+// quit ends the session as RFC 5321 §4.1.1.10 wants it: QUIT, and the host
+// closes after its reply.
+func (s *session) quit() {
+	s.ends = time.Now().Add(s.e.cfg.QuitTimeout)
+	s.out = s.out[:0]
+	_, _ = s.command("QUIT") // a host that does not answer is left all the same
+	s.close()
+}
+
+func (s *session) close() {
+	s.atClose()
+	_ = s.conn.Close() // there is nothing left to be lost
+}
+
+// converse asks for every recipient of the transactions, as far as the host
+// lets it. It returns nil when the session can go on, or why it ended; what
+// was answered until then stays in the transactions.
+func (s *session) converse(batch []*transaction, pipelined, fence bool) *failure {
+	start := time.Now()
+	if pipelined && s.pipelining {
+		return s.pipeline(batch, fence)
+	}
+	for _, t := range batch {
+		if f := s.lockstep(t, start); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// lockstep sends a command only after the reply to the one before. Every answer
+// counts as soon as it is there.
+func (s *session) lockstep(t *transaction, start time.Time) *failure {
+	if s.inTransaction {
+		r, f := s.command("RSET")
+		if f != nil {
+			return f
+		}
+		if r.class() != 2 {
+			return s.noReset(r)
+		}
+		s.inTransaction = false
+	}
+	r, f := s.command(s.mailCommand(t))
+	if f == nil {
+		f = s.onlyOne()
+	}
+	if f != nil {
+		return f
+	}
+	if !s.mailAnswered(t, r) {
+		return nil
+	}
+	ask := func(a *ask) *failure {
+		s.e.stats.recipients.Add(1)
+		r, f := s.command("RCPT TO:<" + a.task.addr.String() + ">")
+		if f == nil {
+			f = s.onlyOne()
+		}
+		if f != nil {
+			return f
+		}
+		return s.rcptAnswered(t, a, r)
+	}
+	for i := range t.asks {
+		a := &t.asks[i]
+		if a.probe && !t.anyAccepted && !t.probeWanted {
+			continue // nobody was accepted, so nobody needs the domain's word on impossible mailboxes
+		}
+		if a.given || !s.canSend(a) {
+			continue
+		}
+		if t.full || time.Since(start) > s.e.cfg.lockstepTurn() {
+			return nil
+		}
+		if f := ask(a); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// onlyOne fails when more than the one reply that was due has come: then none
+// of them can be told to belong to the command.
+func (s *session) onlyOne() *failure {
+	if s.in.Buffered() == 0 {
+		return nil
+	}
+	if next, err := s.in.Peek(min(4, s.in.Buffered())); err == nil && strings.HasPrefix(string(next), "421") {
+		return nil
+	}
+	return s.failed(desynced, errors.New("it sent more replies than it got commands"))
+}
+
+// pipeline sends all commands of the batch at once (RFC 2920). The answers count
+// only when every reply has come and nothing more: a host that loses or adds
+// one shifts all the others.
+//
+// With a fence the batch ends in an EHLO, which resets the session like RSET
+// (RFC 5321 §4.1.4) and whose reply cannot be taken for another's: the first
+// batch on a host shows this way whether it keeps count.
+func (s *session) pipeline(batch []*transaction, fence bool) *failure {
+	var replies []reply
+	want := 0
+	for _, t := range batch {
+		if t.afterReset = s.inTransaction; t.afterReset {
+			s.queue("RSET")
+			want++
+		}
+		s.queue(s.mailCommand(t))
+		want++
+		s.inTransaction = true
+		for i := range t.asks {
+			if a := &t.asks[i]; !a.given && s.canSend(a) {
+				s.queue("RCPT TO:<" + a.task.addr.String() + ">")
+				s.e.stats.recipients.Add(1)
+				want++
+			}
+		}
+	}
+	if fence {
+		s.queue("EHLO " + s.e.cfg.Helo)
+		want++
+	}
+	if f := s.flush(); f != nil {
+		return f
+	}
+	for len(replies) < want {
+		r, f := s.read()
+		if f != nil {
+			return f
+		}
+		replies = append(replies, r)
+		if r.code == 421 { // the last word; what came before it was in order
+			break
+		}
+	}
+	if f := s.onlyOne(); f != nil {
+		return f
+	}
+	hungUp := replies[len(replies)-1].code == 421
+	if fence && !hungUp {
+		last := replies[len(replies)-1]
+		if !slices.Equal(last.lines, s.hello.lines) && last.code != 503 {
+			return s.failed(desynced, errors.New("its replies to pipelined commands do not match them"))
+		}
+		defer func() { s.inTransaction = false }()
+	}
+	return s.deal(batch, replies)
+}
+
+// deal gives the replies of a pipelined batch to the commands they answer.
+func (s *session) deal(batch []*transaction, replies []reply) *failure {
+	take := func() (r reply, f *failure) {
+		r, replies = replies[0], replies[1:]
+		if r.code == 421 {
+			return r, s.refused(atRcpt, r)
+		}
+		return r, nil
+	}
+	for _, t := range batch {
+		if t.afterReset {
+			r, f := take()
+			if f != nil {
+				return f
+			}
+			if r.class() != 2 {
+				return s.noReset(r)
+			}
+		}
+		r, f := take()
+		if f != nil {
+			return f
+		}
+		ok := s.mailAnswered(t, r)
+		for i := range t.asks {
+			a := &t.asks[i]
+			if !a.sent {
+				continue
+			}
+			r, f := take()
+			if f != nil {
+				return f
+			}
+			if !ok || a.given {
+				continue // refused together with MAIL
+			}
+			if f := s.rcptAnswered(t, a, r); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// mailCommand begins a transaction. The null sender would be refused by many,
+// so it is a real one.
+func (s *session) mailCommand(t *transaction) string {
+	s.e.stats.transactions.Add(1)
+	line := "MAIL FROM:<" + s.e.cfg.From + ">"
+	if s.utf8 && slices.ContainsFunc(t.asks, func(a ask) bool { return a.task.addr.EAI() }) {
+		line += " SMTPUTF8" // RFC 6531 §3.4
+	}
+	return line
+}
+
+// canSend reports whether the host can be asked for the recipient at all, and
+// settles it when not.
+func (s *session) canSend(a *ask) bool {
+	if a.task.addr.EAI() && !s.utf8 {
+		a.give(finding{Unknown, NeedsSMTPUTF8, settle}, reply{})
+		return false
+	}
+	a.sent = true
+	return true
+}
+
+// mailAnswered notes the reply to MAIL and reports whether it was a yes.
+func (s *session) mailAnswered(t *transaction, r reply) bool {
+	found := classify(atMail, r, s.provider, Address{})
+	if found.verdict == Valid {
+		s.inTransaction = true
+		s.transactions++
+		return true
+	}
+	t.refused = true
+	if found.next == nextSession && s.transactions > 0 {
+		t.sessionSpent = true // it took MAIL before: this session has had its fill
+		return false
+	}
+	if found.reason == NeedsTLS && s.couldEncrypt() && t.asks[0].task.tries < maxTries {
+		t.sessionSpent, t.wantsTLS, t.asks[0].sent = true, true, true
+		return false
+	}
+	for i := range t.asks {
+		if !t.asks[i].given {
+			t.asks[i].give(found, r)
+		}
+	}
+	return false
+}
+
+// rcptAnswered notes the reply to RCPT. A failure means that the session ended
+// with this reply.
+func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
+	found := classify(atRcpt, r, s.provider, a.task.addr)
+	earlier := t.heard
+	if found.reason == NeedsTLS && s.couldEncrypt() && a.task.tries < maxTries {
+		t.sessionSpent, t.wantsTLS = true, true
+		return nil
+	}
+	switch found.next {
+	case hangUp:
+		if s.heard == 0 { // it has no other cause yet than this recipient
+			if a.task.tries++; a.task.tries >= maxTries {
+				a.give(found, r)
+			}
+		}
+		return s.refused(atRcpt, r)
+	case nextTransaction:
+		if earlier > 0 {
+			if !t.full {
+				t.full, t.limit = true, earlier
+			}
+			return nil
+		}
+		if s.transactions > 1 && s.heard > 0 && a.task.tries < maxTries {
+			t.sessionSpent = true
+			return nil
+		}
+	case nextSession:
+		if s.heard > 0 && a.task.tries < maxTries {
+			t.sessionSpent = true
+			return nil
+		}
+	case settle:
+		if found.verdict != Unknown || found.reason == Greylisted || found.reason == Temporary {
+			t.heard++
+			s.heard++
+			a.task.tries = 0
+		}
+	}
+	if found.verdict == Valid {
+		t.anyAccepted = true
+	}
+	a.give(found, r)
+	return nil
+}
+
+// noReset ends a session whose host does not take RSET: what would follow would
+// still belong to the old transaction.
+func (s *session) noReset(r reply) *failure {
+	return &failure{reason: ProtocolError, kind: noReset, reply: r, host: s.at.name}
+}
