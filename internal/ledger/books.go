@@ -93,6 +93,7 @@ type lot struct {
 	bucket    [buckets]int64
 	renewed   bool
 	listed    bool // in its account's burn order
+	issued    bool // by a moveGrant, not by credits moving in; known to replay only
 	isNew     bool
 	changed   bool
 }

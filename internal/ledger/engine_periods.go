@@ -177,7 +177,7 @@ func (b *books) endPeriod(e *entry, id accountID, r Renewal) RenewedLine {
 	b.changedAccount(a)
 	fresh := newLots{}
 	for _, l := range slices.Clone(a.lots) {
-		if l.source != SourceAllotment && l.source != SourceRollover {
+		if !l.live() || l.source != SourceAllotment && l.source != SourceRollover {
 			continue
 		}
 		l.renewed = true

@@ -14,6 +14,13 @@ import (
 // errNewOwner says that an organization has no credit_owner row yet.
 var errNewOwner = fmt.Errorf("the organization is new to the ledger")
 
+// planByKey makes a transaction plan its statements by primary key, once per
+// connection: on a young table without statistics the planner would like to scan
+// it, and keep that plan while the table grows.
+const planByKey = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('plan_cache_mode', 'force_generic_plan', true)`
+
 // begin opens the batch's transaction, locks its lanes, asks the database for
 // the time and reads what the books lack, all in one round trip. The lock is its
 // own statement: only the statements after it are sure to see what the lane's
@@ -21,10 +28,7 @@ var errNewOwner = fmt.Errorf("the organization is new to the ledger")
 func (t *batch) begin(ctx context.Context, conn *pgxpool.Conn) error {
 	b := &pgx.Batch{}
 	b.Queue("begin")
-	// The statements of the ledger go by primary key, always. Without statistics
-	// on a young table the planner would like to scan it, and keep that plan.
-	b.Queue(`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-		set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+	b.Queue(planByKey)
 	owners := make([]string, 0, len(t.lanes))
 	for _, w := range t.lanes {
 		owners = append(owners, w.lane.owner)

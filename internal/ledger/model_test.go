@@ -1,0 +1,452 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// model is the ledger written as naively as possible: every single credit of a
+// hold is an object of its own, nothing is indexed, nothing is cached, time is
+// compared wherever it matters. It knows none of the engine's data structures.
+type model struct {
+	grants  []*modelGrant
+	holds   map[string]*modelHold
+	order   []string // of holds
+	facts   map[factID]*modelFact
+	carries map[accountID]*modelCarry
+}
+
+type modelGrant struct {
+	id        accountID
+	source    Source
+	priority  int32
+	expires   time.Time
+	available int64
+	renewed   bool
+}
+
+func (g *modelGrant) over(now time.Time) bool {
+	return g.renewed || !g.expires.IsZero() && !g.expires.After(now)
+}
+
+type modelHold struct {
+	credits []*modelCredit // in the order they were taken
+	types   []string
+	closed  bool
+}
+
+// modelCredit is one credit of a hold.
+type modelCredit struct {
+	from   *modelGrant
+	budget string
+	state  string // held, captured, released, reversed
+}
+
+type modelFact struct {
+	hold  string
+	cost  int64
+	owned bool
+}
+
+type modelCarry struct {
+	left     int64 // < 0 = no cap
+	priority int32
+	until    time.Time
+}
+
+func newModel() *model {
+	return &model{holds: map[string]*modelHold{}, facts: map[factID]*modelFact{}, carries: map[accountID]*modelCarry{}}
+}
+
+// spendable are the grants of an account that can be spent, in burn order.
+func (m *model) spendable(id accountID, now time.Time) (grants []*modelGrant) {
+	for _, g := range m.grants {
+		if g.id == id && g.available > 0 && (g.expires.IsZero() || g.expires.After(now)) {
+			grants = append(grants, g)
+		}
+	}
+	never := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	slices.SortStableFunc(grants, func(a, b *modelGrant) int { // stable: oldest first
+		ea, eb := a.expires, b.expires
+		if ea.IsZero() {
+			ea = never
+		}
+		if eb.IsZero() {
+			eb = never
+		}
+		return cmp.Or(cmp.Compare(a.priority, b.priority), ea.Compare(eb))
+	})
+	return grants
+}
+
+func (m *model) balance(id accountID, now time.Time) (n int64) {
+	for _, g := range m.spendable(id, now) {
+		n += g.available
+	}
+	return n
+}
+
+func (m *model) held(id accountID) (n int64) {
+	for _, h := range m.holds {
+		for _, c := range h.credits {
+			if c.from.id == id && c.state == "held" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (m *model) used(budget, kind string) (n int64) {
+	for _, h := range m.holds {
+		for _, c := range h.credits {
+			if c.budget == budget && c.from.id.kind == kind && (c.state == "held" || c.state == "captured") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (m *model) grant(op Grant) {
+	m.grants = append(m.grants, &modelGrant{
+		id: accountID{op.Pool, op.Type}, source: op.Source, priority: op.Priority, expires: op.ExpiresAt, available: op.Amount,
+	})
+}
+
+// take collects the credits of some lines, or says what is missing.
+func (m *model) take(lines []Line, now time.Time) (credits []*modelCredit, missing []Amount) {
+	for _, l := range lines {
+		need := l.Amount
+		used := m.used(l.Budget.Name, l.Type)
+		for _, pool := range l.Pools {
+			for _, g := range m.spendable(accountID{pool, l.Type}, now) {
+				for left := g.available; left > 0 && need > 0; left-- {
+					c := &modelCredit{from: g, state: "held"}
+					if pool == "" && l.Budget.Name != "" {
+						if used >= l.Budget.Cap {
+							break
+						}
+						used++
+						c.budget = l.Budget.Name
+					}
+					credits = append(credits, c)
+					need--
+				}
+			}
+		}
+		if need > 0 {
+			missing = append(missing, Amount{l.Type, need})
+		}
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	return credits, nil
+}
+
+func (m *model) put(id string, credits []*modelCredit, types []string) *modelHold {
+	for _, c := range credits {
+		c.from.available--
+	}
+	h := &modelHold{credits: credits, types: types}
+	m.holds[id] = h
+	m.order = append(m.order, id)
+	return h
+}
+
+func (m *model) hold(op Hold, now time.Time) HoldResult {
+	credits, missing := m.take(op.Lines, now)
+	if missing != nil {
+		return HoldResult{Missing: missing}
+	}
+	var types []string
+	for _, l := range op.Lines {
+		types = append(types, l.Type)
+	}
+	m.put(op.HoldID, credits, types)
+	return HoldResult{Held: true}
+}
+
+// news are the facts of a list that must be paid for.
+func (m *model) news(kind string, facts []Fact) (fresh []factID, known int64) {
+	for _, f := range distinct(facts) {
+		id := factID{kind, f.Scope, f.Subject}
+		if old := m.facts[id]; old != nil && old.owned {
+			known++
+		} else {
+			fresh = append(fresh, id)
+		}
+	}
+	return fresh, known
+}
+
+func distinct(facts []Fact) (d []Fact) {
+	for _, f := range facts {
+		if !slices.Contains(d, f) {
+			d = append(d, f)
+		}
+	}
+	return d
+}
+
+func (m *model) capture(op Capture) (CaptureResult, error) {
+	h := m.holds[op.HoldID]
+	if h == nil {
+		return CaptureResult{}, ErrUnknownHold
+	}
+	if h.closed {
+		return CaptureResult{}, ErrHoldClosed
+	}
+	fresh, known := m.news(op.Type, op.Facts)
+	cost := op.Amount + int64(len(fresh))*op.UnitCost
+	var left []*modelCredit
+	for _, c := range h.credits {
+		if c.from.id.kind == op.Type && c.state == "held" {
+			left = append(left, c)
+		}
+	}
+	if int64(len(left)) < cost {
+		return CaptureResult{}, ErrHoldExhausted
+	}
+	for _, c := range left[:cost] {
+		c.state = "captured"
+	}
+	for _, id := range fresh {
+		m.facts[id] = &modelFact{hold: op.HoldID, cost: op.UnitCost, owned: true}
+	}
+	return CaptureResult{Charged: cost, NewFacts: int64(len(fresh)), KnownFacts: known}, nil
+}
+
+func (m *model) charge(op Charge, now time.Time) ChargeResult {
+	var lines []Line
+	var result ChargeResult
+	var types []string
+	fresh := map[factID]int64{}
+	for _, l := range op.Lines {
+		ids, known := m.news(l.Type, l.Facts)
+		cost := l.Amount + int64(len(ids))*l.UnitCost
+		for _, id := range ids {
+			fresh[id] = l.UnitCost
+		}
+		lines = append(lines, Line{Type: l.Type, Amount: cost, Pools: l.Pools, Budget: l.Budget})
+		types = append(types, l.Type)
+		result.Lines = append(result.Lines, CaptureResult{Charged: cost, NewFacts: int64(len(ids)), KnownFacts: known})
+	}
+	credits, missing := m.take(lines, now)
+	if missing != nil {
+		return ChargeResult{Missing: missing}
+	}
+	h := m.put(op.HoldID, credits, types)
+	h.closed = true
+	for _, c := range credits {
+		c.state = "captured"
+	}
+	for id, cost := range fresh {
+		m.facts[id] = &modelFact{hold: op.HoldID, cost: cost, owned: true}
+	}
+	result.Charged = true
+	return result
+}
+
+// returning opens at most one new grant per kind of returned credits.
+type returning struct {
+	model *model
+	open  []*modelGrant
+}
+
+func (r *returning) one(like modelGrant) {
+	for _, g := range r.open {
+		if g.id == like.id && g.source == like.source && g.priority == like.priority {
+			g.available++
+			return
+		}
+	}
+	like.available = 1
+	r.open = append(r.open, &like)
+	r.model.grants = append(r.model.grants, &like)
+}
+
+func (m *model) release(op Release, now time.Time) (ReleaseResult, error) {
+	h := m.holds[op.HoldID]
+	if h == nil {
+		return ReleaseResult{}, ErrUnknownHold
+	}
+	if h.closed {
+		return ReleaseResult{}, ErrHoldClosed
+	}
+	h.closed = true
+	var result ReleaseResult
+	fresh := &returning{model: m}
+	for _, kind := range h.types {
+		n := int64(0)
+		for _, c := range slices.Backward(h.credits) {
+			g := c.from
+			if g.id.kind != kind || c.state != "held" {
+				continue
+			}
+			n++
+			c.state = "released"
+			k := m.carries[g.id]
+			switch {
+			case g.renewed && k != nil && k.left != 0:
+				k.left--
+				fresh.one(modelGrant{id: g.id, source: SourceRollover, priority: k.priority, expires: k.until})
+			case g.renewed && k != nil:
+			case !g.over(now):
+				g.available++
+			case op.Late != LateExpire:
+				fresh.one(modelGrant{id: g.id, source: SourceReinstated, priority: g.priority, expires: op.ReinstateUntil})
+			}
+		}
+		if n > 0 {
+			result.Released = append(result.Released, Amount{kind, n})
+		}
+	}
+	return result, nil
+}
+
+// captured are a hold's charged credits of a type, last taken first.
+func (h *modelHold) captured(kind string) (credits []*modelCredit) {
+	for _, c := range slices.Backward(h.credits) {
+		if c.state == "captured" && c.from.id.kind == kind {
+			credits = append(credits, c)
+		}
+	}
+	return credits
+}
+
+func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
+	h := m.holds[op.HoldID]
+	if op.HoldID != "" && h == nil {
+		return ReverseResult{}, ErrUnknownHold
+	}
+	type part struct {
+		hold, kind string
+		n          int64
+	}
+	var parts []part
+	want := func(hold, kind string, n int64) {
+		for i := range parts {
+			if parts[i].hold == hold && parts[i].kind == kind {
+				parts[i].n += n
+				return
+			}
+		}
+		if n > 0 {
+			parts = append(parts, part{hold, kind, n})
+		}
+	}
+	var ended []*modelFact
+	switch {
+	case len(op.Facts) > 0:
+		for _, f := range distinct(op.Facts) {
+			if owned := m.facts[factID{op.Type, f.Scope, f.Subject}]; owned != nil && owned.owned && (op.HoldID == "" || owned.hold == op.HoldID) {
+				ended = append(ended, owned)
+				want(owned.hold, op.Type, owned.cost)
+			}
+		}
+	case op.Amount > 0:
+		want(op.HoldID, op.Type, op.Amount)
+	default:
+		for _, kind := range h.types {
+			if op.Type == "" || op.Type == kind {
+				want(op.HoldID, kind, int64(len(h.captured(kind))))
+			}
+		}
+		for id, f := range m.facts {
+			if f.owned && f.hold == op.HoldID && (op.Type == "" || op.Type == id.kind) {
+				ended = append(ended, f)
+			}
+		}
+	}
+	for _, p := range parts {
+		if int64(len(m.holds[p.hold].captured(p.kind))) < p.n {
+			return ReverseResult{}, ErrHoldExhausted
+		}
+	}
+	var result ReverseResult
+	fresh := &returning{model: m}
+	for _, p := range parts {
+		for _, c := range m.holds[p.hold].captured(p.kind)[:p.n] {
+			c.state = "reversed"
+			result.Reversed++
+			if c.from.over(now) {
+				fresh.one(modelGrant{id: c.from.id, source: SourceReinstated, priority: c.from.priority, expires: op.ReinstateUntil})
+			} else {
+				c.from.available++
+			}
+		}
+		i := slices.IndexFunc(result.Amounts, func(a Amount) bool { return a.Type == p.kind })
+		if i < 0 {
+			i = len(result.Amounts)
+			result.Amounts = append(result.Amounts, Amount{Type: p.kind})
+		}
+		result.Amounts[i].Amount += p.n
+	}
+	for _, f := range ended {
+		f.owned = false
+	}
+	result.Facts = int64(len(ended))
+	return result, nil
+}
+
+func (m *model) renew(op Renew, now time.Time) RenewResult {
+	var result RenewResult
+	for _, l := range op.Lines {
+		id := accountID{op.Pool, l.Type}
+		r := RenewedLine{Type: l.Type, Granted: l.Amount}
+		room := int64(0)
+		delete(m.carries, id)
+		if l.Rollover {
+			room = l.Cap
+			m.carries[id] = &modelCarry{priority: l.CarriedPriority, until: l.CarriedUntil}
+		}
+		for _, g := range m.grants {
+			if g.id != id || g.source != SourceAllotment && g.source != SourceRollover {
+				continue
+			}
+			expired := !g.expires.IsZero() && !g.expires.After(now)
+			if m.holding(g) || g.available > 0 && !expired {
+				g.renewed = true
+			}
+			for ; g.available > 0 && !expired; g.available-- {
+				if l.Rollover && (l.Cap < 0 || room > 0) {
+					room--
+					r.Rolled++
+				} else {
+					r.Expired++
+				}
+			}
+		}
+		if k := m.carries[id]; k != nil {
+			k.left = room
+			if l.Cap < 0 {
+				k.left = -1 << 40
+			}
+			if r.Rolled > 0 {
+				m.grants = append(m.grants, &modelGrant{
+					id: id, source: SourceRollover, priority: l.CarriedPriority, expires: l.CarriedUntil, available: r.Rolled,
+				})
+			}
+		}
+		if l.Amount > 0 {
+			m.grant(Grant{Pool: op.Pool, Type: l.Type, Amount: l.Amount, Source: SourceAllotment, Priority: l.Priority, ExpiresAt: l.ExpiresAt})
+		}
+		result.Lines = append(result.Lines, r)
+	}
+	return result
+}
+
+// holding says whether credits of a grant are held.
+func (m *model) holding(g *modelGrant) bool {
+	for _, h := range m.holds {
+		for _, c := range h.credits {
+			if c.from == g && c.state == "held" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,326 @@
+package ledger
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// TestEngineAgainstModel drives the engine with random operations of two members
+// and their organization, in batches, with duplicated and reused keys, clocks
+// that jump forth and back, batches that are lost and books that are forgotten.
+// After every operation its result, and after every batch all balances, must be
+// those of a naive model; rows keep the invariants I1–I10.
+func TestEngineAgainstModel(t *testing.T) {
+	if !isSet("rapid.steps") {
+		require.NoError(t, flag.Set("rapid.steps", "300"))
+	}
+	if !isSet("rapid.checks") {
+		require.NoError(t, flag.Set("rapid.checks", "550"))
+	}
+	steps := 0
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"batch": func(t *rapid.T) { steps += w.batch(t) },
+			"clock": func(t *rapid.T) {
+				w.now = w.now.Add(time.Duration(rapid.IntRange(-30, 300).Draw(t, "minutes")) * time.Minute)
+			},
+			"forget": func(t *rapid.T) { w.books = w.tables.open() },
+			"lose":   func(t *rapid.T) { w.loseBatch(t) },
+		})
+		require.NoError(t, w.tables.replayed())
+	})
+	if !isSet("rapid.checks") && !t.Failed() {
+		require.GreaterOrEqual(t, steps, 100_000)
+	}
+	t.Logf("%d operations", steps)
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// world is an engine over tables, and the model beside it.
+type world struct {
+	tables *tables
+	books  *books
+	model  *model
+	now    time.Time
+	sent   []operation // carried out, in order
+	ids    int
+}
+
+func newWorld(*rapid.T) *world {
+	w := &world{tables: newTables(), model: newModel(), now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
+	w.books = w.tables.open()
+	return w
+}
+
+// batch runs up to five operations in one transaction.
+func (w *world) batch(t *rapid.T) int {
+	ops := make([]operation, rapid.IntRange(1, 5).Draw(t, "operations"))
+	for i := range ops {
+		ops[i] = w.draw(t)
+	}
+	w.tables.load(w.books, ops)
+	for _, op := range ops {
+		if err := validate(op); err != nil {
+			t.Fatalf("drew an invalid operation: %v", err)
+		}
+		got := w.books.performOne(op, w.now)
+		now := w.now
+		if now.Before(w.books.at) {
+			now = w.books.at // a lane's time never runs backwards
+		}
+		w.compare(t, op, got, now)
+	}
+	require.NoError(t, w.tables.save(w.books))
+	w.books.settle(rapid.SampledFrom([]int{0, 3, 1000}).Draw(t, "kept"))
+	if w.books.seq == 0 && w.tables.owner.seq > 0 {
+		w.books = w.tables.open() // forgotten as a whole
+	}
+	w.balances(t)
+	return len(ops)
+}
+
+// loseBatch runs operations whose transaction never commits.
+func (w *world) loseBatch(t *rapid.T) {
+	op := w.draw(t)
+	w.tables.load(w.books, []operation{op})
+	w.books.perform([]operation{op}, w.now)
+	w.books = w.tables.open()
+}
+
+// compare holds an outcome against the model's.
+func (w *world) compare(t *rapid.T, op operation, got outcome, now time.Time) {
+	key := op.header().key
+	for _, old := range w.sent {
+		if old.header().key != key {
+			continue
+		}
+		if hashRequest(old) == hashRequest(op) {
+			require.NoError(t, got.err, "I7: a repeated request has its result")
+			require.NotNil(t, got.replayed, "I7")
+		} else {
+			require.ErrorIs(t, got.err, ErrKeyReused, "I7")
+		}
+		return
+	}
+	var want any
+	var err error
+	switch op := op.(type) {
+	case Grant:
+		w.model.grant(op)
+		want = GrantResult{GrantID: int64(len(w.model.grants))}
+	case Hold:
+		want = w.model.hold(op, now)
+	case Capture:
+		want, err = w.model.capture(op)
+	case Charge:
+		want = w.model.charge(op, now)
+	case Release:
+		want, err = w.model.release(op, now)
+	case Reverse:
+		want, err = w.model.reverse(op, now)
+	case Renew:
+		want = w.model.renew(op, now)
+	case Expire:
+		want = got.result // its effect shows in the balances
+	}
+	if err != nil {
+		require.ErrorIs(t, got.err, err, "%+v", op)
+		return
+	}
+	require.NoError(t, got.err, "%+v", op)
+	require.Equal(t, want, got.result, "%+v", op)
+	w.sent = append(w.sent, op)
+
+	// What is stored says the same.
+	back := reflect.New(reflect.TypeOf(got.result))
+	require.NoError(t, json.Unmarshal(w.books.stored[key].result, back.Interface()))
+	require.Equal(t, got.result, back.Elem().Interface())
+}
+
+var (
+	testPools = []string{"", "ann", "bob"}
+	testTypes = []string{"email", "phone"}
+)
+
+// balances compares every account with the model, and the parts with each other.
+func (w *world) balances(t *rapid.T) {
+	now := w.now
+	if now.Before(w.tables.owner.at) {
+		now = w.tables.owner.at
+	}
+	for _, pool := range testPools {
+		for _, kind := range testTypes {
+			id := accountID{pool, kind}
+			var spendable, available_, held_ int64
+			for _, l := range w.tables.rows.lots {
+				if l.accountID != id {
+					continue
+				}
+				available_ += l.bucket[available]
+				held_ += l.bucket[held]
+				if !l.expiredAt(now) {
+					spendable += l.bucket[available]
+				}
+			}
+			row := w.tables.rows.accounts[id]
+			require.Equal(t, row.available, available_, "I1: %v", id)
+			require.Equal(t, row.held, held_, "I1: %v", id)
+			require.Equal(t, w.model.balance(id, now), spendable, "I9: %v", id)
+			require.Equal(t, w.model.held(id), held_, "I4: %v", id)
+		}
+	}
+	for id, used := range w.tables.rows.budgets {
+		require.Equal(t, w.model.used(id.name, id.kind), used, "I8: %v", id)
+	}
+	for id, f := range w.tables.rows.facts {
+		require.Equal(t, w.model.facts[id].owned, !f.reversed, "I5: %v", id)
+	}
+}
+
+// draw makes up an operation. Now and then it is one that was sent before, or
+// one that uses its key for something else.
+func (w *world) draw(t *rapid.T) operation {
+	if len(w.sent) > 0 && rapid.IntRange(0, 11).Draw(t, "again") == 0 {
+		old := w.sent[rapid.IntRange(0, len(w.sent)-1).Draw(t, "which")]
+		if rapid.Bool().Draw(t, "changed") {
+			return Grant{
+				Owner: "acme", Key: old.header().key, Type: "email", Source: SourcePack,
+				Amount: rapid.Int64Range(1, 3).Draw(t, "amount"),
+			}
+		}
+		return old
+	}
+	w.ids++
+	key := fmt.Sprintf("k%d", w.ids)
+	memo := Memo{Member: rapid.SampledFrom(testPools).Draw(t, "member")}
+	switch rapid.SampledFrom([]kind{
+		kindGrant, kindGrant, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
+		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindExpire, kindRenew,
+	}).Draw(t, "operation") {
+	case kindHold:
+		return Hold{Owner: "acme", Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
+	case kindCapture:
+		c := Capture{Owner: "acme", Key: key, HoldID: w.drawHold(t), Type: w.drawType(t), Memo: memo}
+		if c.Facts = w.drawFacts(t); len(c.Facts) > 0 {
+			c.UnitCost = rapid.Int64Range(0, 2).Draw(t, "unit cost")
+		} else {
+			c.Amount = rapid.Int64Range(0, 6).Draw(t, "amount")
+		}
+		return c
+	case kindCharge:
+		c := Charge{Owner: "acme", Key: key, HoldID: "h" + key, Memo: memo}
+		for _, l := range w.drawLines(t) {
+			cl := ChargeLine{Type: l.Type, Pools: l.Pools, Budget: l.Budget}
+			if cl.Facts = w.drawFacts(t); len(cl.Facts) > 0 {
+				cl.UnitCost = rapid.Int64Range(0, 2).Draw(t, "unit cost")
+			} else {
+				cl.Amount = l.Amount
+			}
+			c.Lines = append(c.Lines, cl)
+		}
+		return c
+	case kindRelease:
+		return Release{
+			Owner: "acme", Key: key, HoldID: w.drawHold(t), Memo: memo,
+			Late:           rapid.SampledFrom([]LateRelease{"", LateReinstate, LateExpire}).Draw(t, "late"),
+			ReinstateUntil: w.drawExpiry(t),
+		}
+	case kindReverse:
+		return w.drawReverse(t, key, memo)
+	case kindExpire:
+		return Expire{Owner: "acme", Key: key, Memo: memo}
+	case kindRenew:
+		r := Renew{Owner: "acme", Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools).Draw(t, "pool")}
+		for _, kind := range testTypes {
+			if rapid.Bool().Draw(t, "renewed") {
+				r.Lines = append(r.Lines, Renewal{
+					Type: kind, Amount: rapid.Int64Range(0, 20).Draw(t, "allotment"), ExpiresAt: w.drawExpiry(t),
+					Rollover: rapid.Bool().Draw(t, "rollover"), Cap: rapid.Int64Range(-1, 10).Draw(t, "cap"),
+					CarriedUntil: w.drawExpiry(t), CarriedPriority: int32(rapid.IntRange(0, 2).Draw(t, "priority")),
+				})
+			}
+		}
+		return r
+	default:
+		return Grant{
+			Owner: "acme", Key: key, Memo: memo,
+			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
+			Amount:   rapid.Int64Range(1, 20).Draw(t, "amount"),
+			Source:   rapid.SampledFrom([]Source{SourceAllotment, SourcePack, SourcePromotion}).Draw(t, "source"),
+			Priority: int32(rapid.IntRange(0, 2).Draw(t, "priority")), ExpiresAt: w.drawExpiry(t),
+		}
+	}
+}
+
+func (w *world) drawReverse(t *rapid.T, key string, memo Memo) Reverse {
+	r := Reverse{Owner: "acme", Key: key, Memo: memo, HoldID: w.drawHold(t), ReinstateUntil: w.drawExpiry(t)}
+	switch rapid.IntRange(0, 2).Draw(t, "part") {
+	case 0:
+		r.Type = rapid.SampledFrom([]string{"", "email", "phone"}).Draw(t, "type")
+	case 1:
+		r.Type, r.Amount = w.drawType(t), rapid.Int64Range(1, 4).Draw(t, "amount")
+	default:
+		r.Type, r.Facts = w.drawType(t), w.drawFacts(t)
+		if len(r.Facts) > 0 && rapid.Bool().Draw(t, "anywhere") {
+			r.HoldID = ""
+		}
+	}
+	return r
+}
+
+func (w *world) drawLines(t *rapid.T) (lines []Line) {
+	types := testTypes[:rapid.IntRange(1, 2).Draw(t, "lines")]
+	for _, kind := range types {
+		l := Line{Type: kind, Amount: rapid.Int64Range(0, 15).Draw(t, "amount")}
+		l.Pools = rapid.SampledFrom([][]string{{""}, {"ann", ""}, {"bob", ""}, {"bob"}, {"", "ann"}}).Draw(t, "pools")
+		if rapid.IntRange(0, 3).Draw(t, "budgeted") == 0 {
+			l.Budget = Budget{
+				Name: rapid.SampledFrom([]string{"ann/1", "bob/1"}).Draw(t, "budget"),
+				Cap:  rapid.Int64Range(0, 40).Draw(t, "cap"),
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// drawHold prefers recent holds, among them ones that do not exist.
+func (w *world) drawHold(t *rapid.T) string {
+	n := len(w.model.order)
+	if n == 0 || rapid.IntRange(0, 19).Draw(t, "unknown hold") == 0 {
+		return "nobody's"
+	}
+	return w.model.order[max(0, n-1-rapid.IntRange(0, 6).Draw(t, "hold"))]
+}
+
+// drawFacts draws from few subjects, so that orders overlap.
+func (w *world) drawFacts(t *rapid.T) (facts []Fact) {
+	for range rapid.IntRange(0, 6).Draw(t, "facts") {
+		facts = append(facts, Fact{
+			Scope:   rapid.SampledFrom([]string{"", "", "", "ann", "bob"}).Draw(t, "scope"),
+			Subject: [16]byte{byte(rapid.IntRange(0, 60).Draw(t, "subject"))},
+		})
+	}
+	return facts
+}
+
+func (w *world) drawType(t *rapid.T) string { return rapid.SampledFrom(testTypes).Draw(t, "type") }
+
+func (w *world) drawExpiry(t *rapid.T) time.Time {
+	if hours := rapid.IntRange(-1, 30).Draw(t, "hours to live"); hours >= 0 {
+		return w.now.Add(time.Duration(hours) * time.Hour)
+	}
+	return time.Time{}
+}
