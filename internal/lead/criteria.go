@@ -52,7 +52,7 @@ func matching(ctx context.Context, db querier, criteria order.Criteria) (*roarin
 	if len(criteria.Company) > 0 {
 		set, err := numbers(ctx, db, `
 			SELECT no FROM lead
-			WHERE lower(company) = ANY (SELECT lower(trim(name)) FROM unnest($1::text[]) AS name)`, criteria.Company)
+			WHERE lower(company) COLLATE "C" = ANY (SELECT lower(trim(name)) FROM unnest($1::text[]) AS name)`, criteria.Company)
 		if err != nil {
 			return nil, err
 		}

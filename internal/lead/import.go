@@ -136,10 +136,10 @@ func newImporter(opts ImportOptions) *importer {
 
 // batch is some rows of the file.
 type batch struct {
-	rows     []importRow // clean, no two with the same id
-	at       map[string]int
-	read     int64     // rows read for it, bad ones included
-	problems []Problem // bad rows
+	rows     []importRow    // clean, no two with the same id
+	at       map[string]int // where an id is in rows, while they are read
+	read     int64          // rows read for it, bad ones included
+	problems []Problem      // bad rows
 }
 
 type importRow struct {
@@ -193,6 +193,9 @@ func (imp *importer) run(ctx context.Context, conn *pgxpool.Conn, rows recordRea
 func readBatches(ctx context.Context, rows recordReader, batches chan<- *batch) error {
 	b := newBatch()
 	send := func() error {
+		// Colleagues come one after the other: their index entries and, later,
+		// their pages are neighbours.
+		slices.SortStableFunc(b.rows, func(x, y importRow) int { return cmp.Compare(x.rec[colDomain], y.rec[colDomain]) })
 		select {
 		case batches <- b:
 			b = newBatch()

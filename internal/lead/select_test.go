@@ -160,6 +160,15 @@ func TestC4_CriteriaMeanWhatTheySay(t *testing.T) {
 	require.NoError(t, err)
 	check(100)
 
+	var owned []string
+	for _, p := range list[:1000] {
+		owned = append(owned, p.value("id"))
+	}
+	f.own("email", "", owned...)
+	broad, err := f.Count(f.ctx, selection("", 0))
+	require.NoError(t, err)
+	require.Equal(t, lead.Counted{Leads: 70_000, AlreadyOwned: 1000}, broad)
+
 	empty, err := f.Count(f.ctx, lead.Selection{Criteria: order.Criteria{Title: "++"}})
 	require.NoError(t, err)
 	require.Zero(t, empty.Leads, "a title without a word selects nobody, not everybody")
