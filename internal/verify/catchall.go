@@ -96,7 +96,7 @@ func (c *catchAll) answered(f finding, r reply, ttl time.Duration, now time.Time
 	switch {
 	case f.verdict == Valid:
 		c.state = acceptsAll
-	case r.class() == 5 && f.reason != Blocked && f.reason != SenderRefused && f.reason != Temporary && f.reason != MailboxFull:
+	case f.next == softUnknown, r.class() == 5 && f.reason != Blocked && f.reason != SenderRefused && f.reason != Temporary && f.reason != MailboxFull:
 		c.state = selective
 	default:
 		c.state = undecided

@@ -23,6 +23,7 @@ type next uint8
 const (
 	settle          next = iota // the finding stands
 	compare                     // it stands, unless the domain's other answers tell more; see catchAll
+	softUnknown                 // it stands: no such mailbox, says a host that will not say so for good
 	nextTransaction             // ask again in another transaction: this one is full
 	nextSession                 // ask again in another session, if this one has been answering so far
 	hangUp                      // the host closes the connection: resume in another session

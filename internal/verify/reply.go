@@ -10,7 +10,8 @@ import (
 // Bounds of a reply. RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers send
 // more. Whoever sends more than this is not a mail host.
 const (
-	maxReplyLine  = 4096
+	maxReplyLine  = 1 << 16
+	keptReplyLine = 4096
 	maxReplyLines = 128
 )
 
@@ -43,16 +44,13 @@ var errNotSMTP = errors.New("the host does not speak SMTP")
 func readReply(br *bufio.Reader) (reply, error) {
 	var r reply
 	for range maxReplyLines {
-		line, err := br.ReadSlice('\n')
+		line, err := readLine(br)
 		if err != nil {
-			if errors.Is(err, bufio.ErrBufferFull) {
-				return reply{}, fmt.Errorf("%w: a line longer than %d octets", errNotSMTP, maxReplyLine)
-			}
 			return reply{}, err
 		}
-		code, more, text, ok := parseReplyLine(string(line))
+		code, more, text, ok := parseReplyLine(line)
 		if !ok || (r.code != 0 && code/100 != r.code/100) {
-			return reply{}, fmt.Errorf("%w: it sent %q", errNotSMTP, printable(string(line), 60))
+			return reply{}, fmt.Errorf("%w: it sent %q", errNotSMTP, printable(line, 60))
 		}
 		r.code = code
 		enh, text := splitEnhanced(text, code/100)
@@ -69,6 +67,19 @@ func readReply(br *bufio.Reader) (reply, error) {
 		}
 	}
 	return reply{}, fmt.Errorf("%w: a reply of more than %d lines", errNotSMTP, maxReplyLines)
+}
+
+// readLine reads one line and keeps as much of it as fits the buffer.
+func readLine(br *bufio.Reader) (string, error) {
+	chunk, err := br.ReadSlice('\n')
+	line := string(chunk)
+	for length := len(chunk); errors.Is(err, bufio.ErrBufferFull); length += len(chunk) {
+		if length > maxReplyLine {
+			return "", fmt.Errorf("%w: a line of more than %d octets", errNotSMTP, maxReplyLine)
+		}
+		chunk, err = br.ReadSlice('\n')
+	}
+	return line, err
 }
 
 // parseReplyLine splits Reply-line = Reply-code [ SP textstring ] CRLF, with a

@@ -179,6 +179,7 @@ var rules = []rule{
 
 	// RCPT, permanent: the code and the words say the same.
 	{stages: atRcpt, codes: "550 551 553 554", enhanced: "5.1.1 5.1.10", words: saysNoSuchUser, finding: finding{Invalid, NoSuchUser, settle}},
+	{stages: atRcpt, codes: "551", words: []string{"user not local please try*"}, finding: finding{Invalid, NoSuchUser, settle}}, // RFC 5321 §3.4
 	{stages: atRcpt, codes: "5", words: saysRelay, finding: finding{Unknown, Policy, settle}},
 	{stages: atRcpt, codes: "5", words: saysPolicy, finding: finding{Unknown, Policy, settle}},
 
@@ -203,6 +204,7 @@ var rules = []rule{
 	{stages: atRcpt, codes: "452", words: []string{"system storage", "disk"}, finding: finding{Unknown, Temporary, settle}},
 	{stages: atRcpt, codes: "452", finding: finding{Unknown, Temporary, nextTransaction}},
 	{stages: atRcpt, codes: "4", enhanced: "4.3.* 4.4.*", finding: finding{Unknown, Temporary, settle}},
+	{stages: atRcpt, codes: "4", enhanced: "4.1.1", words: saysNoSuchUser, finding: finding{Unknown, Greylisted, softUnknown}},
 	{stages: atRcpt, codes: "450 451", finding: finding{Unknown, Greylisted, settle}},
 	{stages: atRcpt, codes: "4", finding: finding{Unknown, Temporary, settle}},
 }

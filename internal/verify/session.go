@@ -92,7 +92,7 @@ func (e *Engine) dial(ctx context.Context, at exchanger, p *provider, useTLS, he
 	}
 	s := &session{
 		e: e, at: at, provider: p, conn: conn,
-		in:   bufio.NewReaderSize(conn, maxReplyLine),
+		in:   bufio.NewReaderSize(conn, keptReplyLine),
 		ends: time.Now().Add(e.cfg.SessionTimeout), heloOnly: heloOnly,
 	}
 	s.atClose = context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Now().Add(e.cfg.QuitTimeout)) })
@@ -176,9 +176,16 @@ func (s *session) helo() *failure {
 // against a listener in the middle it is no help, against one at the side it is
 // (RFC 7435).
 func (s *session) upgrade() *failure {
+	f := s.handshake()
+	if f != nil {
+		f.reason = NeedsTLS // whatever went wrong, it would not have without
+	}
+	return f
+}
+
+func (s *session) handshake() *failure {
 	r, f := s.command("STARTTLS")
 	if f != nil {
-		f.reason = NeedsTLS
 		return f
 	}
 	if r.class() != 2 {
@@ -187,11 +194,9 @@ func (s *session) upgrade() *failure {
 	if s.in.Buffered() > 0 { // commands or replies slipped in before TLS (RFC 3207 §6)
 		return s.failed(desynced, errors.New("it talked on after STARTTLS"))
 	}
-	secure := tls.Client(s.conn, &tls.Config{
-		ServerName:         s.at.name,
-		InsecureSkipVerify: true, //nolint:gosec // opportunistic, see above
-		MinVersion:         tls.VersionTLS10,
-	})
+	config := s.e.tls.Clone()
+	config.ServerName = s.at.name
+	secure := tls.Client(s.conn, config)
 	if err := s.conn.SetDeadline(s.deadline()); err != nil {
 		return s.failed(dropped, err)
 	}
@@ -584,7 +589,7 @@ func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 			t.sessionSpent = true
 			return nil
 		}
-	case settle:
+	case settle, compare, softUnknown:
 		if found.verdict != Unknown || found.reason == Greylisted || found.reason == Temporary {
 			t.heard++
 			s.heard++
