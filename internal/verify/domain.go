@@ -26,7 +26,7 @@ type domain struct {
 	name       string
 	disposable bool
 	free       bool
-	suggestion string // the domain that was probably meant
+	meant      string // the well-known domain that was probably meant
 
 	resolving bool
 	resolved  bool

@@ -33,6 +33,10 @@ type Config struct {
 	SourceAddr string   // local IP address to connect from; default: the system's choice
 	TLS        TLSMode
 
+	// ListFile amends the embedded lists of disposable, free and role names; see
+	// the README for its format.
+	ListFile string
+
 	// ProbeSecret makes the mailboxes that cannot exist. Workers that share it
 	// ask for the same ones, which greylisting hosts reward. Default: a fixed text.
 	ProbeSecret string
@@ -67,6 +71,7 @@ type Stats struct {
 // share DNS answers, catch-all memory and SMTP sessions.
 type Engine struct {
 	cfg    Config
+	lists  *lists
 	dns    *resolver
 	dialer net.Dialer
 	tls    *tls.Config
@@ -98,6 +103,10 @@ func New(cfg Config) (*Engine, error) {
 		hosts:   newMemory[string, *host](1 << 16),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	var err error
+	if e.lists, err = newLists(cfg.ListFile); err != nil {
+		return nil, err
+	}
 	e.slots.max = cfg.MaxSessions
 	e.tls = &tls.Config{
 		InsecureSkipVerify: true,             //nolint:gosec // opportunistic, see session.upgrade
@@ -242,7 +251,16 @@ func (e *Engine) submit(name string, tasks []*task) {
 
 // newDomain begins to know a domain; what was known of its catch-all stays.
 func (e *Engine) newDomain(name string, before *domain) *domain {
-	d := &domain{name: name}
+	d := &domain{
+		name:       name,
+		disposable: e.lists.isDisposable(name),
+		free:       e.lists.isFree(name),
+		meant:      e.lists.meantDomain(name),
+	}
+	if d.disposable { // nobody needs to be asked
+		d.resolved = true
+		d.path = path{settled: finding{Disposable, DisposableDomain, settle}, expires: time.Now().Add(maxTTL)}
+	}
 	if before != nil && before.route != nil {
 		h := before.route.host
 		h.mu.Lock()
@@ -328,6 +346,12 @@ func (e *Engine) deliver(out []answer) {
 			SMTPText:     a.reply.text,
 			CheckedAt:    a.when.UTC(),
 			Engine:       Version,
+			Role:         e.lists.isRole(a.task.addr.Local),
+			Disposable:   a.d.disposable,
+			Free:         a.d.free,
+		}
+		if a.d.meant != "" {
+			r.Suggestion = a.task.addr.Local + "@" + a.d.meant
 		}
 		if r.Reason == Greylisted || r.Reason == Temporary {
 			r.RetryAt = r.CheckedAt.Add(e.cfg.GreylistRetry)
