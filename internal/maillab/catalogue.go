@@ -83,36 +83,34 @@ type employer struct {
 	pattern int
 	from    int // where its row of people begins
 	thought int
+	telling bool // a verifier can find valid addresses there
 }
 
 func (w *World) newPeople(validShare float64) *people {
 	if validShare <= 0 {
 		validShare = 0.5
 	}
-	p := &people{world: w, random: rand.New(rand.NewPCG(w.config.Seed, 20))} //nolint:gosec // made-up people, not secrets
+	p := &people{world: w, random: rand.New(rand.NewPCG(w.config.Seed, 20))}
 	total, telling := 0.0, 0.0
 	for i, d := range w.companies {
-		p.companies = append(p.companies, employer{
+		e := employer{
 			company: companyOf(w.config.Seed, i),
 			domain:  d,
-			pattern: int(hash(w.config.Seed, "pattern", d.name) % 10),     //nolint:gosec // below 10
-			from:    int(hash(w.config.Seed, "people", d.name) % 1000000), //nolint:gosec // below a million
-		})
+			pattern: int(hash(w.config.Seed, "pattern", d.name) % 10),
+			from:    int(hash(w.config.Seed, "people", d.name) % 1_000_000),
+			telling: w.Truth("postmaster@"+d.name).Verdict == "valid",
+		}
+		p.companies = append(p.companies, e)
 		// Few companies have many leads, many have few.
 		weight := math.Pow(float64(i+10), -0.4)
 		total += weight
 		p.upTo = append(p.upTo, total)
-		if w.telling(d) {
+		if e.telling {
 			telling += weight
 		}
 	}
 	p.existing = min(1, validShare*total/max(telling, math.SmallestNonzeroFloat64))
 	return p
-}
-
-// telling reports whether a verifier can find valid addresses at a domain.
-func (w *World) telling(d *domain) bool {
-	return w.Truth("postmaster@"+d.name).Verdict == "valid"
 }
 
 // next fills in the row with this number.
@@ -122,13 +120,14 @@ func (p *people) next(row int, record []string) {
 	e := &p.companies[sort.SearchFloat64s(p.upTo, r.Float64()*total)]
 	want := r.Float64() < p.existing
 	first, last, local := e.person()
-	for p.world.telling(e.domain) && want != (p.world.mailbox(e.domain, []byte(local)) == exists) {
+	for e.telling && want != (p.world.mailbox(e.domain, []byte(local)) == exists) {
 		first, last, local = e.person()
 	}
 	job := &jobs[r.IntN(len(jobs))]
-	record[0] = fmt.Sprintf("L%08d", row+1)
+	number := strconv.Itoa(100_000_000 + row + 1)
+	record[0] = "L" + number[1:]
 	record[1] = local + "@" + e.company.domain
-	record[2], record[3] = first, last
+	record[2], record[3] = first.written, last.written
 	record[4], record[5], record[6] = job.title, job.seniority, job.department
 	record[7], record[8], record[9] = e.name, e.company.domain, e.industry
 	record[10] = strconv.Itoa(e.headcount)
@@ -138,13 +137,13 @@ func (p *people) next(row int, record []string) {
 		record[14] = phone(e.place.country, r)
 	}
 	if r.IntN(10) < 4 {
-		record[15] = asciiName(first) + "." + asciiName(last) + strconv.Itoa(row) + "@" + FreeDomains[r.IntN(len(FreeDomains))]
+		record[15] = first.ascii + "." + last.ascii + strconv.Itoa(row) + "@" + FreeDomains[r.IntN(len(FreeDomains))]
 	}
 }
 
 // person thinks of the company's next person: every combination of names of
 // the place's culture once, then again with a number.
-func (e *employer) person() (first, last, local string) {
+func (e *employer) person() (first, last name, local string) {
 	firsts, lasts := e.place.people.first, e.place.people.last
 	n := len(firsts) * len(lasts)
 	// 7,919 is prime and divides no such number: every n in a row differ.
@@ -152,16 +151,15 @@ func (e *employer) person() (first, last, local string) {
 	round := e.thought / n
 	e.thought++
 	first, last = firsts[combination%len(firsts)], lasts[combination/len(firsts)]
-	a, b := asciiName(first), asciiName(last)
 	switch e.pattern {
 	case 0:
-		local = b + "." + a
+		local = last.ascii + "." + first.ascii
 	case 1:
-		local = a + "_" + b
+		local = first.ascii + "_" + last.ascii
 	case 2:
-		local = a + "-" + b
+		local = first.ascii + "-" + last.ascii
 	default:
-		local = a + "." + b
+		local = first.ascii + "." + last.ascii
 	}
 	if round > 0 {
 		local += strconv.Itoa(round + 1)
@@ -209,8 +207,16 @@ var testNumbers = map[string][]struct {
 	digits int
 }{
 	"US": {
-		{"+121255501", 2}, {"+131255501", 2}, {"+141555501", 2}, {"+151255501", 2}, {"+161755501", 2},
-		{"+120655501", 2}, {"+130355501", 2}, {"+140455501", 2}, {"+130555501", 2}, {"+191955501", 2},
+		{"+121255501", 2},
+		{"+131255501", 2},
+		{"+141555501", 2},
+		{"+151255501", 2},
+		{"+161755501", 2},
+		{"+120655501", 2},
+		{"+130355501", 2},
+		{"+140455501", 2},
+		{"+130555501", 2},
+		{"+191955501", 2},
 	},
 	"CA": {{"+141655501", 2}, {"+160455501", 2}, {"+151455501", 2}},
 	"GB": {{"+442079460", 3}, {"+441614960", 3}, {"+441314960", 3}},

@@ -104,7 +104,7 @@ var places = []place{
 func companyOf(seed uint64, index int) company {
 	n := len(firstWords) * len(sectors)
 	// 2,357 is prime to the number of combinations: every n in a row differ.
-	combination := (index%n*2357 + int(seed%uint64(n))) % n //nolint:gosec // below n
+	combination := (index%n*2357 + int(seed%uint64(n))) % n
 	first := firstWords[combination%len(firstWords)]
 	sector := sectors[combination/len(firstWords)]
 	c := company{name: first + " " + sector.word, industry: sector.industry}
@@ -117,6 +117,6 @@ func companyOf(seed uint64, index int) company {
 	h := hash(seed, "company", c.domain)
 	c.place = &places[h%uint64(len(places))]
 	c.name += " " + c.place.suffix
-	c.headcount = 5 + int(h>>16%40)*int(h>>32%50)*int(h>>48%10) //nolint:gosec // small
+	c.headcount = 5 + int(h>>16%40)*int(h>>32%50)*int(h>>48%10)
 	return c
 }

@@ -1,7 +1,6 @@
 package maillab
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -105,10 +104,10 @@ var greySeed = maphash.MakeSeed()
 func (h *mailHost) isGrey(client netip.Addr, sender, recipient []byte, delay time.Duration) bool {
 	var key maphash.Hash
 	key.SetSeed(greySeed)
-	key.WriteString(client.String()) //nolint:errcheck // never fails
-	key.Write(sender)                //nolint:errcheck
-	key.WriteByte(' ')               //nolint:errcheck
-	key.Write(recipient)             //nolint:errcheck
+	key.WriteString(client.String())
+	key.Write(sender)
+	key.WriteByte(' ')
+	key.Write(recipient)
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -172,12 +171,8 @@ func (c *conversation) refuse(a admission) {
 	if a == banned {
 		reply = "554 5.7.1 Too many sessions a second, your address is banned for a while"
 	}
-	out := writers.Get().(*bufio.Writer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	defer writers.Put(out)
-	out.Reset(c.conn)
-	c.out = out
 	c.say(reply, nil)
-	out.Flush() //nolint:errcheck // the client may be gone
+	c.flush()
 }
 
 // selfSigned makes the certificate all hosts show, as many real ones do: signed

@@ -29,7 +29,7 @@ type Lab struct {
 	dnsAddr string
 	udp     *dns.Server
 	tcp     *dns.Server
-	tls     func() *tls.Config
+	tls     *tls.Config
 
 	done    chan struct{} // closed by Close
 	running sync.WaitGroup
@@ -80,7 +80,7 @@ func Start(c Config) (*Lab, error) {
 	l := &Lab{
 		world:  NewWorld(c),
 		byName: make(map[*host]*mailHost),
-		tls:    func() *tls.Config { return secure },
+		tls:    secure,
 		done:   make(chan struct{}),
 		conns:  make(map[net.Conn]struct{}),
 		asked:  make(map[question]int),
@@ -131,7 +131,7 @@ func (l *Lab) listenAll(port int) error {
 		if h.reach == refuses {
 			continue
 		}
-		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(h.addr, uint16(port)).String()) //nolint:gosec // a port
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(h.addr, uint16(port)).String())
 		if err != nil {
 			if h.addr.Is6() { // a machine without IPv6: that host is dead here
 				continue
@@ -160,7 +160,7 @@ func (l *Lab) listenAll(port int) error {
 // which one connection of our own keeps full. The kernel then drops the
 // handshakes of all others.
 func (l *Lab) fill(listener net.Listener) error {
-	raw, err := listener.(*net.TCPListener).SyscallConn() //nolint:forcetypeassert // made by listenAll
+	raw, err := listener.(*net.TCPListener).SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (l *Lab) fill(listener net.Listener) error {
 	if failed != nil {
 		return failed
 	}
-	conn, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", listener.Addr().String())
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", listener.Addr().String())
 	if err != nil {
 		return err
 	}

@@ -90,9 +90,9 @@ const (
 type greylist int
 
 const (
-	noGreylist   greylist = iota
-	greylistAll           // every recipient is deferred first
-	greylistReal          // unknown recipients are refused at once, the others deferred first
+	noGreylist    greylist = iota
+	greylistAll            // every recipient is deferred first
+	greylistKnown          // unknown recipients are refused at once, the others deferred first
 )
 
 // voice is how a mail server words its replies.

@@ -252,7 +252,7 @@ func oddDNS() []OddHost {
 			Name: "mx-twenty", RFC: "RFC 5321 section 5.1", Behaviour: "Nineteen dead MX come before the one that answers.", Patience: "trying twenty hosts",
 			build: func(s *site) {
 				for i := range 19 {
-					s.mx(uint16(i), s.host("dead"+string(rune('a'+i)), refuses, s.manner)) //nolint:gosec // below 19
+					s.mx(uint16(i), s.host("dead"+string(rune('a'+i)), refuses, s.manner))
 				}
 				s.mx(99, s.host("mx", talks, s.manner))
 			},

@@ -205,7 +205,7 @@ func oddRecipients() []OddHost {
 		{
 			Name: "greylist-known", RFC: "RFC 6647 section 2.2", Behaviour: "Refuses unknown recipients at once and defers the others: 451.", twin: true,
 			Patience: "coming back after the greylist delay",
-			manner:   manner{voice: terseVoice, greylist: greylistReal},
+			manner:   manner{voice: terseVoice, greylist: greylistKnown},
 		},
 		OddHost{
 			Name: "greylist-catch-all", RFC: "RFC 6647 section 2.2", Behaviour: "Defers every recipient the first time and accepts all of them later.",

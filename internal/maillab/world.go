@@ -192,7 +192,7 @@ func NewWorld(c Config) *World {
 	for i, name := range FreeDomains {
 		d := &domain{name: name, kind: Shared}
 		w.domains[name] = d
-		w.useProvider(d, providers, uint64(i)) //nolint:gosec // a few
+		w.useProvider(d, providers, uint64(i))
 	}
 	w.addOdd()
 	return w
@@ -222,16 +222,16 @@ func (w *World) settle(d *domain, providers []*host) {
 		usual.greylist = greylistAll
 		w.serve(d, own(usual))
 	case RcptLimited:
-		usual.rules = []rule{{at: atRcpt, in: inTransaction, from: 3 + int(choice>>16%20), say: "452 4.5.3 Too many recipients"}} //nolint:gosec // below 20
+		usual.rules = []rule{{at: atRcpt, in: inTransaction, from: 3 + int(choice>>16%20), say: "452 4.5.3 Too many recipients"}}
 		w.serve(d, own(usual))
 	case ConnLimited:
 		usual.maxSessions = 10
 		w.serve(d, own(usual))
 	case HangsUp:
-		usual.rules = []rule{{at: atRcpt, from: 6 + int(choice>>16%20), say: "421 4.7.0 Too many recipients in this session, closing", then: hangUp}} //nolint:gosec // below 20
+		usual.rules = []rule{{at: atRcpt, from: 6 + int(choice>>16%20), say: "421 4.7.0 Too many recipients in this session, closing", then: hangUp}}
 		w.serve(d, own(usual))
 	case Slow:
-		usual.pause = 20*time.Millisecond + time.Duration(choice>>16%20)*time.Millisecond //nolint:gosec // below 20
+		usual.pause = 20*time.Millisecond + time.Duration(choice>>16%20)*time.Millisecond
 		w.serve(d, own(usual))
 	case TLSRequired:
 		usual.tls = tlsRequired
@@ -264,7 +264,7 @@ func (w *World) settle(d *domain, providers []*host) {
 	case ServFail:
 		w.zone[d.name] = &records{mxFault: faultServFail, addrFault: faultServFail}
 	case NoDomain: // no records at all
-	default:
+	case Ordinary, Disposable, Odd:
 		w.serve(d, own(usual))
 	}
 }
@@ -274,7 +274,7 @@ func (w *World) newHost(name string, r reach, m *manner) *host {
 	n := len(w.hosts)
 	// 127.64.1.1 onwards, never .0 or .255: away from 127.0.0.x, which other
 	// programs use.
-	addr := netip.AddrFrom4([4]byte{127, byte(64 + n/62500), byte(1 + n/250%250), byte(1 + n%250)}) //nolint:gosec // below 256
+	addr := netip.AddrFrom4([4]byte{127, byte(64 + n/62500), byte(1 + n/250%250), byte(1 + n%250)})
 	h := &host{name: name, addr: addr, reach: r, manner: m}
 	w.hosts = append(w.hosts, h)
 	w.record(name).a = append(w.record(name).a, addr)
@@ -296,7 +296,7 @@ func (w *World) record(name string) *records {
 func (w *World) serve(d *domain, hosts ...*host) {
 	r := w.record(d.name)
 	for i, h := range hosts {
-		r.mx = append(r.mx, mx{uint16(10 * (i + 1)), h.name}) //nolint:gosec // few hosts
+		r.mx = append(r.mx, mx{uint16(10 * (i + 1)), h.name})
 	}
 	d.hosts = hosts
 }
@@ -304,7 +304,7 @@ func (w *World) serve(d *domain, hosts ...*host) {
 // useProvider makes one of the big providers the domain's mail host. Some
 // providers give each customer a mail host name of its own, at one address.
 func (w *World) useProvider(d *domain, providers []*host, choice uint64) {
-	i := int(choice % uint64(len(providers))) //nolint:gosec // below their number
+	i := int(choice % uint64(len(providers)))
 	name := providerNames[i%len(providerNames)](i, d.name)
 	w.record(name).a = []netip.Addr{providers[i].addr}
 	w.record(d.name).mx = []mx{{10, name}}
