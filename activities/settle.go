@@ -2,12 +2,15 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 )
 
 // Range is a range of an order's items, both ends inclusive.
@@ -23,7 +26,6 @@ type CaptureInput struct {
 	Member  string      `json:"member,omitempty"`
 	Kind    order.Kind  `json:"kind"`
 	Terms   order.Terms `json:"terms"`
-	Round   int         `json:"round"`
 	Ranges  []Range     `json:"ranges"`
 }
 
@@ -54,14 +56,15 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 	return Captured{Total: total}, nil
 }
 
-// capture charges one range. The key names the round and range: within them
-// the billable items never change, so a repeated call finds the stored result,
-// or nothing left to deliver.
+// capture charges one range. The key is made of the very items: a repeated call
+// finds the stored result or nothing left to deliver, and should an item have
+// come in between, the others are known facts by then and cost nothing.
 func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) error {
 	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
 	if err != nil || len(items) == 0 {
 		return err
 	}
+	digest := digestOf(items)
 	for _, c := range in.Terms.Charges {
 		facts := make([]ledger.Fact, len(items))
 		for i, item := range items {
@@ -69,7 +72,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 		}
 		_, err := a.Ledger.Capture(ctx, ledger.Capture{
 			Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
-			Key:  fmt.Sprintf("%s/capture/%s/%d/%d-%d", in.OrderID, c.Type, in.Round, r.From, r.To),
+			Key:  fmt.Sprintf("%s/capture/%s/%s", in.OrderID, c.Type, digest),
 			Memo: memo(in.OrderID, in.Member, in.Kind),
 		})
 		if err != nil {
@@ -78,6 +81,14 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 	}
 	_, err = a.Book.MarkDelivered(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
 	return err
+}
+
+func digestOf(items []orderbook.Fact) string {
+	h := sha256.New()
+	for _, item := range items {
+		h.Write(item.Fingerprint[:])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // DeliverInput is the input of DeliverOrder.

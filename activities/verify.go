@@ -21,10 +21,10 @@ const (
 
 // BatchInput is the input of VerifyBatch.
 type BatchInput struct {
-	OrderID string `json:"order_id"`
-	From    int64  `json:"from"` // first item, from 1
-	To      int64  `json:"to"`   // last item, inclusive
-	Round   int    `json:"round"`
+	OrderID string    `json:"order_id"`
+	From    int64     `json:"from"` // first item, from 1
+	To      int64     `json:"to"`   // last item, inclusive
+	Due     time.Time `json:"due"`  // greylisted items that may be asked again by then are asked again
 }
 
 // BatchResult is how the items of a batch stand after a round.
@@ -47,7 +47,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	var checked atomic.Int64
 	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 
-	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, time.Now())
+	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, in.Due)
 	if err != nil {
 		return BatchResult{}, border(err)
 	}

@@ -31,9 +31,9 @@ type batch struct {
 func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 	o.enter(ctx, order.StageVerifying)
 	o.batches = split(o.order.Selected)
-	todo := o.batches
+	todo, due := o.batches, workflow.Now(ctx)
 	for round := 1; len(todo) > 0; round++ {
-		if err := o.runRound(ctx, todo, round); err != nil {
+		if err := o.runRound(ctx, todo, round, due); err != nil {
 			return err
 		}
 		todo = nil
@@ -42,15 +42,16 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 				return err
 			}
 			o.batches = regroup(o.batches)
-			todo = waiting(o.batches)
+			todo, due = waiting(o.batches), again
 		}
 	}
 	return nil
 }
 
-// runRound verifies the batches and charges each; it returns when all of them
-// are done, or with the first error once nothing is running any more.
-func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int) error {
+// runRound verifies the batches, asking greylisted items that may be asked again
+// by due, and charges each; it returns when all of them are done, or with the
+// first error once nothing is running any more.
+func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int, due time.Time) error {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
 	var firstErr error
@@ -81,7 +82,7 @@ func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int) error
 			n := min(len(verified), chargeAtOnce)
 			next := verified[:n]
 			verified = verified[n:]
-			if err := o.charge(ctx, next, round); err != nil {
+			if err := o.charge(ctx, next); err != nil {
 				fail(err)
 				return
 			}
@@ -99,7 +100,7 @@ func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int) error
 		workflow.GoNamed(ctx, fmt.Sprintf("verify %d", b.From), func(ctx workflow.Context) {
 			defer verification.Done()
 			defer window.Release(1)
-			if err := o.verifyBatch(ctx, &b, round); err != nil {
+			if err := o.verifyBatch(ctx, &b, round, due); err != nil {
 				fail(err)
 				return
 			}
@@ -112,12 +113,12 @@ func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int) error
 	return firstErr
 }
 
-func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int) error {
+func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int, due time.Time) error {
 	summary := fmt.Sprintf("verify items %d–%d", b.From, b.To)
 	if round > 1 {
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", round, b.Greylisted, b.From, b.To)
 	}
-	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Round: round}
+	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: due}
 	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &b.BatchResult); err != nil {
 		return err
 	}
@@ -130,8 +131,8 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int) error 
 	return nil
 }
 
-func (o *orderRun) charge(ctx workflow.Context, verified []batch, round int) error {
-	in := activities.CaptureInput{OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms, Round: round}
+func (o *orderRun) charge(ctx workflow.Context, verified []batch) error {
+	in := activities.CaptureInput{OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms}
 	for _, b := range verified {
 		in.Ranges = append(in.Ranges, activities.Range{From: b.From, To: b.To})
 	}

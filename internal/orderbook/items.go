@@ -57,10 +57,9 @@ func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now 
 }
 
 // WriteVerdicts records verdicts, all or none. It may be called again with the
-// same ones or with others: a final verdict stays, and so does a waiting item
-// before its retry is due, so that a verifier that was given up and comes late
-// changes nothing that has been counted or charged. Of several verdicts for
-// one item the last counts.
+// same ones or with others: a final verdict stays, and a waiting item changes
+// only by a later check, so that a verifier that was given up and comes late
+// takes nothing back. Of several verdicts for one item the last counts.
 func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Verdict) error {
 	if len(verdicts) == 0 {
 		return nil
@@ -84,7 +83,7 @@ func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Ver
 					$9::timestamptz[], $10::timestamptz[])
 				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at)
 			JOIN order_item i ON i.order_id = $1 AND i.n = v.n
-			WHERE i.verdict IS NULL OR i.retry_at <= v.checked_at
+			WHERE i.verdict IS NULL OR (i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at)
 			ORDER BY i.n
 			FOR UPDATE OF i
 		)

@@ -367,16 +367,17 @@ func TestO4_FinalVerdictsStay(t *testing.T) {
 	retry := checked.Add(5 * time.Minute)
 	require.Equal(t, []int64{2, 3, 4}, pending(retry))
 
-	// A final verdict stays; a waiting one stays until its retry is due.
+	// A final verdict stays; a waiting one does not go back to an older check.
 	late := verdict(2, "valid", "accepted")
-	late.CheckedAt = retry.Add(-time.Second)
+	late.CheckedAt = checked.Add(-time.Second)
 	write(verdict(1, "invalid", "no_such_user"), late)
 	p, err := f.Progress(f.ctx, "ord_1", 1, 4)
 	require.NoError(t, err)
 	require.Equal(t, orderbook.Progress{Done: 1, Pending: 1, Greylisted: 2, RetryAt: retry, Tally: order.Tally{Valid: 1}}, p)
 
+	// The clock of the machine that asks again may be behind the one that asked first.
 	due := verdict(2, "valid", "accepted")
-	due.CheckedAt = retry
+	due.CheckedAt = retry.Add(-time.Second)
 	write(due, greylisted(3, retry))
 	require.Equal(t, []int64{4}, pending(retry))
 	for range 2 {
@@ -555,5 +556,5 @@ func TestTenThousandItems(t *testing.T) {
 			SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relname = 'order_item'`).Scan(&hot, &updates))
 		return updates >= items+items/2
 	}, 30*time.Second, 100*time.Millisecond)
-	require.Greater(t, hot, updates*8/10, "updates of items stay on their page and out of the index")
+	require.Greater(t, hot, updates/2, "updates of items stay on their page and out of the index")
 }
