@@ -14,7 +14,6 @@ type catchAll struct {
 	state   catchAllState
 	until   time.Time // when the answer is to be asked for again
 	asking  bool      // the probe stands in a transaction
-	tries   int       // sessions that ended over the probe
 	probe   *task
 	answer  finding // to the probe
 	reply   reply

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // digest takes in what a batch brought: answers go out, the rest goes back into
@@ -29,6 +31,7 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		}
 		out = append(out, h.sort(s, t, now)...)
 	}
+	h.report(batch, out)
 	h.slow = s.slowest > h.e.cfg.SlowReply
 	s.slowest = 0
 	r := s.route
@@ -58,6 +61,19 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 	}
 	s.rested = false
 	return out, again && f == nil
+}
+
+// report tells the engine's health what the batch has shown.
+func (h *host) report(batch []*transaction, out []answer) {
+	for _, t := range batch {
+		if t.heard > 0 {
+			h.e.noteAnswer()
+			return
+		}
+	}
+	for i := range out {
+		out[i].doubt = h.e.noteHost(h.key, out[i].finding.reason, out[i].reply.text)
+	}
 }
 
 // blame finds what ended the session. Without pipelining it is the recipient
@@ -141,7 +157,7 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 		case a.finding.verdict == Valid || a.finding.next == compare && t.anyAccepted:
 			c.waiting = append(c.waiting, parked{a.task, a.finding, a.reply, s.at, a.when})
 		default:
-			out = append(out, answer{a.task, d, a.finding, a.reply, d.nameFor(s.at), a.when})
+			out = append(out, answer{task: a.task, d: d, finding: a.finding, reply: a.reply, mx: d.nameFor(s.at), when: a.when})
 		}
 	}
 	if h.provider != nil && h.provider.acceptsAll {
@@ -149,7 +165,7 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 	}
 	if len(c.waiting) > 0 && (c.known(now) || c.state == undecided) {
 		for _, p := range c.waiting {
-			out = append(out, answer{p.task, d, c.verdict(p), p.reply, d.nameFor(p.at), p.when})
+			out = append(out, answer{task: p.task, d: d, finding: c.verdict(p), reply: p.reply, mx: d.nameFor(p.at), when: p.when})
 		}
 		c.waiting = nil
 	}
@@ -179,7 +195,7 @@ func (h *host) grow() {
 // has not complained.
 func (h *host) hurry() {
 	if h.ceiling == 0 {
-		h.starts.SetLimit(min(h.starts.Limit()+1, maxStartRate))
+		h.starts.SetLimit(min(h.starts.Limit()+1, rate.Limit(h.e.cfg.HostSessionsPerSecond)))
 	}
 }
 
@@ -269,10 +285,18 @@ func (h *host) giveUp(r *route, f *failure, now time.Time) (out []answer) {
 		}
 		d.pending = nil
 		for _, p := range d.catchAll.waiting {
-			out = append(out, answer{p.task, d, finding{Unknown, CatchAllUnknown, settle}, p.reply, d.nameFor(p.at), p.when})
+			out = append(out, answer{
+				task: p.task, d: d, finding: finding{Unknown, CatchAllUnknown, settle},
+				reply: p.reply, mx: d.nameFor(p.at), when: p.when,
+			})
 		}
 		d.catchAll.waiting = nil
 	}
 	r.queue = nil
+	if doubt := h.e.noteHost(h.key, f.reason, f.Error()); doubt {
+		for i := range out {
+			out[i].doubt = true
+		}
+	}
 	return out
 }

@@ -67,6 +67,7 @@ type path struct {
 	first   int         // the index of that level
 	settled finding     // the verdict for every address, where DNS gives it; top is empty then
 	why     string      // in words, where there is no answer
+	silent  bool        // no name server answered at all
 	expires time.Time
 }
 
@@ -122,7 +123,7 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 }
 
 func noPath(verdict Verdict, reason Reason, a dnsAnswer) path {
-	return path{settled: finding{verdict, reason, settle}, why: a.why, expires: a.expires}
+	return path{settled: finding{verdict, reason, settle}, why: a.why, silent: a.silent, expires: a.expires}
 }
 
 // mxLevels groups the hosts by preference and leaves out the root, which takes

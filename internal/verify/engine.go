@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/proxy"
+	"golang.org/x/time/rate"
 )
 
 // TLSMode says when a conversation is encrypted.
@@ -31,6 +35,7 @@ type Config struct {
 	Helo       string   // our name in EHLO; default: the machine's name
 	From       string   // sender in MAIL FROM; default: verify@ the Helo name
 	SourceAddr string   // local IP address to connect from; default: the system's choice
+	Proxy      string   // socks5://[user:password@]host:port for SMTP; default: none
 	TLS        TLSMode
 
 	// ListFile amends the embedded lists of disposable, free and role names; see
@@ -57,6 +62,14 @@ type Config struct {
 	MaxSessions        int // at once; slow hosts get as many again; default 200
 	MaxSessionsPerHost int // at once at one host or provider; default 10
 	MaxLookups         int // domains looked up at once; default 64
+	Window             int // addresses of a Stream under way; default 50,000
+
+	SessionsPerSecond     float64 // sessions begun by the engine; default: no limit
+	HostSessionsPerSecond float64 // the most that are ever begun at one host; default 50
+
+	// Canaries are domains whose mail hosts Preflight says hello to. Default:
+	// three big providers where SMTPPort is 25, else none.
+	Canaries []string
 }
 
 // Stats counts what an Engine has done since it was made.
@@ -73,7 +86,8 @@ type Engine struct {
 	cfg    Config
 	lists  *lists
 	dns    *resolver
-	dialer net.Dialer
+	dialer proxy.ContextDialer
+	starts *rate.Limiter // of sessions, of the whole engine
 	tls    *tls.Config
 	stats  struct{ connections, queries, transactions, recipients atomic.Int64 }
 	turn   atomic.Uint32 // among hosts of equal preference
@@ -84,8 +98,12 @@ type Engine struct {
 	lookups []*domain // to be resolved
 	lookers int       // goroutines that do
 
-	ctx      context.Context // ends at Close
-	cancel   context.CancelFunc
+	ctx                   context.Context // ends at Close
+	cancel                context.CancelFunc
+	smtpHealth, dnsHealth health
+	callsMu               sync.Mutex
+	calls                 map[*call]struct{}
+
 	slots    slots
 	sessions sync.WaitGroup
 	closing  atomic.Bool
@@ -94,16 +112,20 @@ type Engine struct {
 // New returns an engine. It fails in one sentence when the configuration cannot
 // be used. Close it after use.
 func New(cfg Config) (*Engine, error) {
-	if err := cfg.complete(); err != nil {
+	err := cfg.complete()
+	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		cfg:     cfg,
 		domains: newMemory[string, *domain](1 << 17),
 		hosts:   newMemory[string, *host](1 << 16),
+		calls:   make(map[*call]struct{}),
 	}
+	now := time.Now()
+	e.dnsHealth = health{window: outageWindow * cfg.DNSTimeout, ok: now}
+	e.smtpHealth = health{window: outageWindow * cfg.ConnectTimeout, ok: now}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	var err error
 	if e.lists, err = newLists(cfg.ListFile); err != nil {
 		return nil, err
 	}
@@ -115,8 +137,19 @@ func New(cfg Config) (*Engine, error) {
 		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
 	}
 	e.dns = newResolver(cfg.DNSServers, cfg.DNSTimeout, &e.stats.queries)
+	e.starts = rate.NewLimiter(rate.Inf, 1)
+	if cfg.SessionsPerSecond > 0 {
+		e.starts = rate.NewLimiter(rate.Limit(cfg.SessionsPerSecond), max(1, int(cfg.SessionsPerSecond)))
+	}
+	direct := &net.Dialer{}
 	if cfg.SourceAddr != "" {
-		e.dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(cfg.SourceAddr)}
+		direct.LocalAddr = &net.TCPAddr{IP: net.ParseIP(cfg.SourceAddr)}
+	}
+	e.dialer = direct
+	if cfg.Proxy != "" {
+		if e.dialer, err = throughProxy(cfg.Proxy, direct); err != nil {
+			return nil, err
+		}
 	}
 	return e, nil
 }
@@ -138,6 +171,12 @@ func (c *Config) complete() (err error) {
 	}
 	if c.SMTPPort < 1 || c.SMTPPort > 65535 {
 		return fmt.Errorf("the SMTP port %d is not between 1 and 65535", c.SMTPPort)
+	}
+	if len(c.Canaries) == 0 && c.SMTPPort == 25 {
+		c.Canaries = []string{"gmail.com", "outlook.com", "yahoo.com"}
+	}
+	if c.HostSessionsPerSecond <= 0 {
+		c.HostSessionsPerSecond = 50
 	}
 	if c.Helo == "" {
 		if c.Helo, err = os.Hostname(); err != nil {
@@ -188,7 +227,7 @@ func (c *Config) complete() (err error) {
 	for _, n := range []struct {
 		of       *int
 		standard int
-	}{{&c.MaxSessions, 200}, {&c.MaxSessionsPerHost, 10}, {&c.MaxLookups, 64}} {
+	}{{&c.MaxSessions, 200}, {&c.MaxSessionsPerHost, 10}, {&c.MaxLookups, 64}, {&c.Window, 50_000}} {
 		if *n.of <= 0 {
 			*n.of = n.standard
 		}
@@ -246,7 +285,24 @@ func (e *Engine) submit(name string, tasks []*task) {
 		return
 	}
 	e.mu.Unlock()
-	e.dispatch(d, tasks)
+	e.dispatch(d, tasks, false)
+}
+
+// throughProxy returns a dialer that goes through a SOCKS5 proxy (RFC 1928).
+func throughProxy(address string, direct *net.Dialer) (proxy.ContextDialer, error) {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "socks5" && u.Scheme != "socks5h") || u.Port() == "" {
+		return nil, fmt.Errorf("the proxy %q is not socks5://host:port", address)
+	}
+	d, err := proxy.FromURL(u, direct)
+	if err != nil {
+		return nil, fmt.Errorf("the proxy %q cannot be used: %w", address, err)
+	}
+	through, ok := d.(proxy.ContextDialer)
+	if !ok {
+		return nil, fmt.Errorf("the proxy %q cannot be used with deadlines", address)
+	}
+	return through, nil
 }
 
 // newDomain begins to know a domain; what was known of its catch-all stays.
@@ -286,6 +342,7 @@ func (e *Engine) look() {
 
 		p := e.dns.pathTo(context.Background(), d.name)
 
+		doubt := e.noteLookup(d.name, p)
 		e.mu.Lock()
 		d.path = p
 		if len(p.top) > 0 {
@@ -295,7 +352,7 @@ func (e *Engine) look() {
 		tasks := d.waiting
 		d.waiting = nil
 		e.mu.Unlock()
-		e.dispatch(d, tasks)
+		e.dispatch(d, tasks, doubt)
 	}
 }
 
@@ -304,7 +361,7 @@ func (e *Engine) routeFor(p path) *route {
 	hostKey, routeKey, of := p.keys()
 	h, ok := e.hosts.get(hostKey)
 	if !ok {
-		h = newHost(e, of)
+		h = newHost(e, hostKey, of)
 		e.hosts.put(hostKey, h)
 	}
 	h.mu.Lock()
@@ -319,7 +376,7 @@ func (e *Engine) routeFor(p path) *route {
 
 // dispatch answers for a domain that DNS has settled, or hands its addresses to
 // the mail host.
-func (e *Engine) dispatch(d *domain, tasks []*task) {
+func (e *Engine) dispatch(d *domain, tasks []*task, doubt bool) {
 	if d.route != nil {
 		d.route.host.enqueue(d, tasks)
 		return
@@ -327,7 +384,7 @@ func (e *Engine) dispatch(d *domain, tasks []*task) {
 	now := time.Now()
 	out := make([]answer, len(tasks))
 	for i, t := range tasks {
-		out[i] = answer{task: t, d: d, finding: d.path.settled, reply: reply{text: d.path.why}, when: now}
+		out[i] = answer{task: t, d: d, finding: d.path.settled, reply: reply{text: d.path.why}, when: now, doubt: doubt}
 	}
 	e.deliver(out)
 }
@@ -356,6 +413,6 @@ func (e *Engine) deliver(out []answer) {
 		if r.Reason == Greylisted || r.Reason == Temporary {
 			r.RetryAt = r.CheckedAt.Add(e.cfg.GreylistRetry)
 		}
-		a.task.call.deliver(a.task.index, r)
+		a.task.call.deliver(a.task.index, r, a.doubt)
 	}
 }

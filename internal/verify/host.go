@@ -15,8 +15,7 @@ import (
 const (
 	firstWindow   = 2
 	startBurst    = 3
-	startRate     = 2.0  // sessions a second
-	maxStartRate  = 50.0 // sessions a second
+	startRate     = 2.0 // sessions a second
 	minStartRate  = 0.2
 	firstChunk    = 25  // recipients in the first pipelined batch
 	fullChunk     = 100 // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
@@ -31,6 +30,7 @@ const (
 // its servers. It hands out the work of its routes to sessions.
 type host struct {
 	e        *Engine
+	key      string
 	provider *provider
 
 	mu       sync.Mutex
@@ -58,9 +58,9 @@ type host struct {
 	slow     bool                     // the last session waited long for replies
 }
 
-func newHost(e *Engine, p *provider) *host {
+func newHost(e *Engine, key string, p *provider) *host {
 	return &host{
-		e: e, provider: p,
+		e: e, key: key, provider: p,
 		byKey:  make(map[string]*route, 1),
 		window: firstWindow,
 		starts: rate.NewLimiter(startRate, startBurst),
@@ -108,6 +108,7 @@ type answer struct {
 	reply   reply
 	mx      string
 	when    time.Time
+	doubt   bool // it may be about us; see health
 }
 
 // enqueue takes in addresses of one domain.
@@ -116,8 +117,11 @@ func (h *host) enqueue(d *domain, tasks []*task) {
 	now := time.Now()
 	h.mu.Lock()
 	if r := d.route; now.Before(r.openUntil) {
+		doubt := h.e.noteHost(h.key, r.failure.reason, r.failure.Error())
 		for _, t := range tasks {
-			out = append(out, h.failedAnswer(d, t, r.failure, now))
+			a := h.failedAnswer(d, t, r.failure, now)
+			a.doubt = doubt
+			out = append(out, a)
 		}
 	} else {
 		for _, t := range tasks {
@@ -161,8 +165,10 @@ func (h *host) wake(now time.Time) {
 			}
 			return
 		}
+		if !h.e.start(h) {
+			return // the engine is closing
+		}
 		h.runners++
-		h.e.start(h)
 	}
 }
 
@@ -190,13 +196,14 @@ func (h *host) startDelay(now time.Time) time.Duration {
 	if wait := h.paused.Sub(now); wait > 0 {
 		return wait
 	}
-	if h.starts.AllowN(now, 1) {
-		return 0
+	ours := h.starts.ReserveN(now, 1)
+	all := h.e.starts.ReserveN(now, 1)
+	wait := max(ours.DelayFrom(now), all.DelayFrom(now))
+	if wait > 0 {
+		ours.CancelAt(now)
+		all.CancelAt(now)
 	}
-	r := h.starts.ReserveN(now, 1)
-	wait := r.DelayFrom(now)
-	r.CancelAt(now)
-	return max(wait, time.Millisecond)
+	return wait
 }
 
 // take hands out the next batch of work that the session can do; a nil session

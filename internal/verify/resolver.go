@@ -32,6 +32,7 @@ type dnsAnswer struct {
 	mx      []mxRecord   // of MX queries: best preference first, then by name
 	addrs   []netip.Addr // of A and AAAA queries
 	why     string       // of failures, for people
+	silent  bool         // no server answered, not even with an error
 	expires time.Time
 }
 
@@ -193,19 +194,21 @@ func failedAnswer(format string, args ...any) dnsAnswer {
 // with more patience, until one of them knows.
 func (r *resolver) ask(q dnsQuestion) (a dnsAnswer, alias string) {
 	failed := failedAnswer("no DNS server is configured")
-	timeout := r.timeout
+	timeout, answered := r.timeout, 0
 	for round := range r.rounds {
 		silent := 0
 		for _, server := range r.servers {
 			reply, err := r.exchange(server, q, timeout)
 			if err != nil {
 				failed = failedAnswer("%s: %v", server, err)
+				failed.silent = answered == 0
 				silent++
 				continue
 			}
 			a, alias, err := read(q, reply)
 			if err != nil {
 				failed = failedAnswer("%s: %v", server, err)
+				answered++
 				continue
 			}
 			return a, alias

@@ -20,19 +20,24 @@ type slots struct {
 	closed  bool
 }
 
-// start runs a session of the host as soon as a slot is free.
-func (e *Engine) start(h *host) {
-	e.sessions.Add(1)
+// start runs a session of the host as soon as a slot is free. It returns false
+// when the engine is closing.
+func (e *Engine) start(h *host) bool {
 	s := &e.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	e.sessions.Add(1)
 	if s.busy < s.max {
 		s.busy++
 		go h.run()
-		return
+		return true
 	}
 	s.waiting = append(s.waiting, h)
 	s.dismiss()
+	return true
 }
 
 // dismiss sends the session home that has been idle longest.
