@@ -149,13 +149,8 @@ func (d *demo) cause(ctx context.Context, err error) error {
 func (d *demo) start(ctx context.Context, cfg config.Config) error {
 	d.heading("Starting")
 	var err error
-	d.stack, err = startStack(ctx, cfg, stackOptions{
-		dir:  d.dir,
-		lab:  maillab.Config{Latency: d.latency, GreylistDelay: demoGreylist},
-		log:  slog.New(slog.NewTextHandler(d.err, &slog.HandlerOptions{Level: slog.LevelError})),
-		note: func(text string) { d.note("  %s", text) },
-		up:   d.step,
-	})
+	d.stack, err = d.startStack(ctx, cfg, d.dir, maillab.Config{Latency: d.latency, GreylistDelay: demoGreylist},
+		slog.New(slog.NewTextHandler(d.err, &slog.HandlerOptions{Level: slog.LevelError})), d.step)
 	return err
 }
 
@@ -182,6 +177,7 @@ func (d *demo) importCatalogue(ctx context.Context) error {
 // grantCredits makes an organization on the preset plan, with the demo's
 // refund delay, and gives it half as many credits again as the order holds.
 func (d *demo) grantCredits(ctx context.Context) error {
+	began := time.Now()
 	rooms := d.stack.rooms
 	terms, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
@@ -205,6 +201,7 @@ func (d *demo) grantCredits(ctx context.Context) error {
 	}
 	d.report.Organization, d.report.Plan, d.report.Granted = org.ID, quick.ID, granted
 	d.report.RefundDelay = d.refundDelay.String()
+	d.tick("Credits", fmt.Sprintf("%s granted to %s on plan %s", number(granted), org.ID, quick.ID), time.Since(began))
 	return d.readBooks(ctx, "granted")
 }
 
@@ -223,7 +220,8 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 	d.heading("Order %s", o.ID)
 	d.say("  %s holds %s for %s; accepted in %s", sampleOrg, heldText(o.Credits), count(o.Requested, "lead"), d.report.Accepted)
 
-	p, err := d.follow(ctx, rooms, o.ID, untilDelivered)
+	watcher := &orderWatcher{screen: d.screen, rooms: rooms, id: o.ID}
+	p, err := watcher.follow(ctx, untilDelivered)
 	if err != nil {
 		return err
 	}
@@ -231,19 +229,16 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 		if err := d.readBooks(ctx, "delivered"); err != nil {
 			return err
 		}
-		d.tellOutcome()
-		if p, err = d.follow(ctx, rooms, o.ID, untilSettled); err != nil {
+		d.tellVerdicts()
+		if p, err = watcher.follow(ctx, untilSettled); err != nil {
 			return err
 		}
-	}
-	if err := d.readBooks(ctx, "settled"); err != nil {
-		return err
 	}
 	d.report.addStages(p.Stages)
 	if p.Status != order.Settled {
 		return fmt.Errorf("the order ended as %s instead of settled", p.Status)
 	}
-	return nil
+	return d.readBooks(ctx, "settled")
 }
 
 // readBooks notes what the ledger says at a moment of the demo.
@@ -273,7 +268,7 @@ func (d *demo) readBooks(ctx context.Context, moment string) error {
 // collect reads the delivered list as the customer gets it, and how much
 // history the order left in Temporal.
 func (d *demo) collect(ctx context.Context) error {
-	d.report.TemporalUI = d.stack.temporal.UI
+	d.report.TemporalUI = d.stack.Temporal.UIURL
 	var rows rowReader
 	if err := d.stack.rooms.Catalogue.WriteResults(ctx, &rows, d.order.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
 		return err
@@ -330,7 +325,7 @@ func (d *demo) audit(ctx context.Context) error {
 	}
 	d.report.Audit = auditJSON(report)
 	d.report.auditTook = time.Since(began)
-	d.report.addStage("Audit", d.report.auditTook)
+	d.report.addStage("audit", d.report.auditTook)
 	if !report.Clean() {
 		d.showAudit(report, d.report.auditTook)
 		return fmt.Errorf("the books do not balance: %s", count(report.Total, "finding"))

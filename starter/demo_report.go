@@ -86,12 +86,12 @@ func (r *demoReport) finish(o order.Order, total time.Duration) {
 	}
 }
 
-// tellOutcome prints what came of the verification, while the refund is
+// tellVerdicts prints what came of the verification, while the refund is
 // awaited.
-func (d *demo) tellOutcome() {
+func (d *demo) tellVerdicts() {
 	d.heading("Verdicts")
 	d.print(outcomeTable(d.order.Reasons, d.order.Tally.Verified()))
-	d.heading("Refund")
+	d.heading("Refund, %s after the delivery", d.refundDelay)
 }
 
 // tell prints the rest of the report.
@@ -116,21 +116,24 @@ func (d *demo) tell() error {
 	}
 	d.print(rows)
 
-	d.heading("Time")
-	times := newTable("stage", ">time")
-	times.indent = 2
-	for _, s := range r.Stages {
-		times.add(s.Stage, took(time.Duration(s.MS)*time.Millisecond))
-	}
-	times.add("everything", took(time.Duration(r.TotalMS)*time.Millisecond))
-	d.print(times)
-
 	d.heading("Proof")
 	d.say("  %s held = %s charged + %s refunded; %s delivered, each paid for once", number(r.Held), number(r.Charged), number(r.Refunded), count(r.Delivered, "lead"))
-	d.say("  %s the books balance: %s, %s and %s recomputed from the journal in %s", d.paint(green, "✓"),
+	d.say("  %s the books balance: %s, %s and %s recomputed in %s", d.paint(green, "✓"),
 		count(r.Audit.Entries, "journal entry"), count(r.Audit.Grants, "grant"), count(r.Audit.Facts, "charged fact"), took(r.auditTook))
-	d.say("  Temporal kept %s (%d KB) of this order: %s", count(r.History.Events, "event"), (r.History.Bytes+1023)/1024, r.TemporalUI)
+	d.say("  the order is %s (%d KB) in Temporal", count(r.History.Events, "event"), (r.History.Bytes+1023)/1024)
+	d.say("  accepted → delivered in %s, everything in %s", took(r.delivered()), took(time.Duration(r.TotalMS)*time.Millisecond))
+	if d.keep {
+		d.say("  %s", r.TemporalUI)
+	}
 	return nil
+}
+
+// delivered is the time from the order's acceptance to its delivery.
+func (r *demoReport) delivered() time.Duration {
+	if r.Order.CompletedAt == nil {
+		return 0
+	}
+	return r.Order.CompletedAt.Sub(r.Order.CreatedAt)
 }
 
 func momentText(moment string) string {

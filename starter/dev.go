@@ -111,15 +111,8 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	if cfg.OperatorKey == "" {
 		cfg.OperatorKey = state.OperatorKey
 	}
-	s, err := startStack(ctx, cfg, stackOptions{
-		dir:  d.dir,
-		lab:  maillab.Config{Latency: d.latency, DNSAddr: state.DNSAddr, SMTPPort: state.SMTPPort},
-		log:  cfg.Logger(d.err),
-		note: func(text string) { d.note("  %s", text) },
-		up: func(part, where string, elapsed time.Duration) {
-			d.note("  %s %-16s %s %s", "✓", part, where, took(elapsed))
-		},
-	})
+	s, err := d.startStack(ctx, cfg, d.dir,
+		maillab.Config{Latency: d.latency, DNSAddr: state.DNSAddr, SMTPPort: state.SMTPPort}, cfg.Logger(d.err), d.tick)
 	if err != nil {
 		return err
 	}
@@ -127,8 +120,8 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 		d.note("Stopping …")
 		return s.stop()
 	}
-	if s.lab != nil {
-		state.DNSAddr, state.SMTPPort = s.lab.DNSAddr(), s.lab.SMTPPort()
+	if s.Lab != nil {
+		state.DNSAddr, state.SMTPPort = s.Lab.DNSAddr(), s.Lab.SMTPPort()
 	}
 	if err := errors.Join(state.write(d.dir), d.seed(ctx, s)); err != nil {
 		return errors.Join(err, stop())

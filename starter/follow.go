@@ -35,22 +35,33 @@ func addWatchFlag(cmd *cobra.Command, watch *string) {
 	}
 }
 
-// follow shows an order's progress until it is delivered or settled, or over
-// in another way, and returns the last look at it.
-func (a *app) follow(ctx context.Context, rooms *wire.Rooms, id, until string) (order.Progress, error) {
-	watcher := &orderWatcher{screen: a.screen}
-	defer watcher.clear()
+// orderWatcher tells an order's progress: a meter while it verifies, a line
+// for every stage that is done.
+type orderWatcher struct {
+	*screen
+	rooms   *wire.Rooms
+	id      string
+	told    int // stages told so far
+	meter   *meter
+	waiting string
+}
+
+// follow shows the order's progress until it is delivered or settled, or over
+// in another way, and returns the last look at it. It may be called again, to
+// follow the order further.
+func (w *orderWatcher) follow(ctx context.Context, until string) (order.Progress, error) {
+	defer w.clear()
 	for {
-		p, err := look(ctx, rooms, id)
+		p, err := look(ctx, w.rooms, w.id)
 		switch {
 		case ctx.Err() != nil:
 			return p, ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
-			watcher.wait("no worker answers; the order goes on when one is there")
+			w.wait("no worker answers; the order goes on when one is there")
 		case err != nil:
 			return p, err
 		default:
-			watcher.show(p)
+			w.show(p)
 			if p.Status.Over() || (until == untilDelivered && p.Status.Delivered()) {
 				return p, nil
 			}
@@ -94,20 +105,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// orderWatcher tells an order's progress: a meter while it verifies, a line
-// for every stage that is done.
-type orderWatcher struct {
-	*screen
-	told    int // stages told so far
-	meter   *meter
-	waiting string
-}
-
 func (w *orderWatcher) show(p order.Progress) {
 	for ; w.told < len(p.Stages)-1; w.told++ {
-		w.clear()
-		name, what := stageText(p.Stages[w.told].Stage, p)
-		w.tick(name, what, p.Stages[w.told+1].At.Sub(p.Stages[w.told].At))
+		if name, what := stageText(p.Stages[w.told].Stage, p); name != "" {
+			w.clear()
+			w.tick(name, what, p.Stages[w.told+1].At.Sub(p.Stages[w.told].At))
+		}
 	}
 	switch p.Stage {
 	case order.StageVerifying:
@@ -145,11 +148,10 @@ func (w *orderWatcher) clear() {
 	w.status("")
 }
 
-// stageText says what a stage that is done has done.
+// stageText says what a stage that is done has done. That the credits are held
+// has been said when the order was accepted.
 func stageText(s order.Stage, p order.Progress) (name, what string) {
 	switch s {
-	case order.StageReserving:
-		return "reserved", "the credits are held"
 	case order.StageSelecting:
 		return "selected", count(p.Total, "lead")
 	case order.StageVerifying:
@@ -157,8 +159,8 @@ func stageText(s order.Stage, p order.Progress) (name, what string) {
 	case order.StageDelivering:
 		return "delivered", count(p.Tally.Valid, "valid lead")
 	case order.StageRefunding:
-		return "refunded", "what was not charged"
-	case order.StageOver:
+		return "refunded", "what was held and not charged"
+	case order.StageReserving, order.StageOver:
 	}
-	return string(s), ""
+	return "", ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -94,4 +95,59 @@ func perSecond(n int64, d time.Duration) int64 {
 		return 0
 	}
 	return n * int64(time.Second) / int64(d)
+}
+
+// waiting shows that something takes its time: a line with the time so far on
+// a terminal, a plain line every half a minute elsewhere.
+type waiting struct {
+	s     *screen
+	what  string
+	start time.Time
+	mu    sync.Mutex // one line at a time
+	quit  chan struct{}
+	gone  chan struct{}
+}
+
+func (s *screen) waiting(what string) *waiting {
+	w := &waiting{s: s, what: what, start: time.Now(), quit: make(chan struct{}), gone: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+func (w *waiting) run() {
+	defer close(w.gone)
+	every := 30 * time.Second
+	if w.s.lively {
+		every = 100 * time.Millisecond
+	}
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-w.quit:
+			return
+		case <-ticks.C:
+			w.mu.Lock()
+			if w.s.lively {
+				w.s.status("  %s … %s", w.what, took(time.Since(w.start)))
+			} else {
+				w.s.note("  still %s after %s", w.what, took(time.Since(w.start)))
+			}
+			w.mu.Unlock()
+		}
+	}
+}
+
+// interrupt takes the line away for something else that is said.
+func (w *waiting) interrupt(say func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.s.status("")
+	say()
+}
+
+func (w *waiting) stop() {
+	close(w.quit)
+	<-w.gone
+	w.s.status("")
 }

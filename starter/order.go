@@ -101,7 +101,8 @@ func (a *app) watch(ctx context.Context, rooms *wire.Rooms, o order.Order, until
 	if o.Status.Over() {
 		return o, nil
 	}
-	if _, err := a.follow(ctx, rooms, o.ID, until); err != nil {
+	watcher := &orderWatcher{screen: a.screen, rooms: rooms, id: o.ID}
+	if _, err := watcher.follow(ctx, until); err != nil {
 		if ctx.Err() != nil {
 			a.note("\nOrder %s goes on; look at it with: %s order show %s --watch", o.ID, program(), o.ID)
 		}

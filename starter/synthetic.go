@@ -44,8 +44,8 @@ func writeCatalogue(s *stack, path string, rows int64) error {
 		return err
 	}
 	world := maillab.NewWorld(maillab.Config{})
-	if s.lab != nil {
-		world = s.lab.World()
+	if s.Lab != nil {
+		world = s.Lab.World()
 	}
 	out := bufio.NewWriterSize(file, 256<<10)
 	return errors.Join(world.WriteCatalogue(out, int(rows), 0), out.Flush(), file.Close())

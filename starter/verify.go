@@ -76,7 +76,9 @@ type chunk struct {
 }
 
 func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summary bool) error {
-	engine, err := verify.New(cfg.Verify())
+	engine, err := verify.New(verify.Config{
+		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
+	})
 	if err != nil {
 		return err
 	}
