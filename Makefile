@@ -1,0 +1,83 @@
+# Everything here works on a machine that has Go and make (and apt, or a
+# PostgreSQL); what else is needed is built or fetched into the user's cache.
+
+SHELL       := /bin/sh
+.DEFAULT_GOAL := help
+
+# A checkout without git history builds too.
+export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
+
+# Tools are pinned here and kept out of go.mod: their dependencies are no
+# concern of the product.
+GOLANGCI_LINT := v2.15.0
+WORKFLOWCHECK := v0.6.0
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast
+TOOLS := $(CACHE)/tools/$(shell go env GOVERSION)
+LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)
+CHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK)
+
+ARGS ?=
+
+.PHONY: help
+help: ## list what can be made
+	@echo 'make TARGET [ARGS="…"]'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: postgres build ## order 10,000 leads on a stack of its own, from start to refund (ARGS="--leads 1000 --json")
+	@exec bin/holdfast demo $(ARGS)
+
+.PHONY: dev
+dev: postgres build ## keep the stack running: API, dashboard, Temporal UI, mail lab (ARGS="--fresh")
+	@exec bin/holdfast dev $(ARGS)
+
+.PHONY: build
+build: ## bin/holdfast and bin/holdfast-worker
+	@go build -o bin/holdfast ./starter
+	@go build -o bin/holdfast-worker ./worker
+
+.PHONY: test
+test: postgres devserver lint ## all checks and all tests, on real servers
+	go test -timeout 20m ./...
+
+.PHONY: lint
+lint: $(LINT) $(CHECK) ## golangci-lint, go vet (both modules), workflowcheck
+	go vet ./...
+	cd devserver && CGO_ENABLED=0 go vet ./...
+	$(LINT) fmt --diff
+	$(LINT) run ./...
+	$(CHECK) ./workflows/...
+
+.PHONY: fmt
+fmt: $(LINT) ## format the code as the linter wants it
+	$(LINT) fmt
+
+.PHONY: bench
+bench: postgres devserver ## all benchmarks: tables here, JSON and plots in bench/results
+	@for dir in bench/*/; do \
+		if [ -f "$$dir/main.go" ]; then echo "== $$dir"; go run "./$$dir" $(ARGS) || exit 1; fi; \
+	done
+
+.PHONY: postgres
+postgres: # PostgreSQL's server programs, unless they or a server are there
+	@scripts/postgres
+
+.PHONY: devserver
+devserver: # the Temporal dev server, built once per machine
+	@go run ./internal/devstack/prepare
+
+.PHONY: clean
+clean: ## remove bin/ (data of `make dev` and the user's cache stay)
+	rm -rf bin
+
+$(LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT): once per machine, some minutes"
+	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
+	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@mv $(TOOLS)/new-$(@F)/golangci-lint $@
+
+$(CHECK):
+	@echo "building workflowcheck $(WORKFLOWCHECK)"
+	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
+	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK)
+	@mv $(TOOLS)/new-$(@F)/workflowcheck $@
