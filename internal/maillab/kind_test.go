@@ -33,7 +33,7 @@ func boxes(w *World, domain string) map[mailbox][]string {
 
 // Every kind of company domain behaves as its truth says, to a client that
 // knows only the protocol.
-func TestKindsTellTheTruth(t *testing.T) {
+func TestKindsTellTheTruth_M2(t *testing.T) {
 	for _, k := range mix {
 		t.Run(string(k.kind), func(t *testing.T) {
 			t.Parallel()
@@ -54,7 +54,7 @@ func TestKindsTellTheTruth(t *testing.T) {
 	}
 }
 
-func TestDisposableDomainsAcceptAll(t *testing.T) {
+func TestDisposableDomainsAcceptAll_M2(t *testing.T) {
 	l := start(t, Config{Domains: 4})
 	email := "whoever@" + DisposableDomains[0]
 	require.Equal(t, "disposable", l.Truth(email).Verdict)
@@ -63,7 +63,7 @@ func TestDisposableDomainsAcceptAll(t *testing.T) {
 
 // A greylisting host defers (client, sender, recipient) until the delay is
 // over, another sender anew.
-func TestGreylistingRemembersSenderAndRecipient(t *testing.T) {
+func TestGreylistingRemembersSenderAndRecipient_M3(t *testing.T) {
 	l := start(t, Config{Domains: 1, Only: []Kind{Greylisting}, GreylistDelay: 80 * time.Millisecond})
 	domain := l.World().Domains()[0]
 	by := boxes(l.World(), domain)
@@ -93,7 +93,7 @@ func TestGreylistingRemembersSenderAndRecipient(t *testing.T) {
 	require.Equal(t, 4, ask("b@t.test")[1]/100, "another sender starts anew")
 }
 
-func TestSessionsOfAClientAreLimited(t *testing.T) {
+func TestSessionsOfAClientAreLimited_M3(t *testing.T) {
 	l := start(t, Config{Domains: 1, Only: []Kind{ConnLimited}})
 	domain := l.World().Domains()[0]
 	for i := range 11 {
@@ -107,7 +107,7 @@ func TestSessionsOfAClientAreLimited(t *testing.T) {
 	require.GreaterOrEqual(t, l.HostStats(domain).PeakSessions, 10)
 }
 
-func TestTooManySessionsASecondEarnABan(t *testing.T) {
+func TestTooManySessionsASecondEarnABan_M3(t *testing.T) {
 	l := start(t, Config{Domains: 1})
 	const domain = "sessions-5-a-second.odd.test"
 	visit := func() int {
@@ -125,7 +125,7 @@ func TestTooManySessionsASecondEarnABan(t *testing.T) {
 	require.Equal(t, 1, l.HostStats(domain).Bans, "and is one ban")
 }
 
-func TestRecipientsOfATransactionAreLimited(t *testing.T) {
+func TestRecipientsOfATransactionAreLimited_M3(t *testing.T) {
 	l := start(t, Config{Domains: 1})
 	const domain = "rcpt-452-tenth.odd.test"
 	c, err := dial(l, domain)
@@ -203,7 +203,7 @@ func TestPipeliningThatWasNotOfferedIsPunished(t *testing.T) {
 }
 
 // Latency is added once for each round trip, not for each command.
-func TestLatencyCountsRoundTrips(t *testing.T) {
+func TestLatencyCountsRoundTrips_M4(t *testing.T) {
 	const latency = 60 * time.Millisecond
 	l := start(t, Config{Domains: 1, Only: []Kind{Shared}, Latency: latency})
 	domain := l.World().Domains()[0]
@@ -268,7 +268,7 @@ func TestDNSRecords(t *testing.T) {
 
 // The state of a mailbox depends on its name alone, and nothing a verifier
 // could make up as a probe exists.
-func TestMailboxes(t *testing.T) {
+func TestMailboxes_M1(t *testing.T) {
 	w := NewWorld(Config{Domains: 20, Only: []Kind{Ordinary}})
 	counts := map[string]int{}
 	for _, domain := range w.Domains() {
