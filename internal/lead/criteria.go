@@ -52,7 +52,7 @@ func matching(ctx context.Context, db querier, criteria order.Criteria) (*roarin
 	if len(criteria.Company) > 0 {
 		set, err := numbers(ctx, db, `
 			SELECT no FROM lead
-			WHERE lower(company) COLLATE "C" = ANY (SELECT lower(trim(name)) FROM unnest($1::text[]) AS name)`, criteria.Company)
+			WHERE lower(company) COLLATE "C" = ANY (ARRAY(SELECT lower(trim(name)) FROM unnest($1::text[]) AS name))`, criteria.Company)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func matching(ctx context.Context, db querier, criteria order.Criteria) (*roarin
 	if len(criteria.Domain) > 0 {
 		set, err := numbers(ctx, db, `
 			SELECT no FROM lead
-			WHERE domain = ANY (SELECT lower(trim(name)) FROM unnest($1::text[]) AS name)`, criteria.Domain)
+			WHERE domain = ANY (ARRAY(SELECT lower(trim(name)) FROM unnest($1::text[]) AS name))`, criteria.Domain)
 		if err != nil {
 			return nil, err
 		}

@@ -258,11 +258,7 @@ func (imp *importer) store(ctx context.Context, conn *pgxpool.Conn, b *batch) er
 // upsert brings the rows of a batch into the catalogue and says how many leads
 // were new, changed and unchanged.
 func (imp *importer) upsert(ctx context.Context, tx pgx.Tx, b *batch) (done ImportReport, err error) {
-	// A batch is small against the catalogue: each row is looked up by itself,
-	// also where the planner would rather read the whole catalogue.
-	if _, err := tx.Exec(ctx, `
-		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`); err != nil {
+	if err := lookUp(ctx, tx); err != nil {
 		return done, err
 	}
 	known, err := imp.knownLeads(ctx, tx, b)

@@ -28,6 +28,17 @@ func Fingerprint(id string) uuid.UUID {
 	return uuid.UUID(sum[:16])
 }
 
+// lookUp makes PostgreSQL look up each row by itself for the rest of the
+// transaction. The statements it is meant for touch few leads of many, and the
+// planner, which cannot know that of a parameter, would at times rather read
+// the whole catalogue.
+func lookUp(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `
+		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
+	return err
+}
+
 // querier is what a pool, a connection and a transaction have in common.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

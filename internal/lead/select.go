@@ -60,6 +60,9 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 		if err != nil {
 			return err
 		}
+		if err := lookUp(ctx, tx); err != nil {
+			return err
+		}
 		numbers, err := pick(ctx, tx, s, leads)
 		if err != nil {
 			return err
@@ -72,6 +75,13 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	}
 	return selected, nil
 }
+
+// isOwned says in SQL whether the organization $1 owns the lead l by a fact of
+// type $2 and scope $3. As a scalar it is looked up lead by lead, in whichever
+// way the planner thinks of the organization's other facts.
+const isOwned = `coalesce((
+	SELECT NOT f.reversed FROM credit_fact f
+	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint), false)`
 
 // pick draws up to s.Count of the leads, at random but always the same for the
 // same order and catalogue. It draws in rounds because what is drawn may be
@@ -106,12 +116,10 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([
 
 		rows, err := tx.Query(ctx, `
 			SELECT l.no, hashtextextended(lower(l.email), 0)
-			FROM unnest($1::bigint[]) AS candidate (no)
+			FROM unnest($4::bigint[]) AS candidate (no)
 			JOIN lead l USING (no)
-			WHERE $2 OR NOT EXISTS (
-				SELECT FROM credit_fact f
-				WHERE f.owner = $3 AND f.type = $4 AND f.scope = $5 AND f.subject = l.fingerprint AND NOT f.reversed)
-			ORDER BY l.no`, batch, s.IncludeOwned, s.Org, s.FactType, s.FactScope)
+			WHERE $5 OR NOT `+isOwned+`
+			ORDER BY l.no`, s.Org, s.FactType, s.FactScope, batch, s.IncludeOwned)
 		if err != nil {
 			return nil, err
 		}
@@ -133,13 +141,11 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([
 func freeze(ctx context.Context, tx pgx.Tx, s Selection, leads []int64) (Selected, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
-		SELECT $1, row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
-			$6 AND EXISTS (
-				SELECT FROM credit_fact f
-				WHERE f.owner = $3 AND f.type = $4 AND f.scope = $5 AND f.subject = l.fingerprint AND NOT f.reversed)
-		FROM unnest($2::bigint[]) AS picked (no)
+		SELECT $4, row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
+			$6 AND `+isOwned+`
+		FROM unnest($5::bigint[]) AS picked (no)
 		JOIN lead l USING (no)
-		ORDER BY 2`, s.OrderID, leads, s.Org, s.FactType, s.FactScope, s.IncludeOwned)
+		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned)
 	if err != nil {
 		return Selected{}, err
 	}
@@ -192,8 +198,7 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 	}
 	return numbers(ctx, c.pool, `
 		SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
-		JOIN credit_fact f ON f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint
-		WHERE NOT f.reversed`, s.Org, s.FactType, s.FactScope, leads.ToArray())
+		WHERE `+isOwned, s.Org, s.FactType, s.FactScope, leads.ToArray())
 }
 
 // Masked is a lead as it may be shown to somebody who has not paid for it.

@@ -1,0 +1,62 @@
+package orderbook
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// PlanVersion is a plan under which an organization has ordered.
+type PlanVersion struct {
+	PlanID      string
+	PlanVersion int
+}
+
+// PlansUsed lists the plan versions under which an organization has ordered.
+func (b *Book) PlansUsed(ctx context.Context, org string) ([]PlanVersion, error) {
+	rows, _ := b.pool.Query(ctx, `
+		SELECT DISTINCT plan_id, plan_version FROM orders WHERE org = $1 ORDER BY plan_id, plan_version`, org)
+	used, err := pgx.CollectRows(rows, pgx.RowToStructByName[PlanVersion])
+	if err != nil {
+		return nil, fmt.Errorf("listing the plans under which %s has ordered: %w", org, err)
+	}
+	return used, nil
+}
+
+// Delivery is an item that was delivered.
+type Delivery struct {
+	OrderID     string
+	Kind        order.Kind
+	Member      string
+	Email       string // in lower case
+	Fingerprint uuid.UUID
+}
+
+// Deliveries finds addresses among what an organization was delivered since a
+// time by orders under one plan version, newest order first. Upper and lower
+// case are the same. It looks through the items of these orders, so ask for
+// many addresses at once.
+func (b *Book) Deliveries(ctx context.Context, org string, under PlanVersion, emails []string, since time.Time) ([]Delivery, error) {
+	wanted := make([]string, len(emails))
+	for i, email := range emails {
+		wanted[i] = strings.ToLower(email)
+	}
+	rows, _ := b.pool.Query(ctx, `
+		SELECT o.id AS order_id, o.kind, o.member, lower(i.email) AS email, i.fingerprint
+		FROM orders o JOIN order_item i ON i.order_id = o.id
+		WHERE o.org = $1 AND o.plan_id = $2 AND o.plan_version = $3
+			AND (o.settled_at IS NULL OR o.settled_at >= $5)
+			AND i.delivered_at >= $5 AND lower(i.email) = ANY ($4)
+		ORDER BY o.seq DESC, i.n`, org, under.PlanID, under.PlanVersion, wanted, since)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
+	if err != nil {
+		return nil, fmt.Errorf("looking for delivered addresses of %s: %w", org, err)
+	}
+	return found, nil
+}
