@@ -59,7 +59,7 @@ type Submission struct {
 
 // Submit starts an order and answers as soon as its credits are held (status
 // reserved) or found missing (status rejected, nothing held). The same
-// submission again gives the same order, whatever has become of it meanwhile.
+// submission again gives the same order, as it stands by then.
 //
 // Errors: *order.InvalidError, account.ErrNotFound, ErrNoKey, ErrKeyReused,
 // ErrNoAnswer.
@@ -82,16 +82,22 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	id := order.ID(s.Org, s.Key)
 	r, err := in.reserve(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request})
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) { // and finished, too
-		r, err = in.recall(ctx, s.Org, id)
-	}
-	if err != nil {
+	if err != nil && !errors.As(err, &started) { // already started, and finished, too
 		return order.Order{}, answer(err)
+	}
+	if r.RequestHash == "" {
+		agreed, err := in.book.Agreement(ctx, id)
+		if err != nil {
+			return order.Order{}, answer(err)
+		}
+		r.RequestHash = agreed.RequestHash
 	}
 	if r.RequestHash != s.Request.Hash() {
 		return order.Order{}, ErrKeyReused
 	}
-	return r.Order, nil
+	// The reservation is the answer of the first time; the book knows what has
+	// become of the order since.
+	return in.book.Get(ctx, s.Org, id)
 }
 
 // reserve starts the workflow, or finds it running, and waits for the
@@ -129,16 +135,6 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	var r order.Reservation
 	err = handle.Get(ctx, &r)
 	return r, err
-}
-
-// recall answers for an order whose workflow has ended.
-func (in *Intake) recall(ctx context.Context, org, id string) (order.Reservation, error) {
-	o, err := in.book.Get(ctx, org, id)
-	if err != nil {
-		return order.Reservation{}, err
-	}
-	agreed, err := in.book.Agreement(ctx, id)
-	return order.Reservation{Order: o, RequestHash: agreed.RequestHash}, err
 }
 
 // answer turns Temporal's errors into sentences for the submitter.
