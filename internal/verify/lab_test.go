@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,12 @@ func newLab(t *testing.T, c maillab.Config, adjust func(*verify.Config)) *lab {
 	l, err := maillab.Start(c)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
+	return (&lab{Lab: l}).with(t, adjust)
+}
+
+// with returns the same lab with an engine of its own.
+func (l *lab) with(t *testing.T, adjust func(*verify.Config)) *lab {
+	t.Helper()
 	cfg := verify.Config{
 		DNSServers:     []string{l.DNSAddr()},
 		SMTPPort:       l.SMTPPort(),
@@ -41,14 +48,29 @@ func newLab(t *testing.T, c maillab.Config, adjust func(*verify.Config)) *lab {
 	e, err := verify.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(e.Close)
-	return &lab{l, e}
+	return &lab{l.Lab, e}
+}
+
+// domainsOf yields the domain of each run of addresses.
+func domainsOf(emails []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		last := ""
+		for _, email := range emails {
+			if domain := email[strings.LastIndexByte(email, '@')+1:]; domain != last {
+				last = domain
+				if !yield(domain) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // ask verifies the addresses and comes back to greylisted ones, as a workflow
 // does, until they have an answer or the rounds are over.
 func (l *lab) ask(t *testing.T, emails []string) []verify.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	results := make([]verify.Result, len(emails))
 	todo := make([]int, len(emails))

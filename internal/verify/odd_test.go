@@ -2,53 +2,100 @@ package verify_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/maillab"
 	"holdfast/internal/verify"
 )
 
-// patient makes deadlines short enough for hosts that never answer.
-func patient(c *verify.Config) {
-	c.ConnectTimeout = 500 * time.Millisecond
-	c.CommandTimeout = 400 * time.Millisecond
-	c.SlowReply = 100 * time.Millisecond
-	c.Patience = 2 * time.Second
+// silent makes deadlines short enough for hosts that never answer.
+func silent(c *verify.Config) {
+	c.ConnectTimeout = time.Second
+	c.CommandTimeout = time.Second
+	c.SlowReply = 200 * time.Millisecond
+	c.Patience = 4 * time.Second
+	c.HostSessionsPerSecond = 200
 }
 
-// TestOddHosts_V1 asks every host of the fault table and demands that no
-// definite verdict is wrong.
+// oddDomains are all domains of the fault table, with what is odd about each.
+func oddDomains() map[string]maillab.OddHost {
+	domains := map[string]maillab.OddHost{}
+	for _, odd := range maillab.OddHosts() {
+		domains[odd.Domain()] = odd
+		if plain := odd.PlainDomain(); plain != "" {
+			domains[plain] = odd
+		}
+	}
+	return domains
+}
+
+// honest are the odd hosts at which "unknown" is all that should be said,
+// although the lab knows more.
+var honest = map[string]string{
+	"rcpt-252":     "252 says that the host cannot tell",
+	"missing-bare": "a bare 550 means something only beside the answers to others",
+	"missing-450":  "a mailbox is never called missing for a temporary reply",
+	"dns-mx-ip":    "some deliver to an address in an MX record all the same",
+}
+
+// TestOddHosts_V1 asks every host of the fault table, with and without
+// PIPELINING: each by an engine of its own, then all by one. No definite
+// verdict may be wrong, and where the truth does not take special patience it
+// has to be found.
 func TestOddHosts_V1(t *testing.T) {
-	for _, n := range []int{1, 50} {
-		l := newLab(t, maillab.Config{Domains: 1, GreylistDelay: 200 * time.Millisecond}, patient)
-		for _, odd := range maillab.OddHosts() {
-			for _, domain := range []string{odd.Domain(), odd.PlainDomain()} {
-				if domain == "" {
-					continue
-				}
-				t.Run(fmt.Sprintf("%d@%s", n, domain), func(t *testing.T) {
+	domains := oddDomains()
+	for _, n := range []int{1, 50, 1000} {
+		t.Run(fmt.Sprintf("alone, %d addresses", n), func(t *testing.T) {
+			l := newLab(t, maillab.Config{Domains: 1, GreylistDelay: 200 * time.Millisecond}, silent)
+			var all sync.WaitGroup
+			turn := make(chan struct{}, 24)
+			for domain, odd := range domains {
+				all.Go(func() {
+					turn <- struct{}{}
+					defer func() { <-turn }()
+					alone := l.with(t, silent)
 					emails := l.World().Mailboxes(domain, n)
-					results := l.ask(t, emails)
-					unknown := 0
-					for i, r := range results {
-						truth := l.Truth(emails[i])
-						require.False(t, truth.Wrong(string(r.Verdict)), "%s: %s/%s, truth is %s/%s; %d %q; %s",
-							emails[i], r.Verdict, r.Reason, truth.Verdict, truth.Reason, r.SMTPCode, r.SMTPText, odd.Behaviour)
-						if r.Verdict == verify.Unknown && truth.Verdict != "unknown" {
-							unknown++
-							if unknown == 1 {
-								t.Logf("unknown %s: %s, truth is %s/%s; %d %q; %s; %s", emails[i], r.Reason, truth.Verdict, truth.Reason, r.SMTPCode, r.SMTPText, odd.Behaviour, odd.Patience)
-							}
-						}
-					}
-					if unknown > 0 {
-						t.Logf("COVERAGE %d of %d unknown", unknown, n)
-					}
+					alone.checkOdd(t, odd, n, emails, alone.ask(t, emails))
 				})
 			}
+			all.Wait()
+		})
+		t.Run(fmt.Sprintf("mixed, %d addresses", n), func(t *testing.T) {
+			l := newLab(t, maillab.Config{Domains: 1, GreylistDelay: 200 * time.Millisecond}, silent)
+			var emails []string
+			for domain := range domains {
+				emails = append(emails, l.World().Mailboxes(domain, n)...)
+			}
+			results := l.ask(t, emails)
+			i := 0
+			for domain := range domainsOf(emails) {
+				l.checkOdd(t, domains[domain], n, emails[i:i+n], results[i:i+n])
+				i += n
+			}
+		})
+	}
+}
+
+// checkOdd compares the results for n addresses of one odd host with the truth.
+func (l *lab) checkOdd(t *testing.T, odd maillab.OddHost, n int, emails []string, results []verify.Result) {
+	unknown, example := 0, ""
+	for i, r := range results {
+		truth := l.Truth(emails[i])
+		what := fmt.Sprintf("%s: %s/%s, truth is %s/%s; %d %q: %s", emails[i], r.Verdict, r.Reason,
+			truth.Verdict, truth.Reason, r.SMTPCode, r.SMTPText, odd.Behaviour)
+		if truth.Wrong(string(r.Verdict)) {
+			t.Errorf("wrong: %s", what)
+			return
 		}
+		if r.Verdict == verify.Unknown && truth.Verdict != "unknown" {
+			unknown, example = unknown+1, what
+		}
+	}
+	if unknown > 0 && odd.Patience == "" && honest[odd.Name] == "" && n < 1000 {
+		t.Errorf("%d of %d not found out, as %s", unknown, n, example)
+	} else if unknown > 0 {
+		t.Logf("%d of %d unknown, as %s (%s)", unknown, n, example, odd.Patience)
 	}
 }
