@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
@@ -41,9 +42,15 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		ID: in.ID, Org: in.Org, Member: in.Member, Request: in.Request,
 		PlanID: terms.Plan, PlanVersion: terms.PlanVersion, Status: order.Reserved,
 	}
+	budgets, err := a.billing().Budgets(ctx, org, in.Member, time.Now())
+	if err != nil {
+		return order.Reservation{}, border(err)
+	}
 	hold := ledger.Hold{Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Memo: memo(in.ID, in.Member, in.Request.Kind)}
 	for _, m := range most {
-		hold.Lines = append(hold.Lines, ledger.Line{Type: m.Type, Amount: m.Amount, Pools: p.Pools(m.Type, in.Member)})
+		hold.Lines = append(hold.Lines, ledger.Line{
+			Type: m.Type, Amount: m.Amount, Pools: p.Pools(m.Type, in.Member), Budget: budgets[m.Type],
+		})
 		entry.Held = append(entry.Held, order.Amount(m))
 	}
 	held, err := a.Ledger.Hold(ctx, hold)

@@ -9,6 +9,8 @@ const (
 
 	QueryProgress = "progress" // answers order.Progress
 	UpdateReserve = "reserve"  // answers order.Reservation
+
+	ResetSchedule = "monthly-reset" // starts MonthlyReset, by default every hour
 )
 
 // Search attributes by which orders are found in the Temporal UI, for example
@@ -18,3 +20,10 @@ var (
 	AttrOrderKind    = temporal.NewSearchAttributeKeyKeyword("OrderKind")
 	AttrOrderStatus  = temporal.NewSearchAttributeKeyKeyword("OrderStatus")
 )
+
+// AttrScheduledStart is set by Temporal on what a schedule starts: the time the
+// start was scheduled for, however late it came.
+var AttrScheduledStart = temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")
+
+// resetFairness is the share of the task queue that resets get: one customer's.
+const resetFairness = ResetSchedule

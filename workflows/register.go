@@ -12,4 +12,5 @@ var a *activities.Activities
 // Register adds all workflows to a worker.
 func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Order)
+	w.RegisterWorkflow(MonthlyReset)
 }

@@ -179,7 +179,7 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
-			INSERT INTO plan_change (org, generation, plan_id, plan_version, at_period_end) VALUES ($1, 0, $2, $3, false)`,
+			INSERT INTO plan_change (org, generation, plan_id, plan_version, at_period_end, applied_at) VALUES ($1, 0, $2, $3, false, now())`,
 			org.ID, p.ID, p.Version); err != nil {
 			return err
 		}

@@ -221,6 +221,40 @@ func topUp(history []PlanChange, plans []*plan.Plan, begin time.Time, period pla
 	return tops[len(tops)-1]
 }
 
+// Pending is a plan change that has come into force and whose top-ups and
+// alerts may not have reached the pools.
+type Pending struct {
+	Org        string    `json:"org"`
+	Generation int       `json:"generation"`
+	Since      time.Time `json:"since"`
+}
+
+// PendingChanges returns up to limit plan changes that came into force at or
+// before a time and were not marked as applied, by organization and generation,
+// beginning after the one given; the zero Pending is the beginning.
+func (a *Accounts) PendingChanges(ctx context.Context, before time.Time, after Pending, limit int) ([]Pending, error) {
+	rows, _ := a.pool.Query(ctx, `
+		SELECT org, generation, since FROM plan_change
+		WHERE applied_at IS NULL AND since <= $1 AND (org, generation) > ($2, $3)
+		ORDER BY org, generation
+		LIMIT $4`, before, after.Org, after.Generation, limit)
+	pending, err := pgx.CollectRows(rows, pgx.RowToStructByName[Pending])
+	if err != nil {
+		return nil, fmt.Errorf("the pending plan changes cannot be listed: %w", err)
+	}
+	return pending, nil
+}
+
+// MarkApplied notes that the pools have got what a plan change brings.
+func (a *Accounts) MarkApplied(ctx context.Context, org string, generation int) error {
+	if _, err := a.pool.Exec(ctx, `
+		UPDATE plan_change SET applied_at = now()
+		WHERE org = $1 AND generation = $2 AND applied_at IS NULL`, org, generation); err != nil {
+		return fmt.Errorf("the plan change %d of %s was not marked as applied: %w", generation, org, err)
+	}
+	return nil
+}
+
 // plansOf returns the plan of each change, by generation.
 func (a *Accounts) plansOf(ctx context.Context, history []PlanChange) ([]*plan.Plan, error) {
 	plans := make([]*plan.Plan, len(history))

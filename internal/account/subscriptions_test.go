@@ -24,12 +24,21 @@ func (b bundle) sweep(t *testing.T, before time.Time, page int) []account.Due {
 		if len(due) == 0 {
 			return seen
 		}
-		moved, err := b.Advance(t.Context(), due)
+		moved, err := b.Advance(t.Context(), resets(due))
 		require.NoError(t, err)
 		require.Equal(t, int64(len(due)), moved)
 		seen = append(seen, due...)
 		after = due[len(due)-1].Cursor()
 	}
+}
+
+// resets are what a reset of two types did to each subscription.
+func resets(due []account.Due) []account.Reset {
+	list := make([]account.Reset, len(due))
+	for i, d := range due {
+		list[i] = account.Reset{Due: d, Credits: []account.ResetCredit{{Type: "email", Granted: 10}, {Type: "phone", Expired: 3}}}
+	}
+	return list
 }
 
 func starts(due []account.Due) []string {
@@ -76,7 +85,7 @@ func TestAdvanceHappensOnce(t *testing.T) {
 	group, ctx := errgroup.WithContext(t.Context())
 	for i := range moved {
 		group.Go(func() (err error) {
-			moved[i], err = b.Advance(ctx, due)
+			moved[i], err = b.Advance(ctx, resets(due))
 			return err
 		})
 	}

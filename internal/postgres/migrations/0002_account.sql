@@ -44,11 +44,15 @@ CREATE TABLE plan_change (
     since         timestamptz, -- NULL = from the beginning
     at_period_end boolean     NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
+    applied_at    timestamptz, -- NULL until the pools have got what the change brings
     PRIMARY KEY (org, generation),
     FOREIGN KEY (plan_id, plan_version) REFERENCES plan (id, version),
     CONSTRAINT account_i3_first_plan_has_no_beginning CHECK ((generation = 0) = (since IS NULL)),
     CONSTRAINT account_i3_generation_not_negative CHECK (generation >= 0)
 );
+
+-- The sweep of the monthly reset completes what a crash left unfinished.
+CREATE INDEX plan_change_pending ON plan_change (org, generation) WHERE applied_at IS NULL;
 
 -- What has a credit month of its own: the organization (member = '') and every
 -- member's licence.

@@ -1,0 +1,68 @@
+// Package billing is where plans, accounts and the ledger meet: it gives every
+// credit period its allotment, applies plan changes, arms low-balance alerts,
+// names budgets, and credits back bounces and reversed orders. See README.md
+// for the invariants.
+package billing
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/account"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/plan"
+)
+
+// Billing moves credits as plans say. It keeps no state and is safe for
+// concurrent use.
+type Billing struct {
+	accounts *account.Accounts
+	ledger   *ledger.Ledger
+	book     *orderbook.Book
+}
+
+// New returns a billing on these rooms.
+func New(accounts *account.Accounts, l *ledger.Ledger, book *orderbook.Book) *Billing {
+	return &Billing{accounts: accounts, ledger: l, book: book}
+}
+
+// refusal reports whether an error lies in the request or the stored data, so
+// that trying again would end the same; any other error is worth another try.
+func refusal(err error) bool {
+	var field *plan.FieldError
+	if errors.As(err, &field) {
+		return true
+	}
+	return slices.ContainsFunc([]error{
+		account.ErrNotFound, account.ErrInvalid,
+		ledger.ErrInvalid, ledger.ErrKeyReused, ledger.ErrHoldExhausted,
+	}, func(known error) bool { return errors.Is(err, known) })
+}
+
+// add merges what two resets did, by credit type.
+func add(sum, more []account.ResetCredit) []account.ResetCredit {
+	for _, c := range more {
+		i, found := slices.BinarySearchFunc(sum, c.Type, func(s account.ResetCredit, t string) int { return strings.Compare(s.Type, t) })
+		if !found {
+			sum = slices.Insert(sum, i, account.ResetCredit{Type: c.Type})
+		}
+		sum[i].Granted += c.Granted
+		sum[i].RolledOver += c.RolledOver
+		sum[i].Expired += c.Expired
+	}
+	return sum
+}
+
+// reinstateUntil is when credits of a type expire that come back at t although
+// the grant they were taken from is over: with the period where the plan lets
+// the type's credits expire with it, after the plan's time where it has no
+// period, and never where what is left of a period is kept anyway.
+func reinstateUntil(p *plan.Plan, creditType string, t time.Time, period plan.Period) time.Time {
+	if p.Period == plan.Month && p.Credits[creditType].AtPeriodEnd != plan.Expire {
+		return time.Time{}
+	}
+	return p.ReinstateUntil(t, period)
+}

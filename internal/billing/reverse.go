@@ -1,0 +1,261 @@
+package billing
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/plan"
+)
+
+// Errors of this package; test with errors.Is. Each is a sentence for the user.
+var (
+	ErrNoReason = errors.New("a reversal needs a reason, for the journal; say why it is made")
+	ErrNoKey    = errors.New("a reversal needs an idempotency key; send the same one again to repeat the request safely")
+	ErrRunning  = errors.New("the order is still running; cancel it first, then reverse what it charged")
+	ErrPart     = errors.New("a part of an order is either some of its leads or a number of credits of one type")
+)
+
+// Bounces are addresses that were delivered to an organization and bounced.
+type Bounces struct {
+	Org    string
+	Key    string // idempotency key
+	Emails []string
+}
+
+// Bounced is what became of reported bounces.
+type Bounced struct {
+	Reported int           `json:"reported"` // different addresses
+	Found    int           `json:"found"`    // of them, those delivered within their plan's bounce window
+	Facts    int64         `json:"facts"`    // charges that were credited back; an address may have several
+	Credits  []plan.Amount `json:"credits"`  // credited back, by type
+}
+
+// Bounce credits back what addresses cost that were delivered within the bounce
+// window of the plan they were ordered under. A charge is credited back once,
+// however often its address is reported; what was delivered free, because the
+// organization owned it already, is not credited. The same request again gets
+// the same answer.
+func (b *Billing) Bounce(ctx context.Context, r Bounces, now time.Time) (Bounced, error) {
+	if r.Key == "" {
+		return Bounced{}, ErrNoKey
+	}
+	if _, err := b.accounts.Org(ctx, r.Org); err != nil {
+		return Bounced{}, err
+	}
+	emails := make([]string, 0, len(r.Emails))
+	for _, e := range r.Emails {
+		emails = append(emails, strings.ToLower(strings.TrimSpace(e)))
+	}
+	slices.Sort(emails)
+	emails = slices.Compact(emails)
+	bounced := Bounced{Reported: len(emails), Credits: []plan.Amount{}}
+	used, err := b.book.PlansUsed(ctx, r.Org)
+	if err != nil {
+		return Bounced{}, err
+	}
+	found := map[string]bool{}
+	for _, version := range used {
+		p, err := b.accounts.Plan(ctx, version.PlanID, version.PlanVersion)
+		if err != nil {
+			return Bounced{}, err
+		}
+		if p.BounceWindow == 0 || len(emails) == 0 {
+			continue
+		}
+		deliveries, err := b.book.Deliveries(ctx, r.Org, version, emails, now.Add(-p.BounceWindow))
+		if err != nil {
+			return Bounced{}, err
+		}
+		for _, d := range deliveries {
+			found[d.Email] = true
+		}
+		for _, op := range bounceOps(p, r, deliveries) {
+			if op.ReinstateUntil, err = b.until(ctx, p, r.Org, op.Memo.Member, op.Type, now); err != nil {
+				return Bounced{}, err
+			}
+			reversed, err := b.ledger.Reverse(ctx, op)
+			if err != nil {
+				return Bounced{}, err
+			}
+			bounced.Facts += reversed.Facts
+			bounced.Credits = addAmounts(bounced.Credits, reversed.Amounts)
+		}
+	}
+	bounced.Found = len(found)
+	return bounced, nil
+}
+
+// bounceOps are the reversals for what was delivered: one per order and credit
+// type, each of the facts that this very order charged. Its key follows from
+// the facts, too, so that a request whose window has moved on between two tries
+// is another operation, not a contradiction.
+func bounceOps(p *plan.Plan, r Bounces, deliveries []orderbook.Delivery) []ledger.Reverse {
+	var ops []ledger.Reverse
+	at := map[string]int{}
+	for _, d := range deliveries {
+		action, _ := p.Action(string(d.Kind))
+		for _, c := range action.Charges {
+			id := d.OrderID + "/" + c.Type
+			i, known := at[id]
+			if !known {
+				i = len(ops)
+				at[id] = i
+				ops = append(ops, ledger.Reverse{
+					Owner: r.Org, HoldID: d.OrderID, Type: c.Type,
+					Memo: ledger.Memo{OrderID: d.OrderID, Action: "bounce", Member: d.Member, Reason: "delivered addresses bounced"},
+				})
+			}
+			ops[i].Facts = append(ops[i].Facts, ledger.Fact{Scope: c.FactScope(d.Member, d.OrderID), Subject: d.Fingerprint})
+		}
+	}
+	for i := range ops {
+		sum := sha256.New()
+		sum.Write([]byte(r.Key))
+		for _, f := range ops[i].Facts {
+			sum.Write(f.Subject[:])
+		}
+		ops[i].Key = fmt.Sprintf("bounce/%s/%s/%s", ops[i].HoldID, ops[i].Type, hex.EncodeToString(sum.Sum(nil)[:16]))
+	}
+	return ops
+}
+
+// Reversal credits back what an order charged: all of it, some of its leads, or
+// an amount of one credit type.
+type Reversal struct {
+	OrderID string
+	Key     string   // idempotency key
+	Reason  string   // for the journal; no contact data
+	Type    string   // only this credit type; empty = all that the order charged
+	Amount  int64    // credits of Type; 0 = all
+	Leads   []string // only these leads, by id
+}
+
+// Reversed is what a reversal came to.
+type Reversed struct {
+	OrderID string        `json:"order_id"`
+	Credits []plan.Amount `json:"credits"` // credited back, by type
+	Facts   int64         `json:"facts"`   // leads that are no longer paid for and would cost again
+	Reason  string        `json:"reason"`
+}
+
+// Reverse credits back what an order charged, with a reason in the journal. The
+// order must not be running any more. What has been credited back already is
+// not credited again; the same request again gets the same answer.
+//
+// Errors: ErrNoReason, ErrNoKey, ErrPart, ErrRunning, orderbook.ErrNotFound,
+// ledger.ErrHoldExhausted where less than Amount is left to reverse,
+// ledger.ErrUnknownHold where the order never held credits.
+func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Reversed, error) {
+	switch {
+	case strings.TrimSpace(r.Reason) == "":
+		return Reversed{}, ErrNoReason
+	case r.Key == "":
+		return Reversed{}, ErrNoKey
+	case len(r.Leads) > 0 && r.Amount != 0, r.Amount != 0 && r.Type == "":
+		return Reversed{}, ErrPart
+	}
+	o, err := b.book.Get(ctx, "", r.OrderID)
+	if err != nil {
+		return Reversed{}, err
+	}
+	if !o.Status.Over() && !o.Status.Delivered() {
+		return Reversed{}, ErrRunning
+	}
+	agreed, err := b.book.Agreement(ctx, r.OrderID)
+	if err != nil {
+		return Reversed{}, err
+	}
+	p, err := b.accounts.Plan(ctx, agreed.PlanID, agreed.PlanVersion)
+	if err != nil {
+		return Reversed{}, err
+	}
+	held, err := b.ledger.HoldState(ctx, o.Org, o.ID)
+	if err != nil {
+		return Reversed{}, err
+	}
+	reversed := Reversed{OrderID: o.ID, Credits: []plan.Amount{}, Reason: r.Reason}
+	for _, line := range held {
+		if r.Type != "" && r.Type != line.Type {
+			continue
+		}
+		facts := factsOf(p, o, line.Type, r.Leads)
+		if len(r.Leads) > 0 && len(facts) == 0 {
+			continue // credits that no lead was charged with
+		}
+		op := ledger.Reverse{
+			Owner: o.Org, Key: fmt.Sprintf("reverse/%s/%s/%s", o.ID, line.Type, r.Key), HoldID: o.ID,
+			Type: line.Type, Amount: r.Amount, Facts: facts,
+			Memo: ledger.Memo{OrderID: o.ID, Action: "reverse", Member: o.Member, Reason: r.Reason},
+		}
+		if op.ReinstateUntil, err = b.until(ctx, p, o.Org, o.Member, line.Type, now); err != nil {
+			return Reversed{}, err
+		}
+		result, err := b.ledger.Reverse(ctx, op)
+		if err != nil {
+			return Reversed{}, err
+		}
+		reversed.Facts += result.Facts
+		reversed.Credits = addAmounts(reversed.Credits, result.Amounts)
+	}
+	return reversed, nil
+}
+
+// factsOf names what an order charged for leads, as the ledger knows it.
+func factsOf(p *plan.Plan, o order.Order, creditType string, leads []string) []ledger.Fact {
+	var facts []ledger.Fact
+	action, _ := p.Action(string(o.Kind))
+	for _, c := range action.Charges {
+		if c.Type != creditType {
+			continue
+		}
+		for _, id := range leads {
+			facts = append(facts, ledger.Fact{Scope: c.FactScope(o.Member, o.ID), Subject: lead.Fingerprint(id)})
+		}
+	}
+	return facts
+}
+
+// until is when credits of a type expire that come back at t after their own
+// grant is over: in the credit month of the pool they mostly come from.
+func (b *Billing) until(ctx context.Context, p *plan.Plan, orgID, member, creditType string, t time.Time) (time.Time, error) {
+	org, err := b.accounts.Org(ctx, orgID)
+	if err != nil {
+		return time.Time{}, err
+	}
+	period, err := org.Period(t)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if member != "" && p.Credits[creditType].Owner == plan.Member {
+		m, err := b.accounts.Member(ctx, orgID, member)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if period, err = m.Period(t, org); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return reinstateUntil(p, creditType, t, period), nil
+}
+
+func addAmounts(sum []plan.Amount, more []ledger.Amount) []plan.Amount {
+	for _, a := range more {
+		i, found := slices.BinarySearchFunc(sum, a.Type, func(s plan.Amount, t string) int { return cmp.Compare(s.Type, t) })
+		if !found {
+			sum = slices.Insert(sum, i, plan.Amount{Type: a.Type})
+		}
+		sum[i].Amount += a.Amount
+	}
+	return sum
+}
