@@ -16,6 +16,7 @@ func demoWorld(t *testing.T) (*world, string) {
 }
 
 func TestDemoAsJSON(t *testing.T) {
+	t.Parallel()
 	w, temp := demoWorld(t)
 	var r demoReport
 	o := w.run("demo", "--leads", "600", "--refund-delay", "1s", "--json").ok()
@@ -63,6 +64,7 @@ func TestDemoAsJSON(t *testing.T) {
 }
 
 func TestDemoForPeople(t *testing.T) {
+	t.Parallel()
 	w, temp := demoWorld(t)
 	o := w.run("demo", "--leads", "200", "--refund-delay", "1s").ok()
 	nothingLeft(t, temp)
@@ -77,12 +79,14 @@ func TestDemoForPeople(t *testing.T) {
 }
 
 func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
 	for name, at := range map[string]string{
 		"while it starts":       "Starting",
 		"while an order runs":   "Order ord_",
 		"while a refund is due": "Refund",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w, temp := demoWorld(t)
 			p := w.start("demo", "--leads", "500", "--latency", "5ms", "--refund-delay", "1h")
 			p.says(at)

@@ -21,6 +21,7 @@ import (
 func startDev(w *world, args ...string) (*process, addresses) {
 	w.t.Helper()
 	ready := filepath.Join(w.dir, "ready.json")
+	require.NoError(w.t, os.RemoveAll(ready)) // of a stack that was killed
 	p := w.start(append([]string{"dev", "--http-addr", "127.0.0.1:0", "--ready-file", ready}, args...)...)
 	var at addresses
 	p.until(func() bool {
@@ -33,7 +34,9 @@ func startDev(w *world, args ...string) (*process, addresses) {
 // TestDev is a newcomer's first half hour with a dev stack: look around, order,
 // misuse it, kill it, start it again.
 func TestDev(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
+	w.dir = temporary(t)
 	dev, at := startDev(w, "--leads", "1500", "--latency", "10ms")
 	t.Run("ready file", func(t *testing.T) { readyFile(t, w) })
 	t.Run("HTTP", func(t *testing.T) { httpAnswers(t, at) })

@@ -149,7 +149,7 @@ func TestSchemaVersion(t *testing.T) {
 }
 
 func TestBadEnvironment(t *testing.T) {
-	newWorld(t, "HOLDFAST_SMTP_PORT=many").run("org", "list").fails(exitFailed, "HOLDFAST_SMTP_PORT")
+	newWorld(t, "HOLDFAST_SMTP_PORT=99999").run("org", "list").fails(exitFailed, "HOLDFAST_SMTP_PORT")
 	newWorld(t, "HOLDFAST_HTTP_ADDR=8080").run("demo").fails(exitFailed, "HOLDFAST_HTTP_ADDR")
 	newWorld(t, "HOLDFAST_DATABASE_URL=:::").run("org", "list").fails(exitFailed, "HOLDFAST_DATABASE_URL")
 }
