@@ -108,7 +108,8 @@ func (a *factAudit) rows(ctx context.Context, facts []fact) (map[factID]fact, er
 	}
 	rows, err := a.lookup.Query(ctx, `SELECT f.type, f.scope, f.subject, f.seq, f.cost, f.reversed
 		FROM unnest($2::text[], $3::text[], $4::uuid[]) k (type, scope, subject)
-		JOIN credit_fact f ON f.owner = $1 AND f.type = k.type AND f.scope = k.scope AND f.subject = k.subject`,
+		CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = $1 AND f.type = k.type
+			AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f`,
 		a.owner, k.types, k.scopes, k.subjects)
 	if err != nil {
 		return nil, err

@@ -77,7 +77,8 @@ func (a *auditor) compareHolds(ctx context.Context, holds []*hold, done func(*ho
 			ids[i] = h.id
 		}
 		rows, err := a.lookup.Query(ctx, `SELECT h.id, h.amount, h.captured, h.released, h.reversed, h.closed, h.body::text::bytea AS body
-			FROM unnest($2::text[]) k (id) JOIN credit_hold h ON h.owner = $1 AND h.id = k.id`, a.replay.owner, ids)
+			FROM unnest($2::text[]) k (id)
+			CROSS JOIN LATERAL (SELECT * FROM credit_hold h WHERE h.owner = $1 AND h.id = k.id LIMIT 1) h`, a.replay.owner, ids)
 		if err != nil {
 			return err
 		}

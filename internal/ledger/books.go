@@ -94,7 +94,6 @@ type lot struct {
 	renewed   bool
 	listed    bool // in its account's burn order
 	issued    bool // by a moveGrant, not by credits moving in; known to replay only
-	isNew     bool
 	changed   bool
 }
 
@@ -382,7 +381,7 @@ func (b *books) issue(id accountID, source Source, priority int32, expiresAt, no
 	b.grants++
 	l := &lot{
 		accountID: id, no: b.grants, source: source, priority: priority,
-		expiresAt: expiresAt, grantedAt: now, isNew: true,
+		expiresAt: expiresAt, grantedAt: now,
 	}
 	b.lots[l.no] = l
 	return l
@@ -411,7 +410,7 @@ func (b *books) settle(keep int) {
 		})
 	}
 	for _, l := range b.changes.lots {
-		l.changed, l.isNew = false, false
+		l.changed = false
 		if !l.live() {
 			delete(b.lots, l.no)
 		}

@@ -7,7 +7,6 @@ package ledger
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -97,91 +96,4 @@ func (l *Ledger) Renew(ctx context.Context, op Renew) (RenewResult, error) {
 // Alert sets or ends the watch over one account.
 func (l *Ledger) Alert(ctx context.Context, op Alert) (AlertResult, error) {
 	return do[AlertResult](ctx, l, op)
-}
-
-// Balance is what an account holds at the database's time.
-type Balance struct {
-	Pool      string
-	Type      string
-	Available int64     // can be spent now
-	Held      int64     // reserved by open holds
-	Captured  int64     // charged, less what was reversed, over all time
-	Allotment int64     // size of the allotments that are valid now
-	Used      int64     // charged or held of those allotments
-	ExpiresAt time.Time // soonest expiry of available credits; zero = none
-}
-
-// Balances returns the accounts of an organization, by pool and type. An
-// organization unknown to the ledger has none.
-func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) {
-	return nil, ErrClosed
-}
-
-// HoldLine is what became of the credits of one type in a hold.
-type HoldLine struct {
-	Type     string
-	Amount   int64 // reserved at first
-	Captured int64 // charged, including what was reversed later
-	Released int64
-	Reversed int64
-}
-
-// HoldState returns the lines of a hold, or ErrUnknownHold.
-func (l *Ledger) HoldState(ctx context.Context, owner, holdID string) ([]HoldLine, error) {
-	return nil, ErrClosed
-}
-
-// HistoryFilter selects lines of the history. Empty fields select everything.
-type HistoryFilter struct {
-	Owner    string
-	From, To time.Time // From ≤ at < To
-	Type     string
-	Pool     *string
-	Kind     string
-	Member   string
-	OrderID  string
-	Cursor   string // NextCursor of the page before
-	Limit    int    // lines, 100 by default, at most 1,000
-}
-
-// HistoryLine is one movement of credits.
-type HistoryLine struct {
-	At      time.Time
-	Kind    string // grant, hold, capture, release, expire, reverse, rollover
-	Type    string
-	Pool    string
-	Amount  int64 // credits moved, always positive
-	Balance int64 // available in this pool and type afterwards
-	OrderID string
-	Action  string
-	Member  string
-	Reason  string
-	Source  Source   // of the grant the credits belong to or come into
-	Facts   int64    // facts charged or reversed by the operation
-	Subject [16]byte // the fact's subject where Facts is 1
-}
-
-// HistoryPage is a part of the history, newest first.
-type HistoryPage struct {
-	Lines      []HistoryLine
-	NextCursor string // empty at the end
-}
-
-// History returns a page of an organization's history, newest first. A cursor
-// stays valid while operations go on.
-func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, error) {
-	return HistoryPage{}, ErrClosed
-}
-
-// Usage is what was charged under one member's name.
-type Usage struct {
-	Member   string
-	Type     string
-	Captured int64
-	Reversed int64
-}
-
-// UsageBetween adds up charges by member and type for from ≤ at < to.
-func (l *Ledger) UsageBetween(ctx context.Context, owner string, from, to time.Time) ([]Usage, error) {
-	return nil, ErrClosed
 }

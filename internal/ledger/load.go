@@ -14,11 +14,12 @@ import (
 // errNewOwner says that an organization has no credit_owner row yet.
 var errNewOwner = fmt.Errorf("the organization is new to the ledger")
 
-// planByKey makes a transaction plan its statements by primary key, once per
+// planByKey makes a transaction plan its statements by index, once per
 // connection: on a young table without statistics the planner would like to scan
-// it, and keep that plan while the table grows.
-const planByKey = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-	set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+// it, and keep that plan while the table grows. For the same reason rows are
+// looked up LATERAL with a LIMIT, and changed by INSERT … ON CONFLICT: there is
+// only one way to plan those, key by key.
+const planByKey = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
 	set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // begin opens the batch's transaction, locks its lanes, asks the database for
@@ -83,7 +84,7 @@ func (t *batch) queueStored(b *pgx.Batch) {
 	}
 	b.Queue(`SELECT e.owner, e.key, e.request_hash, e.result
 		FROM unnest($1::text[], $2::text[]) k (owner, key)
-		JOIN credit_entry e ON e.owner = k.owner AND e.key = k.key`, owners, keys).Query(func(rows pgx.Rows) error {
+		CROSS JOIN LATERAL (SELECT * FROM credit_entry e WHERE e.owner = k.owner AND e.key = k.key LIMIT 1) e`, owners, keys).Query(func(rows pgx.Rows) error {
 		var owner, key string
 		var hash, result []byte
 		_, err := pgx.ForEachRow(rows, []any{&owner, &key, &hash, &result}, func() error {
@@ -142,11 +143,10 @@ func (t *batch) queueNeeds(b *pgx.Batch) {
 		}
 	}
 	if len(all) > 0 {
-		t.queuePools(b, `WHERE x.owner = ANY($1)`, all, nil)
+		t.queuePools(b, "x.owner = k.owner", all, make([]string, len(all)), true)
 	}
 	if len(pools.owners) > 0 {
-		t.queuePools(b, `JOIN unnest($1::text[], $2::text[]) k (owner, pool) ON x.owner = k.owner AND x.pool = k.pool`,
-			pools.owners, pools.texts)
+		t.queuePools(b, "x.owner = k.owner AND x.pool = k.pool", pools.owners, pools.texts, false)
 	}
 	if len(holds.owners) > 0 {
 		t.queueHolds(b, holds)
@@ -160,13 +160,15 @@ func (t *batch) queueNeeds(b *pgx.Batch) {
 	if len(facts.owners) > 0 {
 		t.queueFacts(b, facts, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, '' AS hold_id
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
-			JOIN credit_fact f USING (owner, type, scope, subject)`)
+			CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = k.owner AND f.type = k.type
+				AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f`)
 	}
 	if len(origins.owners) > 0 {
 		t.queueFacts(b, origins, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, e.hold_id
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
-			JOIN credit_fact f USING (owner, type, scope, subject)
-			JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq`)
+			CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = k.owner AND f.type = k.type
+				AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f
+			CROSS JOIN LATERAL (SELECT hold_id FROM credit_entry e WHERE e.owner = f.owner AND e.seq = f.seq LIMIT 1) e`)
 	}
 	if len(captures.owners) > 0 {
 		t.queueCaptures(b, captures)
@@ -180,9 +182,9 @@ func (k *ownedKeys) addFact(owner string, id factID) {
 	k.subjects = append(k.subjects, id.subject)
 }
 
-// lotColumns and scanLots read grants; where selects them from alias x.
+// lotColumns are what scanLots reads.
 const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.granted_at,
-	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed FROM credit_grant x `
+	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed `
 
 func (t *batch) scanLots(rows pgx.Rows) error {
 	var owner string
@@ -208,14 +210,12 @@ func (t *batch) scanLots(rows pgx.Rows) error {
 	return err
 }
 
-// queuePools asks for accounts and live grants.
-func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string) {
-	args := []any{owners}
-	if pools != nil {
-		args = append(args, pools)
-	}
+// queuePools asks for accounts and live grants, of some pools or of all.
+func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string, all bool) {
 	b.Queue(`SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until,
-		x.alert_at, x.alert_rearm, x.alert_low FROM credit_account x `+where, args...).Query(func(rows pgx.Rows) error {
+			x.alert_at, x.alert_rearm, x.alert_low
+		FROM unnest($1::text[], $2::text[]) k (owner, pool)
+		CROSS JOIN LATERAL (SELECT * FROM credit_account x WHERE `+where+` OFFSET 0) x`, owners, pools).Query(func(rows pgx.Rows) error {
 		var owner string
 		var a account
 		var left, alertAt, rearm *int64
@@ -244,17 +244,15 @@ func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string) {
 		})
 		return err
 	})
-	live := " AND x.live"
-	b.Queue(lotColumns+where+live, args...).Query(func(rows pgx.Rows) error {
+	b.Queue(lotColumns+`FROM unnest($1::text[], $2::text[]) k (owner, pool)
+		CROSS JOIN LATERAL (SELECT * FROM credit_grant x WHERE `+where+` AND x.live OFFSET 0) x`, owners, pools).Query(func(rows pgx.Rows) error {
 		if err := t.scanLots(rows); err != nil {
 			return err
 		}
 		for i, o := range owners {
-			if pools == nil {
-				t.byOwner[o].books.allPools = true
-			} else {
-				t.byOwner[o].books.pools[pools[i]] = true
-			}
+			books := t.byOwner[o].books
+			books.pools[pools[i]] = true
+			books.allPools = books.allPools || all
 		}
 		return nil
 	})
@@ -262,7 +260,7 @@ func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string) {
 
 func (t *batch) queueHolds(b *pgx.Batch, k ownedKeys) {
 	b.Queue(`SELECT h.owner, h.id, h.closed, h.body FROM unnest($1::text[], $2::text[]) k (owner, id)
-		JOIN credit_hold h ON h.owner = k.owner AND h.id = k.id`, k.owners, k.texts).Query(func(rows pgx.Rows) error {
+		CROSS JOIN LATERAL (SELECT * FROM credit_hold h WHERE h.owner = k.owner AND h.id = k.id LIMIT 1) h`, k.owners, k.texts).Query(func(rows pgx.Rows) error {
 		for i, o := range k.owners {
 			t.byOwner[o].books.holds[k.texts[i]] = nil
 		}
@@ -282,7 +280,8 @@ func (t *batch) queueHolds(b *pgx.Batch, k ownedKeys) {
 }
 
 func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
-	b.Queue(lotColumns+`JOIN unnest($1::text[], $2::bigint[]) k (owner, no) ON x.owner = k.owner AND x.no = k.no`,
+	b.Queue(lotColumns+`FROM unnest($1::text[], $2::bigint[]) k (owner, no)
+		CROSS JOIN LATERAL (SELECT * FROM credit_grant x WHERE x.owner = k.owner AND x.no = k.no LIMIT 1) x`,
 		k.owners, k.numbers).Query(func(rows pgx.Rows) error {
 		if err := t.scanLots(rows); err != nil {
 			return err
@@ -298,7 +297,8 @@ func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
 
 func (t *batch) queueBudgets(b *pgx.Batch, k ownedKeys) {
 	b.Queue(`SELECT u.owner, u.name, u.type, u.used FROM unnest($1::text[], $2::text[], $3::text[]) k (owner, name, type)
-		JOIN credit_budget u USING (owner, name, type)`, k.owners, k.texts, k.types).Query(func(rows pgx.Rows) error {
+		CROSS JOIN LATERAL (SELECT * FROM credit_budget u
+			WHERE u.owner = k.owner AND u.name = k.name AND u.type = k.type LIMIT 1) u`, k.owners, k.texts, k.types).Query(func(rows pgx.Rows) error {
 		for i, o := range k.owners {
 			t.byOwner[o].books.budget(budgetID{k.texts[i], k.types[i]})
 		}
@@ -332,7 +332,7 @@ func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, query string) {
 
 func (t *batch) queueCaptures(b *pgx.Batch, k ownedKeys) {
 	b.Queue(`SELECT e.owner, e.seq, e.facts FROM unnest($1::text[], $2::bigint[]) k (owner, seq)
-		JOIN credit_entry e ON e.owner = k.owner AND e.seq = k.seq`, k.owners, k.numbers).Query(func(rows pgx.Rows) error {
+		CROSS JOIN LATERAL (SELECT * FROM credit_entry e WHERE e.owner = k.owner AND e.seq = k.seq LIMIT 1) e`, k.owners, k.numbers).Query(func(rows pgx.Rows) error {
 		for i, o := range k.owners {
 			t.byOwner[o].books.charged[k.numbers[i]] = nil
 		}

@@ -56,6 +56,7 @@ func (r *replay) follow(e *entry) {
 		r.complain("I6", e, "it is older than the entry before it")
 	}
 	r.seq, r.head, r.at = e.seq, e.hash, e.at
+	clear(e.postings) // decoding leaves fields alone that the text does not name
 	e.postings = e.postings[:0]
 	if err := json.Unmarshal(e.postingsJSON, &e.postings); err != nil {
 		r.complain("I6", e, "its postings cannot be read: %s", err)

@@ -61,7 +61,7 @@ func (t *tables) save(b *books) error {
 	}
 	for _, l := range b.changes.lots {
 		row := *l
-		row.listed, row.changed, row.isNew = false, false, false
+		row.listed, row.changed = false, false
 		var sum int64
 		for _, n := range l.bucket {
 			if n < 0 {
@@ -71,9 +71,6 @@ func (t *tables) save(b *books) error {
 		}
 		if sum != l.amount || l.amount <= 0 {
 			return fmt.Errorf("I3: grant %d of %d adds up to %d", l.no, l.amount, sum)
-		}
-		if _, exists := t.rows.lots[l.no]; exists == l.isNew {
-			return fmt.Errorf("grant %d: new is %t", l.no, l.isNew)
 		}
 		t.rows.lots[l.no] = row
 	}

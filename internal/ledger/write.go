@@ -11,7 +11,8 @@ import (
 )
 
 // queueWrites puts everything the batch has changed into a few statements, a
-// row per thing and not per change, and the commit behind them.
+// row per thing and not per change, and the commit behind them. Rows that exist
+// are written by ON CONFLICT, see planByKey.
 func (t *batch) queueWrites() *pgx.Batch {
 	b := &pgx.Batch{}
 	t.writeEntries(b)
@@ -106,77 +107,62 @@ func (t *batch) writeHolds(b *pgx.Batch) {
 			c.bodies = append(c.bodies, string(appendHold(nil, h)))
 		}
 	}
+	const insert = `INSERT INTO credit_hold (owner, id, amount, captured, released, reversed, closed, body)
+		SELECT u.owner, u.id, u.amount, u.captured, u.released, u.reversed, u.closed, u.body::json
+		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[], $8::text[])
+			u (owner, id, amount, captured, released, reversed, closed, body) `
 	if c := opened; len(c.owners) > 0 {
-		b.Queue(`INSERT INTO credit_hold (owner, id, amount, captured, released, reversed, closed, body)
-			SELECT u.owner, u.id, u.amount, u.captured, u.released, u.reversed, u.closed, u.body::json
-			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bool[], $8::text[])
-				u (owner, id, amount, captured, released, reversed, closed, body)`,
-			c.owners, c.ids, c.amounts, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
+		b.Queue(insert, c.owners, c.ids, c.amounts, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
 	}
 	if c := changed; len(c.owners) > 0 {
-		b.Queue(`UPDATE credit_hold h
-			SET captured = u.captured, released = u.released, reversed = u.reversed, closed = u.closed, body = u.body::json
-			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[])
-				u (owner, id, captured, released, reversed, closed, body)
-			WHERE h.owner = u.owner AND h.id = u.id`,
-			c.owners, c.ids, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
+		b.Queue(insert+`ON CONFLICT (owner, id) DO UPDATE SET captured = excluded.captured, released = excluded.released,
+			reversed = excluded.reversed, closed = excluded.closed, body = excluded.body`,
+			c.owners, c.ids, c.amounts, c.captureds, c.releaseds, c.reverseds, c.closed, c.bodies)
 	}
 }
 
 func (t *batch) writeGrants(b *pgx.Batch) {
-	type columns struct {
-		owners, pools, types, sources  []string
-		nos, amounts                   []int64
-		priorities                     []int32
-		expires                        []*time.Time
-		granted                        []time.Time
-		avail, held, capt, expd, voids []int64
-		renewed, live                  []bool
-	}
-	var issued, changed columns
+	var (
+		owners, pools, types, sources                    []string
+		nos, amounts, avail, inHold, capt, lapsed, voids []int64
+		priorities                                       []int32
+		expires                                          []*time.Time
+		granted                                          []time.Time
+		renewed, live                                    []bool
+	)
 	for _, w := range t.lanes {
 		for _, l := range w.books.changes.lots {
-			c := &changed
-			if l.isNew {
-				c = &issued
-				c.pools = append(c.pools, l.pool)
-				c.types = append(c.types, l.kind)
-				c.sources = append(c.sources, string(l.source))
-				c.priorities = append(c.priorities, l.priority)
-				c.expires = append(c.expires, nullTime(l.expiresAt))
-				c.granted = append(c.granted, l.grantedAt)
-			}
-			c.owners = append(c.owners, w.lane.owner)
-			c.nos = append(c.nos, l.no)
-			c.amounts = append(c.amounts, l.amount)
-			c.avail = append(c.avail, l.bucket[available])
-			c.held = append(c.held, l.bucket[held])
-			c.capt = append(c.capt, l.bucket[captured])
-			c.expd = append(c.expd, l.bucket[expired])
-			c.voids = append(c.voids, l.bucket[voided])
-			c.renewed = append(c.renewed, l.renewed)
-			c.live = append(c.live, l.live())
+			owners = append(owners, w.lane.owner)
+			nos = append(nos, l.no)
+			pools = append(pools, l.pool)
+			types = append(types, l.kind)
+			sources = append(sources, string(l.source))
+			priorities = append(priorities, l.priority)
+			expires = append(expires, nullTime(l.expiresAt))
+			granted = append(granted, l.grantedAt)
+			amounts = append(amounts, l.amount)
+			avail = append(avail, l.bucket[available])
+			inHold = append(inHold, l.bucket[held])
+			capt = append(capt, l.bucket[captured])
+			lapsed = append(lapsed, l.bucket[expired])
+			voids = append(voids, l.bucket[voided])
+			renewed = append(renewed, l.renewed)
+			live = append(live, l.live())
 		}
 	}
-	if c := issued; len(c.owners) > 0 {
-		b.Queue(`INSERT INTO credit_grant (owner, no, pool, type, source, priority, expires_at, granted_at,
-				amount, available, held, captured, expired, voided, renewed, live)
-			SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
-				$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-				$15::bool[], $16::bool[])`,
-			c.owners, c.nos, c.pools, c.types, c.sources, c.priorities, c.expires, c.granted,
-			c.amounts, c.avail, c.held, c.capt, c.expd, c.voids, c.renewed, c.live)
+	if len(owners) == 0 {
+		return
 	}
-	if c := changed; len(c.owners) > 0 {
-		b.Queue(`UPDATE credit_grant g
-			SET amount = u.amount, available = u.available, held = u.held, captured = u.captured, expired = u.expired,
-				voided = u.voided, renewed = u.renewed, live = u.live
-			FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-				$8::bigint[], $9::bool[], $10::bool[])
-				u (owner, no, amount, available, held, captured, expired, voided, renewed, live)
-			WHERE g.owner = u.owner AND g.no = u.no`,
-			c.owners, c.nos, c.amounts, c.avail, c.held, c.capt, c.expd, c.voids, c.renewed, c.live)
-	}
+	b.Queue(`INSERT INTO credit_grant (owner, no, pool, type, source, priority, expires_at, granted_at,
+			amount, available, held, captured, expired, voided, renewed, live)
+		SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
+			$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+			$15::bool[], $16::bool[])
+		ON CONFLICT (owner, no) DO UPDATE SET amount = excluded.amount, available = excluded.available,
+			held = excluded.held, captured = excluded.captured, expired = excluded.expired, voided = excluded.voided,
+			renewed = excluded.renewed, live = excluded.live`,
+		owners, nos, pools, types, sources, priorities, expires, granted,
+		amounts, avail, inHold, capt, lapsed, voids, renewed, live)
 }
 
 func (t *batch) writeAccounts(b *pgx.Batch) {
@@ -260,15 +246,14 @@ func (t *batch) writeFacts(b *pgx.Batch) {
 			c.reversed = append(c.reversed, f.reversed)
 		}
 	}
-	const columnsSQL = `unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bool[])`
+	const insert = `INSERT INTO credit_fact (owner, type, scope, subject, seq, cost, reversed)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bool[]) `
 	if c := added; len(c.owners) > 0 {
-		b.Queue(`INSERT INTO credit_fact (owner, type, scope, subject, seq, cost, reversed) SELECT * FROM `+columnsSQL,
-			c.owners, c.types, c.scopes, c.subjects, c.seqs, c.costs, c.reversed)
+		b.Queue(insert, c.owners, c.types, c.scopes, c.subjects, c.seqs, c.costs, c.reversed)
 	}
 	if c := changed; len(c.owners) > 0 {
-		b.Queue(`UPDATE credit_fact f SET seq = u.seq, cost = u.cost, reversed = u.reversed
-			FROM `+columnsSQL+` u (owner, type, scope, subject, seq, cost, reversed)
-			WHERE f.owner = u.owner AND f.type = u.type AND f.scope = u.scope AND f.subject = u.subject`,
+		b.Queue(insert+`ON CONFLICT (owner, type, scope, subject)
+			DO UPDATE SET seq = excluded.seq, cost = excluded.cost, reversed = excluded.reversed`,
 			c.owners, c.types, c.scopes, c.subjects, c.seqs, c.costs, c.reversed)
 	}
 }
@@ -307,9 +292,10 @@ func (t *batch) writeOwners(b *pgx.Batch) {
 		grants = append(grants, w.books.grants)
 	}
 	if len(owners) > 0 {
-		b.Queue(`UPDATE credit_owner o SET seq = u.seq, head = u.head, at = u.at, grants = u.grants
-			FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::bigint[]) u (owner, seq, head, at, grants)
-			WHERE o.owner = u.owner`, owners, seqs, heads, ats, grants)
+		b.Queue(`INSERT INTO credit_owner (owner, seq, head, at, grants)
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::bigint[])
+			ON CONFLICT (owner) DO UPDATE SET seq = excluded.seq, head = excluded.head, at = excluded.at, grants = excluded.grants`,
+			owners, seqs, heads, ats, grants)
 	}
 }
 

@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Balance is what an account holds at the database's time.
+type Balance struct {
+	Pool      string
+	Type      string
+	Available int64     // can be spent now
+	Held      int64     // reserved by open holds
+	Captured  int64     // charged and not reversed, over all time
+	Allotment int64     // size of the allotments that are valid now
+	Used      int64     // of those allotments, charged or held
+	ExpiresAt time.Time // soonest expiry of available credits; zero = none
+}
+
+// Balances returns the accounts of an organization, by pool and type. An
+// organization unknown to the ledger has none.
+func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) {
+	rows, err := l.pool.Query(ctx, `
+		SELECT a.pool, a.type, a.held,
+			coalesce(sum(g.available) FILTER (WHERE g.valid), 0)::bigint AS available,
+			coalesce(sum(g.captured), 0)::bigint AS captured,
+			coalesce(sum(g.amount) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS allotment,
+			coalesce(sum(g.captured + g.held) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS used,
+			coalesce(min(g.expires_at) FILTER (WHERE g.valid AND g.available > 0), '0001-01-01Z') AS expires_at
+		FROM credit_account a
+		LEFT JOIN LATERAL (
+			SELECT *, expires_at IS NULL OR expires_at > clock_timestamp() AS valid,
+				source = 'allotment' AND NOT renewed AS allotted
+			FROM credit_grant WHERE owner = a.owner AND pool = a.pool AND type = a.type) g ON true
+		WHERE a.owner = $1
+		GROUP BY a.pool, a.type, a.held
+		ORDER BY a.pool, a.type`, owner)
+	if err != nil {
+		return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
+	}
+	balances, err := pgx.CollectRows(rows, pgx.RowToStructByName[Balance])
+	if err != nil {
+		return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
+	}
+	for i := range balances {
+		balances[i].ExpiresAt = balances[i].ExpiresAt.UTC()
+	}
+	return balances, nil
+}
+
+// HoldLine is what became of the credits of one type in a hold. Amount −
+// Captured − Released is still reserved.
+type HoldLine struct {
+	Type     string
+	Amount   int64 // reserved at first
+	Captured int64 // charged, including what was reversed later
+	Released int64
+	Reversed int64
+}
+
+// HoldState returns the lines of a hold, or ErrUnknownHold.
+func (l *Ledger) HoldState(ctx context.Context, owner, holdID string) ([]HoldLine, error) {
+	var text []byte
+	err := l.pool.QueryRow(ctx, `SELECT body FROM credit_hold WHERE owner = $1 AND id = $2`, owner, holdID).Scan(&text)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, holdID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the hold %q of %q cannot be read: %w", holdID, owner, err)
+	}
+	var body holdBody
+	if err := json.Unmarshal(text, &body); err != nil {
+		return nil, fmt.Errorf("the hold %q of %q cannot be read, run the audit: %w", holdID, owner, err)
+	}
+	lines := make([]HoldLine, len(body.Lines))
+	for i, hl := range body.Lines {
+		lines[i].Type = hl.Type
+		for _, s := range hl.Slices {
+			lines[i].Amount += s.Amount
+			lines[i].Captured += s.Captured
+			lines[i].Released += s.Released
+			lines[i].Reversed += s.Reversed
+		}
+	}
+	return lines, nil
+}
+
+// Usage is what was charged under one member's name from one pool.
+type Usage struct {
+	Member   string
+	Pool     string
+	Type     string
+	Captured int64
+	Reversed int64
+}
+
+// UsageBetween adds up charges by member, pool and type for from ≤ at < to. A
+// zero time leaves that end open.
+func (l *Ledger) UsageBetween(ctx context.Context, owner string, from, to time.Time) ([]Usage, error) {
+	first, last, err := l.between(ctx, owner, from, to)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := l.pool.Query(ctx, `
+		SELECT e.member, coalesce(p.pool, '') AS pool, p.type,
+			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('capture', 'charge')), 0)::bigint AS captured,
+			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('reverse', 'restore')), 0)::bigint AS reversed
+		FROM credit_entry e
+		CROSS JOIN LATERAL json_to_recordset(e.postings) AS p (move text, pool text, type text, amount bigint)
+		WHERE e.owner = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind IN ('capture', 'charge', 'reverse')
+		GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, owner, first, last)
+	if err != nil {
+		return nil, fmt.Errorf("the usage of %q cannot be read: %w", owner, err)
+	}
+	usage, err := pgx.CollectRows(rows, pgx.RowToStructByName[Usage])
+	if err != nil {
+		return nil, fmt.Errorf("the usage of %q cannot be read: %w", owner, err)
+	}
+	return usage, nil
+}
+
+// between finds the first and last journal entry with from ≤ at < to.
+func (l *Ledger) between(ctx context.Context, owner string, from, to time.Time) (first, last int64, err error) {
+	err = l.pool.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM credit_entry WHERE owner = $1`, owner).Scan(&last)
+	if err == nil && !to.IsZero() {
+		last, err = l.firstAt(ctx, owner, to, last)
+		last--
+	}
+	if err == nil {
+		first, err = l.firstAt(ctx, owner, from, last)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("the journal of %q cannot be read: %w", owner, err)
+	}
+	return first, last, nil
+}
+
+// firstAt finds the first entry at or after a time, last + 1 where there is
+// none. A lane's time never runs backwards, so halving the journal needs no
+// index on time: two dozen look-ups for ten million entries.
+func (l *Ledger) firstAt(ctx context.Context, owner string, at time.Time, last int64) (int64, error) {
+	lo, hi := int64(1), last+1
+	if at.IsZero() {
+		return lo, nil
+	}
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		var found time.Time
+		err := l.pool.QueryRow(ctx, `SELECT at FROM credit_entry WHERE owner = $1 AND seq = $2`, owner, mid).Scan(&found)
+		if err != nil {
+			return 0, err
+		}
+		if found.Before(at) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
