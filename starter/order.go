@@ -21,7 +21,7 @@ import (
 func (a *app) orderCommand() *cobra.Command {
 	return group("order", "Start and follow orders",
 		a.orderLeadListCommand(), a.orderShowCommand(), a.orderListCommand(),
-		a.orderCancelCommand(), a.orderResultsCommand())
+		a.orderCancelCommand(), a.orderReverseCommand(), a.orderResultsCommand())
 }
 
 func (a *app) orderLeadListCommand() *cobra.Command {

@@ -1,17 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/wire"
 )
 
 func (a *app) orgCommand() *cobra.Command {
-	return group("org", "Create and show organizations",
-		a.orgCreateCommand(), a.orgShowCommand(), a.orgListCommand())
+	return group("org", "Create and show organizations, change their plan",
+		a.orgCreateCommand(), a.orgShowCommand(), a.orgListCommand(), a.orgPlanCommand())
 }
 
 func (a *app) orgCreateCommand() *cobra.Command {
@@ -34,6 +36,9 @@ func (a *app) orgCreateCommand() *cobra.Command {
 			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
 				created, err := rooms.Accounts.CreateOrg(cmd.Context(), org)
 				if err != nil {
+					return err
+				}
+				if err := firstCredits(cmd.Context(), rooms, created.ID); err != nil {
 					return err
 				}
 				return a.showOrg(created)
@@ -96,6 +101,55 @@ func (a *app) orgListCommand() *cobra.Command {
 	}
 }
 
+func (a *app) orgPlanCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan ID PLAN",
+		Short: "Move an organization to another plan",
+		Long: `Moves an organization to the newest version of a plan: at once, with the rest
+of the credit period counted by time, or, where the plan it leaves says so, with
+its next period. Nothing that it has is taken away. Sent again, the change is
+the same one.`,
+		Example: examples("holdfast org plan acme rollover-power"),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("an organization's id and a plan's id are needed, not %d arguments", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+				change, err := rooms.Billing.ChangePlan(cmd.Context(), args[0], args[1], time.Now())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(change)
+				}
+				a.showChange(args[0], change)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) showChange(org string, c billing.Change) {
+	since := "from the beginning"
+	switch {
+	case c.Since != nil && c.Since.After(time.Now()):
+		since = "from " + when(*c.Since) + " on, when its next period begins"
+	case c.Since != nil:
+		since = "since " + when(*c.Since)
+	}
+	a.say("%s is on plan %s version %d %s.", org, c.PlanID, c.PlanVersion, since)
+	for _, t := range c.TopUps {
+		whose := "the shared pool"
+		if t.Member != "" {
+			whose = t.Member
+		}
+		a.say("  %s for %s, until %s", count(t.Amount, t.Type+" credit"), whose, when(t.Period.End))
+	}
+}
+
 func (a *app) showOrg(o account.Org) error {
 	if a.json {
 		return a.printJSON(o)
@@ -130,6 +184,9 @@ func (a *app) memberCreateCommand() *cobra.Command {
 			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
 				created, err := rooms.Accounts.CreateMember(cmd.Context(), m)
 				if err != nil {
+					return err
+				}
+				if err := firstCredits(cmd.Context(), rooms, created.Org); err != nil {
 					return err
 				}
 				if a.json {

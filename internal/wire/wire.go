@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/config"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
@@ -39,6 +40,7 @@ type Rooms struct {
 	Accounts  *account.Accounts
 	Catalogue *lead.Catalogue
 	Book      *orderbook.Book
+	Billing   *billing.Billing
 	Intake    *intake.Intake
 }
 
@@ -68,7 +70,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		pool.Close()
 		return nil, err
 	}
-	return &Rooms{
+	r := &Rooms{
 		Config:    cfg,
 		Log:       logger,
 		Pool:      pool,
@@ -76,7 +78,9 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Accounts:  account.New(pool),
 		Catalogue: lead.New(pool),
 		Book:      orderbook.New(pool),
-	}, nil
+	}
+	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
+	return r, nil
 }
 
 func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/wire"
+)
+
+// resetEvery is how often due subscriptions are looked for.
+const resetEvery = time.Hour
+
+func (a *app) scheduleCommand() *cobra.Command {
+	return group("schedule", "The schedule of the monthly reset",
+		a.scheduleEnsureCommand(), a.scheduleShowCommand(), a.scheduleTriggerCommand(),
+		a.schedulePauseCommand(), a.scheduleUnpauseCommand(), a.scheduleBackfillCommand())
+}
+
+func (a *app) scheduleEnsureCommand() *cobra.Command {
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "ensure",
+		Short: "Make the schedule, or bring it up to date",
+		Long: `Makes the schedule that resets credits, or brings the one there is up to date.
+It may run any number of times, after every deployment for example; a schedule
+that is paused stays paused.`,
+		Example: examples("holdfast schedule ensure", "holdfast schedule ensure --every 10m"),
+		Args:    cobra.NoArgs,
+		RunE: a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
+			created, err := in.EnsureSchedule(cmd.Context(), every)
+			if errors.Is(err, intake.ErrInterval) {
+				return usagef("--every %s is not possible: %w", every, err)
+			}
+			if err == nil && created {
+				a.note("The schedule was made.")
+			}
+			return err
+		}),
+	}
+	cmd.Flags().DurationVar(&every, "every", resetEvery, "how often due subscriptions are looked for")
+	return cmd
+}
+
+func (a *app) scheduleShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show",
+		Short:   "Show when the reset runs and has run",
+		Example: examples("holdfast schedule show"),
+		Args:    cobra.NoArgs,
+		RunE:    a.onSchedule(func(*cobra.Command, *intake.Intake) error { return nil }),
+	}
+}
+
+func (a *app) scheduleTriggerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "trigger",
+		Short:   "Reset now what is due",
+		Example: examples("holdfast schedule trigger"),
+		Args:    cobra.NoArgs,
+		RunE: a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
+			return in.TriggerReset(cmd.Context())
+		}),
+	}
+}
+
+func (a *app) schedulePauseCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "pause",
+		Short: "Stop resetting credits for a while",
+		Long: `Stops the schedule. What falls due meanwhile is not lost: the first run after
+"schedule unpause" resets every missed period, in order, once each.`,
+		Example: examples(`holdfast schedule pause --reason "prices are being changed"`),
+		Args:    cobra.NoArgs,
+		RunE: a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
+			return in.PauseReset(cmd.Context(), reason)
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "why, for whoever looks at the schedule")
+	return cmd
+}
+
+func (a *app) scheduleUnpauseCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "unpause",
+		Short:   "Go on resetting credits",
+		Example: examples("holdfast schedule unpause"),
+		Args:    cobra.NoArgs,
+		RunE: a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
+			return in.UnpauseReset(cmd.Context(), reason)
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "unpaused by an operator", "why, for whoever looks at the schedule")
+	return cmd
+}
+
+func (a *app) scheduleBackfillCommand() *cobra.Command {
+	var from, to string
+	cmd := &cobra.Command{
+		Use:   "backfill",
+		Short: "Make the runs of a past time up for",
+		Long: `Starts the runs that the schedule would have started between two times, one
+after the other. What was reset already is not reset again.`,
+		Example: examples("holdfast schedule backfill --from 2026-11-01 --to 2026-11-02T12:00:00Z"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			begin, err := parseTime("from", from)
+			if err != nil {
+				return err
+			}
+			end, err := parseTime("to", to)
+			if err != nil {
+				return err
+			}
+			if end.IsZero() {
+				end = time.Now()
+			}
+			return a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
+				return in.BackfillReset(cmd.Context(), begin, end)
+			})(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "begin of the time to make up for")
+	cmd.Flags().StringVar(&to, "to", "", "its end; now when left out")
+	required(cmd, "from")
+	return cmd
+}
+
+// onSchedule connects a command to Temporal, lets it do its work and shows how
+// the schedule stands then.
+func (a *app) onSchedule(do func(*cobra.Command, *intake.Intake) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		rooms, err := openRooms(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer rooms.Close()
+		if err := do(cmd, rooms.Intake); err != nil {
+			return err
+		}
+		s, err := rooms.Intake.Schedule(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(s)
+		}
+		a.showSchedule(s)
+		return nil
+	}
+}
+
+func (a *app) showSchedule(s intake.Schedule) {
+	state := "runs every " + s.Every
+	if s.Paused {
+		state = "is paused"
+	}
+	if s.Note != "" {
+		state += " (" + s.Note + ")"
+	}
+	a.say("The schedule %s %s.", s.ID, state)
+	if len(s.Next) > 0 && !s.Paused {
+		a.say("  next run      %s", when(s.Next[0]))
+	}
+	for _, id := range s.Running {
+		a.say("  running       %s", id)
+	}
+	if len(s.Recent) == 0 {
+		return
+	}
+	t := newTable("run", "for", "started")
+	t.indent = 2
+	for _, r := range s.Recent {
+		t.add(r.WorkflowID, when(r.ScheduledAt), when(r.StartedAt))
+	}
+	a.print(t)
+}
+
+// firstCredits gives what was just created the credits of its first period,
+// which otherwise come with the next reset.
+func firstCredits(ctx context.Context, rooms *wire.Rooms, org string) error {
+	if err := rooms.Billing.CatchUp(ctx, org, time.Now()); err != nil {
+		return fmt.Errorf("%s was created, but its first credits will come with the next reset only: %w", org, err)
+	}
+	return nil
+}
