@@ -69,7 +69,7 @@ func TestPlans(t *testing.T) {
 	}
 	shown := w.run("plan", "show", "verified-leads").ok().stdout
 	require.Contains(t, shown, "1 email credit per contact, once per organization")
-	require.Contains(t, shown, "5m0s")
+	require.Contains(t, shown, "come back 5 min after")
 	w.run("plan", "show", "golden").fails(exitFailed, "golden")
 	w.run("plan", "show", "verified-leads", "--version", "99").fails(exitFailed, "99")
 }

@@ -216,9 +216,10 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 	if o.Failure != nil {
 		return errors.New(o.Failure.Message)
 	}
-	d.report.Accepted = took(time.Since(began))
+	accepted := time.Since(began)
+	d.report.AcceptedMS = accepted.Milliseconds()
 	d.heading("Order %s", o.ID)
-	d.say("  %s holds %s for %s; accepted in %s", sampleOrg, heldText(o.Credits), count(o.Requested, "lead"), d.report.Accepted)
+	d.say("  %s holds %s for %s; accepted in %s", sampleOrg, heldText(o.Credits), count(o.Requested, "lead"), took(accepted))
 
 	watcher := &orderWatcher{screen: d.screen, rooms: rooms, id: o.ID}
 	p, err := watcher.follow(ctx, untilDelivered)

@@ -14,7 +14,7 @@ type demoReport struct {
 	Plan         string          `json:"plan"`
 	RefundDelay  string          `json:"refund_delay"`
 	Granted      int64           `json:"granted"`
-	Accepted     string          `json:"accepted_in"`
+	AcceptedMS   int64           `json:"accepted_ms"`
 	Order        order.Order     `json:"order"`
 	Tally        order.Tally     `json:"tally"`
 	Reasons      []order.Reason  `json:"reasons"`
@@ -68,13 +68,14 @@ type deliveredLead struct {
 }
 
 func (r *demoReport) addStage(name string, elapsed time.Duration) {
-	r.Stages = append(r.Stages, demoStage{strings.ToLower(name), elapsed.Milliseconds()})
+	name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
+	r.Stages = append(r.Stages, demoStage{name, elapsed.Milliseconds()})
 }
 
 // addStages notes the stages of the order itself.
 func (r *demoReport) addStages(stages []order.StageTime) {
 	for i := 0; i+1 < len(stages); i++ {
-		r.addStage("order: "+string(stages[i].Stage), stages[i+1].At.Sub(stages[i].At))
+		r.addStage("order_"+string(stages[i].Stage), stages[i+1].At.Sub(stages[i].At))
 	}
 }
 
@@ -91,7 +92,7 @@ func (r *demoReport) finish(o order.Order, total time.Duration) {
 func (d *demo) tellVerdicts() {
 	d.heading("Verdicts")
 	d.print(outcomeTable(d.order.Reasons, d.order.Tally.Verified()))
-	d.heading("Refund, %s after the delivery", d.refundDelay)
+	d.heading("Refund, %s after the delivery", took(d.refundDelay))
 }
 
 // tell prints the rest of the report.

@@ -58,7 +58,7 @@ func TestDemoAsJSON(t *testing.T) {
 	for _, s := range r.Stages {
 		stages[s.Stage] = true
 	}
-	for _, name := range []string{"postgresql", "temporal", "catalogue", "order: verifying", "order: refunding", "audit"} {
+	for _, name := range []string{"postgresql", "temporal", "catalogue", "order_verifying", "order_refunding", "audit"} {
 		require.True(t, stages[name], "%s in %v", name, stages)
 	}
 }

@@ -61,6 +61,9 @@ HOLDFAST_DNS_SERVERS make it use what you have instead.`,
 			if d.httpAddr != "" {
 				cfg.HTTPAddr = d.httpAddr
 			}
+			if os.Getenv("HOLDFAST_LOG_LEVEL") == "" {
+				cfg.LogLevel = "warn" // at a terminal, what goes well needs no line
+			}
 			err = d.run(cmd.Context(), cfg)
 			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // Ctrl-C is how it ends

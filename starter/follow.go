@@ -65,6 +65,7 @@ func (w *orderWatcher) follow(ctx context.Context, until string) (order.Progress
 			if p.Status.Over() || (until == untilDelivered && p.Status.Delivered()) {
 				return p, nil
 			}
+			w.wait(p.Waiting)
 		}
 		if err := pause(ctx, lookEvery); err != nil {
 			return p, err
@@ -115,7 +116,7 @@ func (w *orderWatcher) show(p order.Progress) {
 	switch p.Stage {
 	case order.StageVerifying:
 		if w.meter == nil {
-			w.meter = w.newMeter("  verifying", "leads", p.Total)
+			w.meter = w.newMeter("verifying", "leads", p.Total)
 		}
 		note := ""
 		if p.Greylisted > 0 {
@@ -128,7 +129,6 @@ func (w *orderWatcher) show(p order.Progress) {
 		}
 	case order.StageReserving, order.StageSelecting, order.StageDelivering, order.StageOver:
 	}
-	w.wait(p.Waiting)
 }
 
 // wait says once what the order waits for.

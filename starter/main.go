@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if sig := caught(); sig != 0 && errors.Is(err, context.Canceled) {
 		return exitSignal + int(sig)
 	}
-	fmt.Fprintln(stderr, sentence(err))
+	_, _ = fmt.Fprintln(stderr, sentence(err))
 	var usage *usageError
 	var invalid *order.InvalidError
 	if errors.As(err, &usage) || errors.As(err, &invalid) {
@@ -93,12 +92,8 @@ func sentence(err error) string {
 // program is how this program was called, for hints and examples that can be
 // copied: "go run ./starter" from a checkout, else the path as it was typed.
 func program() string {
-	name := os.Args[0]
-	if strings.Contains(name, "go-build") {
+	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ./starter"
 	}
-	if filepath.IsAbs(name) {
-		return filepath.Base(name)
-	}
-	return name
+	return os.Args[0]
 }

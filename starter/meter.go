@@ -18,7 +18,7 @@ type meter struct {
 	start time.Time
 	bar   *progressbar.ProgressBar
 	said  time.Time
-	last  int64
+	last  int64 // the largest number shown
 }
 
 // plainEvery is the time between two plain progress lines.
@@ -35,33 +35,29 @@ func (s *screen) newMeter(what, unit string, total int64) *meter {
 	}
 	m.bar = progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(s.err),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString(unit),
-		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionShowDescriptionAtLineEnd(),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionSetPredictTime(false), // the text says it, with the rate
+		progressbar.OptionSetWidth(24),
 		progressbar.OptionThrottle(80*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
 		progressbar.OptionUseANSICodes(true),
-		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: " ", BarEnd: " "}),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: "  ", BarEnd: " "}),
 	)
 	return m
 }
 
-// set shows that done of the total are done; note is an optional remark.
+// set shows that done of the total are done; note is an optional remark. What
+// has been done stays done: a smaller number than before is not shown.
 func (m *meter) set(done int64, note string) {
-	if m.bar == nil {
-		if time.Since(m.said) >= plainEvery && done != m.last {
-			m.said, m.last = time.Now(), done
-			m.line(done, note)
-		}
-		return
+	done = max(done, m.last)
+	if m.bar != nil {
+		m.bar.Describe(m.text(done, note))
+		_ = m.bar.Set64(done) // a bar that cannot be drawn stops nothing
+	} else if time.Since(m.said) >= plainEvery && done != m.last {
+		m.said = time.Now()
+		m.s.note("  %s: %s", m.what, m.text(done, note))
 	}
-	if note != "" {
-		m.bar.Describe(m.what + ", " + note)
-	}
-	_ = m.bar.Set64(done) // a bar that cannot be drawn stops nothing
+	m.last = done
 }
 
 // close takes the bar away; the caller then says what came of it.
@@ -71,22 +67,22 @@ func (m *meter) close() {
 	}
 }
 
-func (m *meter) line(done int64, note string) {
-	progress := number(done) + " " + m.unit
+// text writes how far it is: "500 of 1,000 leads (50.0%), 250/s, 2.0 s left".
+func (m *meter) text(done int64, note string) string {
+	text := number(done) + " " + m.unit
 	if m.total > 0 {
-		progress = fmt.Sprintf("%s of %s %s (%s)", number(done), number(m.total), m.unit, share(done, m.total))
+		text = fmt.Sprintf("%s of %s %s (%s)", number(done), number(m.total), m.unit, share(done, m.total))
 	}
-	elapsed := time.Since(m.start)
-	if rate := perSecond(done, elapsed); rate > 0 {
-		progress += fmt.Sprintf(", %s/s", number(rate))
+	if rate := perSecond(done, time.Since(m.start)); rate > 0 {
+		text += fmt.Sprintf(", %s/s", number(rate))
 		if m.total > done {
-			progress += fmt.Sprintf(", %s left", took(time.Duration(m.total-done)*time.Second/time.Duration(rate)))
+			text += fmt.Sprintf(", %s left", took(time.Duration(m.total-done)*time.Second/time.Duration(rate)))
 		}
 	}
 	if note != "" {
-		progress += ", " + note
+		text += ", " + note
 	}
-	m.s.note("%s: %s", m.what, progress)
+	return text
 }
 
 // perSecond is a rate in whole units a second.

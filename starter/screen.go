@@ -46,14 +46,14 @@ func (s *screen) report() io.Writer {
 	return s.out
 }
 
-// say prints a line of the report.
+// say prints a line of the report. A reader who has gone stops nothing.
 func (s *screen) say(format string, args ...any) {
-	fmt.Fprintf(s.report(), format+"\n", args...)
+	_, _ = fmt.Fprintf(s.report(), format+"\n", args...)
 }
 
 // note prints a line that is not part of the result.
 func (s *screen) note(format string, args ...any) {
-	fmt.Fprintf(s.err, format+"\n", args...)
+	_, _ = fmt.Fprintf(s.err, format+"\n", args...)
 }
 
 // tick reports a step that is done, and how long it took.
@@ -65,7 +65,7 @@ func (s *screen) tick(name, what string, elapsed time.Duration) {
 // status draws a line that the next one replaces; only a terminal shows it.
 func (s *screen) status(format string, args ...any) {
 	if s.lively {
-		fmt.Fprintf(s.err, "\r\x1b[K"+format, args...)
+		_, _ = fmt.Fprintf(s.err, "\r\x1b[K"+format, args...)
 	}
 }
 
@@ -194,14 +194,24 @@ func share(part, whole int64) string {
 
 // took writes a duration as precisely as a person cares to read it.
 func took(d time.Duration) string {
-	switch {
-	case d < time.Second:
+	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	default:
-		return d.Round(time.Second).String()
 	}
+	if d < time.Minute {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	seconds := int64(d.Round(time.Second) / time.Second)
+	parts := []string{}
+	for _, unit := range []struct {
+		seconds int64
+		name    string
+	}{{3600, "h"}, {60, "min"}, {1, "s"}} {
+		if n := seconds / unit.seconds; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, unit.name))
+		}
+		seconds %= unit.seconds
+	}
+	return strings.Join(parts, " ")
 }
 
 // clip shortens a text to n characters.

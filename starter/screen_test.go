@@ -37,7 +37,9 @@ func TestNumbers(t *testing.T) {
 	require.Equal(t, "–", share(0, 0))
 	require.Equal(t, "12 ms", took(12*time.Millisecond+300*time.Microsecond))
 	require.Equal(t, "1.2 s", took(1234*time.Millisecond))
-	require.Equal(t, "1m1s", took(61*time.Second))
+	require.Equal(t, "1 min 1 s", took(61*time.Second))
+	require.Equal(t, "5 min", took(5*time.Minute))
+	require.Equal(t, "2 h 3 s", took(2*time.Hour+3*time.Second))
 	require.Equal(t, int64(5000), perSecond(10_000, 2*time.Second))
 	require.Zero(t, perSecond(10, 0))
 }
@@ -69,7 +71,7 @@ func TestProgressWithoutATerminalIsPlainLines(t *testing.T) {
 	m.set(5000, "7 greylisted")
 	m.close()
 	require.Empty(t, out.String())
-	require.Equal(t, "verifying: 5,000 of 10,000 leads (50.0%), 2,500/s, 2.0 s left, 7 greylisted\n",
+	require.Equal(t, "  verifying: 5,000 of 10,000 leads (50.0%), 2,500/s, 2.0 s left, 7 greylisted\n",
 		strings.Replace(errOut.String(), "2,499/s", "2,500/s", 1))
 	require.NotContains(t, errOut.String(), "\x1b")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,7 @@ func (b *lockedBuffer) String() string {
 // start starts a command; when the test ends it is asked to stop.
 func (w *world) start(args ...string) *process {
 	w.t.Helper()
-	p := &process{t: w.t, cmd: w.command(args...), output: &lockedBuffer{}, ended: make(chan struct{})}
+	p := &process{t: w.t, cmd: w.command(context.Background(), args...), output: &lockedBuffer{}, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	require.NoError(w.t, p.cmd.Start())
 	go func() {
@@ -115,7 +116,7 @@ func temporary(t *testing.T) string {
 // nothingLeft demands that no process works in a directory any more.
 func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
-	list, err := exec.Command("ps", "-A", "-ww", "-o", "pid=,args=").Output()
+	list, err := exec.CommandContext(t.Context(), "ps", "-A", "-ww", "-o", "pid=,args=").Output()
 	require.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
 		require.NotContains(t, line, dir, "a process is left behind")

@@ -31,7 +31,7 @@ func (a *app) importSynthetic(ctx context.Context, s *stack, dir string, rows in
 		return lead.ImportReport{}, err
 	}
 	defer func() { _ = file.Close() }()
-	meter := a.newMeter("  importing", "leads", rows)
+	meter := a.newMeter("importing", "leads", rows)
 	defer meter.close()
 	return s.rooms.Catalogue.Import(ctx, file, lead.CSV, lead.ImportOptions{
 		Progress: func(n int64) { meter.set(n, "") },
