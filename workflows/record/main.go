@@ -1,0 +1,180 @@
+// Command record runs orders of every kind of ending on real servers and writes
+// their histories to workflows/testdata/replay, where the replay test reads
+// them. Record anew only after a change that breaks no running order: a
+// recording that no longer replays is the warning that a change needs
+// workflow.GetVersion.
+//
+//	go run ./workflows/record
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/wire"
+)
+
+// stories are the orders to record. The organization has 5,000 credits.
+var stories = []struct {
+	name   string
+	count  int64
+	cancel order.Stage // the stage in which the order is cancelled, if any
+	want   order.Status
+}{
+	{"settled", 3000, "", order.Settled}, // with greylisting hosts, so with a second round
+	{"rejected", 1_000_000, "", order.Rejected},
+	{"cancelled", 1000, order.StageVerifying, order.Cancelled},
+	{"cut-short", 100, order.StageRefunding, order.Settled},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	out := flag.String("out", "workflows/testdata/replay", "folder for the recordings")
+	flag.Parse()
+	if err := run(ctx, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "record:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out string) error {
+	dir, err := devstack.TempDir("holdfast-record-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second}, devstack.ServerOptions{
+		Dir: dir, Lab: maillab.Config{Domains: 300, Latency: 20 * time.Millisecond, GreylistDelay: time.Second},
+		Note: func(text string) { fmt.Fprintln(os.Stderr, text) },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = servers.Stop() }()
+	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
+		return err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	working, stopWorker := context.WithCancel(ctx)
+	var background errgroup.Group
+	background.Go(func() error { return wire.RunWorker(working, servers.Config, quiet) })
+	defer func() {
+		stopWorker()
+		_ = background.Wait()
+	}()
+	if err := furnish(ctx, rooms, servers.Lab); err != nil {
+		return err
+	}
+	for _, story := range stories {
+		o, err := rooms.Intake.Submit(ctx, intake.Submission{
+			Org: "acme", Key: story.name, Request: order.Request{Kind: order.LeadList, Count: story.count},
+		})
+		if err != nil {
+			return err
+		}
+		if story.cancel != "" {
+			if err := cancelIn(ctx, rooms, o.ID, story.cancel); err != nil {
+				return err
+			}
+		}
+		if err := save(ctx, rooms, o.ID, filepath.Join(out, "order-"+story.name+".json")); err != nil {
+			return err
+		}
+		if o, err = rooms.Book.Get(ctx, "acme", o.ID); err != nil {
+			return err
+		}
+		if o.Status != story.want {
+			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", story.name, o.Status, story.want)
+		}
+	}
+	return nil
+}
+
+func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
+	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	if err != nil {
+		return err
+	}
+	quick := *p
+	quick.RefundDelay = 5 * time.Second
+	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+		return err
+	}
+	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: quick.ID}); err != nil {
+		return err
+	}
+	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 5000, Source: ledger.SourcePack}); err != nil {
+		return err
+	}
+	reader, writer := io.Pipe()
+	go func() { _ = writer.CloseWithError(lab.World().WriteCatalogue(writer, 5000, 0.5)) }()
+	_, err = rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	return err
+}
+
+func cancelIn(ctx context.Context, rooms *wire.Rooms, id string, stage order.Stage) error {
+	for {
+		p, err := rooms.Intake.Progress(ctx, id)
+		if err != nil {
+			return err
+		}
+		if p.Stage == stage {
+			return rooms.Intake.Cancel(ctx, "acme", id)
+		}
+		if p.Stage == order.StageOver {
+			return fmt.Errorf("the order %s was over before it was %s", id, stage)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// save waits for the end of the workflow and writes its history.
+func save(ctx context.Context, rooms *wire.Rooms, id, path string) error {
+	var h history.History
+	events := rooms.Temporal.GetWorkflowHistory(ctx, id, "", true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return err
+		}
+		h.Events = append(h.Events, event)
+	}
+	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(&h)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d events\n", path, len(h.Events))
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
