@@ -19,8 +19,8 @@ import (
 func findPostgres() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// Homebrew and Debian put links on PATH; the programs look beside themselves.
-		if real, err := filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(real)) {
-			return filepath.Dir(real), nil
+		if resolved, err := filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(resolved)) {
+			return filepath.Dir(resolved), nil
 		}
 	}
 	var found []string

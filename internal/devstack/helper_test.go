@@ -48,7 +48,7 @@ func startHelper(t *testing.T, dir string) (*exec.Cmd, running) {
 	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(program) //nolint:noctx // killed by the test
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), helperEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -43,8 +43,8 @@ func serverOwner() (*owner, error) {
 // for passing through only. Where a step higher up is closed (/root is), the
 // cluster is kept under /var/lib/holdfast, and dir becomes a link to it.
 func (o *owner) reachable(dir string) (string, error) {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
 	}
 	parent := filepath.Dir(dir)
 	if !o.passes(parent) && o.reaches(filepath.Dir(parent)) {

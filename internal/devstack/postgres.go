@@ -111,18 +111,18 @@ func RemovePostgres(dir string) error {
 	if err != nil {
 		return err
 	}
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	c := &cluster{dir: real, options: PostgresOptions{Note: func(string) {}}}
+	c := &cluster{dir: resolved, options: PostgresOptions{Note: func(string) {}}}
 	if err := c.stopLeftover(context.Background()); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(real), os.RemoveAll(dir))
+	return errors.Join(os.RemoveAll(resolved), os.RemoveAll(dir))
 }
 
 // Done is closed when a server that we started has ended, for whatever reason;

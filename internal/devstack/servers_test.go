@@ -105,7 +105,6 @@ func TestServersThatAreThere(t *testing.T) {
 	require.NoError(t, servers.Stop())
 }
 
-
 func dial(t *testing.T, address string) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: address})

@@ -18,6 +18,6 @@ func main() {
 	note := func(text string) { fmt.Fprintln(os.Stderr, text) }
 	if _, err := devstack.DevServer(ctx, note); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // nothing is left to clean up
+		os.Exit(1)
 	}
 }

@@ -59,6 +59,7 @@ var once struct {
 	sync.Mutex
 	server   string // URL of a database to create others from
 	template string
+	users    *os.File // the lock that says we live; held here, else it would be collected and closed
 }
 
 func setup(t testing.TB) (server, template string) {

@@ -50,10 +50,6 @@ func init() {
 	os.Exit(0)
 }
 
-// usersLock is held for the life of this process; a variable, so that it is never
-// closed by the garbage collector.
-var usersLock *os.File
-
 // findServer returns the URL of a server on which databases may be created.
 func findServer(ctx context.Context) (string, error) {
 	if u := os.Getenv("HOLDFAST_DATABASE_URL"); u != "" {
@@ -67,7 +63,7 @@ func findServer(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
 	}
-	if usersLock, err = lock(filepath.Join(folder, "users.lock"), syscall.LOCK_SH); err != nil {
+	if once.users, err = lock(filepath.Join(folder, "users.lock"), syscall.LOCK_SH); err != nil {
 		return "", err
 	}
 	if url, err := running(ctx, folder); err == nil {
@@ -91,8 +87,8 @@ func findServer(ctx context.Context) (string, error) {
 		}
 		select {
 		case <-ended:
-			said, _ := os.ReadFile(filepath.Join(folder, "keeper.log"))
-			return "", errors.New(strings.TrimSpace(string(said)))
+			said, err := os.ReadFile(filepath.Join(folder, "keeper.log"))
+			return "", errors.Join(errors.New(strings.TrimSpace(string(said))), err)
 		case <-ctx.Done():
 			return "", fmt.Errorf("the server for tests did not get ready in time (%w); see %s", err, filepath.Join(folder, "keeper.log"))
 		case <-time.After(20 * time.Millisecond):
