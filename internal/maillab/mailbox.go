@@ -38,6 +38,20 @@ func (t Truth) Right(verdict string) bool {
 // "unknown" is never wrong.
 func (t Truth) Wrong(verdict string) bool { return verdict != "unknown" && !t.Right(verdict) }
 
+// kindTruths are the truths of domains where the mailbox makes no difference.
+var kindTruths = map[Kind]Truth{
+	CatchAll:      {Verdict: "catch_all", Reason: "domain_accepts_all"},
+	Disposable:    {Verdict: "disposable", Reason: "disposable_domain"},
+	Refusing:      {Verdict: "unknown", Reason: "blocked"},
+	SenderRefused: {Verdict: "unknown", Reason: "sender_refused"},
+	Policy:        {Verdict: "unknown", Reason: "policy"},
+	Unreachable:   {Verdict: "unknown", Reason: "connect_failed"},
+	NullMX:        {Verdict: "invalid", Reason: "null_mx"},
+	NoMailHost:    {Verdict: "invalid", Reason: "no_mail_host"},
+	NoDomain:      {Verdict: "invalid", Reason: "no_domain"},
+	ServFail:      {Verdict: "unknown", Reason: "dns_error"},
+}
+
 // Truth computes the truth about an address from the address alone.
 func (w *World) Truth(email string) Truth {
 	at := strings.LastIndexByte(email, '@')
@@ -47,38 +61,20 @@ func (w *World) Truth(email string) Truth {
 	local := email[:at]
 	name, err := idna.Lookup.ToASCII(email[at+1:])
 	if err != nil {
-		return Truth{Verdict: "invalid", Reason: "syntax", Also: nil}
+		return Truth{Verdict: "invalid", Reason: "syntax"}
 	}
 	d := w.domains[strings.ToLower(name)]
 	if d == nil {
 		return Truth{Verdict: "invalid", Reason: "no_domain"}
 	}
-	switch d.kind {
-	case Odd:
-		return d.odd.truth(w.mailbox(d, []byte(local)))
-	case CatchAll:
-		return Truth{Verdict: "catch_all", Reason: "domain_accepts_all"}
-	case Disposable:
-		return Truth{Verdict: "disposable", Reason: "disposable_domain"}
-	case Refusing:
-		return Truth{Verdict: "unknown", Reason: "blocked"}
-	case SenderRefused:
-		return Truth{Verdict: "unknown", Reason: "sender_refused"}
-	case Policy:
-		return Truth{Verdict: "unknown", Reason: "policy"}
-	case Unreachable:
-		return Truth{Verdict: "unknown", Reason: "connect_failed"}
-	case NullMX:
-		return Truth{Verdict: "invalid", Reason: "null_mx"}
-	case NoMailHost:
-		return Truth{Verdict: "invalid", Reason: "no_mail_host"}
-	case NoDomain:
-		return Truth{Verdict: "invalid", Reason: "no_domain"}
-	case ServFail:
-		return Truth{Verdict: "unknown", Reason: "dns_error"}
-	case Ordinary, Shared, Greylisting, RcptLimited, ConnLimited, HangsUp, Slow, TLSRequired, HeloOnly, Implicit, BackupMX:
+	if t, ok := kindTruths[d.kind]; ok {
+		return t
 	}
-	return w.mailbox(d, []byte(local)).truth()
+	box := w.mailbox(d, []byte(local))
+	if d.odd != nil {
+		return d.odd.truth(box)
+	}
+	return box.truth()
 }
 
 // truth is the truth about a mailbox whose host tells it.
