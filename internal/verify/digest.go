@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,8 +33,6 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		out = append(out, h.sort(s, t, now)...)
 	}
 	h.report(batch, out)
-	h.slow = s.slowest > h.e.cfg.SlowReply
-	s.slowest = 0
 	r := s.route
 	switch {
 	case f == nil:
@@ -44,6 +43,7 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 			h.chunk = min(2*h.chunk, fullChunk)
 		}
 		if !again {
+			h.chunk = min(h.chunk, max(s.heard, leastChunk)) // it may have had enough of so many
 			h.hurry()
 		}
 	case f.kind == noReset:
@@ -60,8 +60,28 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		out = append(out, h.trouble(r, f, now)...)
 	}
 	s.rested = false
+	out = append(out, h.timeWasted(s, now)...)
 	return out, again && f == nil
 }
+
+// timeWasted counts the time that sessions spend with a host that answers
+// slowly, and gives it up when that has gone on for too long. A single quick
+// batch makes good for all.
+func (h *host) timeWasted(s *session, now time.Time) []answer {
+	if s.slowest <= h.e.cfg.SlowReply {
+		h.wasted = 0
+		return nil
+	}
+	s.slowest = 0
+	h.wasted += now.Sub(s.batchBegan) / time.Duration(max(1, h.runners-len(h.idlers)))
+	if h.wasted <= h.e.cfg.Patience {
+		return nil
+	}
+	h.wasted = 0
+	return h.giveUp(s.route, &failure{reason: Tarpit, kind: timedOut, host: s.at.name, err: errTooSlow}, now)
+}
+
+var errTooSlow = errors.New("it answers too slowly")
 
 // report tells the engine's health what the batch has shown.
 func (h *host) report(batch []*transaction, out []answer) {
@@ -149,7 +169,7 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 		case a.probe:
 			c.asking = false
 		case !a.given:
-			if a.sent && t.sessionSpent {
+			if t.wantsTLS {
 				a.task.tries++
 			}
 			d.pending = append(d.pending, a.task)

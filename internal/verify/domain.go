@@ -16,8 +16,7 @@ type task struct {
 	index int
 	email string // as it was given
 	addr  Address
-	since time.Time // when it was handed to its mail host
-	tries uint8     // sessions that ended over it, or told us to try another
+	tries uint8 // sessions that ended over it, or told us to try another
 }
 
 // domain is what is known about one mail domain, and its addresses under way.

@@ -54,7 +54,7 @@ type Config struct {
 	QuitTimeout    time.Duration // for the farewell; default 2 s
 	IdleTimeout    time.Duration // how long a session without work is kept; default 3 s
 	SlowReply      time.Duration // a reply that takes longer makes a host slow; default 1 s
-	Patience       time.Duration // how long an address waits for a slow or failing host; default 2 min
+	Patience       time.Duration // time spent on a slow host before it is given up; default 2 min
 	Backoff        time.Duration // first pause after a host turned us away, doubled each time; default 250 ms
 	BreakerPause   time.Duration // how long a host that was given up is left alone; default 30 s
 	CatchAllTTL    time.Duration // how long a domain's catch-all answer is remembered; default 24 h
@@ -234,10 +234,6 @@ func (c *Config) complete() (err error) {
 	}
 	return nil
 }
-
-// lockstepTurn is how long one batch may take without pipelining before the
-// session looks at what else there is to do.
-func (c *Config) lockstepTurn() time.Duration { return 10 * time.Second }
 
 // ErrClosed is returned by calls to an engine that has been closed.
 var ErrClosed = errors.New("the verification engine is closed")

@@ -19,11 +19,13 @@ const (
 	minStartRate  = 0.2
 	firstChunk    = 25  // recipients in the first pipelined batch
 	fullChunk     = 100 // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
+	leastChunk    = 5   // whatever a host has shown
 	lockstepChunk = 20
 	maxTries      = 3
 	maxRouteScan  = 32
 	lockstepFor   = 10 * time.Minute
-	avoidFor      = time.Minute // an address that could not be connected to
+	lockstepTurn  = 5 * time.Second // a batch without pipelining takes no longer
+	avoidFor      = time.Minute     // an address that could not be connected to
 )
 
 // host is where limits are kept: one mail server, or one provider with all of
@@ -55,7 +57,7 @@ type host struct {
 	heloOnly bool
 	plain    bool                     // STARTTLS is offered and broken
 	avoid    map[netip.Addr]time.Time // addresses that could not be connected to, and until when to dial others first
-	slow     bool                     // the last session waited long for replies
+	wasted   time.Duration            // spent on slow replies, without a quick batch between
 }
 
 func newHost(e *Engine, key string, p *provider) *host {
@@ -124,9 +126,6 @@ func (h *host) enqueue(d *domain, tasks []*task) {
 			out = append(out, a)
 		}
 	} else {
-		for _, t := range tasks {
-			t.since = now
-		}
 		d.pending = append(d.pending, tasks...)
 		h.work += len(tasks)
 		h.line(d)
@@ -207,17 +206,16 @@ func (h *host) startDelay(now time.Time) time.Duration {
 }
 
 // take hands out the next batch of work that the session can do; a nil session
-// can do any. Addresses whose callers have left, or whose patience with a slow
-// or failing host has ended, are taken out on the way.
-func (h *host) take(s *session) (batch []*transaction, out []answer) {
+// can do any. Addresses whose callers have left are dropped on the way.
+func (h *host) take(s *session) (batch []*transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.e.closing.Load() {
-		return nil, nil
+		return nil
 	}
 	r := h.pick(s)
 	if r == nil {
-		return nil, nil
+		return nil
 	}
 	now := time.Now()
 	budget := lockstepChunk
@@ -228,8 +226,7 @@ func (h *host) take(s *session) (batch []*transaction, out []answer) {
 		d := r.queue[0]
 		r.queue = r.queue[1:]
 		d.queued = false
-		t, expired := h.fill(d, min(budget, h.limit), now)
-		out = append(out, expired...)
+		t := h.fill(d, min(budget, h.limit), now)
 		if t != nil {
 			batch = append(batch, t)
 			budget -= len(t.asks)
@@ -246,7 +243,7 @@ func (h *host) take(s *session) (batch []*transaction, out []answer) {
 		r.queued = true
 	}
 	h.wake(now)
-	return batch, out
+	return batch
 }
 
 // pick takes the first route that the session serves off the queue.
@@ -266,8 +263,7 @@ func (h *host) pick(s *session) *route {
 }
 
 // fill makes a transaction of up to limit recipients of a domain.
-func (h *host) fill(d *domain, limit int, now time.Time) (*transaction, []answer) {
-	var out []answer
+func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
 	t := &transaction{d: d, probeWanted: len(d.catchAll.waiting) > 0}
 	probe := !d.catchAll.asking && !d.catchAll.known(now) && !(h.provider != nil && h.provider.acceptsAll)
 	room := limit
@@ -281,15 +277,7 @@ func (h *host) fill(d *domain, limit int, now time.Time) (*transaction, []answer
 		}
 		n++
 		h.work--
-		switch {
-		case task.call.over.Load():
-		case h.outOfPatience(d.route, task, now):
-			f := d.route.failure
-			if f == nil {
-				f = &failure{reason: Tarpit, host: d.path.top[0].name}
-			}
-			out = append(out, h.failedAnswer(d, task, f, now))
-		default:
+		if !task.call.over.Load() {
 			t.asks = append(t.asks, ask{task: task})
 		}
 	}
@@ -304,20 +292,14 @@ func (h *host) fill(d *domain, limit int, now time.Time) (*transaction, []answer
 		t.asks = append(t.asks, ask{task: d.catchAll.probe, probe: true})
 	}
 	if len(t.asks) == 0 {
-		return nil, out
+		return nil
 	}
-	return t, out
+	return t
 }
 
 // wanted reports whether addresses wait for a probe that nobody is asking.
 func (c *catchAll) wanted(now time.Time) bool {
 	return len(c.waiting) > 0 && !c.asking && !c.known(now)
-}
-
-// outOfPatience reports whether the address has waited long enough for a host
-// that is slow or in trouble. A host that is merely busy is waited for.
-func (h *host) outOfPatience(r *route, t *task, now time.Time) bool {
-	return (h.slow || r.failures > 0) && now.Sub(t.since) > h.e.cfg.Patience
 }
 
 func (h *host) pipelines(now time.Time) bool { return !now.Before(h.lockstep) }

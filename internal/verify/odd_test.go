@@ -48,6 +48,7 @@ func TestOddHosts_V1(t *testing.T) {
 	domains := oddDomains()
 	for _, n := range []int{1, 50, 1000} {
 		t.Run(fmt.Sprintf("alone, %d addresses", n), func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, maillab.Config{Domains: 1, GreylistDelay: 200 * time.Millisecond}, silent)
 			var all sync.WaitGroup
 			turn := make(chan struct{}, 24)
@@ -63,6 +64,7 @@ func TestOddHosts_V1(t *testing.T) {
 			all.Wait()
 		})
 		t.Run(fmt.Sprintf("mixed, %d addresses", n), func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, maillab.Config{Domains: 1, GreylistDelay: 200 * time.Millisecond}, silent)
 			var emails []string
 			for domain := range domains {

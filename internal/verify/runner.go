@@ -32,8 +32,7 @@ func (h *host) run() {
 	slot := slot{e: h.e}
 	var s *session
 	for {
-		batch, out := h.take(s)
-		h.e.deliver(out)
+		batch := h.take(s)
 		if batch == nil {
 			if s == nil || !h.rest(s) {
 				break

@@ -40,13 +40,14 @@ type session struct {
 	encrypted  bool
 	heloOnly   bool // the host is known to hang up at EHLO
 
-	inTransaction bool        // RSET is due before the next MAIL
-	transactions  int         // MAILs accepted
-	heard         int         // RCPTs answered with something that was not a refusal of us
-	rested        bool        // it has been idle; the host may have left without a word
-	broken        bool        // the connection is of no more use
-	atClose       func() bool // stops what Engine.Close would do to the connection
-	slowest       time.Duration
+	inTransaction bool          // RSET is due before the next MAIL
+	transactions  int           // MAILs accepted
+	heard         int           // RCPTs answered with something that was not a refusal of us
+	rested        bool          // it has been idle; the host may have left without a word
+	broken        bool          // the connection is of no more use
+	atClose       func() bool   // stops what Engine.Close would do to the connection
+	slowest       time.Duration // wait for a reply in the batch under way
+	batchBegan    time.Time
 }
 
 // failure is why a session could not begin, or ended before its work was done.
@@ -332,12 +333,12 @@ func (s *session) close() {
 // lets it. It returns nil when the session can go on, or why it ended; what
 // was answered until then stays in the transactions.
 func (s *session) converse(batch []*transaction, pipelined, fence bool) *failure {
-	start := time.Now()
+	s.batchBegan, s.slowest = time.Now(), 0
 	if pipelined && s.pipelining {
 		return s.pipeline(batch, fence)
 	}
 	for _, t := range batch {
-		if f := s.lockstep(t, start); f != nil {
+		if f := s.lockstep(t); f != nil {
 			return f
 		}
 	}
@@ -346,11 +347,14 @@ func (s *session) converse(batch []*transaction, pipelined, fence bool) *failure
 
 // lockstep sends a command only after the reply to the one before. Every answer
 // counts as soon as it is there.
-func (s *session) lockstep(t *transaction, start time.Time) *failure {
+func (s *session) lockstep(t *transaction) *failure {
 	if s.inTransaction {
 		r, f := s.command("RSET")
 		if f != nil {
 			return f
+		}
+		if r.code == 421 {
+			return s.refused(atMail, r)
 		}
 		if r.class() != 2 {
 			return s.noReset(r)
@@ -363,6 +367,9 @@ func (s *session) lockstep(t *transaction, start time.Time) *failure {
 	}
 	if f != nil {
 		return f
+	}
+	if r.code == 421 {
+		return s.refused(atMail, r)
 	}
 	if !s.mailAnswered(t, r) {
 		return nil
@@ -386,7 +393,7 @@ func (s *session) lockstep(t *transaction, start time.Time) *failure {
 		if a.given || !s.canSend(a) {
 			continue
 		}
-		if t.full || time.Since(start) > s.e.cfg.lockstepTurn() {
+		if t.full || time.Since(s.batchBegan) > lockstepTurn {
 			return nil
 		}
 		if f := ask(a); f != nil {
@@ -545,7 +552,7 @@ func (s *session) mailAnswered(t *transaction, r reply) bool {
 		return false
 	}
 	if found.reason == NeedsTLS && s.couldEncrypt() && t.asks[0].task.tries < maxTries {
-		t.sessionSpent, t.wantsTLS, t.asks[0].sent = true, true, true
+		t.sessionSpent, t.wantsTLS = true, true
 		return false
 	}
 	for i := range t.asks {
