@@ -16,6 +16,7 @@ import (
 
 // withDatabase is a world with a migrated database of its own.
 func newDatabaseWorld(t *testing.T) *world {
+	t.Helper()
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+pgtest.NewURL(t), "TEMPORAL_ADDRESS=127.0.0.1:1")
 	w.run("migrate").ok()
 	return w

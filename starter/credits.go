@@ -130,7 +130,11 @@ func (a *app) showCredits(v creditsView) {
 	} else {
 		a.say("Credits of %s", v.Org)
 	}
-	if len(v.Credits) == 0 {
+	var moved int64
+	for _, c := range v.Credits {
+		moved += c.Available + c.Held + c.Used
+	}
+	if moved == 0 {
 		a.say("None yet; grant some: %s credits grant --org %s --type email --amount 10000", program(), v.Org)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 )
 
 func demoWorld(t *testing.T) (*world, string) {
+	t.Helper()
 	temp := temporary(t)
 	return newWorld(t, "TMPDIR="+temp), temp
 }

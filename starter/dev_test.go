@@ -97,6 +97,7 @@ func TestDev(t *testing.T) {
 }
 
 func readyFile(t *testing.T, w *world) {
+	t.Helper()
 	path := filepath.Join(w.dir, "ready.json")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
@@ -112,6 +113,7 @@ func readyFile(t *testing.T, w *world) {
 }
 
 func httpAnswers(t *testing.T, at addresses) {
+	t.Helper()
 	get := func(path string) (int, string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at.Dashboard+path, nil)
 		require.NoError(t, err)
@@ -141,6 +143,7 @@ func httpAnswers(t *testing.T, at addresses) {
 }
 
 func wrongOrders(t *testing.T, w *world) {
+	t.Helper()
 	order := func(args ...string) outcome {
 		o := w.run(append([]string{"order", "lead-list"}, args...)...)
 		o.t = t
@@ -167,6 +170,7 @@ func wrongOrders(t *testing.T, w *world) {
 }
 
 func completedOrder(t *testing.T, w *world) order.Order {
+	t.Helper()
 	var o order.Order
 	w.run("order", "lead-list", "--org", "acme", "--count", "300", "--key", "first", "--watch", "--json").ok().into(&o)
 	require.Equal(t, order.Completed, o.Status)
@@ -178,6 +182,7 @@ func completedOrder(t *testing.T, w *world) order.Order {
 }
 
 func lookAround(t *testing.T, w *world, o order.Order) {
+	t.Helper()
 	shown := w.run("order", "show", o.ID).ok().stdout
 	for _, text := range []string{o.ID, "completed", "refund", "accepted"} {
 		require.Contains(t, shown, text)
@@ -205,6 +210,7 @@ func lookAround(t *testing.T, w *world, o order.Order) {
 }
 
 func cancelled(t *testing.T, w *world, running order.Order) {
+	t.Helper()
 	var o order.Order
 	w.run("order", "lead-list", "--org", "acme", "--count", "1500", "--key", "third", "--json").ok()
 	w.run("order", "cancel", order.ID("acme", "third"), "--json").ok().into(&o)

@@ -49,6 +49,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, env ...string) *world {
+	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "HOLDFAST_") && !strings.HasPrefix(v, "TEMPORAL_") {
@@ -97,7 +98,7 @@ func exitCode(t *testing.T, err error) int {
 		return 0
 	}
 	var exit *exec.ExitError
-	require.True(t, errors.As(err, &exit), "%v", err)
+	require.ErrorAs(t, err, &exit)
 	return exit.ExitCode()
 }
 

@@ -106,7 +106,7 @@ func (p *process) signal(sig syscall.Signal) int {
 // one who runs PostgreSQL must.
 func temporary(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "holdfast-test-")
+	dir, err := os.MkdirTemp("/tmp", "holdfast-test-") //nolint:usetesting // t.TempDir is closed to other users
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))

@@ -75,13 +75,25 @@ func parses(t *testing.T, line string) {
 	_, line, found := strings.Cut(line, program()+" ")
 	require.True(t, found, "not a call of this program: %q", line)
 	line, _, _ = strings.Cut(line, " > ")
-	args := strings.Fields(strings.ReplaceAll(strings.ReplaceAll(line, `"Acme Inc."`, "Acme"), `"Bob Berg"`, "Bob"))
+	args := words(line)
 	fresh := newCLI(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}).root
 	cmd, rest, err := fresh.Find(args)
 	require.NoError(t, err, "%q", line)
 	require.NoError(t, cmd.ParseFlags(rest), "%q", line)
 	require.NoError(t, cmd.ValidateArgs(cmd.Flags().Args()), "%q", line)
 	require.NoError(t, cmd.ValidateRequiredFlags(), "%q", line)
+}
+
+// words splits a command line as a shell does, as far as examples need it.
+func words(line string) (words []string) {
+	for i, part := range strings.Split(strings.TrimSpace(line), `"`) {
+		if i%2 == 1 { // between quotes
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
 }
 
 func TestHelpGoesToStandardOutput(t *testing.T) {

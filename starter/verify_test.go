@@ -26,6 +26,7 @@ func verifyAll(t *testing.T, w *world, stdin string, args ...string) (results []
 }
 
 func labWorld(t *testing.T) (*world, *maillab.Lab) {
+	t.Helper()
 	lab, err := maillab.Start(maillab.Config{Domains: 200, Only: []maillab.Kind{maillab.Ordinary, maillab.NullMX, maillab.CatchAll}})
 	require.NoError(t, err)
 	t.Cleanup(lab.Close)
