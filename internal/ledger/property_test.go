@@ -5,11 +5,16 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/postgres/pgtest"
 )
 
 // TestEngineAgainstModel drives the engine with random operations of two members
@@ -18,63 +23,96 @@ import (
 // After every operation its result, and after every batch all balances, must be
 // those of a naive model; rows keep the invariants I1–I10.
 func TestEngineAgainstModel(t *testing.T) {
-	if !isSet("rapid.steps") {
-		require.NoError(t, flag.Set("rapid.steps", "300"))
-	}
-	if !isSet("rapid.checks") {
-		require.NoError(t, flag.Set("rapid.checks", "550"))
-	}
+	chosen := setRapid(t, 480, 300)
 	steps := 0
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"batch": func(t *rapid.T) { steps += w.batch(t) },
-			"clock": func(t *rapid.T) {
-				w.now = w.now.Add(time.Duration(rapid.IntRange(-30, 300).Draw(t, "minutes")) * time.Minute)
-			},
-			"forget": func(t *rapid.T) { w.books = w.tables.open() },
-			"lose":   func(t *rapid.T) { w.loseBatch(t) },
-		})
+		w := newWorld("acme")
+		w.repeat(t)
 		require.NoError(t, w.tables.replayed())
+		steps += w.steps
 	})
-	if !isSet("rapid.checks") && !t.Failed() {
+	if !chosen && !t.Failed() {
 		require.GreaterOrEqual(t, steps, 100_000)
 	}
 	t.Logf("%d operations", steps)
 }
 
-func isSet(name string) (set bool) {
-	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
-	return set
+// TestStoreAgainstModel is the same on PostgreSQL: what is read and written there
+// must be what the engine was meant to see.
+func TestStoreAgainstModel(t *testing.T) {
+	setRapid(t, 12, 120)
+	pool := pgtest.New(t)
+	steps, checks := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		checks++
+		w := newWorld(fmt.Sprintf("acme-%d", checks))
+		w.pool = pool
+		w.repeat(t)
+		steps += w.steps
+		report, err := Audit(t.Context(), pool, AuditOptions{Owner: w.tables.name})
+		require.NoError(t, err)
+		require.Empty(t, report.Findings)
+		require.EqualValues(t, len(w.tables.journal), report.Entries)
+		require.EqualValues(t, len(w.tables.rows.facts), report.Facts)
+	})
+	t.Logf("%d operations", steps)
 }
+
+// setRapid chooses how much rapid does where the command line leaves it open,
+// and reports whether the command line chose.
+func setRapid(t *testing.T, checks, steps int) (chosen bool) {
+	chosenFlags.Do(func() { flag.Visit(func(f *flag.Flag) { chosenByUser[f.Name] = true }) })
+	for name, n := range map[string]int{"rapid.checks": checks, "rapid.steps": steps} {
+		if !chosenByUser[name] {
+			require.NoError(t, flag.Set(name, strconv.Itoa(n)))
+		}
+	}
+	return chosenByUser["rapid.checks"] || chosenByUser["rapid.steps"]
+}
+
+var (
+	chosenFlags  sync.Once
+	chosenByUser = map[string]bool{}
+)
 
 // world is an engine over tables, and the model beside it.
 type world struct {
 	tables *tables
+	pool   *pgxpool.Pool // where the store is part of the world
 	books  *books
 	model  *model
 	now    time.Time
 	sent   []operation // carried out, in order
 	ids    int
+	steps  int
 }
 
-func newWorld(*rapid.T) *world {
-	w := &world{tables: newTables(), model: newModel(), now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
+func newWorld(owner string) *world {
+	w := &world{tables: newTables(owner), model: newModel(), now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
 	w.books = w.tables.open()
 	return w
 }
 
+func (w *world) repeat(t *rapid.T) {
+	t.Repeat(map[string]func(*rapid.T){
+		"batch": w.batch,
+		"clock": func(t *rapid.T) {
+			w.now = w.now.Add(time.Duration(rapid.IntRange(-30, 300).Draw(t, "minutes")) * time.Minute)
+		},
+		"forget": func(*rapid.T) { w.books = w.tables.open() },
+		"lose":   w.loseBatch,
+	})
+}
+
 // batch runs up to five operations in one transaction.
-func (w *world) batch(t *rapid.T) int {
+func (w *world) batch(t *rapid.T) {
 	ops := make([]operation, rapid.IntRange(1, 5).Draw(t, "operations"))
 	for i := range ops {
 		ops[i] = w.draw(t)
+		require.NoError(t, validate(ops[i]))
 	}
-	w.tables.load(w.books, ops)
+	commit := w.load(t, ops)
 	for _, op := range ops {
-		if err := validate(op); err != nil {
-			t.Fatalf("drew an invalid operation: %v", err)
-		}
 		got := w.books.performOne(op, w.now)
 		now := w.now
 		if now.Before(w.books.at) {
@@ -83,19 +121,44 @@ func (w *world) batch(t *rapid.T) int {
 		w.compare(t, op, got, now)
 	}
 	require.NoError(t, w.tables.save(w.books))
+	commit()
 	w.books.settle(rapid.SampledFrom([]int{0, 3, 1000}).Draw(t, "kept"))
 	if w.books.seq == 0 && w.tables.owner.seq > 0 {
 		w.books = w.tables.open() // forgotten as a whole
 	}
 	w.balances(t)
-	return len(ops)
+	w.steps += len(ops)
 }
 
-// loseBatch runs operations whose transaction never commits.
+// load gets the books ready for some operations, from PostgreSQL where there is
+// one. The transaction it opens ends with commit, or with the test's context.
+func (w *world) load(t *rapid.T, ops []operation) (commit func()) {
+	if w.pool == nil {
+		w.tables.load(w.books, ops)
+		return func() {}
+	}
+	ctx := t.Context()
+	_, err := w.pool.Exec(ctx, `INSERT INTO credit_owner (owner) VALUES ($1) ON CONFLICT DO NOTHING`, w.tables.name)
+	require.NoError(t, err)
+	conn, err := w.pool.Acquire(ctx)
+	require.NoError(t, err)
+	work := &laneWork{lane: &lane{owner: w.tables.name}, books: w.books, ops: ops}
+	b := &batch{lanes: []*laneWork{work}, byOwner: map[string]*laneWork{w.tables.name: work}}
+	require.NoError(t, b.begin(ctx, conn))
+	w.books = work.books
+	return func() {
+		defer conn.Release()
+		require.NoError(t, b.commit(ctx, conn, b.queueWrites()))
+	}
+}
+
+// loseBatch runs an operation whose transaction never commits.
 func (w *world) loseBatch(t *rapid.T) {
 	op := w.draw(t)
-	w.tables.load(w.books, []operation{op})
-	w.books.perform([]operation{op}, w.now)
+	if w.pool == nil {
+		w.tables.load(w.books, []operation{op})
+		w.books.perform([]operation{op}, w.now)
+	}
 	w.books = w.tables.open()
 }
 
@@ -196,7 +259,7 @@ func (w *world) draw(t *rapid.T) operation {
 		old := w.sent[rapid.IntRange(0, len(w.sent)-1).Draw(t, "which")]
 		if rapid.Bool().Draw(t, "changed") {
 			return Grant{
-				Owner: "acme", Key: old.header().key, Type: "email", Source: SourcePack,
+				Owner: w.tables.name, Key: old.header().key, Type: "email", Source: SourcePack,
 				Amount: rapid.Int64Range(1, 3).Draw(t, "amount"),
 			}
 		}
@@ -210,9 +273,9 @@ func (w *world) draw(t *rapid.T) operation {
 		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindExpire, kindRenew,
 	}).Draw(t, "operation") {
 	case kindHold:
-		return Hold{Owner: "acme", Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
+		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
 	case kindCapture:
-		c := Capture{Owner: "acme", Key: key, HoldID: w.drawHold(t), Type: w.drawType(t), Memo: memo}
+		c := Capture{Owner: w.tables.name, Key: key, HoldID: w.drawHold(t), Type: w.drawType(t), Memo: memo}
 		if c.Facts = w.drawFacts(t); len(c.Facts) > 0 {
 			c.UnitCost = rapid.Int64Range(0, 2).Draw(t, "unit cost")
 		} else {
@@ -220,7 +283,7 @@ func (w *world) draw(t *rapid.T) operation {
 		}
 		return c
 	case kindCharge:
-		c := Charge{Owner: "acme", Key: key, HoldID: "h" + key, Memo: memo}
+		c := Charge{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo}
 		for _, l := range w.drawLines(t) {
 			cl := ChargeLine{Type: l.Type, Pools: l.Pools, Budget: l.Budget}
 			if cl.Facts = w.drawFacts(t); len(cl.Facts) > 0 {
@@ -233,16 +296,16 @@ func (w *world) draw(t *rapid.T) operation {
 		return c
 	case kindRelease:
 		return Release{
-			Owner: "acme", Key: key, HoldID: w.drawHold(t), Memo: memo,
+			Owner: w.tables.name, Key: key, HoldID: w.drawHold(t), Memo: memo,
 			Late:           rapid.SampledFrom([]LateRelease{"", LateReinstate, LateExpire}).Draw(t, "late"),
 			ReinstateUntil: w.drawExpiry(t),
 		}
 	case kindReverse:
 		return w.drawReverse(t, key, memo)
 	case kindExpire:
-		return Expire{Owner: "acme", Key: key, Memo: memo}
+		return Expire{Owner: w.tables.name, Key: key, Memo: memo}
 	case kindRenew:
-		r := Renew{Owner: "acme", Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools).Draw(t, "pool")}
+		r := Renew{Owner: w.tables.name, Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools).Draw(t, "pool")}
 		for _, kind := range testTypes {
 			if rapid.Bool().Draw(t, "renewed") {
 				r.Lines = append(r.Lines, Renewal{
@@ -255,7 +318,7 @@ func (w *world) draw(t *rapid.T) operation {
 		return r
 	default:
 		return Grant{
-			Owner: "acme", Key: key, Memo: memo,
+			Owner: w.tables.name, Key: key, Memo: memo,
 			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
 			Amount:   rapid.Int64Range(1, 20).Draw(t, "amount"),
 			Source:   rapid.SampledFrom([]Source{SourceAllotment, SourcePack, SourcePromotion}).Draw(t, "source"),
@@ -265,7 +328,7 @@ func (w *world) draw(t *rapid.T) operation {
 }
 
 func (w *world) drawReverse(t *rapid.T, key string, memo Memo) Reverse {
-	r := Reverse{Owner: "acme", Key: key, Memo: memo, HoldID: w.drawHold(t), ReinstateUntil: w.drawExpiry(t)}
+	r := Reverse{Owner: w.tables.name, Key: key, Memo: memo, HoldID: w.drawHold(t), ReinstateUntil: w.drawExpiry(t)}
 	switch rapid.IntRange(0, 2).Draw(t, "part") {
 	case 0:
 		r.Type = rapid.SampledFrom([]string{"", "email", "phone"}).Draw(t, "type")

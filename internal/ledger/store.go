@@ -65,20 +65,29 @@ func do[R any](ctx context.Context, l *Ledger, op operation) (R, error) {
 	}
 	select {
 	case o := <-c.done:
-		switch {
-		case o.err != nil:
-			return result, o.err
-		case o.replayed != nil:
-			if err := json.Unmarshal(o.replayed, &result); err != nil {
-				return result, fmt.Errorf("the stored result of key %q cannot be read: %w", op.header().key, err)
-			}
-			return result, nil
-		}
-		return o.result.(R), nil
+		return decode[R](o)
 	case <-ctx.Done():
 		return result, fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w",
 			op.header().key, ctx.Err())
 	}
+}
+
+// decode gives an outcome its type.
+func decode[R any](o outcome) (result R, err error) {
+	switch {
+	case o.err != nil:
+		return result, o.err
+	case o.replayed != nil:
+		if err := json.Unmarshal(o.replayed, &result); err != nil {
+			return result, fmt.Errorf("a stored result of the ledger cannot be read, run the audit: %w", err)
+		}
+		return result, nil
+	}
+	result, ok := o.result.(R)
+	if !ok {
+		return result, fmt.Errorf("the ledger made a %T of an operation that results in a %T", o.result, result)
+	}
+	return result, nil
 }
 
 // enqueue puts a call into its lane and sees to it that a worker takes it up.

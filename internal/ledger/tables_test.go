@@ -9,6 +9,7 @@ import (
 // tables stand in for the database in the property test: rows are copies, and
 // the books may be thrown away and read again at any time.
 type tables struct {
+	name    string
 	owner   books // seq, head, at, grants
 	journal []entry
 	keys    map[string]int // entry by key
@@ -22,8 +23,8 @@ type tables struct {
 	}
 }
 
-func newTables() *tables {
-	t := &tables{owner: *newBooks("acme"), keys: map[string]int{}}
+func newTables(name string) *tables {
+	t := &tables{name: name, owner: *newBooks(name), keys: map[string]int{}}
 	t.rows.accounts = map[accountID]account{}
 	t.rows.lots = map[int64]lot{}
 	t.rows.holds = map[string]string{}
@@ -35,7 +36,7 @@ func newTables() *tables {
 
 // open returns books that know nothing yet but where the journal stands.
 func (t *tables) open() *books {
-	b := newBooks("acme")
+	b := newBooks(t.name)
 	b.seq, b.head, b.at, b.grants = t.owner.seq, t.owner.head, t.owner.at, t.owner.grants
 	return b
 }
@@ -53,6 +54,10 @@ func (t *tables) save(b *books) error {
 		if a.carry != nil {
 			c := *a.carry
 			row.carry = &c
+		}
+		if a.alert != nil {
+			w := *a.alert
+			row.alert = &w
 		}
 		if a.available < 0 || a.held < 0 {
 			return fmt.Errorf("I1: account %v has %d available, %d held", a.accountID, a.available, a.held)
@@ -171,6 +176,10 @@ func (t *tables) loadPools(b *books, n *needs) {
 			c := *row.carry
 			a.carry = &c
 		}
+		if row.alert != nil {
+			w := *row.alert
+			a.alert = &w
+		}
 	}
 	for no, row := range t.rows.lots {
 		if wanted(row.pool) && row.live() {
@@ -204,7 +213,7 @@ func (t *tables) loadFact(b *books, id factID, origin bool) {
 // replayed compares the rows with what the journal alone comes to.
 func (t *tables) replayed() error {
 	var problems []string
-	r := newReplay("acme", func(invariant, table, key, problem string) {
+	r := newReplay(t.name, func(invariant, table, key, problem string) {
 		problems = append(problems, invariant+" "+table+" "+key+": "+problem)
 	})
 	for i := range t.journal {

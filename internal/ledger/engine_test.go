@@ -1,0 +1,263 @@
+package ledger
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+// desk runs single operations on tables in memory, with a clock of its own.
+type desk struct {
+	*testing.T
+	tables *tables
+	events []event
+}
+
+func newDesk(t *testing.T) *desk { return &desk{T: t, tables: newTables("acme")} }
+
+// try runs an operation at a time.
+func (d *desk) try(now time.Time, op operation) (any, error) {
+	d.Helper()
+	require.NoError(d, validate(op))
+	b := d.tables.open()
+	d.tables.load(b, []operation{op})
+	out := b.perform([]operation{op}, now)[0]
+	require.NoError(d, d.tables.save(b))
+	d.events = append(d.events, b.changes.events...)
+	return out.result, out.err
+}
+
+func (d *desk) run(now time.Time, op operation) any {
+	d.Helper()
+	result, err := d.try(now, op)
+	require.NoError(d, err)
+	return result
+}
+
+// left is what of an account can be spent at a time.
+func (d *desk) left(now time.Time, pool string) (n int64) {
+	for _, l := range d.tables.rows.lots {
+		if l.pool == pool && !l.expiredAt(now) {
+			n += l.bucket[available]
+		}
+	}
+	return n
+}
+
+func (d *desk) grant(key, pool string, n int64, source Source, priority int32, expires time.Time) {
+	d.Helper()
+	d.run(noon, Grant{Owner: "acme", Key: key, Pool: pool, Type: "email", Amount: n, Source: source, Priority: priority, ExpiresAt: expires})
+}
+
+func (d *desk) hold(now time.Time, id string, n int64, pools ...string) HoldResult {
+	d.Helper()
+	result, ok := d.run(now, Hold{Owner: "acme", Key: id, HoldID: id, Lines: []Line{{Type: "email", Amount: n, Pools: pools}}}).(HoldResult)
+	require.True(d, ok)
+	return result
+}
+
+func (d *desk) available(no int64) int64 { return d.tables.rows.lots[no].bucket[available] }
+
+func TestBurnOrder(t *testing.T) { // N5
+	d := newDesk(t)
+	d.grant("1", "", 10, SourcePack, 0, time.Time{})
+	d.grant("2", "", 10, SourcePack, 0, noon.Add(48*time.Hour))
+	d.grant("3", "", 10, SourcePack, 0, noon.Add(24*time.Hour))
+	d.grant("4", "", 10, SourcePack, -1, time.Time{})
+	d.grant("5", "bob", 10, SourceAllotment, 9, time.Time{})
+	d.grant("6", "", 10, SourcePack, 0, time.Time{})
+	want := map[int64]int64{1: 10, 2: 10, 3: 10, 4: 10, 5: 10, 6: 10}
+	// The member's own first; then priority, soonest expiry, age.
+	for i, no := range []int64{5, 4, 3, 2, 1, 6} {
+		require.True(t, d.hold(noon, string(rune('a'+i)), 10, "bob", "").Held)
+		want[no] = 0
+		for no, n := range want {
+			require.Equal(t, n, d.available(no), "grant %d after hold %d", no, i)
+		}
+	}
+	require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, d.hold(noon, "z", 1, "bob", ""))
+}
+
+func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
+	d := newDesk(t)
+	end := noon.Add(time.Hour)
+	d.grant("1", "", 10, SourceAllotment, 0, end)
+	require.True(t, d.hold(end.Add(-time.Microsecond), "in time", 4, "").Held)
+	require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, d.hold(end, "late", 1, ""))
+	require.EqualValues(t, 6, d.tables.rows.lots[1].bucket[expired])
+	require.Equal(t, kindExpired, d.tables.journal[2].kind, "the hold came upon it and wrote it down")
+
+	// The clock of another server is behind: the lane's time does not go back.
+	d.grant("2", "", 1, SourcePack, 0, end.Add(-time.Minute))
+	require.False(t, d.hold(end.Add(-time.Hour), "early clock", 1, "").Held)
+
+	// A hold outlives its grant.
+	captured := d.run(end.Add(time.Hour), Capture{Owner: "acme", Key: "c", HoldID: "in time", Type: "email", Amount: 3})
+	require.Equal(t, CaptureResult{Charged: 3}, captured)
+}
+
+func TestLateReleases(t *testing.T) {
+	end, late := noon.Add(time.Hour), noon.Add(2*time.Hour)
+	until := noon.Add(24 * time.Hour)
+	for policy, back := range map[LateRelease]int64{"": 10, LateReinstate: 10, LateExpire: 0} {
+		d := newDesk(t)
+		d.grant("1", "bob", 10, SourceAllotment, 3, end)
+		d.hold(noon, "h", 10, "bob")
+		released := d.run(late, Release{Owner: "acme", Key: "r", HoldID: "h", Late: policy, ReinstateUntil: until})
+		require.Equal(t, ReleaseResult{Released: []Amount{{"email", 10}}}, released)
+		require.Equal(t, back, d.left(late, "bob"), policy)
+		require.Zero(t, d.left(until, "bob"))
+		require.Zero(t, d.available(1), "an expired grant never comes back to life")
+		if back > 0 {
+			reinstated := d.tables.rows.lots[2]
+			require.Equal(t, SourceReinstated, reinstated.source)
+			require.EqualValues(t, 3, reinstated.priority)
+		}
+		require.NoError(t, d.tables.replayed())
+	}
+}
+
+func TestRenewalRollsOverUpToTheCap(t *testing.T) { // A5, I10
+	d := newDesk(t)
+	renew := func(now time.Time, key string, cap int64) RenewedLine {
+		result, ok := d.run(now, Renew{Owner: "acme", Key: key, Lines: []Renewal{
+			{Type: "email", Amount: 100, Rollover: true, Cap: cap},
+		}}).(RenewResult)
+		require.True(t, ok)
+		return result.Lines[0]
+	}
+	d.grant("pack", "", 5, SourcePack, 9, time.Time{})
+	require.Equal(t, RenewedLine{Type: "email", Granted: 100}, renew(noon, "january", 40))
+	d.hold(noon, "open", 70, "") // 30 left
+	require.Equal(t, RenewedLine{Type: "email", Rolled: 30, Granted: 100}, renew(noon.Add(time.Hour), "february", 40))
+	require.EqualValues(t, 135, d.left(noon, ""), "30 rolled over, 100 new, 5 bought")
+
+	// Of the 70 that were held, 10 still fit under the cap.
+	d.run(noon.Add(2*time.Hour), Capture{Owner: "acme", Key: "c", HoldID: "open", Type: "email", Amount: 20})
+	d.run(noon.Add(2*time.Hour), Release{Owner: "acme", Key: "r", HoldID: "open"})
+	require.EqualValues(t, 145, d.left(noon, ""))
+
+	require.Equal(t, RenewedLine{Type: "email", Rolled: 140, Granted: 100}, renew(noon.Add(3*time.Hour), "march", -1))
+	require.Equal(t, RenewedLine{Type: "email", Expired: 240, Granted: 100}, renew(noon.Add(4*time.Hour), "april", 0))
+	require.EqualValues(t, 105, d.left(noon, ""), "what was bought is never lost")
+	require.Equal(t, RenewedLine{Type: "email", Expired: 240, Granted: 100},
+		d.stored("april").Lines[0], "X6: once per key")
+	require.NoError(t, d.tables.replayed())
+}
+
+// stored repeats a renewal that was carried out.
+func (d *desk) stored(key string) RenewResult {
+	d.Helper()
+	op := Renew{Owner: "acme", Key: key, Lines: []Renewal{{Type: "email", Amount: 100, Rollover: true}}}
+	b := d.tables.open()
+	d.tables.load(b, []operation{op})
+	out := b.perform([]operation{op}, noon)[0]
+	require.NoError(d, out.err)
+	result, err := decode[RenewResult](out)
+	require.NoError(d, err)
+	return result
+}
+
+func TestBudgetsCapTheSharedPool(t *testing.T) { // X5, I8
+	d := newDesk(t)
+	d.grant("1", "bob", 10, SourceAllotment, 0, time.Time{})
+	d.grant("2", "", 100, SourcePack, 0, time.Time{})
+	hold := func(id string, n int64, budget Budget) HoldResult {
+		result, ok := d.run(noon, Hold{Owner: "acme", Key: id, HoldID: id, Lines: []Line{
+			{Type: "email", Amount: n, Pools: []string{"bob", ""}, Budget: budget},
+		}}).(HoldResult)
+		require.True(t, ok)
+		return result
+	}
+	may := Budget{Name: "bob/may", Cap: 20}
+	require.True(t, hold("a", 25, may).Held, "10 of his own, 15 shared")
+	require.Equal(t, HoldResult{Missing: []Amount{{"email", 3}}}, hold("b", 8, may))
+	require.True(t, hold("c", 5, may).Held)
+	d.run(noon, Release{Owner: "acme", Key: "r", HoldID: "c"})
+	require.True(t, hold("d", 5, may).Held, "what was given back may be spent again")
+	require.True(t, hold("e", 20, Budget{Name: "bob/june", Cap: 20}).Held)
+	require.EqualValues(t, 20, d.tables.rows.budgets[budgetID{"bob/may", "email"}])
+	require.NoError(t, d.tables.replayed())
+}
+
+func TestAlertFiresOnceUntilRecovered(t *testing.T) { // E6
+	d := newDesk(t)
+	d.grant("1", "", 100, SourcePack, 0, time.Time{})
+	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Threshold: 20, Rearm: 50}))
+	charge := func(key string, n int64) {
+		d.run(noon, Charge{Owner: "acme", Key: key, Lines: []ChargeLine{{Type: "email", Pools: []string{""}, Amount: n}}})
+	}
+	charge("a", 79)
+	require.Empty(t, d.events)
+	charge("b", 1)
+	require.Len(t, d.events, 1, "20 left: at the threshold")
+	require.Equal(t, "credits.low", d.events[0].topic)
+	require.JSONEq(t, `{"org":"acme","pool":"","type":"email","available":20,"threshold":20,"at":"2026-01-31T12:00:00Z"}`, string(d.events[0].payload))
+	charge("c", 1)
+	d.grant("2", "", 30, SourcePack, 0, time.Time{}) // 49: not recovered yet
+	charge("d", 30)
+	require.Len(t, d.events, 1)
+	d.grant("3", "", 31, SourcePack, 0, time.Time{}) // 50
+	charge("e", 30)
+	require.Len(t, d.events, 2)
+	require.NoError(t, d.tables.replayed())
+}
+
+func TestReversedFactsCostAgain(t *testing.T) { // A9
+	d := newDesk(t)
+	d.grant("1", "", 100, SourcePack, 0, time.Time{})
+	jane := []Fact{{Subject: [16]byte{1}}}
+	charge := func(key string) ChargeResult {
+		result, ok := d.run(noon, Charge{Owner: "acme", Key: key, Lines: []ChargeLine{
+			{Type: "email", Pools: []string{""}, Facts: jane, UnitCost: 2},
+		}}).(ChargeResult)
+		require.True(t, ok)
+		return result
+	}
+	bounce := func(key string) ReverseResult {
+		result, ok := d.run(noon, Reverse{Owner: "acme", Key: key, Type: "email", Facts: jane}).(ReverseResult)
+		require.True(t, ok)
+		return result
+	}
+	require.EqualValues(t, 2, charge("a").Lines[0].Charged)
+	require.EqualValues(t, 0, charge("b").Lines[0].Charged)
+	require.Equal(t, ReverseResult{Reversed: 2, Amounts: []Amount{{"email", 2}}, Facts: 1}, bounce("c"))
+	require.Equal(t, ReverseResult{}, bounce("d"), "once")
+	require.EqualValues(t, 2, charge("e").Lines[0].Charged)
+	require.EqualValues(t, 98, d.left(noon, ""))
+}
+
+func TestJournalTextIsWhatJSONReads(t *testing.T) {
+	at := time.Date(2026, 2, 1, 3, 4, 5, 6000, time.UTC)
+	want := []posting{
+		{Move: moveGrant, Type: "e\"m\\ail\n", Pool: "bób", Grant: 7, Amount: 1 << 52, Balance: 3, Terms: &terms{Source: SourcePack, Priority: -2, ExpiresAt: at}},
+		{Move: moveReinstate, Type: "email", Hold: "h", Budget: "b", Into: 9, Carry: &carry{Left: -1, Priority: 4, Until: at}},
+		{Move: moveAlert, Type: "email", Alert: &alert{Threshold: 1, Rearm: 2}},
+	}
+	var got []posting
+	require.NoError(t, json.Unmarshal(appendPostings(nil, want), &got))
+	require.Equal(t, want, got)
+
+	h := &hold{captures: []int64{3, 4}, lines: []holdLine{
+		{Type: "email", Budget: "b", Slices: []slice{{Grant: 1, Pool: "bob", Amount: 9, Captured: 4, Released: 3, Reversed: 2}, {Grant: 2, Amount: 1}}},
+		{Type: "phone"},
+	}}
+	var body holdBody
+	require.NoError(t, json.Unmarshal(appendHold(nil, h), &body))
+	require.Equal(t, holdBody{Lines: h.lines, Captures: h.captures}, body)
+
+	groups := []factGroup{{"email", "", 1, [][16]byte{{1}, {2}}}, {"phone", "bob", 8, [][16]byte{{3}}}}
+	packed := appendFacts(nil, groups)
+	back, err := parseFacts(packed)
+	require.NoError(t, err)
+	require.Equal(t, groups, back)
+	for n := 1; n < len(packed); n++ {
+		if _, err := parseFacts(packed[:n]); err != nil {
+			require.ErrorContains(t, err, "cut off")
+		}
+	}
+}
