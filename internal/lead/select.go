@@ -83,6 +83,12 @@ const isOwned = `coalesce((
 	SELECT NOT f.reversed FROM credit_fact f
 	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint), false)`
 
+// candidate is a lead that an order may take.
+type candidate struct {
+	No      int64
+	Address int64 // hash of its email address
+}
+
 // pick draws up to s.Count of the leads, at random but always the same for the
 // same order and catalogue. It draws in rounds because what is drawn may be
 // owned already, share an address with another or have been deleted since it
@@ -123,17 +129,21 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([
 		if err != nil {
 			return nil, err
 		}
-		var no, address int64
-		if _, err := pgx.ForEachRow(rows, []any{&no, &address}, func() error {
-			if !addresses[address] && int64(len(picked)) < s.Count {
-				addresses[address] = true
-				picked = append(picked, no)
-			}
-			return nil
-		}); err != nil {
+		free, err := pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
+		if err != nil {
 			return nil, err
 		}
+		// In the order of the draw again, or the last numbers, those of the
+		// newest leads, would be the ones there is no room for.
+		random.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
+		for _, c := range free {
+			if !addresses[c.Address] && int64(len(picked)) < s.Count {
+				addresses[c.Address] = true
+				picked = append(picked, c.No)
+			}
+		}
 	}
+	slices.Sort(picked)
 	return picked, nil
 }
 

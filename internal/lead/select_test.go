@@ -255,6 +255,23 @@ func TestC3_SelectionIsDeterministic(t *testing.T) {
 	require.Less(t, common, 150, "a sample of 500 of 5000 shares about 50 with another")
 }
 
+// TestSelectionIsFair: a lead's chance does not depend on when it came.
+func TestSelectionIsFair(t *testing.T) {
+	f := setup(t)
+	const leads, orders, count = 2000, 20, 400
+	_, err := f.Import(f.ctx, file(t, people(leads, 10)), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	for i := range orders {
+		_, err := f.Select(f.ctx, selection(fmt.Sprintf("ord_%d", i), count))
+		require.NoError(t, err)
+	}
+	for part := range 20 { // of a hundred leads, expected to be drawn 20 times each
+		var drawn int
+		require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT count(*) FROM order_item WHERE (lead_no - 1) * 20 / 2000 = $1`, part).Scan(&drawn))
+		require.InDelta(t, orders*count/20, drawn, 80, "leads %d to %d", part*100, part*100+99)
+	}
+}
+
 // TestC5_OwnedLeads: what the organization owns is left out, or marked.
 func TestC5_OwnedLeads(t *testing.T) {
 	f := setup(t)

@@ -204,6 +204,33 @@ func (b *Book) MarkDelivered(ctx context.Context, orderID string, from, to int64
 	return delivered, nil
 }
 
+// Deliver marks items that Billable returned as delivered: call it with exactly
+// those whose capture is recorded. It returns how many were newly marked;
+// called again, none are.
+func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (delivered int64, err error) {
+	numbers := make([]int64, len(items))
+	for i, item := range items {
+		numbers[i] = item.N
+	}
+	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE order_item SET delivered_at = now()
+			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
+			orderID, numbers)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		delivered = tag.RowsAffected()
+		// Last, so that batches of one order wait for each other's commit only.
+		_, err = tx.Exec(ctx, `UPDATE orders SET delivered = delivered + $2 WHERE id = $1`, orderID, delivered)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("marking %d items of order %s as delivered: %w", len(items), orderID, err)
+	}
+	return delivered, nil
+}
+
 // Progress says how far a range of items is. Done + Pending + Greylisted is
 // the number of items in the range.
 type Progress struct {

@@ -506,6 +506,28 @@ func TestFailSaysWhy(t *testing.T) {
 	require.Equal(t, []string{"order.reserved", "order.failed"}, f.topics("ord_1"))
 }
 
+// TestO5_OnlyTheCapturedItemsAreDelivered: a verdict that arrives between the
+// look at what is billable and its delivery waits for a capture of its own.
+func TestO5_OnlyTheCapturedItemsAreDelivered(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 10)
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(1, "valid", "accepted"), verdict(2, "valid", "accepted")}))
+	captured, err := f.Billable(f.ctx, "ord_1", 1, 10, []string{"valid"})
+	require.NoError(t, err)
+	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(3, "valid", "accepted"), greylisted(4, checked)}))
+
+	waiting := orderbook.Fact{N: 4} // cannot be captured, and is not delivered either
+	for _, want := range []int64{2, 0} {
+		delivered, err := f.Deliver(f.ctx, "ord_1", append(captured, waiting))
+		require.NoError(t, err)
+		require.Equal(t, want, delivered)
+	}
+	left, err := f.Billable(f.ctx, "ord_1", 1, 10, []string{"valid"})
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, int64(3), left[0].N)
+}
+
 // TestTenThousandItems takes an order of 10,000 items through its batches in
 // parallel, each batch with a duplicate that is always a little late.
 func TestTenThousandItems(t *testing.T) {
