@@ -14,8 +14,20 @@ import (
 	"time"
 )
 
+// postgresPlaces are where packages put the server programs when not on PATH.
+var postgresPlaces = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/opt/homebrew/opt/postgresql*/bin",
+	"/usr/local/opt/postgresql*/bin",
+	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+	"/usr/local/pgsql/bin",
+	"/usr/libexec/postgresql*",
+}
+
 // findPostgres returns the directory of PostgreSQL's server programs: on PATH, or
-// where Debian, Red Hat, Homebrew and Postgres.app put them, the newest first.
+// the newest of those in the usual places.
 func findPostgres() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// Homebrew and Debian put links on PATH; the programs look beside themselves.
@@ -24,16 +36,7 @@ func findPostgres() (string, error) {
 		}
 	}
 	var found []string
-	for _, pattern := range []string{
-		"/usr/lib/postgresql/*/bin",
-		"/usr/pgsql-*/bin",
-		"/opt/homebrew/opt/postgresql*/bin",
-		"/usr/local/opt/postgresql*/bin",
-		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
-		"/Applications/Postgres.app/Contents/Versions/*/bin",
-		"/usr/local/pgsql/bin",
-		"/usr/libexec/postgresql*",
-	} {
+	for _, pattern := range postgresPlaces {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err

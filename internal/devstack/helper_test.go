@@ -63,7 +63,7 @@ func startHelper(t *testing.T, dir string) (*exec.Cmd, running) {
 // newDir is a directory such as `mktemp -d` makes: for its owner alone.
 func newDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "holdfast-test-")
+	dir, err := os.MkdirTemp("", "holdfast-test-") //nolint:usetesting // t.TempDir's names are too long for a Unix socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -38,24 +39,27 @@ func serverOwner() (*owner, error) {
 	return nil, errors.New("PostgreSQL does not run as root, and neither a user postgres nor nobody exists: add one, or run this as an ordinary user")
 }
 
-// reachable returns dir when the user may walk there. A last-but-one step that is
-// root's own (mktemp -d makes such directories) is opened to the user's group,
-// for passing through only. Where a step higher up is closed (/root is), the
-// cluster is kept under /var/lib/holdfast, and dir becomes a link to it.
+// reachable returns dir when the user may walk there. Below a temporary directory
+// (mktemp -d and tests make closed ones) steps that are root's own are opened to
+// the user's group, for passing through only. Where another step is closed (/root
+// is), the cluster is kept under /var/lib/holdfast, and dir becomes a link to it.
 func (o *owner) reachable(dir string) (string, error) {
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = resolved
 	}
 	parent := filepath.Dir(dir)
-	if !o.passes(parent) && o.reaches(filepath.Dir(parent)) {
-		info, err := os.Stat(parent)
+	for step := parent; isTemporary(step); step = filepath.Dir(step) {
+		if o.passes(step) {
+			continue
+		}
+		info, err := os.Stat(step)
 		if err != nil {
 			return "", err
 		}
-		if err := os.Chown(parent, -1, o.gid); err != nil {
-			return "", err
+		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != 0 {
+			break // somebody else's
 		}
-		if err := os.Chmod(parent, info.Mode().Perm()&^0o070|0o010); err != nil {
+		if err := errors.Join(os.Chown(step, -1, o.gid), os.Chmod(step, info.Mode().Perm()&^0o070|0o010)); err != nil {
 			return "", err
 		}
 	}
@@ -75,6 +79,22 @@ func (o *owner) reachable(dir string) (string, error) {
 	}
 	return elsewhere, nil
 }
+
+// isTemporary tells whether dir lies below (and is not) a directory for temporary
+// files.
+func isTemporary(dir string) bool {
+	for _, base := range temporary() {
+		if resolved, err := filepath.EvalSymlinks(base); err == nil {
+			base = resolved
+		}
+		if strings.HasPrefix(dir, base+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func temporary() []string { return []string{os.TempDir(), "/tmp", "/var/tmp"} }
 
 // reaches tells whether the user may walk to dir from the root.
 func (o *owner) reaches(dir string) bool {
@@ -117,7 +137,7 @@ func TempDir(prefix string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, base := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+	for _, base := range temporary() {
 		if o != nil && !o.reaches(base) {
 			continue
 		}

@@ -74,7 +74,7 @@ func findServer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = starting.Close() }()
-	var ended chan error // set when the keeper is ours
+	var ended chan struct{} // set when the keeper is ours
 	for {
 		url, err := running(ctx, folder) // somebody else may have been first
 		if err == nil {
@@ -118,7 +118,7 @@ func running(ctx context.Context, folder string) (string, error) {
 
 // startKeeper starts this very program as the keeper. The channel tells when it
 // has ended.
-func startKeeper(folder string) (chan error, error) {
+func startKeeper(folder string) (ended chan struct{}, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -137,8 +137,11 @@ func startKeeper(folder string) (chan error, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // what went wrong is in the log
+	}()
 	return ended, nil
 }
 
