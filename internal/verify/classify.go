@@ -3,6 +3,7 @@ package verify
 import (
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // stage is the point of the conversation at which a reply came. Only what is
@@ -46,31 +47,69 @@ type rule struct {
 	finding  finding
 }
 
+// classifier remembers the meaning of replies: hosts say the same to most
+// addresses, and reading a text anew costs more than the rest of the answer.
+type classifier struct {
+	mu   sync.Mutex
+	seen memory[saying, finding]
+}
+
+// saying is a reply as far as its meaning depends on it.
+type saying struct {
+	at       stage
+	code     int
+	enhanced enhanced
+	provider *provider
+	text     phrases
+}
+
+func newClassifier() *classifier {
+	return &classifier{seen: newMemory[saying, finding](1 << 14)}
+}
+
+// classify is the function of that name, with memory.
+func (c *classifier) classify(at stage, r reply, p *provider, about Address) finding {
+	s := saying{at, r.code, r.enhanced, p, newPhrases(r.text, about)}
+	c.mu.Lock()
+	f, ok := c.seen.get(s)
+	c.mu.Unlock()
+	if !ok {
+		f = s.meaning()
+		c.mu.Lock()
+		c.seen.put(s, f)
+		c.mu.Unlock()
+	}
+	return f
+}
+
 // classify finds the meaning of a reply: the provider's own rows first, then
 // the table. about is the address that was asked for; what the host repeats of
 // it is no part of what it says.
 func classify(at stage, r reply, p *provider, about Address) finding {
-	text := newPhrases(r.text, about)
-	if p != nil {
-		for i := range p.rules {
-			if p.rules[i].holds(at, r, text) {
-				return p.rules[i].finding
+	return saying{at, r.code, r.enhanced, p, newPhrases(r.text, about)}.meaning()
+}
+
+func (s saying) meaning() finding {
+	if s.provider != nil {
+		for i := range s.provider.rules {
+			if s.provider.rules[i].holds(s) {
+				return s.provider.rules[i].finding
 			}
 		}
 	}
 	for i := range rules {
-		if rules[i].holds(at, r, text) {
+		if rules[i].holds(s) {
 			return rules[i].finding
 		}
 	}
 	return finding{Unknown, ProtocolError, settle}
 }
 
-func (u *rule) holds(at stage, r reply, text phrases) bool {
-	return u.stages&at != 0 &&
-		(u.codes == "" || codeIn(r.code, u.codes)) &&
-		(u.enhanced == "" || enhancedIn(r.enhanced, u.enhanced)) &&
-		(u.words == nil || text.any(u.words))
+func (u *rule) holds(s saying) bool {
+	return u.stages&s.at != 0 &&
+		(u.codes == "" || codeIn(s.code, u.codes)) &&
+		(u.enhanced == "" || enhancedIn(s.enhanced, u.enhanced)) &&
+		(u.words == nil || s.text.any(u.words))
 }
 
 // codeIn reports whether the code, or its first digits, stand in the list.

@@ -83,14 +83,16 @@ type Stats struct {
 // Engine verifies addresses. It is safe for concurrent use; concurrent calls
 // share DNS answers, catch-all memory and SMTP sessions.
 type Engine struct {
-	cfg    Config
-	lists  *lists
-	dns    *resolver
-	dialer proxy.ContextDialer
-	starts *rate.Limiter // of sessions, of the whole engine
-	tls    *tls.Config
-	stats  struct{ connections, queries, transactions, recipients atomic.Int64 }
-	turn   atomic.Uint32 // among hosts of equal preference
+	cfg   Config
+	lists *lists
+
+	classifier *classifier
+	dns        *resolver
+	dialer     proxy.ContextDialer
+	starts     *rate.Limiter // of sessions, of the whole engine
+	tls        *tls.Config
+	stats      struct{ connections, queries, transactions, recipients atomic.Int64 }
+	turn       atomic.Uint32 // among hosts of equal preference
 
 	mu      sync.Mutex
 	domains memory[string, *domain]
@@ -121,6 +123,8 @@ func New(cfg Config) (*Engine, error) {
 		domains: newMemory[string, *domain](1 << 17),
 		hosts:   newMemory[string, *host](1 << 16),
 		calls:   make(map[*call]struct{}),
+
+		classifier: newClassifier(),
 	}
 	now := time.Now()
 	e.dnsHealth = health{window: outageWindow * cfg.DNSTimeout, ok: now}
@@ -141,7 +145,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.SessionsPerSecond > 0 {
 		e.starts = rate.NewLimiter(rate.Limit(cfg.SessionsPerSecond), max(1, int(cfg.SessionsPerSecond)))
 	}
-	direct := &net.Dialer{}
+	direct := &net.Dialer{KeepAlive: -1} // deadlines tell a dead host sooner
 	if cfg.SourceAddr != "" {
 		direct.LocalAddr = &net.TCPAddr{IP: net.ParseIP(cfg.SourceAddr)}
 	}

@@ -217,7 +217,7 @@ func (s *session) couldEncrypt() bool {
 
 // refused makes a failure of a reply that was no yes.
 func (s *session) refused(at stage, r reply) *failure {
-	found := classify(at, r, s.provider, Address{})
+	found := s.e.classifier.classify(at, r, s.provider, Address{})
 	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name}
 }
 
@@ -540,7 +540,7 @@ func (s *session) canSend(a *ask) bool {
 
 // mailAnswered notes the reply to MAIL and reports whether it was a yes.
 func (s *session) mailAnswered(t *transaction, r reply) bool {
-	found := classify(atMail, r, s.provider, Address{})
+	found := s.e.classifier.classify(atMail, r, s.provider, Address{})
 	if found.verdict == Valid {
 		s.inTransaction = true
 		s.transactions++
@@ -566,7 +566,7 @@ func (s *session) mailAnswered(t *transaction, r reply) bool {
 // rcptAnswered notes the reply to RCPT. A failure means that the session ended
 // with this reply.
 func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
-	found := classify(atRcpt, r, s.provider, a.task.addr)
+	found := s.e.classifier.classify(atRcpt, r, s.provider, a.task.addr)
 	earlier := t.heard
 	if found.reason == NeedsTLS && s.couldEncrypt() && a.task.tries < maxTries {
 		t.sessionSpent, t.wantsTLS = true, true
