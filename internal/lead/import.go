@@ -177,7 +177,7 @@ func (imp *importer) run(ctx context.Context, conn *pgxpool.Conn, rows recordRea
 	}()
 	defer func() { // the file is the caller's again
 		stop()
-		for range batches { //nolint:revive // until the reader has closed it
+		for range batches { // until the reader has closed it
 		}
 	}()
 	for b := range batches {

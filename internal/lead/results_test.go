@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -105,7 +104,7 @@ func TestC7_ResultsAreTheDeliveredItems(t *testing.T) {
 		addresses[email] = true
 		require.Equal(t, "valid", row["verdict"], "nor unverified rows")
 		require.Equal(t, "mx.b.test", row["mx_host"])
-		require.Equal(t, float64(250), row["smtp_code"])
+		require.EqualValues(t, 250, row["smtp_code"])
 		require.Equal(t, "2026-03-01T12:00:00Z", row["checked_at"])
 	}
 	require.Len(t, addresses, 120)
@@ -178,5 +177,5 @@ func TestResultsStream(t *testing.T) {
 	}
 	require.NoError(t, <-done)
 	require.Greater(t, written, 25<<20)
-	require.Less(t, int64(most)-int64(before.HeapAlloc), int64(6<<20), fmt.Sprintf("%d bytes written", written))
+	require.Less(t, int64(most)-int64(before.HeapAlloc), int64(6<<20), "%d bytes written", written)
 }

@@ -150,7 +150,8 @@ func TestCreateRejected(t *testing.T) {
 	require.Equal(t, []string{"order.rejected"}, f.topics("ord_1"))
 
 	for _, bad := range []orderbook.NewOrder{
-		{ID: "ord_2", Status: order.Rejected}, {ID: "ord_2", Status: order.Completed},
+		{ID: "ord_2", Status: order.Rejected},
+		{ID: "ord_2", Status: order.Completed},
 		{ID: "ord_2", Status: order.Reserved, Failure: n.Failure},
 	} {
 		_, err = f.Create(f.ctx, bad)
