@@ -65,6 +65,18 @@ func inForce(history []PlanChange, t time.Time) PlanChange {
 	return PlanChange{}
 }
 
+// allottedBy is the last change of a history under which a period that begins
+// at t is allotted. A prorated change at that very moment comes after the
+// allotment, whichever of the two is carried out first.
+func allottedBy(history []PlanChange, t time.Time) PlanChange {
+	for _, c := range slices.Backward(history) {
+		if c.Since == nil || c.Since.Before(t) || c.AtPeriodEnd && c.Since.Equal(t) {
+			return c
+		}
+	}
+	return PlanChange{}
+}
+
 // ChangePlan moves an organization to the newest version of a plan: at once,
 // or, where the plan it leaves says so, with its next period. Asking for the
 // plan it was last moved to changes nothing and returns the same change, so
@@ -206,11 +218,11 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 // topUp is what the last change of a history adds to one pool, whose period's
 // credits were allotted under the plan in force at begin.
 func topUp(history []PlanChange, plans []*plan.Plan, begin time.Time, period plan.Period, creditType string, owner plan.Owner) int64 {
-	start := plans[inForce(history, begin).Generation].Allotment(creditType, owner)
+	start := plans[allottedBy(history, begin).Generation].Allotment(creditType, owner)
 	switches := make([]plan.Switch, 0, len(history))
 	for i, c := range history {
 		// A change that waits for the period's end does not touch this period.
-		if c.Since != nil && c.Since.After(begin) && !c.AtPeriodEnd {
+		if c.Since != nil && !c.Since.Before(begin) && !c.AtPeriodEnd {
 			switches = append(switches, plan.Switch{At: *c.Since, Allotment: plans[i].Allotment(creditType, owner)})
 		}
 	}

@@ -74,7 +74,8 @@ const selectDue = `
 	JOIN organization o ON o.id = s.org
 	CROSS JOIN LATERAL (
 		SELECT plan_id, plan_version, generation FROM plan_change
-		WHERE org = s.org AND (since IS NULL OR since <= greatest(s.due_at, s.created_at))
+		WHERE org = s.org AND (since IS NULL OR since < greatest(s.due_at, s.created_at)
+			OR at_period_end AND since = greatest(s.due_at, s.created_at)) -- see allottedBy
 		ORDER BY generation DESC LIMIT 1) c
 	CROSS JOIN LATERAL (
 		SELECT plan_id, plan_version FROM plan_change
