@@ -1,0 +1,289 @@
+// Command ledger measures the credit ledger on a PostgreSQL of its own, with
+// fsync on, next to pgbench on the same server in the same run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/bench/report"
+	"holdfast/internal/devstack"
+	"holdfast/internal/ledger"
+	"holdfast/internal/postgres"
+)
+
+const usage = `Measures the credit ledger: operations per second and latencies, on one hot
+organization and on many, next to pgbench on the same server in the same run.
+
+    go run ./bench/ledger                      about three minutes
+    go run ./bench/ledger -growth 10000000     the journal's growth to ten million entries
+    go run ./bench/ledger -seconds 1 -growth 0 a quick look
+
+Results: a table on stdout, JSON and plots in bench/results.
+
+`
+
+// settings are the command line.
+type settings struct {
+	url     string
+	seconds float64
+	growth  int64
+	out     string
+	profile string
+}
+
+func main() {
+	var s settings
+	flag.Usage = func() {
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	flag.StringVar(&s.url, "url", "", "PostgreSQL `URL` to use; default is a private server with fsync on")
+	flag.Float64Var(&s.seconds, "seconds", 4, "`seconds` per figure")
+	flag.Int64Var(&s.growth, "growth", 1_000_000, "let one organization's journal grow to so many `entries`; 0 leaves it out")
+	flag.StringVar(&s.out, "out", "bench/results", "`directory` for JSON and plots")
+	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the Go side to this `file`")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := bench(ctx, s); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context, s settings) (err error) {
+	if s.profile != "" {
+		f, err := os.Create(s.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{URL: s.url})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	if err := postgres.Migrate(ctx, server.URL); err != nil {
+		return err
+	}
+	pool, err := postgres.Open(ctx, server.SocketURL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	b := &benchmark{
+		settings: s, pool: pool, url: server.SocketURL,
+		length: time.Duration(s.seconds * float64(time.Second)),
+		report: report.New("ledger", "Credit ledger: PostgreSQL with fsync on"),
+	}
+	var version string
+	if err := pool.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&version); err != nil {
+		return err
+	}
+	b.report.Machine.PostgreSQL = version
+	for _, part := range []func(context.Context) error{b.yardsticks, b.speed, b.captures, b.growth, b.audit} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.report.Print(os.Stdout); err != nil {
+		return err
+	}
+	path, err := b.report.Save(s.out)
+	if err != nil {
+		return err
+	}
+	if err := b.plots(); err != nil {
+		return err
+	}
+	_, err = fmt.Printf("\nwritten: %s and plots beside it\n", path)
+	return err
+}
+
+type benchmark struct {
+	settings
+	pool   *pgxpool.Pool
+	url    string
+	length time.Duration
+	report *report.Report
+
+	oneRow  float64 // pgbench's one-row update, per second
+	hot     report.Series
+	single  report.Series // hot, without batches
+	many    report.Series
+	growing report.Series
+}
+
+// say tells on stderr what is being measured.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "… "+format+"\n", args...) }
+
+// yardsticks runs pgbench on the same server.
+func (b *benchmark) yardsticks(ctx context.Context) error {
+	t := b.report.Table("Yardsticks (pgbench, prepared statements)", "load", "clients", "transactions/s", "mean ms")
+	for _, y := range []yardstick{
+		{name: "simple-update", clients: 64},
+		{name: "one-row update", clients: 64, script: "UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;"},
+	} {
+		say("pgbench %s", y.name)
+		tps, err := y.run(ctx, b.url, b.length)
+		if err != nil {
+			return err
+		}
+		t.Add(y.name, y.clients, tps, float64(y.clients)/tps*1000)
+		b.oneRow = tps
+	}
+	return nil
+}
+
+// speed measures operations per second by callers, organizations and batching.
+func (b *benchmark) speed(ctx context.Context) error {
+	batched := ledger.New(b.pool)
+	defer batched.Close()
+	unbatched := ledger.New(b.pool, ledger.WithBatchSize(1), ledger.WithWorkers(12))
+	defer unbatched.Close()
+	hot, err := fund(ctx, batched, "hot", 1)
+	if err != nil {
+		return err
+	}
+	many, err := fund(ctx, batched, "many", 1000)
+	if err != nil {
+		return err
+	}
+	t := b.report.Table("Operations per second (an order of hold, capture, release counts as three)",
+		"load", "organizations", "callers", "operations/s", "p50 ms", "p99 ms", "× one-row update")
+	for _, c := range []struct {
+		name    string
+		ledger  *ledger.Ledger
+		owners  []string
+		step    step
+		callers []int
+		series  *report.Series
+	}{
+		{"hold+settle", batched, hot, holdAndSettle, []int{1, 8, 64, 512}, &b.hot},
+		{"hold+settle, no batches", unbatched, hot, holdAndSettle, []int{1, 8, 64, 512}, &b.single},
+		{"hold+settle", batched, many, holdAndSettle, []int{1, 8, 64, 512}, &b.many},
+		{"hold+settle, no batches", unbatched, many, holdAndSettle, []int{1, 8, 64, 512}, nil},
+		{"charge (reveal)", batched, hot, chargeOnce, []int{1, 64, 512}, nil},
+		{"charge (reveal)", batched, many, chargeOnce, []int{64}, nil},
+	} {
+		for _, callers := range c.callers {
+			say("%s, %d organizations, %d callers", c.name, len(c.owners), callers)
+			f, err := run(ctx, c.ledger, c.owners, callers, b.length, c.step)
+			if err != nil {
+				return err
+			}
+			t.Add(c.name, len(c.owners), callers, f.perSecond, f.p50, f.p99, f.perSecond/b.oneRow)
+			if c.series != nil {
+				c.series.X = append(c.series.X, float64(callers))
+				c.series.Y = append(c.series.Y, f.perSecond)
+			}
+		}
+	}
+	return nil
+}
+
+// captures measures the capture of ten thousand facts in one operation.
+func (b *benchmark) captures(ctx context.Context) error {
+	l := ledger.New(b.pool)
+	defer l.Close()
+	owners, err := fund(ctx, l, "facts", 1)
+	if err != nil {
+		return err
+	}
+	say("capture of 10,000 facts")
+	f, err := run(ctx, l, owners, 1, b.length, captureFacts(10_000))
+	if err != nil {
+		return err
+	}
+	t := b.report.Table("Capture of 10,000 new facts in one operation", "p50 ms", "p99 ms", "facts/s")
+	t.Add(f.p50, f.p99, 10_000*float64(time.Second)/float64(f.p50))
+	return nil
+}
+
+// growth lets one organization's journal grow and measures again and again.
+func (b *benchmark) growth(ctx context.Context) error {
+	if b.settings.growth <= 0 {
+		return nil
+	}
+	l := ledger.New(b.pool)
+	defer l.Close()
+	owners, err := fund(ctx, l, "growing", 1)
+	if err != nil {
+		return err
+	}
+	t := b.report.Table("Growth of one organization's journal (64 callers, hold+settle)",
+		"entries", "operations/s", "p50 ms", "p99 ms")
+	for size := int64(10_000); ; size = min(size*10, b.settings.growth) {
+		say("growth to %d entries", size)
+		entries, err := grow(ctx, b.pool, l, owners, size)
+		if err != nil {
+			return err
+		}
+		f, err := run(ctx, l, owners, 64, b.length, holdAndSettle)
+		if err != nil {
+			return err
+		}
+		t.Add(entries, f.perSecond, f.p50, f.p99)
+		b.growing.X = append(b.growing.X, float64(entries))
+		b.growing.Y = append(b.growing.Y, f.perSecond)
+		if size >= b.settings.growth {
+			return nil
+		}
+	}
+}
+
+// audit proves the books that all of this left behind.
+func (b *benchmark) audit(ctx context.Context) error {
+	say("audit")
+	start := time.Now()
+	peak := watchMemory()
+	r, err := ledger.Audit(ctx, b.pool, ledger.AuditOptions{})
+	memory := peak()
+	if err != nil {
+		return err
+	}
+	if !r.Clean() {
+		return fmt.Errorf("the books do not balance: %+v", r.Findings)
+	}
+	took := time.Since(start)
+	t := b.report.Table("Audit of everything above", "entries", "holds", "facts", "seconds", "entries/s", "heap MB")
+	t.Add(r.Entries, r.Holds, r.Facts, took.Seconds(), float64(r.Entries)/took.Seconds(), memory)
+	return nil
+}
+
+func (b *benchmark) plots() error {
+	b.hot.Name, b.single.Name, b.many.Name = "one organization", "one organization, no batches", "1,000 organizations"
+	yardstick := report.Series{
+		Name: "pgbench: one-row update, 64 clients", Dashed: true,
+		X: []float64{1, 512}, Y: []float64{b.oneRow, b.oneRow},
+	}
+	if _, err := report.Lines(b.out, "ledger-callers", report.Axes{
+		Title: "Credit ledger", X: "callers", Y: "operations/s", LogX: true,
+	}, b.hot, b.many, b.single, yardstick); err != nil {
+		return err
+	}
+	if len(b.growing.X) == 0 {
+		return nil
+	}
+	b.growing.Name = "64 callers, one organization"
+	_, err := report.Lines(b.out, "ledger-growth", report.Axes{
+		Title: "Cost stays flat as the journal grows", X: "journal entries", Y: "operations/s", LogX: true,
+	}, b.growing)
+	return err
+}
