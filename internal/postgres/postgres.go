@@ -83,7 +83,13 @@ func unreachable(config *pgx.ConnConfig, err error) error {
 	if errors.As(err, &refused) {
 		return fmt.Errorf("%w: the server at %s refused us: %s; check HOLDFAST_DATABASE_URL", ErrUnreachable, where, refused.Message)
 	}
+	// The driver tries TLS and plain, every address of a name, and lists them all;
+	// the first says enough.
 	cause := err
+	var dial *net.OpError
+	if errors.As(err, &dial) {
+		cause = dial.Err
+	}
 	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
 		cause = next
 	}

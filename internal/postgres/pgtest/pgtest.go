@@ -44,96 +44,100 @@ func New(t testing.TB) *pgxpool.Pool {
 // migrated database that goes away with the test.
 func NewURL(t testing.TB) string {
 	t.Helper()
-	server, template := setup(t)
-	return create(t, server, template)
+	s := setup(t)
+	return s.create(t, s.template)
 }
 
 // NewEmptyURL is NewURL without any schema.
 func NewEmptyURL(t testing.TB) string {
 	t.Helper()
-	server, _ := setup(t)
-	return create(t, server, "template0")
+	return setup(t).create(t, "template0")
 }
 
-var once struct {
+// server is where the databases of this process's tests are made.
+type server struct {
+	url      string // of a database to create others from
+	template string // the migrated database
+	strategy string // how to copy it, where we know better than the server
+	users    *os.File
+}
+
+var shared struct {
 	sync.Mutex
-	server   string // URL of a database to create others from
-	template string
-	users    *os.File // the lock that says we live; held here, else it would be collected and closed
+	*server // made by the first test
 }
 
-func setup(t testing.TB) (server, template string) {
+func setup(t testing.TB) *server {
 	t.Helper()
-	once.Lock()
-	defer once.Unlock()
-	if once.template != "" {
-		return once.server, once.template
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server != nil {
+		return shared.server
 	}
 	// Not the test's context: what is made here serves the tests after it too.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	server, err := findServer(ctx)
+	s, err := findServer(ctx)
 	require.NoError(t, err, "tests need a PostgreSQL server")
-	template, err = ensureTemplate(ctx, server)
-	require.NoError(t, err, "the template database for tests could not be made")
-	once.server, once.template = server, template
-	return server, template
+	require.NoError(t, s.ensureTemplate(ctx), "the template database for tests could not be made")
+	shared.server = s
+	return s
 }
 
 // ensureTemplate migrates a database once per state of the migrations, however
 // many test processes ask for it at the same time.
-func ensureTemplate(ctx context.Context, server string) (string, error) {
+func (s *server) ensureTemplate(ctx context.Context) error {
 	hash := sha256.New()
 	files := postgres.Migrations()
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, name := range names {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
-			return "", err
+			return err
 		}
 		_, _ = fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text)
 	}
-	template := "holdfast_template_" + hex.EncodeToString(hash.Sum(nil)[:6])
+	s.template = "holdfast_template_" + hex.EncodeToString(hash.Sum(nil)[:6])
 
-	conn, err := pgx.Connect(ctx, server)
+	conn, err := pgx.Connect(ctx, s.url)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtext($1))`, template); err != nil {
-		return "", err
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtext($1))`, s.template); err != nil {
+		return err
 	}
 	var ready bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, template).Scan(&ready); err != nil || ready {
-		return template, err
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, s.template).Scan(&ready); err != nil || ready {
+		return err
 	}
 	// It gets its name when it is complete: a killed test leaves no half template.
-	building := template + "_building"
+	building := s.template + "_building"
 	for _, statement := range []string{
 		`DROP DATABASE IF EXISTS ` + quote(building) + ` WITH (FORCE)`,
 		`CREATE DATABASE ` + quote(building) + ` TEMPLATE template0`,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if err := postgres.Migrate(ctx, withDatabase(server, building)); err != nil {
-		return "", err
+	if err := postgres.Migrate(ctx, withDatabase(s.url, building)); err != nil {
+		return err
 	}
-	_, err = conn.Exec(ctx, `ALTER DATABASE `+quote(building)+` RENAME TO `+quote(template))
-	return template, err
+	_, err = conn.Exec(ctx, `ALTER DATABASE `+quote(building)+` RENAME TO `+quote(s.template))
+	return err
 }
 
-func create(t testing.TB, server, template string) string {
+func (s *server) create(t testing.TB, template string) string {
 	t.Helper()
 	random := make([]byte, 6)
 	_, _ = rand.Read(random) // never fails
 	name := fmt.Sprintf("holdfast_test_%d_%s", os.Getpid(), hex.EncodeToString(random))
 	exec := func(ctx context.Context, statement string) error {
-		conn, err := pgx.Connect(ctx, server)
+		conn, err := pgx.Connect(ctx, s.url)
 		if err != nil {
 			return err
 		}
@@ -142,14 +146,14 @@ func create(t testing.TB, server, template string) string {
 		return err
 	}
 	require.NoError(t, retryBusy(func() error {
-		return exec(t.Context(), `CREATE DATABASE `+quote(name)+` TEMPLATE `+quote(template))
+		return exec(t.Context(), `CREATE DATABASE `+quote(name)+` TEMPLATE `+quote(template)+s.strategy)
 	}), "the test's database could not be made")
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, exec(ctx, `DROP DATABASE IF EXISTS `+quote(name)+` WITH (FORCE)`), "the test's database could not be dropped")
 	})
-	return withDatabase(server, name)
+	return withDatabase(s.url, name)
 }
 
 // retryBusy repeats for a while when the template is in use: autovacuum, or a
