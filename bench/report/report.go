@@ -5,6 +5,7 @@ package report
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,7 +72,9 @@ func postgresVersion() string {
 	if err != nil || len(programs) == 0 {
 		return ""
 	}
-	out, err := exec.Command(programs[len(programs)-1], "--version").Output()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, programs[len(programs)-1], "--version").Output()
 	if err != nil {
 		return ""
 	}

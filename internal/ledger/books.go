@@ -103,7 +103,7 @@ func (l *lot) expiredAt(now time.Time) bool {
 	return !l.expiresAt.IsZero() && !now.Before(l.expiresAt)
 }
 
-// burnsBefore orders lots: priority, then soonest expiry, then age.
+// compareBurn orders lots: priority, then soonest expiry, then age.
 func (l *lot) compareBurn(o *lot) int {
 	return cmp.Or(
 		cmp.Compare(l.priority, o.priority),
@@ -336,18 +336,10 @@ func (b *books) move(e *entry, m move, l *lot, n int64) *posting {
 		l.bucket[from] -= n
 	}
 	l.bucket[to] += n
-	switch from {
-	case available:
-		a.available -= n
-	case held:
-		a.held -= n
-	}
-	switch to {
-	case available:
-		a.available += n
+	a.available += change(available, from, to, n)
+	a.held += change(held, from, to, n)
+	if to == available {
 		a.sooner(l)
-	case held:
-		a.held += n
 	}
 	b.list(l)
 	b.changedLot(l)

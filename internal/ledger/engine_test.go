@@ -123,9 +123,9 @@ func TestLateReleases(t *testing.T) {
 
 func TestRenewalRollsOverUpToTheCap(t *testing.T) { // A5, I10
 	d := newDesk(t)
-	renew := func(now time.Time, key string, cap int64) RenewedLine {
+	renew := func(now time.Time, key string, most int64) RenewedLine {
 		result, ok := d.run(now, Renew{Owner: "acme", Key: key, Lines: []Renewal{
-			{Type: "email", Amount: 100, Rollover: true, Cap: cap},
+			{Type: "email", Amount: 100, Rollover: true, Cap: most},
 		}}).(RenewResult)
 		require.True(t, ok)
 		return result.Lines[0]

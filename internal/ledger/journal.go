@@ -72,6 +72,17 @@ func (m move) to() bucket {
 	return none
 }
 
+// change is what a move between buckets means for one of them.
+func change(of, from, to bucket, n int64) int64 {
+	if of == from {
+		return -n
+	}
+	if of == to {
+		return n
+	}
+	return 0
+}
+
 // posting is one movement of credits. Balance is what is available in the
 // account afterwards. Into names the grant that receives voided credits, Terms
 // are those of a grant that begins with this posting.

@@ -199,17 +199,6 @@ func (r *replay) transfer(e *entry, p *posting, a *account) {
 	r.slice(e, p)
 }
 
-// change is what a move between buckets means for one of them.
-func change(of, from, to bucket, n int64) int64 {
-	switch of {
-	case from:
-		return -n
-	case to:
-		return n
-	}
-	return 0
-}
-
 // receive adds voided credits to the grant they moved into.
 func (r *replay) receive(e *entry, p *posting, a *account) {
 	into := r.lots[p.Into]
