@@ -199,6 +199,9 @@ func parseDomain(s string) (string, error) {
 		if err != nil {
 			return "", &SyntaxError{Why: fmt.Sprintf("the domain is not a valid international name: %v (RFC 5891 §5)", err)}
 		}
+		if unicodeForm, err := lookupProfile.ToUnicode(ascii); err != nil || strings.ContainsFunc(unicodeForm, unicode.IsSymbol) {
+			return "", &SyntaxError{Why: "the domain contains a symbol that is no letter (RFC 5892 §2)"}
+		}
 		s = ascii
 	}
 	s = strings.ToLower(s)
