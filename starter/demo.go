@@ -220,6 +220,9 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 	d.report.AcceptedMS = accepted.Milliseconds()
 	d.heading("Order %s", o.ID)
 	d.say("  %s holds %s for %s; accepted in %s", sampleOrg, heldText(o.Credits), count(o.Requested, "lead"), took(accepted))
+	if page := d.stack.page(o.ID); page != "" {
+		d.say("  %s", d.paint(dim, page))
+	}
 
 	watcher := &orderWatcher{screen: d.screen, rooms: rooms, id: o.ID}
 	p, err := watcher.follow(ctx, untilDelivered)

@@ -123,9 +123,6 @@ func (d *demo) tell() error {
 		count(r.Audit.Entries, "journal entry"), count(r.Audit.Grants, "grant"), count(r.Audit.Facts, "charged fact"), took(r.auditTook))
 	d.say("  the order is %s (%d KB) in Temporal", count(r.History.Events, "event"), (r.History.Bytes+1023)/1024)
 	d.say("  accepted → delivered in %s, everything in %s", took(r.delivered()), took(time.Duration(r.TotalMS)*time.Millisecond))
-	if d.keep {
-		d.say("  %s", r.TemporalUI)
-	}
 	return nil
 }
 

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/order"
+	"holdfast/internal/postgres/pgtest"
 )
 
 func demoWorld(t *testing.T) (*world, string) {
@@ -64,12 +67,24 @@ func TestDemoAsJSON(t *testing.T) {
 	}
 }
 
+// The demo for people runs on a server that is there already, and leaves no
+// database behind in it.
 func TestDemoForPeople(t *testing.T) {
 	t.Parallel()
 	w, temp := demoWorld(t)
+	server := pgtest.NewEmptyURL(t)
+	w.env = append(w.env, "HOLDFAST_DATABASE_URL="+server)
 	o := w.run("demo", "--leads", "200", "--refund-delay", "1s").ok()
 	nothingLeft(t, temp)
 	emptyDirectory(t, temp)
+	conn, err := pgx.Connect(t.Context(), server)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	var left int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdfast\\_demo\\_%'").Scan(&left))
+	require.Zero(t, left, "a database is left behind")
+	require.NotContains(t, o.stdout, "making a PostgreSQL cluster")
+
 	for _, text := range []string{"Holdfast demo", "Starting", "Order ord_", "accepted", "Credits", "before the order", "delivered, before the refund", "after the refund", "Delivered: the first 5 of", "the books balance"} {
 		require.Contains(t, o.stdout, text)
 	}

@@ -126,7 +126,8 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	if s.Lab != nil {
 		state.DNSAddr, state.SMTPPort = s.Lab.DNSAddr(), s.Lab.SMTPPort()
 	}
-	if err := errors.Join(state.write(d.dir), d.seed(ctx, s)); err != nil {
+	_, err = s.rooms.Intake.EnsureSchedule(ctx, resetEvery)
+	if err = errors.Join(err, state.write(d.dir), d.seed(ctx, s)); err != nil {
 		return errors.Join(err, stop())
 	}
 	at := s.addresses(listener.Addr().String())
@@ -180,7 +181,9 @@ func (d *dev) announce(at addresses, elapsed time.Duration) error {
 	}
 	d.heading("Holdfast is up after %s; Ctrl-C stops it, the data stays", took(elapsed))
 	d.say("  Holdfast      %s", d.paint(cyan, at.Dashboard))
-	d.say("  Temporal UI   %s", d.paint(cyan, at.TemporalUI))
+	if at.TemporalUI != "" {
+		d.say("  Temporal UI   %s", d.paint(cyan, at.TemporalUI))
+	}
 	d.say("  addresses     %s", d.readyFiles()[0])
 	d.say("\nTry in another terminal:\n%s", suggestions())
 	return nil

@@ -40,6 +40,7 @@ func TestDev(t *testing.T) {
 	dev, at := startDev(w, "--leads", "1500", "--latency", "10ms")
 	t.Run("ready file", func(t *testing.T) { readyFile(t, w) })
 	t.Run("HTTP", func(t *testing.T) { httpAnswers(t, at) })
+	serving, served := startServe(w)
 	t.Run("one at a time", func(t *testing.T) {
 		w.run("dev", "--http-addr", "127.0.0.1:0").fails(exitFailed, "another dev stack is running")
 	})
@@ -70,6 +71,14 @@ func TestDev(t *testing.T) {
 	require.Equal(t, order.Reserved, running.Status)
 	require.Equal(t, exitSignal+int(syscall.SIGKILL), dev.signal(syscall.SIGKILL))
 	w.run("order", "show", running.ID).fails(exitFailed, "the dev stack does not answer")
+	t.Run("serve without a stack", func(t *testing.T) {
+		code, body := get(t, served+"/readyz")
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		require.JSONEq(t, `{"status":"not ready","database":"does not answer","temporal":"does not answer"}`, body)
+		code, _ = get(t, served+"/healthz")
+		require.Equal(t, http.StatusOK, code, "it lives")
+		require.Zero(t, serving.signal(syscall.SIGTERM), serving.output.String())
+	})
 
 	dev, again := startDev(w, "--latency", "10ms")
 	require.Equal(t, at.OperatorKey, again.OperatorKey)
@@ -112,28 +121,41 @@ func readyFile(t *testing.T, w *world) {
 	require.Len(t, keys, 8)
 }
 
+// startServe runs a second HTTP server on the same stack.
+func startServe(w *world) (*process, string) {
+	w.t.Helper()
+	w.env = append(w.env, "HOLDFAST_HTTP_ADDR=127.0.0.1:0")
+	p := w.start("serve")
+	p.says("Ctrl-C stops")
+	_, url, _ := strings.Cut(p.output.String(), "Serving on ")
+	url, _, _ = strings.Cut(url, ";")
+	return p, url
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(body)
+}
+
 func httpAnswers(t *testing.T, at addresses) {
 	t.Helper()
-	get := func(path string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at.Dashboard+path, nil)
-		require.NoError(t, err)
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return response.StatusCode, string(body)
-	}
-	code, body := get("/healthz")
+	code, body := get(t, at.Dashboard+"/healthz")
 	require.Equal(t, http.StatusOK, code)
 	require.JSONEq(t, `{"status":"ok"}`, body)
-	code, body = get("/readyz")
+	code, body = get(t, at.Dashboard+"/readyz")
 	require.Equal(t, http.StatusOK, code)
 	require.JSONEq(t, `{"status":"ready","database":"ok","temporal":"ok"}`, body)
-	code, body = get("/")
+	code, body = get(t, at.Dashboard+"/")
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, body, at.TemporalUI)
-	code, _ = get("/nowhere")
+	code, _ = get(t, at.Dashboard+"/nowhere")
 	require.Equal(t, http.StatusNotFound, code)
 
 	var dialer net.Dialer

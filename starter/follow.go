@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,14 +122,27 @@ func (w *orderWatcher) show(p order.Progress) {
 		note := ""
 		if p.Greylisted > 0 {
 			note = number(p.Greylisted) + " greylisted"
+			if again := in(p.Until); again != "" {
+				note += ", asked again" + again
+			}
 		}
 		w.meter.set(p.Done, note)
 	case order.StageRefunding:
-		if p.Until != nil {
-			w.status("  the refund comes in %s", took(max(0, time.Until(*p.Until)).Round(time.Second)))
-		}
+		w.status("  the refund comes%s", cmp.Or(in(p.Until), " now"))
 	case order.StageReserving, order.StageSelecting, order.StageDelivering, order.StageOver:
 	}
+}
+
+// in says how far away a moment is: " in 5 s".
+func in(until *time.Time) string {
+	if until == nil || time.Until(*until) <= 0 {
+		return ""
+	}
+	seconds := int64((time.Until(*until) + time.Second - 1) / time.Second)
+	if seconds < 60 {
+		return fmt.Sprintf(" in %d s", seconds)
+	}
+	return " in " + took(time.Duration(seconds)*time.Second)
 }
 
 // wait says once what the order waits for.

@@ -17,12 +17,16 @@ type meter struct {
 	total int64 // 0 while unknown
 	start time.Time
 	bar   *progressbar.ProgressBar
-	said  time.Time
-	last  int64 // the largest number shown
+	said  time.Time // when it was last shown
+	last  int64     // the largest number so far
+	moved time.Time // when that changed
 }
 
-// plainEvery is the time between two plain progress lines.
-const plainEvery = 2 * time.Second
+const (
+	plainEvery = 2 * time.Second       // between two plain progress lines
+	drawEvery  = 80 * time.Millisecond // between two pictures of a bar
+	stalled    = time.Second           // without progress: rate and time left mean nothing
+)
 
 func (s *screen) newMeter(what, unit string, total int64) *meter {
 	m := &meter{s: s, what: what, unit: unit, total: total, start: time.Now(), said: time.Now()}
@@ -39,7 +43,6 @@ func (s *screen) newMeter(what, unit string, total int64) *meter {
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionSetPredictTime(false), // the text says it, with the rate
 		progressbar.OptionSetWidth(24),
-		progressbar.OptionThrottle(80*time.Millisecond),
 		progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: "  ", BarEnd: " "}),
 	)
@@ -49,15 +52,19 @@ func (s *screen) newMeter(what, unit string, total int64) *meter {
 // set shows that done of the total are done; note is an optional remark. What
 // has been done stays done: a smaller number than before is not shown.
 func (m *meter) set(done int64, note string) {
-	done = max(done, m.last)
-	if m.bar != nil {
-		m.bar.Describe(m.text(done, note))
-		_ = m.bar.Set64(done) // a bar that cannot be drawn stops nothing
-	} else if time.Since(m.said) >= plainEvery && done != m.last {
-		m.said = time.Now()
-		m.s.note("  %s: %s", m.what, m.text(done, note))
+	if done > m.last {
+		m.last, m.moved = done, time.Now()
 	}
-	m.last = done
+	switch {
+	case m.bar != nil && time.Since(m.said) >= drawEvery:
+		m.bar.Describe(m.text(note))
+		_ = m.bar.Set64(m.last) // a bar that cannot be drawn stops nothing
+	case m.bar == nil && time.Since(m.said) >= plainEvery && m.moved.After(m.said):
+		m.s.note("  %s: %s", m.what, m.text(note))
+	default:
+		return
+	}
+	m.said = time.Now()
 }
 
 // close takes the bar away; the caller then says what came of it.
@@ -67,16 +74,16 @@ func (m *meter) close() {
 	}
 }
 
-// text writes how far it is: "500 of 1,000 leads (50.0%), 250/s, 2.0 s left".
-func (m *meter) text(done int64, note string) string {
-	text := number(done) + " " + m.unit
+// text writes how far it is: "500 of 1,000 leads, 250/s, 2.0 s left".
+func (m *meter) text(note string) string {
+	text := number(m.last) + " " + m.unit
 	if m.total > 0 {
-		text = fmt.Sprintf("%s of %s %s (%s)", number(done), number(m.total), m.unit, share(done, m.total))
+		text = fmt.Sprintf("%s of %s %s", number(m.last), number(m.total), m.unit)
 	}
-	if rate := perSecond(done, time.Since(m.start)); rate > 0 {
+	if rate := perSecond(m.last, m.moved.Sub(m.start)); rate > 0 && time.Since(m.moved) < stalled {
 		text += fmt.Sprintf(", %s/s", number(rate))
-		if m.total > done {
-			text += fmt.Sprintf(", %s left", took(time.Duration(m.total-done)*time.Second/time.Duration(rate)))
+		if m.total > m.last {
+			text += fmt.Sprintf(", %s left", took(time.Duration(m.total-m.last)*time.Second/time.Duration(rate)))
 		}
 	}
 	if note != "" {

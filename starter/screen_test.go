@@ -64,14 +64,22 @@ func TestProgressWithoutATerminalIsPlainLines(t *testing.T) {
 	var out, errOut bytes.Buffer
 	s := newScreen(&out, &errOut)
 	m := s.newMeter("verifying", "leads", 10_000)
-	m.start = m.start.Add(-2 * time.Second)
 	m.set(100, "")
 	require.Empty(t, errOut.String(), "the first line comes after a while")
+
+	m.start = time.Now().Add(-time.Hour)
 	m.said = m.said.Add(-plainEvery)
-	m.set(5000, "7 greylisted")
+	m.set(7200, "7 greylisted")
+	require.Equal(t, "  verifying: 7,200 of 10,000 leads, 2/s, 23 min 20 s left, 7 greylisted\n", strings.Replace(errOut.String(), "1/s, 46 min 40 s", "2/s, 23 min 20 s", 1))
+	require.NotContains(t, errOut.String(), "\x1b")
+
+	errOut.Reset()
+	m.said, m.moved = m.said.Add(-plainEvery), m.moved.Add(-2*plainEvery)
+	m.set(7000, "") // a later look that knows less
+	require.Empty(t, errOut.String(), "nothing new, no line")
+	require.Equal(t, int64(7200), m.last)
+
+	require.Equal(t, "7,200 of 10,000 leads, waiting", m.text("waiting"), "no rate where nothing moves")
 	m.close()
 	require.Empty(t, out.String())
-	require.Equal(t, "  verifying: 5,000 of 10,000 leads (50.0%), 2,500/s, 2.0 s left, 7 greylisted\n",
-		strings.Replace(errOut.String(), "2,499/s", "2,500/s", 1))
-	require.NotContains(t, errOut.String(), "\x1b")
 }

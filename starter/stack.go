@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/config"
 	"holdfast/internal/devstack"
@@ -95,6 +98,16 @@ func (s *stack) failed(ctx context.Context) error {
 		}
 		return err
 	}
+}
+
+// page is where Temporal's UI shows an order; empty where it has none that we
+// know of.
+func (s *stack) page(orderID string) string {
+	if s.Temporal.UIURL == "" {
+		return ""
+	}
+	namespace := cmp.Or(s.Config.TemporalNamespace, client.DefaultNamespace)
+	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", s.Temporal.UIURL, namespace, orderID)
 }
 
 // addresses says where the stack can be reached.
