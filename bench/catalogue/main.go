@@ -162,11 +162,13 @@ var shapes = []struct {
 	{"everybody", order.Criteria{}, `true`},
 	{"one country", order.Criteria{Country: []string{"US"}}, `country = 'US'`},
 	{
-		"country, title word", order.Criteria{Country: []string{"US"}, Title: "engineer"},
+		"country, title word",
+		order.Criteria{Country: []string{"US"}, Title: "engineer"},
 		`country = 'US' AND to_tsvector('simple', title) @@ 'engineer'::tsquery`,
 	},
 	{
-		"five broad criteria", order.Criteria{
+		"five broad criteria",
+		order.Criteria{
 			Country: []string{"US", "DE", "GB"}, Industry: []string{"software", "manufacturing", "retail"},
 			Seniority: []string{"senior", "manager", "director"}, HeadcountMin: 50, HasPhone: true,
 		},
@@ -175,12 +177,14 @@ var shapes = []struct {
 	},
 	{"headcount 100 to 1,000", order.Criteria{HeadcountMin: 100, HeadcountMax: 1000}, `headcount BETWEEN 100 AND 1000`},
 	{
-		"two title words, department", order.Criteria{Title: "senior engineer", Department: []string{"engineering"}},
+		"two title words, department",
+		order.Criteria{Title: "senior engineer", Department: []string{"engineering"}},
 		`to_tsvector('simple', title) @@ 'senior & engineer'::tsquery AND lower(department) = 'engineering'`,
 	},
 	{"phone and direct email", order.Criteria{HasPhone: true, HasDirectEmail: true}, `phone <> '' AND direct_email <> ''`},
 	{
-		"a city, a title word", order.Criteria{City: []string{"Berlin"}, Title: "director"},
+		"a city, a title word",
+		order.Criteria{City: []string{"Berlin"}, Title: "director"},
 		`lower(city) = 'berlin' AND to_tsvector('simple', title) @@ 'director'::tsquery`,
 	},
 	{"nobody", order.Criteria{Country: []string{"US"}, City: []string{"Atlantis"}}, `country = 'US' AND lower(city) = 'atlantis'`},
