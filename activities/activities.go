@@ -19,9 +19,12 @@ import (
 
 // Verifier finds out whether addresses can receive mail. Each index of emails
 // is reported once, as results come; when it returns early with an error the
-// indexes not reported have no result.
+// indexes not reported have no result. An error that is a *verify.OutageError
+// says that nothing can be verified just now. Preflight looks for one without
+// asking for any address.
 type Verifier interface {
 	Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error
+	Preflight(ctx context.Context) error
 }
 
 // Activities is what the activities work with. All fields are required on a

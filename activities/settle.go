@@ -152,7 +152,11 @@ func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	if err != nil {
 		return order.Order{}, border(err)
 	}
-	if err := a.end(ctx, in); err != nil {
+	err = a.end(ctx, in)
+	if errors.Is(err, orderbook.ErrNotFound) { // held, but never entered
+		return order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}, nil
+	}
+	if err != nil {
 		return order.Order{}, border(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.OrderID)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,32 @@ type BatchResult struct {
 	Greylisted int64       `json:"greylisted"` // items whose host said "later"
 	RetryAt    time.Time   `json:"retry_at,omitzero"`
 	Tally      order.Tally `json:"tally"`
+	Outage     *Outage     `json:"outage,omitempty"` // why the rest has no verdict
+}
+
+// Outage says why nothing can be verified just now, whoever is asked.
+type Outage struct {
+	Reason  string `json:"reason"`  // connect_failed, blocked, dns_error, …
+	Message string `json:"message"` // one sentence for a person
+}
+
+// outageOf is the outage that an error tells of, nil when it is another error.
+func outageOf(err error) *Outage {
+	var o *verify.OutageError
+	if !errors.As(err, &o) {
+		return nil
+	}
+	return &Outage{Reason: string(o.Reason), Message: redact(o.Error())}
+}
+
+// Preflight tells whether verification can work at all; nil means that it can.
+func (a *Activities) Preflight(ctx context.Context) (*Outage, error) {
+	defer beat(ctx, alive)()
+	err := a.Verifier.Preflight(ctx)
+	if o := outageOf(err); o != nil {
+		return o, nil
+	}
+	return nil, border(err)
 }
 
 // BatchProgress is what a running VerifyBatch says in its heartbeats.
@@ -42,7 +69,7 @@ type BatchProgress struct {
 
 // VerifyBatch verifies the items of a range that have no final verdict, and
 // writes the verdicts as they come. A repeated call does only what is missing.
-// On cancellation, and when the worker stops, it keeps what it has.
+// On cancellation, in an outage and when the worker stops it keeps what it has.
 func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	var checked atomic.Int64
 	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
@@ -51,8 +78,10 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	if err != nil {
 		return BatchResult{}, border(err)
 	}
+	var outage *Outage
 	if len(items) > 0 {
-		if err := a.verifyItems(ctx, in.OrderID, items, &checked); err != nil {
+		err := a.verifyItems(ctx, in.OrderID, items, &checked)
+		if outage = outageOf(err); outage == nil && err != nil {
 			return BatchResult{}, border(err)
 		}
 	}
@@ -60,7 +89,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	if err != nil {
 		return BatchResult{}, border(err)
 	}
-	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally}, nil
+	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally, Outage: outage}, nil
 }
 
 func (a *Activities) verifyItems(ctx context.Context, orderID string, items []orderbook.Item, checked *atomic.Int64) error {

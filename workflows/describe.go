@@ -21,6 +21,9 @@ func newOrderRun(ctx workflow.Context, in order.Input) (*orderRun, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := o.listenForPauses(ctx); err != nil {
+		return nil, err
+	}
 	return o, workflow.SetUpdateHandler(ctx, UpdateReserve, func(ctx workflow.Context) (order.Reservation, error) {
 		if err := workflow.Await(ctx, func() bool { return o.reservation != nil || o.failure != nil }); err != nil {
 			return order.Reservation{}, err
@@ -73,8 +76,11 @@ func (o *orderRun) describe(ctx workflow.Context) {
 	var b strings.Builder
 	p := o.progress
 	fmt.Fprintf(&b, "**%s**", p.Stage)
-	if p.Waiting != "" && p.Until != nil {
-		fmt.Fprintf(&b, ", waiting for %s at %s", p.Waiting, p.Until.UTC().Format("15:04:05 MST"))
+	if p.Waiting != "" {
+		fmt.Fprintf(&b, ", waiting for %s", p.Waiting)
+	}
+	if p.Until != nil {
+		fmt.Fprintf(&b, " (until %s)", p.Until.UTC().Format("15:04:05 MST"))
 	}
 	if p.Total > 0 {
 		t := p.Tally

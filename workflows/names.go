@@ -9,6 +9,8 @@ const (
 
 	QueryProgress = "progress" // answers order.Progress
 	UpdateReserve = "reserve"  // answers order.Reservation
+	UpdatePause   = "pause"
+	UpdateResume  = "resume"
 
 	ResetSchedule = "monthly-reset" // starts MonthlyReset, by default every hour
 )

@@ -43,6 +43,10 @@ type orderRun struct {
 	reservation *order.Reservation // set once the reservation is decided
 	failure     error              // set when it could not be
 	batches     []batch
+	outage      *activities.Outage // nothing can be verified just now
+	recoveries  int                // outages waited for so far
+	paused      bool               // somebody wants the order to wait
+	resumed     bool               // somebody wants it to go on
 	progress    order.Progress
 }
 

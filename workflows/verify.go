@@ -21,37 +21,50 @@ const (
 // batch is a range of an order's items and what is known of it.
 type batch struct {
 	From, To int64 // item numbers, both inclusive
+	Open     bool  // to be verified in the current round
 	activities.BatchResult
 }
 
 // verifyAndCharge sends the items through verification in batches, a window of
 // them at a time, and charges the valid ones of each batch as it comes in.
 // Addresses whose host asks to come back later are verified again in a later
-// round; what is still undecided after the last one stays unknown.
+// round; what is still undecided after the last one stays unknown. When nothing
+// at all can be verified, the order pauses instead of calling everything
+// unknown.
 func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 	o.enter(ctx, order.StageVerifying)
+	if err := o.preflight(ctx); err != nil {
+		return err
+	}
 	o.batches = split(o.order.Selected)
-	todo, due := o.batches, workflow.Now(ctx)
-	for round := 1; len(todo) > 0; round++ {
-		if err := o.runRound(ctx, todo, round, due); err != nil {
+	due := workflow.Now(ctx)
+	for round := 1; ; {
+		if err := o.runRound(ctx, round, due); err != nil {
 			return err
 		}
-		todo = nil
-		if greylisted, again := o.greylisted(); greylisted > 0 && round < greylistRuns {
-			if err := o.awaitGreylist(ctx, greylisted, again, round+1); err != nil {
+		greylisted, again := o.greylisted()
+		switch {
+		case o.outage != nil:
+			if err := o.awaitRecovery(ctx); err != nil {
 				return err
 			}
-			o.batches = regroup(o.batches)
-			todo, due = waiting(o.batches), again
+		case greylisted > 0 && round < greylistRuns:
+			round++
+			if err := o.awaitGreylist(ctx, greylisted, again, round); err != nil {
+				return err
+			}
+			o.batches, due = regroup(o.batches), again
+		default:
+			return nil
 		}
 	}
-	return nil
 }
 
-// runRound verifies the batches, asking greylisted items that may be asked again
-// by due, and charges each; it returns when all of them are done, or with the
-// first error once nothing is running any more.
-func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int, due time.Time) error {
+// runRound verifies the open batches, asking greylisted items that may be asked
+// again by due, and charges each; it returns when all of them are done, when an
+// outage leaves some open, or with the first error once nothing is running any
+// more.
+func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) error {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
 	var firstErr error
@@ -91,20 +104,31 @@ func (o *orderRun) runRound(ctx workflow.Context, todo []batch, round int, due t
 
 	window := workflow.NewSemaphore(ctx, inFlight)
 	verification := workflow.NewWaitGroup(ctx)
-	for _, b := range todo {
+	for i := range o.batches {
+		b := &o.batches[i]
+		if !b.Open {
+			continue
+		}
 		if err := window.Acquire(ctx, 1); err != nil {
 			fail(err)
+			break
+		}
+		if err := o.awaitResume(ctx); err != nil {
+			fail(err)
+			break
+		}
+		if o.outage != nil {
 			break
 		}
 		verification.Add(1)
 		workflow.GoNamed(ctx, fmt.Sprintf("verify %d", b.From), func(ctx workflow.Context) {
 			defer verification.Done()
 			defer window.Release(1)
-			if err := o.verifyBatch(ctx, &b, round, due); err != nil {
+			if err := o.verifyBatch(ctx, b, round, due); err != nil {
 				fail(err)
 				return
 			}
-			verified = append(verified, b)
+			verified = append(verified, *b)
 		})
 	}
 	verification.Wait(ctx)
@@ -119,13 +143,15 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int, due ti
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", round, b.Greylisted, b.From, b.To)
 	}
 	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: due}
-	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &b.BatchResult); err != nil {
+	var result activities.BatchResult
+	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
 		return err
 	}
-	for i := range o.batches {
-		if o.batches[i].From == b.From {
-			o.batches[i] = *b
-		}
+	b.BatchResult = result
+	if b.Outage != nil {
+		o.outage = b.Outage // what was verified is charged, the rest of the batch stays open
+	} else {
+		b.Open = false
 	}
 	o.recount(ctx)
 	return nil
@@ -180,25 +206,27 @@ func (o *orderRun) recount(ctx workflow.Context) {
 	o.describe(ctx)
 }
 
-// split cuts items 1…total into batches of equal size.
+// split cuts items 1…total into batches of equal size, all of them open.
 func split(total int64) []batch {
 	size := min(max(total/10, minBatch), maxBatch)
 	var batches []batch
 	for from := int64(1); from <= total; from += size {
-		batches = append(batches, batch{From: from, To: min(from+size-1, total)})
+		batches = append(batches, batch{From: from, To: min(from+size-1, total), Open: true})
 	}
 	return batches
 }
 
 // regroup joins neighbouring batches as long as together they have no more
 // greylisted items than one batch may have, so that a later round needs few
-// activities.
+// activities, and opens those that have any.
 func regroup(batches []batch) []batch {
 	var joined []batch
 	for _, b := range batches {
+		b.Open = b.Greylisted > 0
 		if n := len(joined); n > 0 && joined[n-1].Greylisted+b.Greylisted <= maxBatch {
 			last := &joined[n-1]
 			last.To = b.To
+			last.Open = last.Open || b.Open
 			last.Done += b.Done
 			last.Greylisted += b.Greylisted
 			last.Tally.Add(b.Tally)
@@ -207,15 +235,4 @@ func regroup(batches []batch) []batch {
 		joined = append(joined, b)
 	}
 	return joined
-}
-
-// waiting are the batches that have greylisted items.
-func waiting(batches []batch) []batch {
-	var w []batch
-	for _, b := range batches {
-		if b.Greylisted > 0 {
-			w = append(w, b)
-		}
-	}
-	return w
 }

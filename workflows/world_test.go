@@ -127,13 +127,26 @@ type byName struct {
 	calls      int
 	greylisted int                  // addresses "later" in this many first calls
 	during     func(call int) error // runs in each call before anything is answered
+	out        func(call int) bool  // whether there is an outage; call 0 is a preflight
 }
+
+func (v *byName) outage(call int) error {
+	if v.out == nil || !v.out(call) {
+		return nil
+	}
+	return &verify.OutageError{Reason: verify.ConnectFailed, Hosts: 20, Since: time.Now(), Example: "port 25 is closed"}
+}
+
+func (v *byName) Preflight(context.Context) error { return v.outage(0) }
 
 func (v *byName) Verify(ctx context.Context, emails []string, each func(int, verify.Result)) error {
 	v.mu.Lock()
 	v.calls++
 	call, later := v.calls, v.calls <= v.greylisted
 	v.mu.Unlock()
+	if err := v.outage(call); err != nil {
+		return err
+	}
 	if v.during != nil {
 		if err := v.during(call); err != nil {
 			return err

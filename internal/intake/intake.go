@@ -31,7 +31,7 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for another order; use a new key for a new order")
 	ErrNoKey     = errors.New("an order needs an idempotency key; send the same one again to repeat the request safely")
 	ErrNoAnswer  = errors.New("no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
-	ErrOver      = errors.New("the order is over already; there is nothing left to cancel")
+	ErrOver      = errors.New("the order is over already; there is nothing left to cancel, pause or resume")
 )
 
 // Intake submits orders to Temporal.
@@ -154,13 +154,13 @@ func answer(err error) error {
 
 // details is what the Temporal UI shows of an order besides its summary.
 func details(input order.Input) string {
-	criteria, err := json.MarshalIndent(input.Request.Criteria, "", "  ")
-	if err != nil {
-		return ""
-	}
 	who := input.Org
 	if input.Member != "" {
 		who = fmt.Sprintf("%s of %s", input.Member, input.Org)
+	}
+	criteria, err := json.MarshalIndent(input.Request.Criteria, "", "  ")
+	if err != nil || string(criteria) == "{}" {
+		return fmt.Sprintf("Ordered by %s, without criteria.", who)
 	}
 	return fmt.Sprintf("Ordered by %s.\n\n```json\n%s\n```", who, criteria)
 }
@@ -179,6 +179,46 @@ func (in *Intake) Cancel(ctx context.Context, org, id string) error {
 		return ErrOver
 	}
 	err = in.temporal.CancelWorkflow(ctx, id, "")
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) {
+		return ErrOver
+	}
+	return err
+}
+
+// Pause keeps an order from beginning new batches: those under way are finished
+// and charged. An order that has been verified already is not held back.
+//
+// Errors: orderbook.ErrNotFound, ErrOver.
+func (in *Intake) Pause(ctx context.Context, org, id string) error {
+	return in.tell(ctx, org, id, workflows.UpdatePause)
+}
+
+// Resume lets a paused order go on, and makes an order that waits for an outage
+// to end try again at once.
+//
+// Errors: orderbook.ErrNotFound, ErrOver.
+func (in *Intake) Resume(ctx context.Context, org, id string) error {
+	return in.tell(ctx, org, id, workflows.UpdateResume)
+}
+
+// tell sends a running order an update without arguments.
+func (in *Intake) tell(ctx context.Context, org, id, update string) error {
+	o, err := in.book.Get(ctx, org, id)
+	if err != nil {
+		return err
+	}
+	if o.Status.Over() {
+		return ErrOver
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	handle, err := in.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: id, UpdateName: update, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
 	var gone *serviceerror.NotFound
 	if errors.As(err, &gone) {
 		return ErrOver

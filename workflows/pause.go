@@ -1,0 +1,73 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+)
+
+const (
+	firstRecovery = time.Minute      // after which verification is tried again in an outage
+	lastRecovery  = 15 * time.Minute // the pause between two tries grows up to this
+)
+
+// preflight asks, before any address is verified, whether verification can work
+// at all, and waits until it does.
+func (o *orderRun) preflight(ctx workflow.Context) error {
+	for {
+		if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, "can anything be verified?"), a.Preflight).Get(ctx, &o.outage); err != nil {
+			return err
+		}
+		if o.outage == nil {
+			return nil
+		}
+		if err := o.awaitRecovery(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRecovery pauses an order while nothing can be verified, whoever is
+// asked: our port is closed, our address is listed, DNS is down. It goes on by
+// itself after a while, or at once when somebody resumes it.
+func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
+	outage := *o.outage
+	wait := min(firstRecovery<<min(o.recoveries, 4), lastRecovery)
+	o.recoveries++
+	what := "verification to work again: " + outage.Message
+	o.waitFor(ctx, what, workflow.Now(ctx).Add(wait))
+	o.resumed = false
+	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "outage: " + outage.Reason},
+	}, func() bool { return o.resumed })
+	o.outage = nil
+	o.waitFor(ctx, "", time.Time{})
+	return err
+}
+
+// awaitResume holds back new batches while the order is paused.
+func (o *orderRun) awaitResume(ctx workflow.Context) error {
+	if !o.paused {
+		return nil
+	}
+	o.waitFor(ctx, "somebody to resume it", time.Time{})
+	err := workflow.Await(ctx, func() bool { return !o.paused })
+	o.waitFor(ctx, "", time.Time{})
+	return err
+}
+
+// listenForPauses answers the updates pause and resume. Batches under way are
+// finished and charged; no new ones begin. Resuming also ends the wait of an
+// outage.
+func (o *orderRun) listenForPauses(ctx workflow.Context) error {
+	if err := workflow.SetUpdateHandler(ctx, UpdatePause, func(workflow.Context) error {
+		o.paused = true
+		return nil
+	}); err != nil {
+		return err
+	}
+	return workflow.SetUpdateHandler(ctx, UpdateResume, func(workflow.Context) error {
+		o.paused, o.resumed = false, true
+		return nil
+	})
+}

@@ -1,0 +1,110 @@
+package workflows_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"holdfast/internal/order"
+	"holdfast/workflows"
+)
+
+func TestAnOutagePausesTheOrderInsteadOfCallingEverythingUnknown(t *testing.T) {
+	w := newWorld(t, 1500, 1500)
+	var down atomic.Bool
+	w.verifier.out = func(call int) bool {
+		if call == 2 { // in the middle of the first round
+			down.Store(true)
+		}
+		return down.Load()
+	}
+	env := w.env()
+	in := input(1500)
+	var paused order.Progress
+	var held order.Order
+	env.RegisterDelayedCallback(func() { paused, held = progress(t, env), w.stored(in.ID) }, 10*time.Second)
+	env.RegisterDelayedCallback(func() { down.Store(false) }, 90*time.Second) // after the first try to recover
+	env.ExecuteWorkflow(workflows.Order, in)
+
+	require.NoError(t, env.GetWorkflowError())
+	require.Contains(t, paused.Waiting, "verification to work again")
+	require.Contains(t, paused.Waiting, "port 25 is closed")
+	require.NotNil(t, paused.Until)
+	require.Equal(t, order.Verifying, held.Status)
+	require.Equal(t, order.Tally{Valid: 750, Invalid: 750}, w.stored(in.ID).Tally, "nothing is unknown for our own failure")
+	w.requireBalance(750, 0)
+}
+
+func TestAnOrderDoesNotBeginWhileNothingCanBeVerified(t *testing.T) {
+	w := newWorld(t, 20, 20)
+	var preflights atomic.Int32
+	w.verifier.out = func(call int) bool { return call == 0 && preflights.Add(1) < 3 }
+	env := w.env()
+	var before order.Progress
+	env.RegisterDelayedCallback(func() { before = progress(t, env) }, 30*time.Second)
+	env.ExecuteWorkflow(workflows.Order, input(20))
+
+	require.NoError(t, env.GetWorkflowError())
+	require.Contains(t, before.Waiting, "port 25 is closed")
+	require.EqualValues(t, 3, preflights.Load())
+	require.Equal(t, 1, w.verifier.calls, "no address is asked for in vain")
+}
+
+func TestResumeEndsTheWaitOfAnOutage(t *testing.T) {
+	w := newWorld(t, 20, 20)
+	var preflights atomic.Int32
+	w.verifier.out = func(call int) bool { return call == 0 && preflights.Add(1) == 1 }
+	env := w.env()
+	start := env.Now()
+	var completed time.Time
+	env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdateResume) }, 5*time.Second)
+	env.RegisterDelayedCallback(func() {
+		if w.stored(input(20).ID).Status == order.Completed {
+			completed = env.Now()
+		}
+	}, 30*time.Second)
+	env.ExecuteWorkflow(workflows.Order, input(20))
+
+	require.NoError(t, env.GetWorkflowError())
+	require.False(t, completed.IsZero(), "completed before the minute was over")
+	require.Less(t, completed.Sub(start), time.Minute)
+}
+
+func TestAPausedOrderBeginsNoBatchUntilItIsResumed(t *testing.T) {
+	w := newWorld(t, 40, 40)
+	env := w.env()
+	var paused order.Progress
+	env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdatePause) }, 0)
+	env.RegisterDelayedCallback(func() {
+		paused = progress(t, env)
+		require.Zero(t, w.verifier.calls)
+		update(t, env, workflows.UpdateResume)
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.Order, input(40))
+
+	require.NoError(t, env.GetWorkflowError())
+	require.Contains(t, paused.Waiting, "somebody to resume it")
+	require.Equal(t, 1, w.verifier.calls)
+	w.requireBalance(20, 0)
+}
+
+func TestAPausedOrderCanBeCancelled(t *testing.T) {
+	w := newWorld(t, 40, 40)
+	env := w.env()
+	env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdatePause) }, 0)
+	env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
+	env.ExecuteWorkflow(workflows.Order, input(40))
+	require.Equal(t, order.Cancelled, w.stored(input(40).ID).Status)
+	w.requireBalance(40, 0)
+}
+
+func update(t *testing.T, env *testsuite.TestWorkflowEnvironment, name string) {
+	env.UpdateWorkflow(name, name+env.Now().String(), &testsuite.TestUpdateCallback{
+		OnAccept:   func() {},
+		OnReject:   func(err error) { require.NoError(t, err) },
+		OnComplete: func(_ any, err error) { require.NoError(t, err) },
+	})
+}
