@@ -1,0 +1,126 @@
+package ledger
+
+import "fmt"
+
+func (op Reverse) run(b *books, e *entry) (any, error) {
+	if op.HoldID != "" && b.holds[op.HoldID] == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, op.HoldID)
+	}
+	e.holdID = op.HoldID
+	claims, facts := b.claims(op)
+	for _, c := range claims {
+		if hl := c.hold.line(c.kind); hl == nil || hl.reversible() < c.n {
+			return nil, fmt.Errorf("%w: %q has fewer than %d captured %s credits that are not reversed yet",
+				ErrHoldExhausted, c.hold.id, c.n, c.kind)
+		}
+	}
+	var result ReverseResult
+	fresh := newLots{}
+	for _, c := range claims {
+		hl := c.hold.line(c.kind)
+		b.changedHold(c.hold)
+		result.Reversed += c.n
+		result.Amounts = addAmount(result.Amounts, c.kind, c.n)
+		rest := c.n
+		for j := len(hl.Slices) - 1; j >= 0 && rest > 0; j-- {
+			s := &hl.Slices[j]
+			n := min(rest, s.reversible())
+			if n == 0 {
+				continue
+			}
+			rest -= n
+			s.Reversed += n
+			p := b.creditBack(e, op, b.lots[s.Grant], n, fresh)
+			if c.hold.id != op.HoldID {
+				p.Hold = c.hold.id
+			}
+			p.Budget = hl.budgetOf(s)
+			b.use(p.Budget, c.kind, -n)
+		}
+	}
+	for _, f := range facts {
+		f.reversed = true
+		b.changedFact(f)
+		e.groups = addFact(e.groups, f.factID, f.cost)
+	}
+	result.Facts = int64(len(facts))
+	return result, nil
+}
+
+// claim is what a reversal takes back from one line of one hold.
+type claim struct {
+	hold *hold
+	kind string
+	n    int64
+}
+
+// claims works out what a reversal credits back, and which facts it ends.
+func (b *books) claims(op Reverse) (claims []claim, facts []*fact) {
+	h := b.holds[op.HoldID]
+	switch {
+	case len(op.Facts) > 0:
+		seen := make(map[*fact]struct{}, len(op.Facts))
+		for _, r := range op.Facts {
+			f := b.facts[factID{op.Type, r.Scope, r.Subject}]
+			if f == nil || f.reversed || op.HoldID != "" && f.hold != op.HoldID {
+				continue
+			}
+			if _, twice := seen[f]; twice {
+				continue
+			}
+			seen[f] = struct{}{}
+			facts = append(facts, f)
+			if f.cost > 0 {
+				claims = addClaim(claims, b.holds[f.hold], op.Type, f.cost)
+			}
+		}
+	case op.Amount > 0:
+		claims = addClaim(claims, h, op.Type, op.Amount)
+	default:
+		for i := range h.lines {
+			hl := &h.lines[i]
+			if n := hl.reversible(); n > 0 && (op.Type == "" || op.Type == hl.Type) {
+				claims = addClaim(claims, h, hl.Type, n)
+			}
+		}
+		for _, seq := range h.captures {
+			for _, id := range b.charged[seq] {
+				f := b.facts[id]
+				if f != nil && !f.reversed && f.seq == seq && (op.Type == "" || op.Type == id.kind) {
+					facts = append(facts, f)
+				}
+			}
+		}
+	}
+	return claims, facts
+}
+
+func addClaim(claims []claim, h *hold, kind string, n int64) []claim {
+	for i := range claims {
+		if claims[i].hold == h && claims[i].kind == kind {
+			claims[i].n += n
+			return claims
+		}
+	}
+	return append(claims, claim{h, kind, n})
+}
+
+func addAmount(amounts []Amount, kind string, n int64) []Amount {
+	for i := range amounts {
+		if amounts[i].Type == kind {
+			amounts[i].Amount += n
+			return amounts
+		}
+	}
+	return append(amounts, Amount{kind, n})
+}
+
+// creditBack returns n captured credits: to their grant, or where that is over
+// to a new one.
+func (b *books) creditBack(e *entry, op Reverse, l *lot, n int64, fresh newLots) *posting {
+	if !l.renewed && !l.expiredAt(e.at) {
+		return b.move(e, moveReverse, l, n)
+	}
+	into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil)
+	return b.moveInto(e, moveRestore, l, into, n)
+}
