@@ -70,7 +70,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 		for i, item := range items {
 			facts[i] = ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint}
 		}
-		_, err := a.Ledger.Capture(ctx, ledger.Capture{
+		captured, err := a.Ledger.Capture(ctx, ledger.Capture{
 			Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
 			Key:  fmt.Sprintf("%s/capture/%s/%s", in.OrderID, c.Type, digest),
 			Memo: memo(in.OrderID, in.Member, in.Kind),
@@ -78,8 +78,17 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 		if err != nil {
 			return err
 		}
+		if captured.KnownFacts > 0 { // another order of the organization was faster
+			before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, facts)
+			if err != nil {
+				return err
+			}
+			for i := range items {
+				items[i].AlreadyOwned = items[i].AlreadyOwned || before[i]
+			}
+		}
 	}
-	_, err = a.Book.MarkDelivered(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
+	_, err = a.Book.Deliver(ctx, in.OrderID, items)
 	return err
 }
 

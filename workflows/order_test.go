@@ -120,6 +120,33 @@ func TestASecondOrderGetsOnlyLeadsTheOrganizationDoesNotOwn(t *testing.T) {
 	w.requireBalance(80, 0)
 }
 
+// Two orders that chose the same leads before either was charged: the second
+// one delivers them too, free.
+func TestLeadsThatAnotherOrderPaidForMeanwhileAreDeliveredFree(t *testing.T) {
+	w := newWorld(t, 40, 100)
+	first, second := input(40), input(40)
+	second.ID = order.ID(org, "second")
+	w.verifier.during = func(call int) error {
+		if call != 1 {
+			return nil
+		}
+		w.verifier.during = nil
+		env := w.env() // all of the second order runs while the first one verifies
+		env.ExecuteWorkflow(workflows.Order, second)
+		return env.GetWorkflowError()
+	}
+	env := w.env()
+	env.ExecuteWorkflow(workflows.Order, first)
+
+	require.NoError(t, env.GetWorkflowError())
+	o := w.stored(first.ID)
+	require.EqualValues(t, 20, o.Tally.AlreadyOwned)
+	require.Equal(t, []order.Credit{{Type: "email", Held: 40, Captured: 0, Released: 40}}, o.Credits)
+	w.requireDelivered(first.ID, 20)
+	w.requireDelivered(second.ID, 20)
+	w.requireBalance(80, 0)
+}
+
 func TestGreylistedAddressesAreAskedAgainAfterADurableTimer(t *testing.T) {
 	w := newWorld(t, 1200, 1200)
 	w.verifier.greylisted = 3 // the three batches of the first round

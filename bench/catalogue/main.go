@@ -351,10 +351,11 @@ func (b *bench) largeOrder(ctx context.Context, items int64) error {
 		return err
 	}
 	if err := step("delivery", batches(func(from, to int64) error {
-		if _, err := b.book.Billable(ctx, id, from, to, []string{"valid"}); err != nil {
+		items, err := b.book.Billable(ctx, id, from, to, []string{"valid"})
+		if err != nil {
 			return err
 		}
-		_, err := b.book.MarkDelivered(ctx, id, from, to, []string{"valid"})
+		_, err = b.book.Deliver(ctx, id, items)
 		return err
 	})); err != nil {
 		return err

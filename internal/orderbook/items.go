@@ -164,7 +164,7 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 
 // Billable returns the items from..to (inclusive) whose verdict is final, one
 // of verdicts, and that are not delivered yet, by number. The set stays the
-// same until MarkDelivered or a later round of verification.
+// same until Deliver or a later round of verification.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
 	rows, err := b.pool.Query(ctx, `
 		SELECT n, fingerprint, already_owned
@@ -181,42 +181,22 @@ func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, ver
 	return facts, nil
 }
 
-// MarkDelivered marks the items that Billable returns for the same arguments
-// as delivered: call it once their capture is recorded. It returns how many
-// were newly marked; called again, none are.
-func (b *Book) MarkDelivered(ctx context.Context, orderID string, from, to int64, verdicts []string) (delivered int64, err error) {
-	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
-			UPDATE order_item SET delivered_at = now()
-			WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)`,
-			orderID, from, to, verdicts)
-		if err != nil || tag.RowsAffected() == 0 {
-			return err
-		}
-		delivered = tag.RowsAffected()
-		// Last, so that batches of one order wait for each other's commit only.
-		_, err = tx.Exec(ctx, `UPDATE orders SET delivered = delivered + $2 WHERE id = $1`, orderID, delivered)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("marking items of order %s as delivered: %w", orderID, err)
-	}
-	return delivered, nil
-}
-
 // Deliver marks items that Billable returned as delivered: call it with exactly
 // those whose capture is recorded. It returns how many were newly marked;
 // called again, none are.
 func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (delivered int64, err error) {
-	numbers := make([]int64, len(items))
+	numbers, owned := make([]int64, len(items)), []int64{}
 	for i, item := range items {
 		numbers[i] = item.N
+		if item.AlreadyOwned {
+			owned = append(owned, item.N)
+		}
 	}
 	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE order_item SET delivered_at = now()
+			UPDATE order_item SET delivered_at = now(), already_owned = n = ANY ($3)
 			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
-			orderID, numbers)
+			orderID, numbers, owned)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

@@ -55,6 +55,15 @@ func (f fixture) verifying(id string, n int64) {
 }
 
 // topics returns what was announced about an order, in order.
+// deliver delivers the valid items from..to.
+func (f fixture) deliver(from, to int64) (int64, error) {
+	items, err := f.Billable(f.ctx, "ord_1", from, to, []string{"valid"})
+	if err != nil {
+		return 0, err
+	}
+	return f.Deliver(f.ctx, "ord_1", items)
+}
+
 func (f fixture) topics(id string) []string {
 	f.t.Helper()
 	rows, err := f.pool.Query(f.ctx, `SELECT topic FROM outbox WHERE payload ->> 'id' = $1 ORDER BY id`, id)
@@ -442,7 +451,7 @@ func TestO5_DeliveryIsCountedOnce(t *testing.T) {
 	for i := range delivered {
 		from := int64(i%4)*10 + 1
 		wg.Go(func() {
-			delivered[i], errs[i] = f.MarkDelivered(f.ctx, "ord_1", from, from+9, []string{"valid"})
+			delivered[i], errs[i] = f.deliver(from, from+9)
 		})
 	}
 	wg.Wait()
@@ -472,7 +481,7 @@ func TestO6_CancelKeepsWhatWasDelivered(t *testing.T) {
 	f := setup(t)
 	f.verifying("ord_1", 10)
 	require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(1, "valid", "accepted"), verdict(2, "valid", "accepted")}))
-	_, err := f.MarkDelivered(f.ctx, "ord_1", 1, 1, []string{"valid"})
+	_, err := f.deliver(1, 1)
 	require.NoError(t, err)
 	tally, _, err := f.Tally(f.ctx, "ord_1")
 	require.NoError(t, err)
@@ -556,7 +565,7 @@ func TestTenThousandItems(t *testing.T) {
 				if err := f.WriteVerdicts(f.ctx, "ord_1", verdicts); err != nil {
 					return err
 				}
-				_, err = f.MarkDelivered(f.ctx, "ord_1", from, from+size-1, []string{"valid"})
+				_, err = f.deliver(from, from+size-1)
 				return err
 			}()
 		})

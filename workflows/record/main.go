@@ -1,10 +1,11 @@
-// Command record runs orders of every kind of ending on real servers and writes
-// their histories to workflows/testdata/replay, where the replay test reads
+// Command record runs orders of every kind of ending, and resets, on real
+// servers and writes their histories to workflows/testdata/replay, where the replay test reads
 // them. Record anew only after a change that breaks no running order: a
 // recording that no longer replays is the warning that a change needs
 // workflow.GetVersion.
 //
 //	go run ./workflows/record
+//	go run ./workflows/record -only resets
 package main
 
 import (
@@ -53,15 +54,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := flag.String("out", "workflows/testdata/replay", "folder for the recordings")
+	only := flag.String("only", "", "record only orders, or only resets")
 	flag.Parse()
-	if err := run(ctx, *out); err != nil {
+	if err := run(ctx, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out string) error {
+func run(ctx context.Context, out, only string) error {
 	dir, err := devstack.TempDir("holdfast-record-")
 	if err != nil {
 		return err
@@ -94,6 +96,18 @@ func run(ctx context.Context, out string) error {
 	if err := furnish(ctx, rooms, servers.Lab); err != nil {
 		return err
 	}
+	if only != "resets" {
+		if err := recordOrders(ctx, rooms, out); err != nil {
+			return err
+		}
+	}
+	if only == "orders" {
+		return nil
+	}
+	return recordResets(ctx, rooms, out)
+}
+
+func recordOrders(ctx context.Context, rooms *wire.Rooms, out string) error {
 	for _, story := range stories {
 		o, err := rooms.Intake.Submit(ctx, intake.Submission{
 			Org: "acme", Key: story.name, Request: order.Request{Kind: order.LeadList, Count: story.count},
@@ -162,8 +176,12 @@ func cancelIn(ctx context.Context, rooms *wire.Rooms, id string, stage order.Sta
 
 // save waits for the end of the workflow and writes its history.
 func save(ctx context.Context, rooms *wire.Rooms, id, path string) error {
+	return saveRun(ctx, rooms, id, "", path)
+}
+
+func saveRun(ctx context.Context, rooms *wire.Rooms, id, runID, path string) error {
 	var h history.History
-	events := rooms.Temporal.GetWorkflowHistory(ctx, id, "", true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := rooms.Temporal.GetWorkflowHistory(ctx, id, runID, true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {

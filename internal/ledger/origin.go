@@ -1,0 +1,32 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PaidBefore says, index by index, which of the facts were charged under
+// another hold than this one: they cost this hold nothing.
+func (l *Ledger) PaidBefore(ctx context.Context, owner, holdID, creditType string, facts []Fact) ([]bool, error) {
+	scopes, subjects := make([]string, len(facts)), make([][16]byte, len(facts))
+	for i, f := range facts {
+		scopes[i], subjects[i] = f.Scope, f.Subject
+	}
+	rows, _ := l.pool.Query(ctx, `
+		SELECT k.i
+		FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY k (scope, subject, i)
+		JOIN credit_fact f ON f.owner = $1 AND f.type = $2 AND f.scope = k.scope AND f.subject = k.subject
+		JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
+		WHERE e.hold_id <> $5 AND NOT f.reversed`, owner, creditType, scopes, subjects, holdID)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("looking for facts that %s has paid for before: %w", owner, err)
+	}
+	before := make([]bool, len(facts))
+	for _, i := range found {
+		before[i-1] = true
+	}
+	return before, nil
+}
