@@ -52,6 +52,7 @@ const (
 	Policy          Reason = "policy"            // refused for a reason that tells nothing about the mailbox
 	SenderRefused   Reason = "sender_refused"    // the host does not like our sender
 	ConnectFailed   Reason = "connect_failed"    // no mail host of the domain could be reached
+	ProviderFailed  Reason = "provider_failed"   // another verification service could not tell
 	ConnectionLost  Reason = "connection_lost"   // the host hung up, again and again, before it answered
 	ProtocolError   Reason = "protocol_error"    // what answered does not speak SMTP
 	Tarpit          Reason = "tarpit"            // the host answers too slowly to be asked

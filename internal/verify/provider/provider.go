@@ -1,0 +1,340 @@
+// Package provider asks other verification services over HTTP and puts their
+// words into ours. A provider that fails makes unknowns, never failures: its
+// circuit opens, and in a waterfall the next one is asked.
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/verify"
+)
+
+// Config describes one provider.
+type Config struct {
+	Name        string        // reacher, zerobounce, neverbounce, millionverifier
+	URL         string        // base address; default: the service's own (reacher has none)
+	Key         string        // API key
+	Timeout     time.Duration // for one request; default 60 s
+	Concurrency int           // requests at once; default 10
+	MaxSpend    int64         // addresses that may be asked for in the life of this Provider; 0 = no cap
+	Failures    int           // failed requests in a row that open the circuit; default 5
+	Pause       time.Duration // how long it stays open; default 30 s
+	Retries     int           // of a request that was told to wait or met a broken server; default 2, negative for none
+}
+
+// Provider is one service. It is safe for concurrent use.
+type Provider struct {
+	cfg    Config
+	spec   spec
+	client *http.Client
+	spent  atomic.Int64
+
+	mu       sync.Mutex
+	failures int
+	open     time.Time // no request before
+}
+
+// spec is what differs between services.
+type spec struct {
+	url string // default base address
+	// batch is how many addresses one request can take; then all builds it.
+	batch int
+	one   func(c *Config, email string) (*http.Request, error)
+	all   func(c *Config, emails []string) (*http.Request, error)
+	// read turns the answer into results by address. An error inside HTTP 200
+	// is an error.
+	read func(body []byte, emails []string) (map[string]verify.Result, error)
+}
+
+var specs = map[string]spec{
+	"reacher":         reacher,
+	"zerobounce":      zeroBounce,
+	"neverbounce":     neverBounce,
+	"millionverifier": millionVerifier,
+}
+
+// New returns a provider, or says in one sentence what its configuration lacks.
+func New(c Config) (*Provider, error) {
+	s, ok := specs[c.Name]
+	if !ok {
+		return nil, fmt.Errorf("there is no verification provider %q; choose reacher, zerobounce, neverbounce or millionverifier", c.Name)
+	}
+	if c.URL == "" {
+		c.URL = s.url
+	}
+	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("the address %q of the provider %s is not an http address", c.URL, c.Name)
+	}
+	if c.Key == "" && c.Name != "reacher" {
+		return nil, fmt.Errorf("the provider %s needs an API key", c.Name)
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = time.Minute
+	}
+	if c.Concurrency <= 0 {
+		c.Concurrency = 10
+	}
+	if c.Failures <= 0 {
+		c.Failures = 5
+	}
+	if c.Pause <= 0 {
+		c.Pause = 30 * time.Second
+	}
+	if c.Retries < 0 {
+		c.Retries = 0
+	} else if c.Retries == 0 {
+		c.Retries = 2
+	}
+	return &Provider{cfg: c, spec: s, client: &http.Client{Timeout: c.Timeout}}, nil
+}
+
+// Spent is how many addresses the provider has been asked for.
+func (p *Provider) Spent() int64 { return p.spent.Load() }
+
+// Verify has the contract of verify.Engine.Verify. What the provider cannot
+// tell is unknown, with reason provider_failed and its words as evidence; the
+// only error is ctx's.
+func (p *Provider) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(p.cfg.Concurrency)
+	size := max(1, p.spec.batch)
+	for first := 0; first < len(emails) && ctx.Err() == nil; first += size {
+		chunk := emails[first:min(first+size, len(emails))]
+		group.Go(func() error {
+			results := p.ask(ctx, chunk)
+			mu.Lock()
+			defer mu.Unlock()
+			for i, r := range results {
+				if ctx.Err() == nil {
+					each(first+i, r)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// ask gets results for a few addresses with one request.
+func (p *Provider) ask(ctx context.Context, emails []string) []verify.Result {
+	answers, err := p.request(ctx, emails)
+	results := make([]verify.Result, len(emails))
+	for i, email := range emails {
+		r, ok := answers[email]
+		if !ok {
+			why := "the answer does not name the address"
+			if err != nil {
+				why = err.Error()
+			}
+			r = verify.Result{Verdict: verify.Unknown, Reason: verify.ProviderFailed, SMTPText: why}
+		}
+		r.Email = email
+		r.Engine = p.cfg.Name
+		r.CheckedAt = time.Now().UTC()
+		results[i] = r
+	}
+	return results
+}
+
+var (
+	errOpen  = errors.New("the provider has failed too often and is left alone for a while")
+	errSpent = errors.New("the spend cap is reached")
+)
+
+// waitError is an answer that says when to come again.
+type waitError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *waitError) Error() string { return e.err.Error() }
+func (e *waitError) Unwrap() error { return e.err }
+
+func (p *Provider) request(ctx context.Context, emails []string) (map[string]verify.Result, error) {
+	if !p.pay(int64(len(emails))) {
+		return nil, errSpent
+	}
+	for try := 0; ; try++ {
+		if !p.closed() {
+			p.spent.Add(-int64(len(emails)))
+			return nil, errOpen
+		}
+		answers, err := p.send(ctx, emails)
+		p.note(err == nil)
+		var wait *waitError
+		if err == nil || try >= p.cfg.Retries || !errors.As(err, &wait) {
+			if err != nil {
+				p.spent.Add(-int64(len(emails)))
+			}
+			return answers, err
+		}
+		timer := time.NewTimer(wait.after)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			p.spent.Add(-int64(len(emails)))
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// pay takes n addresses from the cap.
+func (p *Provider) pay(n int64) bool {
+	if p.spent.Add(n) > p.cfg.MaxSpend && p.cfg.MaxSpend > 0 {
+		p.spent.Add(-n)
+		return false
+	}
+	return true
+}
+
+// closed reports whether requests may be sent.
+func (p *Provider) closed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !time.Now().Before(p.open)
+}
+
+func (p *Provider) note(ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ok {
+		p.failures = 0
+		return
+	}
+	if p.failures++; p.failures >= p.cfg.Failures {
+		p.open = time.Now().Add(p.cfg.Pause)
+		p.failures = p.cfg.Failures - 1 // one request tries afterwards
+	}
+}
+
+// maxAnswer bounds an answer, in octets.
+const maxAnswer = 8 << 20
+
+func (p *Provider) send(ctx context.Context, emails []string) (map[string]verify.Result, error) {
+	var req *http.Request
+	var err error
+	if p.spec.all != nil && len(emails) > 1 {
+		req, err = p.spec.all(&p.cfg, emails)
+	} else {
+		req, err = p.spec.one(&p.cfg, emails[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp, err := p.client.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		err := fmt.Errorf("%s answered %s", p.cfg.Name, resp.Status)
+		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
+			return nil, &waitError{retryAfter(resp.Header), err}
+		}
+		return nil, err
+	}
+	return p.spec.read(body, emails)
+}
+
+// withoutURL takes the address out of an HTTP client's error: it holds the key.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// retryAfter reads Retry-After (RFC 9110 §10.2.3), between a tenth of a second
+// and a minute.
+func retryAfter(h http.Header) time.Duration {
+	wait := 500 * time.Millisecond
+	if text := h.Get("Retry-After"); text != "" {
+		if n, err := strconv.Atoi(text); err == nil {
+			wait = time.Duration(n) * time.Second
+		} else if at, err := http.ParseTime(text); err == nil {
+			wait = time.Until(at)
+		}
+	}
+	return min(max(wait, 100*time.Millisecond), time.Minute)
+}
+
+func decode(name string, body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%s answered something that is not its JSON: %w", name, err)
+	}
+	return nil
+}
+
+// Verifier is what a waterfall asks: verify.Engine and Provider are two.
+type Verifier interface {
+	Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error
+}
+
+// Waterfall asks one verifier after the other: what is unknown to one falls
+// through to the next. When nobody knows, the first one's result stands, with
+// its time to come back.
+type Waterfall []Verifier
+
+// Verify has the contract of verify.Engine.Verify.
+func (w Waterfall) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
+	left := make([]int, len(emails)) // indices that are still unknown
+	for i := range left {
+		left[i] = i
+	}
+	first := make(map[int]verify.Result)
+	for n, step := range w {
+		last := n == len(w)-1
+		list := make([]string, len(left))
+		for k, i := range left {
+			list[k] = emails[i]
+		}
+		var unknown []int
+		err := step.Verify(ctx, list, func(k int, r verify.Result) {
+			i := left[k]
+			if r.Verdict != verify.Unknown {
+				delete(first, i)
+				each(i, r)
+				return
+			}
+			if _, seen := first[i]; !seen {
+				first[i] = r
+			}
+			if last {
+				each(i, first[i])
+				return
+			}
+			unknown = append(unknown, i)
+		})
+		if err != nil {
+			return err
+		}
+		slices.Sort(unknown)
+		if left = unknown; len(left) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
