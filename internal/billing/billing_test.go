@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
+	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
 	"holdfast/internal/postgres/pgtest"
@@ -36,7 +37,6 @@ func setup(t *testing.T) *world {
 	require.NoError(t, w.accounts.EnsurePresets(t.Context()))
 	return w
 }
-
 
 func (w *world) org(t *testing.T, id, planID string, anchor time.Time) {
 	t.Helper()
@@ -405,8 +405,10 @@ func TestRule_E6_CreditsLowIsToldOnce(t *testing.T) {
 	keys := 0
 	spend := func(n int64) {
 		keys++
-		res, err := w.ledger.Charge(t.Context(), ledger.Charge{Owner: "acme", Key: fmt.Sprint("spend-", keys),
-			Lines: []ledger.ChargeLine{{Type: "email", Amount: n, Pools: []string{""}}}})
+		res, err := w.ledger.Charge(t.Context(), ledger.Charge{
+			Owner: "acme", Key: fmt.Sprint("spend-", keys),
+			Lines: []ledger.ChargeLine{{Type: "email", Amount: n, Pools: []string{""}}},
+		})
 		require.NoError(t, err)
 		require.True(t, res.Charged)
 	}
@@ -481,4 +483,43 @@ func TestRule_X5_BudgetsNameTheOrganizationsMonth(t *testing.T) {
 	budgets, err = w.Budgets(t.Context(), org, "", day("2099-02-27"))
 	require.NoError(t, err)
 	require.Empty(t, budgets, "the organization itself has no limit")
+}
+
+// B6: credits that come back after their period is over live as long as the
+// plan lets them.
+func TestB6_WhatComesBackLate(t *testing.T) {
+	ctx := t.Context()
+	for planID, expires := range map[string]bool{"workspace-paid": true, "rollover-boost": false} {
+		w := setup(t)
+		w.org(t, "acme", planID, day("2099-01-31"))
+		w.sweep(t, day("2099-01-31"))
+		book := orderbook.New(w.pool)
+		_, err := book.Create(ctx, orderbook.NewOrder{
+			ID: "ord_1", Org: "acme", Request: order.Request{Kind: order.LeadList, Count: 20}, PlanID: planID, PlanVersion: 1,
+			Status: order.Reserved, Held: []order.Amount{{Type: "email", Amount: 20}},
+		})
+		require.NoError(t, err)
+		_, err = w.Reverse(ctx, billing.Reversal{OrderID: "ord_1", Key: "k", Reason: "r"}, day("2099-02-01"))
+		require.ErrorIs(t, err, billing.ErrRunning, "B5")
+		_, err = w.ledger.Charge(ctx, ledger.Charge{
+			Owner: "acme", Key: "ord_1/charge", HoldID: "ord_1",
+			Lines: []ledger.ChargeLine{{Type: "email", Amount: 20, Pools: []string{""}}},
+		})
+		require.NoError(t, err)
+		require.NoError(t, book.Cancel(ctx, "ord_1", order.Tally{}, nil))
+
+		w.sweep(t, day("2099-02-28"))
+		reversed, err := w.Reverse(ctx, billing.Reversal{OrderID: "ord_1", Key: "k", Reason: "r"}, day("2099-03-10"))
+		require.NoError(t, err)
+		require.Equal(t, []plan.Amount{{Type: "email", Amount: 20}}, reversed.Credits)
+		var until *time.Time
+		require.NoError(t, w.pool.QueryRow(ctx, `
+			SELECT expires_at FROM credit_grant WHERE owner = 'acme' AND source = 'reinstated' AND available = 20`).Scan(&until))
+		if expires {
+			require.WithinDuration(t, day("2099-03-31"), *until, 0)
+		} else {
+			require.Nil(t, until)
+		}
+		w.requireBalanced(t)
+	}
 }
