@@ -327,8 +327,10 @@ func TestRule_E4_N6_TheHistoryLogsEverything(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.CatchUp(t.Context(), "beta", time.Now()))
 	spend := w.balance("bob").Available - 30
-	_, err = w.ledger.Charge(t.Context(), ledger.Charge{Owner: "beta", Key: "spend", Memo: ledger.Memo{Member: "bob", Action: "reveal_email"},
-		Lines: []ledger.ChargeLine{{Type: "email", Amount: spend, Pools: []string{"bob"}}}})
+	_, err = w.ledger.Charge(t.Context(), ledger.Charge{
+		Owner: "beta", Key: "spend", Memo: ledger.Memo{Member: "bob", Action: "reveal_email"},
+		Lines: []ledger.ChargeLine{{Type: "email", Amount: spend, Pools: []string{"bob"}}},
+	})
 	require.NoError(t, err)
 	o := w.ordered("bob", "one", 100, order.Criteria{})
 	require.Equal(t, int64(60), o.Credits[0].Captured)
