@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // options are the program's flags.
@@ -89,7 +91,11 @@ func run(o options) error {
 			return err
 		}
 	}
-	server, err := newServer(o)
+	logger, level, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	server, err := newServer(o, logger)
 	if err != nil {
 		return err
 	}
@@ -118,6 +124,7 @@ func run(o options) error {
 	}
 	fmt.Printf("ready: temporal %s, ui %s\n", o.address, o.uiAddress)
 	<-ctx.Done()
+	level.SetLevel(zap.FatalLevel)
 	return nil
 }
 

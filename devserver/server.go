@@ -24,6 +24,8 @@ import (
 	"go.temporal.io/server/common/primitives"
 	"go.temporal.io/server/schema/sqlite"
 	"go.temporal.io/server/temporal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -64,7 +66,7 @@ func tuning() dynamicconfig.StaticClient {
 }
 
 // newServer prepares the file and returns a server that has not been started.
-func newServer(o options) (temporal.Server, error) {
+func newServer(o options, logger log.Logger) (temporal.Server, error) {
 	store := &config.SQL{
 		PluginName:   sqliteplugin.PluginName,
 		DatabaseName: o.db,
@@ -88,7 +90,6 @@ func newServer(o options) (temporal.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := log.NewZapLogger(log.BuildZapLogger(log.Config{Level: o.logLevel, Format: "json"}))
 	return temporal.NewServer(
 		temporal.WithConfig(cfg),
 		temporal.ForServices(temporal.DefaultServices),
@@ -97,6 +98,24 @@ func newServer(o options) (temporal.Server, error) {
 		temporal.WithDynamicConfigClient(tuning()),
 		temporal.WithStaticHosts(members(cfg)),
 	)
+}
+
+// newLogger writes JSON lines to stderr. While the server stops its services miss
+// each other loudly; the level is raised before that.
+func newLogger(name string) (log.Logger, zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(name)
+	if err != nil {
+		return nil, level, fmt.Errorf("--log-level: %w", err)
+	}
+	cfg := zap.NewProductionConfig()
+	cfg.Level = level
+	cfg.DisableStacktrace = true // a hundred lines of interceptors each
+	cfg.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	logger, err := cfg.Build(zap.WithCaller(false))
+	if err != nil {
+		return nil, level, err
+	}
+	return log.NewZapLogger(logger), level, nil
 }
 
 // prepareFile makes the schema in a new file and the namespaces in any file. The
