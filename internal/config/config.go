@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type Config struct {
 	SMTPFrom      string        `env:"HOLDFAST_SMTP_FROM"` // empty: verify@ the HELO name
 	GreylistRetry time.Duration `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
 	Providers     []string      `env:"HOLDFAST_VERIFY_PROVIDERS, default=smtp"`
+	VerdictCache  bool          `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
 
 	MaxOrderCount int64 `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
 
@@ -50,9 +52,19 @@ func Load(ctx context.Context) (Config, error) { return load(ctx, envconfig.OsLo
 func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 	var c Config
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: env}); err != nil {
-		return Config{}, fmt.Errorf("the environment cannot be read: %w", err)
+		return Config{}, fmt.Errorf("the environment cannot be read: %w", name(err))
 	}
 	return c, c.check()
+}
+
+// name says which variable an error of envconfig is about: it names our field.
+func name(err error) error {
+	field, problem, found := strings.Cut(err.Error(), ": ")
+	if f, ok := reflect.TypeFor[Config]().FieldByName(field); found && ok {
+		variable, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		return fmt.Errorf("%s is not of type %s; write one (%s)", variable, f.Type, problem)
+	}
+	return err
 }
 
 func (c Config) check() error {

@@ -24,6 +24,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"HOLDFAST_DNS_SERVERS":         "127.0.0.1",
 		"HOLDFAST_HTTP_ADDR":           "8080",
 		"HOLDFAST_SMTP_PORT":           "70000",
+		"HOLDFAST_VERDICT_CACHE":       "perhaps",
 		"HOLDFAST_SMTP_FROM":           "verify",
 		"HOLDFAST_SMTP_GREYLIST_RETRY": "-5m",
 		"HOLDFAST_MAX_ORDER_COUNT":     "0",
@@ -45,4 +46,9 @@ func TestLoggerHeedsLevelAndFormat(t *testing.T) {
 	log.Warn("heard")
 	require.NotContains(t, out.String(), "quiet")
 	require.Contains(t, out.String(), `"msg":"heard"`)
+}
+
+func TestAValueOfTheWrongTypeIsNamed(t *testing.T) {
+	_, err := load(t.Context(), envconfig.MapLookuper(map[string]string{"HOLDFAST_SMTP_PORT": "smtp"}))
+	require.ErrorContains(t, err, "HOLDFAST_SMTP_PORT is not of type int; write one")
 }

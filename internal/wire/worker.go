@@ -10,6 +10,7 @@ import (
 
 	"holdfast/activities"
 	"holdfast/internal/config"
+	"holdfast/internal/verdicts"
 	"holdfast/internal/verify"
 	"holdfast/workflows"
 )
@@ -36,18 +37,22 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer rooms.Close()
-	engine, err := verify.New(engineConfig(cfg))
+	engine, err := verify.New(EngineConfig(cfg))
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
 
+	var verifier activities.Verifier = engine
+	if cfg.VerdictCache {
+		verifier = verdicts.New(rooms.Pool, engine)
+	}
 	acts := &activities.Activities{
 		Accounts:  rooms.Accounts,
 		Ledger:    rooms.Ledger,
 		Catalogue: rooms.Catalogue,
 		Book:      rooms.Book,
-		Verifier:  engine,
+		Verifier:  verifier,
 	}
 	options := worker.Options{
 		WorkerStopTimeout:                drain,
@@ -78,8 +83,8 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	return stopping.Wait()
 }
 
-// engineConfig is what the environment says about verification.
-func engineConfig(cfg config.Config) verify.Config {
+// EngineConfig is what the environment says about verification.
+func EngineConfig(cfg config.Config) verify.Config {
 	return verify.Config{
 		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
 		GreylistRetry: cfg.GreylistRetry,

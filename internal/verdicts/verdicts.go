@@ -1,0 +1,230 @@
+// Package verdicts remembers what verification found out about addresses, for
+// all organizations, as long as it can be relied on. What an order is charged
+// does not depend on it: a remembered verdict counts like a fresh one.
+package verdicts
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/verify"
+)
+
+// ages say how long a verdict is relied on. People leave companies slowly and
+// come back to an address hardly ever; a full mailbox is emptied the next day.
+// What is not listed (unknown) is not remembered at all.
+var ages = map[verify.Verdict]time.Duration{
+	verify.Valid:      30 * 24 * time.Hour,
+	verify.Invalid:    90 * 24 * time.Hour,
+	verify.CatchAll:   30 * 24 * time.Hour,
+	verify.Disposable: 30 * 24 * time.Hour,
+	verify.Risky:      24 * time.Hour,
+}
+
+// writeMost is how many new verdicts are written by one statement.
+const writeMost = 500
+
+// Verifier is what verdicts come from when they are not remembered.
+type Verifier interface {
+	Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error
+	Preflight(ctx context.Context) error
+}
+
+// Memory answers from what is remembered and asks a verifier for the rest.
+type Memory struct {
+	pool *pgxpool.Pool
+	ask  Verifier
+	now  func() time.Time
+}
+
+// New returns a memory in the database behind pool, in front of a verifier.
+func New(pool *pgxpool.Pool, ask Verifier) *Memory {
+	return &Memory{pool: pool, ask: ask, now: time.Now}
+}
+
+// Preflight tells whether verification can work, see verify.Engine.
+func (m *Memory) Preflight(ctx context.Context) error { return m.ask.Preflight(ctx) }
+
+// Verify answers for every address like verify.Engine: each(i, result) is
+// called once for emails[i], never two calls at a time. Remembered verdicts come
+// first, with the time and the evidence of the check they were made by.
+func (m *Memory) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
+	keys := make([][]byte, len(emails))
+	for i, email := range emails {
+		keys[i] = keyOf(email)
+	}
+	known, err := m.recall(ctx, keys)
+	if err != nil {
+		return err
+	}
+	var unknown []int // indexes of the addresses to ask for
+	var asked []string
+	for i, email := range emails {
+		if r, ok := known[string(keys[i])]; ok {
+			r.Email = email
+			each(i, r)
+			continue
+		}
+		unknown, asked = append(unknown, i), append(asked, email)
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	return m.askAndRemember(ctx, asked, func(j int, r verify.Result) { each(unknown[j], r) })
+}
+
+// askAndRemember passes results on as they come and writes those that last.
+func (m *Memory) askAndRemember(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
+	var mu sync.Mutex
+	var fresh []entry
+	var writing error
+	err := m.ask.Verify(ctx, emails, func(i int, r verify.Result) {
+		each(i, r)
+		if _, lasts := ages[r.Verdict]; !lasts {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if fresh = append(fresh, entryOf(emails[i], r)); len(fresh) == writeMost && writing == nil {
+			writing = m.remember(context.WithoutCancel(ctx), fresh)
+			fresh = fresh[:0]
+		}
+	})
+	if writing == nil {
+		writing = m.remember(context.WithoutCancel(ctx), fresh)
+	}
+	if err != nil {
+		return err
+	}
+	return writing
+}
+
+// Erase forgets everything about an address, as its owner may demand. It
+// reports whether there was anything.
+func (m *Memory) Erase(ctx context.Context, email string) (bool, error) {
+	tag, err := m.pool.Exec(ctx, `DELETE FROM verdict WHERE address = $1`, keyOf(email))
+	if err != nil {
+		return false, fmt.Errorf("the verdict on an address was not erased: %w", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// entry is a row of the table verdict.
+type entry struct {
+	Address      []byte
+	Verdict      string
+	Reason       string
+	Role         bool
+	Disposable   bool
+	Free         bool
+	MXHost       string `db:"mx_host"`
+	SMTPCode     int    `db:"smtp_code"`
+	SMTPEnhanced string `db:"smtp_enhanced"`
+	SMTPText     string `db:"smtp_text"`
+	CheckedAt    time.Time
+	Engine       string
+}
+
+func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.Result, error) {
+	rows, _ := m.pool.Query(ctx, `SELECT * FROM verdict WHERE address = ANY ($1)`, keys)
+	entries, err := pgx.CollectRows(rows, pgx.RowToStructByName[entry])
+	if err != nil {
+		return nil, fmt.Errorf("remembered verdicts cannot be read: %w", err)
+	}
+	known := make(map[string]verify.Result, len(entries))
+	now := m.now()
+	for _, e := range entries {
+		if now.Sub(e.CheckedAt) > ages[verify.Verdict(e.Verdict)] {
+			continue
+		}
+		known[string(e.Address)] = verify.Result{
+			Verdict: verify.Verdict(e.Verdict), Reason: verify.Reason(e.Reason),
+			Role: e.Role, Disposable: e.Disposable, Free: e.Free,
+			MXHost: e.MXHost, SMTPCode: e.SMTPCode, SMTPEnhanced: e.SMTPEnhanced, SMTPText: e.SMTPText,
+			CheckedAt: e.CheckedAt.UTC(), Engine: e.Engine,
+		}
+	}
+	return known, nil
+}
+
+// remember writes verdicts, each unless a later one is there. Rows are sorted
+// by address, so that two writers never wait for each other in a circle.
+func (m *Memory) remember(ctx context.Context, entries []entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(slices.Compare(a.Address, b.Address), b.CheckedAt.Compare(a.CheckedAt))
+	})
+	entries = slices.CompactFunc(entries, func(a, b entry) bool { return slices.Equal(a.Address, b.Address) })
+	n := len(entries)
+	addresses, verdict, reason := make([][]byte, n), make([]string, n), make([]string, n)
+	role, disposable, free := make([]bool, n), make([]bool, n), make([]bool, n)
+	host, code, enhanced, text := make([]string, n), make([]int, n), make([]string, n), make([]string, n)
+	at, engine := make([]time.Time, n), make([]string, n)
+	for i, e := range entries {
+		addresses[i], verdict[i], reason[i] = e.Address, e.Verdict, e.Reason
+		role[i], disposable[i], free[i] = e.Role, e.Disposable, e.Free
+		host[i], code[i], enhanced[i], text[i] = e.MXHost, e.SMTPCode, e.SMTPEnhanced, e.SMTPText
+		at[i], engine[i] = e.CheckedAt, e.Engine
+	}
+	_, err := m.pool.Exec(ctx, `
+		INSERT INTO verdict AS v (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
+		SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::bool[],
+			$7::text[], $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::text[])
+		ON CONFLICT (address) DO UPDATE SET
+			verdict = excluded.verdict, reason = excluded.reason, role = excluded.role, disposable = excluded.disposable,
+			free = excluded.free, mx_host = excluded.mx_host, smtp_code = excluded.smtp_code,
+			smtp_enhanced = excluded.smtp_enhanced, smtp_text = excluded.smtp_text,
+			checked_at = excluded.checked_at, engine = excluded.engine
+		WHERE v.checked_at < excluded.checked_at`,
+		addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine)
+	if err != nil {
+		return fmt.Errorf("%d verdicts were not remembered: %w", n, err)
+	}
+	return nil
+}
+
+func entryOf(email string, r verify.Result) entry {
+	return entry{
+		Address: keyOf(email), Verdict: string(r.Verdict), Reason: string(r.Reason),
+		Role: r.Role, Disposable: r.Disposable, Free: r.Free,
+		MXHost: clean(r.MXHost), SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: clean(r.SMTPText),
+		CheckedAt: r.CheckedAt, Engine: r.Engine,
+	}
+}
+
+// keyOf identifies an address: the domain without regard to case, the local
+// part as it is. Text that is no address is its own key.
+func keyOf(email string) []byte {
+	if a, err := verify.ParseAddress(email); err == nil {
+		email = a.String()
+	}
+	sum := sha256.Sum256([]byte(email))
+	return sum[:]
+}
+
+// hosts like to repeat the address in their replies.
+var address = regexp.MustCompile(`[^\s<>"'(),;:]+@[^\s<>"'(),;]+`)
+
+// clean makes a host's words fit to be kept: no address, no bytes that the
+// database refuses.
+func clean(text string) string {
+	text = address.ReplaceAllString(text, "[address]")
+	kept := make([]rune, 0, len(text))
+	for _, r := range text { // broken UTF-8 becomes U+FFFD
+		if r != 0 {
+			kept = append(kept, r)
+		}
+	}
+	return string(kept)
+}

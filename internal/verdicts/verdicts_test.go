@@ -1,0 +1,138 @@
+package verdicts
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/verify"
+)
+
+// oracle is a verifier that takes its answer from the local part and counts
+// what it is asked.
+type oracle struct {
+	asked []string
+	err   error
+	now   func() time.Time
+}
+
+func (o *oracle) Preflight(context.Context) error { return o.err }
+
+func (o *oracle) Verify(_ context.Context, emails []string, each func(int, verify.Result)) error {
+	for i, email := range emails {
+		o.asked = append(o.asked, email)
+		verdict, _, _ := strings.Cut(email, ".")
+		each(i, verify.Result{
+			Email: email, Verdict: verify.Verdict(verdict), Reason: "accepted", CheckedAt: o.now(),
+			MXHost: "mx.example", SMTPCode: 250, SMTPText: "2.1.5 <" + email + "> ok\x00\xff", Engine: verify.Version,
+		})
+	}
+	return o.err
+}
+
+func setup(t *testing.T) (*Memory, *oracle) {
+	o := &oracle{now: time.Now}
+	return New(pgtest.New(t), o), o
+}
+
+func ask(t *testing.T, m *Memory, emails ...string) []verify.Result {
+	results := make([]verify.Result, len(emails))
+	answered := 0
+	require.NoError(t, m.Verify(t.Context(), emails, func(i int, r verify.Result) {
+		require.Equal(t, emails[i], r.Email)
+		results[i] = r
+		answered++
+	}))
+	require.Equal(t, len(emails), answered)
+	return results
+}
+
+func TestWhatIsRememberedIsNotAskedAgain(t *testing.T) {
+	m, o := setup(t)
+	first := ask(t, m, "valid.a@Example.com", "invalid.b@example.com", "unknown.c@example.com", "valid.a@example.com")
+	require.Len(t, o.asked, 4)
+	again := ask(t, m, "unknown.c@example.com", "valid.a@EXAMPLE.com", "invalid.b@example.com", "VALID.a@example.com")
+	require.Equal(t, []string{"unknown.c@example.com", "VALID.a@example.com"}, o.asked[4:], "an unknown, and a different local part")
+	require.Equal(t, verify.Valid, again[1].Verdict)
+	require.WithinDuration(t, first[3].CheckedAt, again[1].CheckedAt, time.Millisecond, "the time of the check")
+	require.Equal(t, 250, again[1].SMTPCode)
+	require.Equal(t, verify.Version, again[1].Engine)
+}
+
+// R1: the address is kept as a hash only, and taken out of the host's words.
+func TestR1_NoAddressIsKept(t *testing.T) {
+	m, _ := setup(t)
+	ask(t, m, "valid.person@example.com")
+	var dump string
+	require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT string_agg(v::text, '') FROM verdict v`).Scan(&dump))
+	require.NotContains(t, dump, "person")
+	require.Contains(t, dump, "[address]")
+}
+
+// R2: each verdict has its age, and an unknown none.
+func TestR2_VerdictsAge(t *testing.T) {
+	m, o := setup(t)
+	now := time.Now()
+	m.now = func() time.Time { return now }
+	o.now = m.now
+	verdicts := []string{"valid.x@e.com", "invalid.x@e.com", "catch_all.x@e.com", "risky.x@e.com", "disposable.x@e.com"}
+	ask(t, m, verdicts...)
+	for _, step := range []struct {
+		days  int
+		asked []string
+	}{
+		{1, nil},
+		{2, []string{"risky.x@e.com"}},
+		{29, []string{"risky.x@e.com"}},
+		{31, []string{"valid.x@e.com", "catch_all.x@e.com", "risky.x@e.com", "disposable.x@e.com"}},
+	} {
+		o.asked = nil
+		checked := now
+		now = checked.Add(time.Duration(step.days)*24*time.Hour - time.Minute)
+		o.now = func() time.Time { return checked } // what is asked again is as old as before
+		ask(t, m, verdicts...)
+		require.Equal(t, step.asked, o.asked, "after %d days", step.days)
+		now = checked
+	}
+	now = now.Add(91 * 24 * time.Hour)
+	o.asked = nil
+	ask(t, m, verdicts...)
+	require.Len(t, o.asked, len(verdicts))
+}
+
+// R3: an address can be forgotten.
+func TestR3_Erase(t *testing.T) {
+	m, o := setup(t)
+	ask(t, m, "valid.a@example.com", "valid.b@example.com")
+	gone, err := m.Erase(t.Context(), "valid.a@EXAMPLE.com")
+	require.NoError(t, err)
+	require.True(t, gone)
+	gone, err = m.Erase(t.Context(), "valid.a@example.com")
+	require.NoError(t, err)
+	require.False(t, gone)
+	o.asked = nil
+	ask(t, m, "valid.a@example.com", "valid.b@example.com")
+	require.Equal(t, []string{"valid.a@example.com"}, o.asked)
+}
+
+// R4: what was found out before a failure is remembered, and a late writer does
+// not replace a newer verdict.
+func TestR4_NothingKnownIsLost(t *testing.T) {
+	m, o := setup(t)
+	o.err = errors.New("the line went dead")
+	err := m.Verify(t.Context(), []string{"valid.a@example.com"}, func(int, verify.Result) {})
+	require.ErrorIs(t, err, o.err)
+	require.ErrorIs(t, m.Preflight(t.Context()), o.err)
+	o.err, o.asked = nil, nil
+	ask(t, m, "valid.a@example.com")
+	require.Empty(t, o.asked)
+
+	old := entryOf("valid.a@example.com", verify.Result{Verdict: verify.Invalid, Reason: verify.NoSuchUser, CheckedAt: time.Now().Add(-time.Hour)})
+	require.NoError(t, m.remember(t.Context(), []entry{old, old}))
+	require.Equal(t, verify.Valid, ask(t, m, "valid.a@example.com")[0].Verdict)
+}
