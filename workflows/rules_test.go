@@ -5,6 +5,10 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +29,32 @@ import (
 // The rules of the credit systems, driven through orders. What no order of
 // today touches is tested where plans meet the ledger (internal/plan), and what
 // time does to credits in reset_test.go and internal/billing.
+
+// Every numbered rule has a test that bears its number, here or elsewhere.
+func TestEveryRuleHasATest(t *testing.T) {
+	have := map[string]bool{}
+	name := regexp.MustCompile(`(?m)^func TestRule((?:_[LAEKNX]\d+)+)_`)
+	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, found := range name.FindAllStringSubmatch(string(source), -1) {
+			for rule := range strings.SplitSeq(strings.Trim(found[1], "_"), "_") {
+				have[rule] = true
+			}
+		}
+		return err
+	}))
+	for system, last := range map[string]int{"L": 8, "A": 9, "E": 7, "K": 6, "N": 12} {
+		for n := 1; n <= last; n++ {
+			require.True(t, have[fmt.Sprint(system, n)], "no test is named TestRule_%s%d_…", system, n)
+		}
+	}
+	for _, rule := range []string{"X4", "X5", "X6"} {
+		require.True(t, have[rule], "no test is named TestRule_%s_…", rule)
+	}
+}
 
 // byWord is a verifier that reads the verdict from the first word of the
 // address: valid.1@example.test is valid, catch_all.2@… is not.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
@@ -79,14 +81,20 @@ func (b *Billing) apply(ctx context.Context, change account.Pending) ([]account.
 	if err != nil {
 		return nil, err
 	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
 	for _, t := range tops {
-		if _, err := b.ledger.Grant(ctx, ledger.Grant{
-			Owner: change.Org, Key: fmt.Sprintf("topup/%d/%s/%s", change.Generation, t.Member, t.Type),
-			Pool: t.Member, Type: t.Type, Amount: t.Amount, Source: ledger.SourceAllotment, ExpiresAt: t.ExpiresAt,
-			Memo: ledger.Memo{Action: "plan_change", Member: t.Member, Reason: "the rest of the period under the new plan"},
-		}); err != nil {
-			return nil, err
-		}
+		group.Go(func() error {
+			_, err := b.ledger.Grant(groupCtx, ledger.Grant{
+				Owner: change.Org, Key: fmt.Sprintf("topup/%d/%s/%s", change.Generation, t.Member, t.Type),
+				Pool: t.Member, Type: t.Type, Amount: t.Amount, Source: ledger.SourceAllotment, ExpiresAt: t.ExpiresAt,
+				Memo: ledger.Memo{Action: "plan_change", Member: t.Member, Reason: "the rest of the period under the new plan"},
+			})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	if err := b.rearm(ctx, change); err != nil {
 		return nil, err
@@ -114,15 +122,13 @@ func (b *Billing) rearm(ctx context.Context, change account.Pending) error {
 	if err != nil {
 		return err
 	}
-	if err := b.arm(ctx, change.Org, "", change.Generation, next, last); err != nil {
-		return err
-	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	group.Go(func() error { return b.arm(groupCtx, change.Org, "", change.Generation, next, last) })
 	for _, m := range members {
-		if err := b.arm(ctx, change.Org, m.ID, change.Generation, next, last); err != nil {
-			return err
-		}
+		group.Go(func() error { return b.arm(groupCtx, change.Org, m.ID, change.Generation, next, last) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // arm watches one pool for the balances that a plan calls low, and ends the
