@@ -32,17 +32,13 @@ var devserverSources []byte
 // processes may ask at once: one builds.
 func DevServer(ctx context.Context, note func(string)) (string, error) {
 	sum := sha256.Sum256(devserverSources)
-	cache, err := os.UserCacheDir()
-	if err != nil { // no HOME
-		cache = filepath.Join(os.TempDir(), "holdfast-"+strconv.Itoa(os.Getuid()))
+	dir, err := CacheDir("devserver-" + hex.EncodeToString(sum[:6]))
+	if err != nil {
+		return "", err
 	}
-	dir := filepath.Join(cache, "holdfast", "devserver-"+hex.EncodeToString(sum[:6]))
 	program := filepath.Join(dir, "holdfast-devserver")
 	if isFile(program) {
 		return program, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("the folder for the Temporal dev server cannot be made: %w", err)
 	}
 	unlock, err := lockFile(ctx, filepath.Join(dir, "build.lock"), func() {
 		note("waiting for another process that builds the Temporal dev server")
@@ -91,6 +87,20 @@ func build(ctx context.Context, sources []byte, dir, program string, note func(s
 	}
 	note(fmt.Sprintf("built the Temporal dev server in %s", time.Since(started).Round(time.Second)))
 	return nil
+}
+
+// CacheDir returns a folder of this user for things that can be made again; it is
+// made when missing.
+func CacheDir(name string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil { // no HOME
+		cache = filepath.Join(os.TempDir(), "holdfast-"+strconv.Itoa(os.Getuid()))
+	}
+	dir := filepath.Join(cache, "holdfast", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("the cache folder cannot be made (set XDG_CACHE_HOME to one that can be written): %w", err)
+	}
+	return dir, nil
 }
 
 func isFile(path string) bool {

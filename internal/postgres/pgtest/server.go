@@ -79,12 +79,8 @@ func findServer(ctx context.Context) (*server, error) {
 
 // keptServer returns the private server, and starts it when it does not run.
 func keptServer(ctx context.Context) (*server, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil { // no HOME
-		cache = filepath.Join(os.TempDir(), "holdfast-"+strconv.Itoa(os.Getuid()))
-	}
-	folder := filepath.Join(cache, "holdfast", "pgtest")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	folder, err := devstack.CacheDir("pgtest")
+	if err != nil {
 		return nil, err
 	}
 	users, err := lock(filepath.Join(folder, "users.lock"), syscall.LOCK_SH)
