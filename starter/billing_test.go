@@ -10,6 +10,8 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/intake"
+	"holdfast/internal/order"
+	"holdfast/internal/plan"
 	"holdfast/internal/postgres"
 )
 
@@ -74,11 +76,17 @@ func TestOrderReverseNeedsAReasonAndAnOrder(t *testing.T) {
 	w.run("order", "reverse", "ord_nothing", "--key", "k", "--reason", "r", "--amount", "3").fails(exitUsage, "credits of one type")
 }
 
-// TestSchedule is an operator's day with the reset schedule of a real stack.
-func TestSchedule(t *testing.T) {
+// TestOperator is an operator's day with a real stack: the reset schedule, and
+// an order to be undone.
+func TestOperator(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, at := startDev(w)
+	_, at := startDev(w, "--leads", "500")
+	t.Run("schedule", func(t *testing.T) { schedule(t, w, at) })
+	t.Run("reversal", func(t *testing.T) { reversal(t, w) })
+}
+
+func schedule(t *testing.T, w *world, at addresses) {
 	show := func() (s intake.Schedule) {
 		w.run("schedule", "show", "--json").ok().into(&s)
 		return s
@@ -126,4 +134,23 @@ func TestSchedule(t *testing.T) {
 	text, err := json.Marshal(show())
 	require.NoError(t, err)
 	require.Contains(t, string(text), "monthly-reset-")
+}
+
+// N12: an order is undone, part and whole, with a reason that the history shows.
+func reversal(t *testing.T, w *world) {
+	var o order.Order
+	w.run("order", "lead-list", "--org", "acme", "--count", "200", "--key", "mistake", "--watch", "--json").ok().into(&o)
+	before := w.available("--org", "acme")["/email"]
+	var some, rest, again billing.Reversed
+	w.run("order", "reverse", o.ID, "--type", "email", "--amount", "5", "--reason", "goodwill", "--key", "a", "--json").ok().into(&some)
+	require.Equal(t, []plan.Amount{{Type: "email", Amount: 5}}, some.Credits)
+	w.run("order", "reverse", o.ID, "--reason", "exported by mistake", "--key", "b", "--json").ok().into(&rest)
+	require.Equal(t, []plan.Amount{{Type: "email", Amount: o.Tally.Valid - 5}}, rest.Credits)
+	require.Equal(t, o.Tally.Valid, rest.Facts)
+	w.run("order", "reverse", o.ID, "--reason", "exported by mistake", "--key", "b", "--json").ok().into(&again)
+	require.Equal(t, rest, again, "the same key is the same reversal")
+	require.Equal(t, before+o.Tally.Valid, w.available("--org", "acme")["/email"])
+	require.Contains(t, w.run("order", "reverse", o.ID, "--reason", "once more").ok().stdout, "Nothing was left")
+	require.Contains(t, w.run("credits", "history", "--org", "acme", "--order", o.ID, "--json").ok().stdout, "exported by mistake")
+	require.Contains(t, w.run("audit").ok().stdout, "The books balance")
 }

@@ -145,6 +145,31 @@ func TestB1_ManySweepsAtOnce(t *testing.T) {
 	w.requireBalanced(t)
 }
 
+// B1: an organization whose stored plan cannot be read is reported and left
+// alone; the others are reset, and so is it once the plan is right again.
+func TestB1_ABrokenPlanStopsNobodyElse(t *testing.T) {
+	w := setup(t)
+	w.org(t, "a", "rollover-boost", day("2099-01-31"))
+	w.org(t, "b", "workspace-paid", day("2099-01-31"))
+	w.org(t, "c", "rollover-boost", day("2099-01-31"))
+	_, err := w.pool.Exec(t.Context(), `UPDATE plan SET body = body || '{"period": "fortnight"}' WHERE id = 'workspace-paid'`)
+	require.NoError(t, err)
+	restarted := billing.New(account.New(w.pool), w.ledger, orderbook.New(w.pool)) // it has read no plan yet
+	page, err := restarted.Sweep(t.Context(), day("2099-01-31"), account.Cursor{}, 10)
+	require.NoError(t, err)
+	require.Equal(t, 3, page.Seen)
+	require.Equal(t, 2, page.Reset)
+	require.Len(t, page.Failures, 1)
+	require.Equal(t, "b", page.Failures[0].Org)
+	require.Contains(t, page.Failures[0].Reason, "period")
+	require.Equal(t, int64(12_000), w.available(t, "c", "", "email"))
+
+	_, err = w.pool.Exec(t.Context(), `UPDATE plan SET body = body || '{"period": "month"}' WHERE id = 'workspace-paid'`)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.sweep(t, day("2099-01-31")))
+	require.Equal(t, int64(10_000), w.available(t, "b", "", "email"))
+}
+
 // B1: who was just created has the first credits at once, and once.
 func TestB1_FirstCreditsAtOnce(t *testing.T) {
 	w := setup(t)
