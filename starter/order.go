@@ -26,7 +26,7 @@ func (a *app) orderCommand() *cobra.Command {
 
 func (a *app) orderLeadListCommand() *cobra.Command {
 	sub := intake.Submission{Request: order.Request{Kind: order.LeadList}}
-	var watch string
+	var run orderRun
 	cmd := &cobra.Command{
 		Use:   "lead-list",
 		Short: "Order a list of leads that match criteria",
@@ -41,23 +41,17 @@ The key makes the order happen once: sent again with the same key, the same
 order answers. Without --key a new one is made and printed.`,
 		Example: examples(
 			"holdfast order lead-list --org acme --count 1000 --watch",
+			"holdfast order lead-list --org acme --count 1000 --quote",
 			"holdfast order lead-list --org acme --count 500 --country US,CA --title engineer --headcount-min 50 --key spring-campaign"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if sub.Key == "" {
-				sub.Key = newKey()
-				a.note("Idempotency key: %s", sub.Key)
-			}
-			return a.submit(cmd.Context(), sub, watch)
+			return a.submit(cmd.Context(), sub, run)
 		},
 	}
+	addOrderFlags(cmd, &sub, &run)
 	flags := cmd.Flags()
-	flags.StringVar(&sub.Org, "org", "", "organization that orders and pays")
-	flags.StringVar(&sub.Member, "member", "", "member who orders; empty for the organization itself")
 	flags.Int64Var(&sub.Request.Count, "count", 0, "how many leads to verify")
-	flags.StringVar(&sub.Key, "key", "", "idempotency key: the same key is the same order")
-	addWatchFlag(cmd, &watch)
-	required(cmd, "org", "count")
+	required(cmd, "count")
 
 	c := &sub.Request.Criteria
 	flags.StringSliceVar(&c.Country, "country", nil, "country codes, such as US,CA")
@@ -76,19 +70,52 @@ order answers. Without --key a new one is made and printed.`,
 	return cmd
 }
 
-func (a *app) submit(ctx context.Context, sub intake.Submission, watch string) error {
+// orderRun is what to do with an order besides placing it.
+type orderRun struct {
+	watch string
+	quote bool
+}
+
+// addOrderFlags adds the flags that orders of every kind have.
+func addOrderFlags(cmd *cobra.Command, sub *intake.Submission, run *orderRun) {
+	flags := cmd.Flags()
+	flags.StringVar(&sub.Org, "org", "", "organization that orders and pays")
+	flags.StringVar(&sub.Member, "member", "", "member who orders; empty for the organization itself")
+	flags.StringVar(&sub.Key, "key", "", "idempotency key: the same key is the same order")
+	flags.BoolVar(&run.quote, "quote", false, "only say what the order would find and cost; order nothing")
+	addWatchFlag(cmd, &run.watch)
+	required(cmd, "org")
+}
+
+// submit places an order, or asks what it would cost.
+func (a *app) submit(ctx context.Context, sub intake.Submission, run orderRun) error {
 	rooms, err := openRooms(ctx)
 	if err != nil {
 		return err
 	}
 	defer rooms.Close()
+	if run.quote {
+		q, err := rooms.Intake.Quote(ctx, sub)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(q)
+		}
+		a.showQuote(q)
+		return nil
+	}
+	if sub.Key == "" {
+		sub.Key = newKey()
+		a.note("Idempotency key: %s", sub.Key)
+	}
 	o, err := rooms.Intake.Submit(ctx, sub)
 	if err != nil {
 		return err
 	}
-	if watch != "" && !o.Status.Over() {
+	if run.watch != "" && !o.Status.Over() {
 		a.note("Order %s holds %s.", o.ID, heldText(o.Credits))
-		if o, err = a.watch(ctx, rooms, o, watch); err != nil {
+		if o, err = a.watch(ctx, rooms, o, run.watch); err != nil {
 			return err
 		}
 	}

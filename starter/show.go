@@ -46,6 +46,28 @@ func (a *app) showOrder(o order.Order) {
 	}
 }
 
+// showQuote prints what an order would come to.
+func (a *app) showQuote(q order.Quote) {
+	a.heading("Quote")
+	a.say("  %s to verify, %s owned already", count(q.Candidates, "candidate"), number(q.AlreadyOwned))
+	missing := map[string]int64{}
+	for _, m := range q.Missing {
+		missing[m.Type] = m.Amount
+	}
+	t := newTable("credits", ">hold", ">expected charge", ">missing")
+	t.indent = 2
+	for i, h := range q.Hold {
+		r := q.ExpectedCharge[i]
+		t.add(h.Type, number(h.Amount), number(r.Low)+"–"+number(r.High), number(missing[h.Type]))
+	}
+	a.print(t)
+	if q.Covered {
+		a.say("\nThe credits cover it.")
+	} else {
+		a.say("\nThe credits do not cover it; nothing would be held.")
+	}
+}
+
 func statusColor(s order.Status) string {
 	switch s {
 	case order.Completed, order.Settled:

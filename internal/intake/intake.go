@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/account"
+	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/workflows"
@@ -39,13 +40,14 @@ type Intake struct {
 	temporal client.Client
 	accounts *account.Accounts
 	book     *orderbook.Book
+	offers   *offer.Desk
 	maxCount int64
 }
 
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
-func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, maxCount int64) *Intake {
-	return &Intake{temporal: c, accounts: accounts, book: book, maxCount: maxCount}
+func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, maxCount int64) *Intake {
+	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, maxCount: maxCount}
 }
 
 // Submission is a request with who makes it and the key that makes it safe to
@@ -67,16 +69,8 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if s.Key == "" {
 		return order.Order{}, ErrNoKey
 	}
-	if err := s.Request.Validate(in.maxCount); err != nil {
+	if err := in.check(ctx, s); err != nil {
 		return order.Order{}, err
-	}
-	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
-		return order.Order{}, err
-	}
-	if s.Member != "" {
-		if _, err := in.accounts.Member(ctx, s.Org, s.Member); err != nil {
-			return order.Order{}, err
-		}
 	}
 
 	id := order.ID(s.Org, s.Key)
@@ -98,6 +92,32 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	// The reservation is the answer of the first time; the book knows what has
 	// become of the order since.
 	return in.book.Get(ctx, s.Org, id)
+}
+
+// Quote says what a submission would find, hold and probably be charged. It
+// changes nothing and needs no key.
+//
+// Errors: *order.InvalidError, account.ErrNotFound.
+func (in *Intake) Quote(ctx context.Context, s Submission) (order.Quote, error) {
+	if err := in.check(ctx, s); err != nil {
+		return order.Quote{}, err
+	}
+	return in.offers.Quote(ctx, order.Input{ID: order.ID(s.Org, s.Key), Org: s.Org, Member: s.Member, Request: s.Request})
+}
+
+// check looks at what a submission says by itself and who makes it.
+func (in *Intake) check(ctx context.Context, s Submission) error {
+	if err := s.Request.Validate(in.maxCount); err != nil {
+		return err
+	}
+	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
+		return err
+	}
+	if s.Member == "" {
+		return nil
+	}
+	_, err := in.accounts.Member(ctx, s.Org, s.Member)
+	return err
 }
 
 // reserve starts the workflow, or finds it running, and waits for the

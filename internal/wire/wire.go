@@ -19,6 +19,7 @@ import (
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
+	"holdfast/internal/offer"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
 )
@@ -55,7 +56,7 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, 
 		r.Close()
 		return nil, err
 	}
-	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, cfg.MaxOrderCount)
+	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), cfg.MaxOrderCount)
 	return r, nil
 }
 

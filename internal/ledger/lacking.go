@@ -1,0 +1,33 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+)
+
+// Lacking says what a hold with these lines would miss just now, nothing when
+// it would succeed. It changes nothing and promises nothing: the hold itself
+// decides.
+func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) ([]Amount, error) {
+	var missing []Amount
+	for _, line := range lines {
+		var own, shared, used int64
+		err := l.pool.QueryRow(ctx, `
+			SELECT coalesce(sum(available) FILTER (WHERE pool <> ''), 0)::bigint,
+				coalesce(sum(available) FILTER (WHERE pool = ''), 0)::bigint,
+				coalesce((SELECT used FROM credit_budget WHERE owner = $1 AND name = $4 AND type = $2), 0)
+			FROM credit_grant
+			WHERE owner = $1 AND type = $2 AND pool = ANY ($3) AND (expires_at IS NULL OR expires_at > clock_timestamp())`,
+			owner, line.Type, line.Pools, line.Budget.Name).Scan(&own, &shared, &used)
+		if err != nil {
+			return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
+		}
+		if line.Budget.Name != "" {
+			shared = min(shared, max(0, line.Budget.Cap-used))
+		}
+		if lack := line.Amount - own - shared; lack > 0 {
+			missing = append(missing, Amount{line.Type, lack})
+		}
+	}
+	return missing, nil
+}
