@@ -36,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	sizes := flag.String("sizes", "1000,10000,100000", "due subscriptions of each sweep")
+	sizes := flag.String("sizes", "10000,100000", "due subscriptions of each sweep")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Measures the monthly reset.\n\nExample: go run ./bench/reset --sizes 1000,10000\n\n")
