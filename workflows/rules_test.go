@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
+	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
 	"holdfast/internal/verify"
@@ -455,6 +456,38 @@ func TestRule_N2_N3_N11_OnlyWhatIsFoundOnce(t *testing.T) {
 		require.Zero(t, c.Captured)
 	}
 	require.Equal(t, int64(1_000), w.balance("jane").Available)
+}
+
+// N12: before anything is spent a quote tells what it would cost at most and
+// whether the credits, and a member's budget, cover it; the order then does what
+// the quote said.
+func TestRule_N12_AQuoteTellsWhetherTheCreditsCoverIt(t *testing.T) {
+	w, _ := ruled(t, "workspace-paid", 100, everyVerdict)
+	_, err := w.accounts.CreateMember(t.Context(), account.Member{Org: "beta", ID: "bob", Name: "Bob"})
+	require.NoError(t, err)
+	require.NoError(t, w.accounts.SetBudget(t.Context(), "beta", "bob", plan.Amount{Type: "email", Amount: 30}))
+	desk := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
+	quote := func(member string, count int64) order.Quote {
+		q, err := desk.Quote(t.Context(), order.Input{
+			ID: "ord_quote", Org: "beta", Member: member, Request: order.Request{Kind: order.LeadList, Count: count},
+		})
+		require.NoError(t, err)
+		require.Equal(t, []order.Amount{{Type: "email", Amount: count}}, q.Hold)
+		return q
+	}
+	require.True(t, quote("", 100).Covered)
+	beyond := quote("", 101)
+	require.False(t, beyond.Covered)
+	require.Equal(t, []order.Amount{{Type: "email", Amount: 1}}, beyond.Missing)
+	require.True(t, quote("bob", 30).Covered)
+	require.Equal(t, []order.Amount{{Type: "email", Amount: 10}}, quote("bob", 40).Missing, "the budget counts, too")
+	require.Equal(t, int64(100), w.balance("").Available, "a quote spends nothing")
+
+	require.Equal(t, beyond.Missing, w.ordered("", "beyond", 101, order.Criteria{}).Failure.Missing)
+	require.Equal(t, order.Settled, w.ordered("", "all", 100, order.Criteria{}).Status)
+	again := quote("", 100)
+	require.Equal(t, int64(60), again.AlreadyOwned, "what is paid for is known")
+	require.Equal(t, int64(40), again.Candidates)
 }
 
 // N12: an operator undoes an order or a part of it, with a reason in the journal.
