@@ -176,7 +176,7 @@ func TestAddressesGreylistedForGoodStayUnknownAndFree(t *testing.T) {
 	require.Equal(t, 3, w.verifier.calls)
 	o := w.stored(in.ID)
 	require.EqualValues(t, 1, o.Tally.Unknown, "one in ten, three times over")
-	require.EqualValues(t, o.Tally.Valid, o.Credits[0].Captured)
+	require.Equal(t, o.Tally.Valid, o.Credits[0].Captured)
 	require.Contains(t, o.Reasons, order.Reason{Verdict: "unknown", Reason: "greylisted", Count: 1})
 }
 

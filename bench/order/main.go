@@ -30,7 +30,6 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/postgres"
 	"holdfast/internal/verify"
 	"holdfast/internal/wire"
 )
@@ -83,22 +82,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { _ = servers.Stop() }()
-	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
-		return err
-	}
-	quiet := slog.New(slog.DiscardHandler)
-	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	working, stopWorker := context.WithCancel(ctx)
-	var background errgroup.Group
-	background.Go(func() error { return wire.RunWorker(working, servers.Config, quiet) })
-	defer func() {
-		stopWorker()
-		_ = background.Wait()
-	}()
+	defer func() { _ = stop() }()
 
 	b := &bench{options: o, servers: servers, rooms: rooms, report: report.New("order", "Orders: acceptance and delivery")}
 	for _, step := range []func(context.Context) error{b.furnish, b.acceptance, b.delivery} {

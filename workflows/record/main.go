@@ -22,7 +22,6 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"holdfast/internal/account"
@@ -33,7 +32,6 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
 )
 
@@ -77,22 +75,11 @@ func run(ctx context.Context, out, only string) error {
 		return err
 	}
 	defer func() { _ = servers.Stop() }()
-	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
-		return err
-	}
-	quiet := slog.New(slog.DiscardHandler)
-	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	working, stopWorker := context.WithCancel(ctx)
-	var background errgroup.Group
-	background.Go(func() error { return wire.RunWorker(working, servers.Config, quiet) })
-	defer func() {
-		stopWorker()
-		_ = background.Wait()
-	}()
+	defer func() { _ = stop() }()
 	if err := furnish(ctx, rooms, servers.Lab); err != nil {
 		return err
 	}

@@ -1,0 +1,32 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/config"
+	"holdfast/internal/postgres"
+)
+
+// StartWorker brings the schema up to date, opens the rooms and runs a worker
+// in this process: what a benchmark or a test needs after devstack.StartServers.
+// stop drains the worker and closes the rooms.
+func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (rooms *Rooms, stop func() error, err error) {
+	if err := postgres.Migrate(ctx, cfg.DatabaseURL); err != nil {
+		return nil, nil, err
+	}
+	if rooms, err = Open(ctx, cfg, logger); err != nil {
+		return nil, nil, err
+	}
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	var worker errgroup.Group
+	worker.Go(func() error { return RunWorker(working, cfg, logger) })
+	return rooms, func() error {
+		stopWorking()
+		err := worker.Wait()
+		rooms.Close()
+		return err
+	}, nil
+}
