@@ -83,7 +83,9 @@ func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 		return outcome{text: "cannot connect"}
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(p.deadline))
+	if err := conn.SetDeadline(time.Now().Add(p.deadline)); err != nil {
+		return outcome{text: "cannot connect"}
+	}
 	text := textproto.NewConn(conn)
 	command := func(format string, args ...any) (outcome, bool) {
 		if format != "" {
@@ -159,8 +161,8 @@ func reply(c *textproto.Conn) (outcome, error) {
 		if err != nil {
 			return o, err
 		}
-		code, err := strconv.Atoi(line[:min(3, len(line))])
-		if err != nil {
+		code, notANumber := strconv.Atoi(line[:min(3, len(line))])
+		if notANumber != nil {
 			return outcome{text: line}, nil
 		}
 		o.code = code

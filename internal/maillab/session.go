@@ -97,7 +97,7 @@ func (c *conversation) setReadDeadline(t time.Time) {
 // session is over. Replies are sent, and a round trip passes, only when no
 // further command is waiting.
 func (c *conversation) readLine() ([]byte, bool) {
-	waiting, _ := c.in.Peek(c.in.Buffered()) //nolint:errcheck // that many are there
+	waiting, _ := c.in.Peek(c.in.Buffered()) // that many are there
 	if bytes.IndexByte(waiting, '\n') < 0 {
 		c.over = !c.flush() || !c.wait(len(waiting)) || !c.lab.sleep(c.lab.world.config.Latency)
 	} else if !c.pipelining {

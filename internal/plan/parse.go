@@ -195,7 +195,7 @@ func readError(file string, lines map[string]int, err error) error {
 }
 
 func inWords(kind reflect.Kind) string {
-	switch kind { //nolint:exhaustive // a plan has fields of these kinds only
+	switch kind { // a plan has fields of these kinds only
 	case reflect.Int, reflect.Int64:
 		return "a whole number"
 	case reflect.String:
