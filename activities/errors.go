@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"regexp"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -11,6 +10,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/verify"
 )
 
 // errWorkerStops ends a batch when its worker is asked to stop; the batch goes
@@ -31,7 +31,7 @@ func border(err error) error {
 	}
 	var invalid *order.InvalidError
 	if errors.As(err, &invalid) {
-		return temporal.NewNonRetryableApplicationError(redact(invalid.Message), "invalid_request", nil, invalid.Field)
+		return temporal.NewNonRetryableApplicationError(verify.WithoutAddresses(invalid.Message), "invalid_request", nil, invalid.Field)
 	}
 	for _, known := range []struct {
 		err  error
@@ -47,12 +47,8 @@ func border(err error) error {
 		{ledger.ErrInvalid, "invalid_ledger_operation"},
 	} {
 		if errors.Is(err, known.err) {
-			return temporal.NewNonRetryableApplicationError(redact(err.Error()), known.code, nil)
+			return temporal.NewNonRetryableApplicationError(verify.WithoutAddresses(err.Error()), known.code, nil)
 		}
 	}
-	return temporal.NewApplicationError(redact(err.Error()), "temporary")
+	return temporal.NewApplicationError(verify.WithoutAddresses(err.Error()), "temporary")
 }
-
-var address = regexp.MustCompile(`[^\s"'<>(),;:=]+@[^\s"'<>(),;]+`)
-
-func redact(text string) string { return address.ReplaceAllString(text, "[address]") }

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/verify"
 )
 
 // ResetPageInput is the input of ResetPage.
@@ -68,7 +69,7 @@ func (a *Activities) ApplyPlanChanges(ctx context.Context, in ApplyChangesInput)
 func told(ctx context.Context, text string, failures []ResetFailure) {
 	for i, f := range failures {
 		activity.GetLogger(ctx).Error(text, "org", f.Org, "member", f.Member, "period", f.Period, "error", f.Reason)
-		failures[i].Reason = redact(f.Reason)
+		failures[i].Reason = verify.WithoutAddresses(f.Reason)
 	}
 }
 

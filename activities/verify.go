@@ -49,7 +49,7 @@ func outageOf(err error) *Outage {
 	if !errors.As(err, &o) {
 		return nil
 	}
-	return &Outage{Reason: string(o.Reason), Message: redact(o.Error())}
+	return &Outage{Reason: string(o.Reason), Message: verify.WithoutAddresses(o.Error())}
 }
 
 // Preflight tells whether verification can work at all; nil means that it can.

@@ -15,6 +15,7 @@ import (
 
 	"holdfast/internal/config"
 	"holdfast/internal/verify"
+	"holdfast/internal/wire"
 )
 
 // Addresses are verified in chunks, so that many of one mail host share its
@@ -76,13 +77,11 @@ type chunk struct {
 }
 
 func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summary bool) error {
-	engine, err := verify.New(verify.Config{
-		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
-	})
+	verification, err := wire.OpenVerification(cfg)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer verification.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -98,7 +97,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 				return ctx.Err()
 			}
 			go func() {
-				c.done <- engine.Verify(ctx, c.emails, func(i int, r verify.Result) { c.results[i] = r })
+				c.done <- verification.Verify(ctx, c.emails, func(i int, r verify.Result) { c.results[i] = r })
 			}()
 			return nil
 		})
@@ -131,7 +130,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 	}
 	if summary {
 		progress.close()
-		a.summarize(counts, time.Since(start), engine.Stats())
+		a.summarize(counts, time.Since(start), verification.Stats())
 	}
 	return nil
 }

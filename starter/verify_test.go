@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -93,4 +95,34 @@ func TestReadAddressesHandsOnChunks(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, []int{chunkSize, chunkSize, 1}, sizes)
+}
+
+// What our own engine cannot tell, a service that is named after it is asked.
+func TestVerifyFallsThroughToAnotherService(t *testing.T) {
+	lab, err := maillab.Start(maillab.Config{Domains: 2, Only: []maillab.Kind{maillab.Ordinary}})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	var asked []string
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("email"))
+		_, err := fmt.Fprint(w, `{"result":"ok","error":""}`)
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(service.Close)
+	w := newWorld(t, "HOLDFAST_DNS_SERVERS="+lab.DNSAddr(), fmt.Sprint("HOLDFAST_SMTP_PORT=", lab.SMTPPort()),
+		"HOLDFAST_VERIFY_PROVIDERS=smtp,millionverifier", "HOLDFAST_MILLIONVERIFIER_URL="+service.URL, "HOLDFAST_MILLIONVERIFIER_KEY=secret")
+	known := lab.World().Emails(1, 0)[0]
+	const blind = "ada@rcpt-252.odd.test" // its host will not say
+	results, _ := verifyAll(t, w, known+"\n"+blind+"\n")
+	require.Equal(t, verify.Version, results[0].Engine)
+	require.Equal(t, verify.Valid, results[1].Verdict)
+	require.Equal(t, "millionverifier", results[1].Engine)
+	require.Equal(t, []string{blind}, asked)
+}
+
+func TestVerifyNamesAProviderThatNobodyKnows(t *testing.T) {
+	w := newWorld(t, "HOLDFAST_VERIFY_PROVIDERS=smtp,best")
+	w.feed("", "verify", "-").fails(exitFailed, `HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider`)
 }

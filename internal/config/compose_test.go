@@ -44,11 +44,19 @@ func project(t *testing.T) *types.Project {
 // names are the variables that Config reads.
 func names() map[string]bool {
 	known := map[string]bool{}
-	config := reflect.TypeFor[Config]()
-	for i := range config.NumField() {
-		name, _, _ := strings.Cut(config.Field(i).Tag.Get("env"), ",")
-		known[name] = true
+	var note func(of reflect.Type, prefix string)
+	note = func(of reflect.Type, prefix string) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, options, _ := strings.Cut(f.Tag.Get("env"), ",")
+			if f.Type.Kind() == reflect.Struct {
+				note(f.Type, strings.TrimPrefix(strings.TrimSpace(options), "prefix="))
+				continue
+			}
+			known[prefix+name] = true
+		}
 	}
+	note(reflect.TypeFor[Config](), "")
 	return known
 }
 

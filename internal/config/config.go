@@ -32,8 +32,20 @@ type Config struct {
 	SMTPHelo      string        `env:"HOLDFAST_SMTP_HELO"` // empty: the machine's name
 	SMTPFrom      string        `env:"HOLDFAST_SMTP_FROM"` // empty: verify@ the HELO name
 	GreylistRetry time.Duration `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
-	Providers     []string      `env:"HOLDFAST_VERIFY_PROVIDERS, default=smtp"`
+	SMTPSource    string        `env:"HOLDFAST_SMTP_SOURCE"` // local IP address to connect from
+	SMTPProxy     string        `env:"HOLDFAST_SMTP_PROXY"`  // socks5://host:port
+	SMTPTLS       string        `env:"HOLDFAST_SMTP_TLS"`    // opportunistic (empty too), required, never
+	ProbeSecret   string        `env:"HOLDFAST_PROBE_SECRET"`
+	ListsFile     string        `env:"HOLDFAST_LISTS_FILE"`
 	VerdictCache  bool          `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
+
+	// Who verifies, one after the other: smtp (our own engine) or one of the
+	// services below. What is unknown to one falls through to the next.
+	Providers       []string `env:"HOLDFAST_VERIFY_PROVIDERS, default=smtp"`
+	Reacher         Provider `env:", prefix=HOLDFAST_REACHER_"`
+	ZeroBounce      Provider `env:", prefix=HOLDFAST_ZEROBOUNCE_"`
+	NeverBounce     Provider `env:", prefix=HOLDFAST_NEVERBOUNCE_"`
+	MillionVerifier Provider `env:", prefix=HOLDFAST_MILLIONVERIFIER_"`
 
 	MaxOrderCount int64 `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
 
@@ -44,6 +56,13 @@ type Config struct {
 	// Temporal reads them.
 	TemporalAddress   string `env:"TEMPORAL_ADDRESS"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE"`
+}
+
+// Provider is what the environment says about another verification service.
+type Provider struct {
+	URL      string `env:"URL"`       // base address; empty: the service's own
+	Key      string `env:"KEY"`       // API key
+	MaxSpend int64  `env:"MAX_SPEND"` // addresses that one process may ask for; 0: no cap
 }
 
 // Load reads and checks the environment.
@@ -57,14 +76,22 @@ func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 	return c, c.check()
 }
 
-// name says which variable an error of envconfig is about: it names our field.
+// name says which variable an error of envconfig is about: it names our field,
+// or the one inside a Provider, outermost first.
 func name(err error) error {
-	field, problem, found := strings.Cut(err.Error(), ": ")
-	if f, ok := reflect.TypeFor[Config]().FieldByName(field); found && ok {
-		variable, _, _ := strings.Cut(f.Tag.Get("env"), ",")
-		return fmt.Errorf("%s is not of type %s; write one (%s)", variable, f.Type, problem)
+	variable, within := "", reflect.TypeFor[Config]()
+	for rest := err.Error(); ; {
+		field, problem, found := strings.Cut(rest, ": ")
+		f, ok := within.FieldByName(field)
+		if !found || !ok {
+			return err
+		}
+		own, options, _ := strings.Cut(f.Tag.Get("env"), ",")
+		if f.Type.Kind() != reflect.Struct {
+			return fmt.Errorf("%s is not of type %s; write one (%s)", variable+own, f.Type, problem)
+		}
+		variable, within, rest = strings.TrimPrefix(strings.TrimSpace(options), "prefix="), f.Type, problem
 	}
-	return err
 }
 
 func (c Config) check() error {
@@ -89,6 +116,13 @@ func (c Config) check() error {
 	if c.GreylistRetry <= 0 {
 		bad("HOLDFAST_SMTP_GREYLIST_RETRY", "is %s; write a positive duration such as 5m", c.GreylistRetry)
 	}
+	if c.SMTPSource != "" && net.ParseIP(c.SMTPSource) == nil {
+		bad("HOLDFAST_SMTP_SOURCE", "is %q; write an IP address of this machine", c.SMTPSource)
+	}
+	if !slices.Contains([]string{"", "opportunistic", "required", "never"}, c.SMTPTLS) {
+		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)
+	}
+	c.checkProviders(bad)
 	if c.MaxOrderCount < 1 {
 		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)
 	}
@@ -99,6 +133,44 @@ func (c Config) check() error {
 		bad("HOLDFAST_LOG_FORMAT", "is %q; write text or json", c.LogFormat)
 	}
 	return errors.Join(problems...)
+}
+
+func (c Config) checkProviders(bad func(name, format string, args ...any)) {
+	for i, name := range c.Providers {
+		p, known := c.Provider(name)
+		variable := "HOLDFAST_" + strings.ToUpper(name)
+		switch {
+		case slices.Contains(c.Providers[:i], name):
+			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q twice; write each once", name)
+		case name == OwnEngine:
+		case !known:
+			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of smtp, reacher, zerobounce, neverbounce, millionverifier", name)
+		case name == "reacher" && p.URL == "":
+			bad(variable+"_URL", "is empty; write the address of your Reacher such as http://127.0.0.1:8080")
+		case name != "reacher" && p.Key == "":
+			bad(variable+"_KEY", "is empty; write the API key that %s gave you", name)
+		case p.MaxSpend < 0:
+			bad(variable+"_MAX_SPEND", "is %d; write a number of addresses, 0 for no cap", p.MaxSpend)
+		}
+	}
+}
+
+// OwnEngine is the name of our own engine among Providers.
+const OwnEngine = "smtp"
+
+// Provider returns the settings of another verification service by its name.
+func (c Config) Provider(name string) (p Provider, known bool) {
+	switch name {
+	case "reacher":
+		return c.Reacher, true
+	case "zerobounce":
+		return c.ZeroBounce, true
+	case "neverbounce":
+		return c.NeverBounce, true
+	case "millionverifier":
+		return c.MillionVerifier, true
+	}
+	return Provider{}, false
 }
 
 func (c Config) level() (slog.Level, error) {

@@ -27,6 +27,10 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"HOLDFAST_VERDICT_CACHE":       "perhaps",
 		"HOLDFAST_SMTP_FROM":           "verify",
 		"HOLDFAST_SMTP_GREYLIST_RETRY": "-5m",
+		"HOLDFAST_SMTP_SOURCE":         "here",
+		"HOLDFAST_SMTP_TLS":            "sometimes",
+		"HOLDFAST_VERIFY_PROVIDERS":    ",",
+		"HOLDFAST_REACHER_MAX_SPEND":   "much",
 		"HOLDFAST_MAX_ORDER_COUNT":     "0",
 		"HOLDFAST_LOG_LEVEL":           "loud",
 		"HOLDFAST_LOG_FORMAT":          "xml",
@@ -51,4 +55,34 @@ func TestLoggerHeedsLevelAndFormat(t *testing.T) {
 func TestAValueOfTheWrongTypeIsNamed(t *testing.T) {
 	_, err := load(t.Context(), envconfig.MapLookuper(map[string]string{"HOLDFAST_SMTP_PORT": "smtp"}))
 	require.ErrorContains(t, err, "HOLDFAST_SMTP_PORT is not of type int; write one")
+}
+
+func TestProvidersHaveVariablesOfTheirOwn(t *testing.T) {
+	c, err := load(t.Context(), envconfig.MapLookuper(map[string]string{
+		"HOLDFAST_VERIFY_PROVIDERS":    "smtp,reacher",
+		"HOLDFAST_REACHER_URL":         "http://reacher.internal",
+		"HOLDFAST_REACHER_MAX_SPEND":   "1000",
+		"HOLDFAST_ZEROBOUNCE_KEY":      "secret",
+		"HOLDFAST_MILLIONVERIFIER_KEY": "other",
+		"HOLDFAST_NEVERBOUNCE_URL":     "http://nb.internal",
+	}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"smtp", "reacher"}, c.Providers)
+	require.Equal(t, Provider{URL: "http://reacher.internal", MaxSpend: 1000}, c.Reacher)
+	require.Equal(t, Provider{Key: "secret"}, c.ZeroBounce)
+	require.Equal(t, Provider{URL: "http://nb.internal"}, c.NeverBounce)
+	require.Equal(t, Provider{Key: "other"}, c.MillionVerifier)
+}
+
+func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
+	for problem, env := range map[string]map[string]string{
+		`HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider; write some of smtp, reacher, zerobounce, neverbounce, millionverifier`: {"HOLDFAST_VERIFY_PROVIDERS": "smtp,best"},
+		`HOLDFAST_VERIFY_PROVIDERS has "smtp" twice; write each once`:                                                                                    {"HOLDFAST_VERIFY_PROVIDERS": "smtp,smtp"},
+		`HOLDFAST_REACHER_URL is empty; write the address of your Reacher such as http://127.0.0.1:8080`:                                                 {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
+		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                                                                   {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
+		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                                                                {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
+	} {
+		_, err := load(t.Context(), envconfig.MapLookuper(env))
+		require.EqualError(t, err, problem)
+	}
 }

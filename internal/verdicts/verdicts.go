@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -213,13 +212,10 @@ func keyOf(email string) []byte {
 	return sum[:]
 }
 
-// hosts like to repeat the address in their replies.
-var address = regexp.MustCompile(`[^\s<>"'(),;:]+@[^\s<>"'(),;]+`)
-
 // clean makes a host's words fit to be kept: no address, no bytes that the
 // database refuses.
 func clean(text string) string {
-	text = address.ReplaceAllString(text, "[address]")
+	text = verify.WithoutAddresses(text)
 	kept := make([]rune, 0, len(text))
 	for _, r := range text { // broken UTF-8 becomes U+FFFD
 		if r != 0 {

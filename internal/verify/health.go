@@ -36,6 +36,8 @@ func (e *OutageError) Error() string {
 		Blocked:       "every mail host refuses us; check whether our IP address is on a blocklist",
 		SenderRefused: "every mail host refuses our sender; check the From and Helo settings",
 		DNSError:      "DNS gives no answers; check the DNS servers",
+
+		ProviderFailed: "no verification service can be asked; wait until it works again, or raise its spend cap",
 	}[e.Reason]
 	if what == "" {
 		what = fmt.Sprintf("no mail host gives answers (%s)", e.Reason)

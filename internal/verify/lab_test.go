@@ -2,8 +2,10 @@ package verify_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,17 @@ import (
 	"holdfast/internal/maillab"
 	"holdfast/internal/verify"
 )
+
+// TestMain lets all tests that may run side by side do so, however few
+// processors there are: they wait for silent hosts, they hardly compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // lab is a mail lab and an engine that is pointed at it.
 type lab struct {

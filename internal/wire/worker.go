@@ -11,7 +11,6 @@ import (
 	"holdfast/activities"
 	"holdfast/internal/config"
 	"holdfast/internal/verdicts"
-	"holdfast/internal/verify"
 	"holdfast/workflows"
 )
 
@@ -37,15 +36,15 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer rooms.Close()
-	engine, err := verify.New(EngineConfig(cfg))
+	verification, err := OpenVerification(cfg)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer verification.Close()
 
-	var verifier activities.Verifier = engine
+	var verifier activities.Verifier = verification
 	if cfg.VerdictCache {
-		verifier = verdicts.New(rooms.Pool, engine)
+		verifier = verdicts.New(rooms.Pool, verification)
 	}
 	acts := &activities.Activities{
 		Accounts:  rooms.Accounts,
@@ -81,12 +80,4 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		stopping.Go(func() error { w.Stop(); return nil })
 	}
 	return stopping.Wait()
-}
-
-// EngineConfig is what the environment says about verification.
-func EngineConfig(cfg config.Config) verify.Config {
-	return verify.Config{
-		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
-		GreylistRetry: cfg.GreylistRetry,
-	}
 }

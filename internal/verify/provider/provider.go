@@ -1,6 +1,7 @@
 // Package provider asks other verification services over HTTP and puts their
 // words into ours. A provider that fails makes unknowns, never failures: its
-// circuit opens, and in a waterfall the next one is asked.
+// circuit opens, what comes while it is open is left unanswered as in an outage
+// of our own, and in a waterfall the next one is asked.
 package provider
 
 import (
@@ -11,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -101,13 +101,31 @@ func New(c Config) (*Provider, error) {
 	return &Provider{cfg: c, spec: s, client: &http.Client{Timeout: c.Timeout}}, nil
 }
 
+// Preflight returns an *verify.OutageError while there is no use in asking: the
+// circuit is open, or the spend cap is reached. It sends nothing.
+func (p *Provider) Preflight(context.Context) error {
+	p.mu.Lock()
+	open, since := time.Now().Before(p.open), p.open.Add(-p.cfg.Pause)
+	p.mu.Unlock()
+	switch {
+	case open:
+		return &verify.OutageError{Reason: verify.ProviderFailed, Hosts: 1, Since: since, Example: p.cfg.Name + ": " + errOpen.Error()}
+	case p.cfg.MaxSpend > 0 && p.spent.Load() >= p.cfg.MaxSpend:
+		return &verify.OutageError{Reason: verify.ProviderFailed, Hosts: 1, Since: time.Now(), Example: p.cfg.Name + ": " + errSpent.Error()}
+	}
+	return nil
+}
+
 // Spent is how many addresses the provider has been asked for.
 func (p *Provider) Spent() int64 { return p.spent.Load() }
 
 // Verify has the contract of verify.Engine.Verify. What the provider cannot
-// tell is unknown, with reason provider_failed and its words as evidence; the
-// only error is ctx's.
+// tell is unknown, with reason provider_failed and its words as evidence. Errors
+// are ctx's, and Preflight's when nothing has been asked yet.
 func (p *Provider) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
+	if err := p.Preflight(ctx); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(p.cfg.Concurrency)
@@ -284,57 +302,6 @@ func retryAfter(h http.Header) time.Duration {
 func decode(name string, body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s answered something that is not its JSON: %w", name, err)
-	}
-	return nil
-}
-
-// Verifier is what a waterfall asks: verify.Engine and Provider are two.
-type Verifier interface {
-	Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error
-}
-
-// Waterfall asks one verifier after the other: what is unknown to one falls
-// through to the next. When nobody knows, the first one's result stands, with
-// its time to come back.
-type Waterfall []Verifier
-
-// Verify has the contract of verify.Engine.Verify.
-func (w Waterfall) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
-	left := make([]int, len(emails)) // indices that are still unknown
-	for i := range left {
-		left[i] = i
-	}
-	first := make(map[int]verify.Result)
-	for n, step := range w {
-		last := n == len(w)-1
-		list := make([]string, len(left))
-		for k, i := range left {
-			list[k] = emails[i]
-		}
-		var unknown []int
-		err := step.Verify(ctx, list, func(k int, r verify.Result) {
-			i := left[k]
-			if r.Verdict != verify.Unknown {
-				delete(first, i)
-				each(i, r)
-				return
-			}
-			if _, seen := first[i]; !seen {
-				first[i] = r
-			}
-			if last {
-				each(i, first[i])
-				return
-			}
-			unknown = append(unknown, i)
-		})
-		if err != nil {
-			return err
-		}
-		slices.Sort(unknown)
-		if left = unknown; len(left) == 0 {
-			return nil
-		}
 	}
 	return nil
 }

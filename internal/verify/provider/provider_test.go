@@ -237,14 +237,19 @@ func TestCircuit(t *testing.T) {
 			return
 		}
 		reply(t, w, accepted)
-	}, func(c *provider.Config) { c.Failures, c.Pause, c.Concurrency = 3, 50*time.Millisecond, 1 })
+	}, func(c *provider.Config) { c.Failures, c.Pause, c.Concurrency = 3, 500*time.Millisecond, 1 })
 	for _, r := range ask(t, p, "1@x.test", "2@x.test", "3@x.test", "4@x.test", "5@x.test", "6@x.test") {
 		require.Equal(t, "unknown provider_failed", verdict(r))
 	}
 	require.EqualValues(t, 3, requests.Load())
 	require.Zero(t, p.Spent())
+	var outage *verify.OutageError
+	err := p.Verify(t.Context(), []string{"7@x.test"}, func(int, verify.Result) { t.Error("nobody was asked") })
+	require.ErrorAs(t, err, &outage)
+	require.Equal(t, verify.ProviderFailed, outage.Reason)
 	broken.Store(false)
-	require.Eventually(t, func() bool { return ask(t, p, "7@x.test")[0].Verdict == verify.Valid }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return p.Preflight(t.Context()) == nil }, 5*time.Second, 5*time.Millisecond)
+	require.Equal(t, verify.Valid, ask(t, p, "7@x.test")[0].Verdict)
 }
 
 // TestSpendCap: no more addresses are asked for than may be paid.
@@ -265,6 +270,7 @@ func TestSpendCap(t *testing.T) {
 	require.Equal(t, 2, valid)
 	require.EqualValues(t, 2, requests.Load())
 	require.EqualValues(t, 2, p.Spent())
+	require.ErrorContains(t, p.Preflight(t.Context()), "spend cap")
 }
 
 // TestWaterfall: what one does not know the next is asked for; where nobody
@@ -288,6 +294,43 @@ func TestWaterfall(t *testing.T) {
 	}
 	require.Equal(t, verify.Unknown, results[3].Verdict)
 	require.Equal(t, "unknown first", results[3].SMTPText)
+}
+
+// scripted gives the verdicts it was told, and then fails.
+type scripted struct {
+	verdicts map[string]verify.Verdict
+	err      error
+}
+
+func (s scripted) Preflight(context.Context) error { return s.err }
+
+func (s scripted) Verify(_ context.Context, emails []string, each func(i int, r verify.Result)) error {
+	for i, email := range emails {
+		if v, ok := s.verdicts[email]; ok {
+			each(i, verify.Result{Email: email, Verdict: v, Reason: verify.Temporary})
+		}
+	}
+	return s.err
+}
+
+// TestWaterfall_outage: what an outage leaves unanswered falls through; the
+// outage is reported only when it leaves somebody without an answer.
+func TestWaterfall_outage(t *testing.T) {
+	down := scripted{map[string]verify.Verdict{"1@x.test": verify.Valid, "2@x.test": verify.Unknown}, &verify.OutageError{Reason: verify.ConnectFailed}}
+	up := scripted{map[string]verify.Verdict{"2@x.test": verify.Unknown, "3@x.test": verify.Invalid}, nil}
+	w := provider.Waterfall{down, up}
+	require.NoError(t, w.Preflight(t.Context()))
+	results := ask(t, w, "1@x.test", "2@x.test", "3@x.test")
+	require.Equal(t, "valid temporary", verdict(results[0]))
+	require.Equal(t, "unknown temporary", verdict(results[1]))
+	require.Equal(t, "invalid temporary", verdict(results[2]))
+
+	var outage *verify.OutageError
+	answered := map[int]verify.Verdict{}
+	err := provider.Waterfall{down, down}.Verify(t.Context(), []string{"3@x.test", "2@x.test", "1@x.test"}, func(i int, r verify.Result) { answered[i] = r.Verdict })
+	require.ErrorAs(t, err, &outage)
+	require.Equal(t, map[int]verify.Verdict{1: verify.Unknown, 2: verify.Valid}, answered)
+	require.ErrorAs(t, provider.Waterfall{down, down}.Preflight(t.Context()), &outage)
 }
 
 func TestVerify_cancel(t *testing.T) {

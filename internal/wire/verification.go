@@ -1,0 +1,74 @@
+package wire
+
+import (
+	"fmt"
+
+	"holdfast/internal/config"
+	"holdfast/internal/verify"
+	"holdfast/internal/verify/provider"
+)
+
+// Verification is who verifies, as HOLDFAST_VERIFY_PROVIDERS says: our engine,
+// another service, or several one after the other.
+type Verification struct {
+	provider.Verifier
+
+	engine *verify.Engine // nil where it is not asked
+}
+
+// OpenVerification makes the verifiers ready; nothing is asked yet.
+func OpenVerification(cfg config.Config) (*Verification, error) {
+	v := &Verification{}
+	var steps provider.Waterfall
+	for _, name := range cfg.Providers {
+		if name == config.OwnEngine {
+			engine, err := verify.New(EngineConfig(cfg))
+			if err != nil {
+				return nil, err
+			}
+			v.engine = engine
+			steps = append(steps, engine)
+			continue
+		}
+		of, _ := cfg.Provider(name) // New has a sentence for a name that nobody knows
+		p, err := provider.New(provider.Config{Name: name, URL: of.URL, Key: of.Key, MaxSpend: of.MaxSpend})
+		if err != nil {
+			v.Close()
+			return nil, fmt.Errorf("HOLDFAST_VERIFY_PROVIDERS cannot be followed: %w", err)
+		}
+		steps = append(steps, p)
+	}
+	v.Verifier = steps
+	if len(steps) == 1 {
+		v.Verifier = steps[0]
+	}
+	return v, nil
+}
+
+// Stats counts what our engine has done; zero where it is not asked.
+func (v *Verification) Stats() verify.Stats {
+	if v.engine == nil {
+		return verify.Stats{}
+	}
+	return v.engine.Stats()
+}
+
+// Close ends all mail sessions politely.
+func (v *Verification) Close() {
+	if v.engine != nil {
+		v.engine.Close()
+	}
+}
+
+// EngineConfig is what the environment says about our engine.
+func EngineConfig(cfg config.Config) verify.Config {
+	tls := verify.TLSMode(cfg.SMTPTLS)
+	if cfg.SMTPTLS == "opportunistic" {
+		tls = verify.TLSOpportunistic
+	}
+	return verify.Config{
+		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
+		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls,
+		ProbeSecret: cfg.ProbeSecret, ListFile: cfg.ListsFile, GreylistRetry: cfg.GreylistRetry,
+	}
+}
