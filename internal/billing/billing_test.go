@@ -348,9 +348,9 @@ func bounds(anchor, now time.Time, history []phase) (least, most int64) {
 			if i+1 == len(history) {
 				to = p.End
 			}
-			// A change at the period's very end does not belong to it; a phase of
-			// no length at its beginning does: its allotment was granted.
-			if to.Before(from) || to.Equal(from) && !from.Equal(p.Start) {
+			// A plan that was in force for an instant only was in force: what it
+			// brought is not taken back.
+			if to.Before(from) || !from.Before(p.End) {
 				continue
 			}
 			weighted += float64(h.allotment) * float64(to.Sub(from)) / float64(p.End.Sub(p.Start))
