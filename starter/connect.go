@@ -88,6 +88,19 @@ func openRooms(ctx context.Context) (*wire.Rooms, error) { return open(ctx, wire
 // openDatabase connects a command to PostgreSQL alone.
 func openDatabase(ctx context.Context) (*wire.Rooms, error) { return open(ctx, wire.OpenDatabase) }
 
+// openWhatAnswers connects a command to both, or to PostgreSQL alone while
+// Temporal is away; the rooms have no Intake then.
+func openWhatAnswers(ctx context.Context) (*wire.Rooms, error) {
+	rooms, err := openRooms(ctx)
+	if errors.Is(err, wire.ErrNoTemporal) {
+		return openDatabase(ctx)
+	}
+	return rooms, err
+}
+
+// opener connects a command to what it works with.
+type opener func(context.Context) (*wire.Rooms, error)
+
 func open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger) (*wire.Rooms, error)) (*wire.Rooms, error) {
 	cfg, err := findStack(ctx)
 	if err != nil {

@@ -241,6 +241,8 @@ func cancelled(t *testing.T, w *world, running order.Order) {
 		require.Equal(t, c.Held, c.Captured+c.Released, "all that was not delivered is back")
 	}
 	w.run("order", "cancel", o.ID).fails(exitFailed, "over already")
+	w.run("order", "pause", o.ID).fails(exitFailed, "over already")
+	w.run("order", "resume", o.ID).fails(exitFailed, "over already")
 	// An order that waits for its refund gets it at once.
 	w.run("order", "cancel", running.ID, "--json").ok().into(&o)
 	require.Equal(t, order.Settled, o.Status)

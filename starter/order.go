@@ -21,7 +21,7 @@ import (
 func (a *app) orderCommand() *cobra.Command {
 	return group("order", "Start and follow orders",
 		a.orderLeadListCommand(), a.orderShowCommand(), a.orderListCommand(),
-		a.orderCancelCommand(), a.orderReverseCommand(), a.orderResultsCommand())
+		a.orderCancelCommand(), a.orderPauseCommand(), a.orderResumeCommand(), a.orderReverseCommand(), a.orderResultsCommand())
 }
 
 func (a *app) orderLeadListCommand() *cobra.Command {
@@ -37,11 +37,15 @@ held for the others is given back after the plan's refund delay.
 Criteria are combined with AND, the values of one criterion with OR:
 --country US,CA --seniority director means directors in the US or in Canada.
 
+With --fill the count is of valid leads: the order looks for candidates until so
+many are delivered, or until the catalogue has no more.
+
 The key makes the order happen once: sent again with the same key, the same
 order answers. Without --key a new one is made and printed.`,
 		Example: examples(
 			"holdfast order lead-list --org acme --count 1000 --watch",
 			"holdfast order lead-list --org acme --count 1000 --quote",
+			"holdfast order lead-list --org acme --count 500 --fill --include-owned",
 			"holdfast order lead-list --org acme --count 500 --country US,CA --title engineer --headcount-min 50 --key spring-campaign"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +55,8 @@ order answers. Without --key a new one is made and printed.`,
 	addOrderFlags(cmd, &sub, &run)
 	flags := cmd.Flags()
 	flags.Int64Var(&sub.Request.Count, "count", 0, "how many leads to verify")
+	flags.BoolVar(&sub.Request.Fill, "fill", false, "go on until so many valid leads are delivered")
+	flags.BoolVar(&sub.Request.IncludeOwned, "include-owned", false, "deliver what the organization owns already too, free")
 	required(cmd, "count")
 
 	c := &sub.Request.Criteria
@@ -161,7 +167,11 @@ func (a *app) orderShowCommand() *cobra.Command {
 		Example: examples("holdfast order show ord_4k2n… --watch"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withOrder(cmd.Context(), args[0], watch != "", func(rooms *wire.Rooms, o order.Order) error {
+			open := openWhatAnswers
+			if watch != "" {
+				open = openRooms
+			}
+			return a.withOrder(cmd.Context(), args[0], open, func(rooms *wire.Rooms, o order.Order) error {
 				if watch != "" {
 					var err error
 					if o, err = a.watch(cmd.Context(), rooms, o, watch); err != nil {
@@ -172,7 +182,10 @@ func (a *app) orderShowCommand() *cobra.Command {
 					return a.printJSON(o)
 				}
 				a.showOrder(o)
-				return nil
+				if rooms.Intake == nil {
+					return nil
+				}
+				return a.showDoing(cmd.Context(), rooms, o)
 			})
 		},
 	}
@@ -188,7 +201,7 @@ func (a *app) orderCancelCommand() *cobra.Command {
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return a.withOrder(ctx, args[0], true, func(rooms *wire.Rooms, o order.Order) error {
+			return a.withOrder(ctx, args[0], openRooms, func(rooms *wire.Rooms, o order.Order) error {
 				if err := rooms.Intake.Cancel(ctx, o.Org, o.ID); err != nil {
 					return err
 				}
@@ -268,7 +281,7 @@ func (a *app) orderResultsCommand() *cobra.Command {
 			if a.json {
 				format = lead.NDJSON
 			}
-			return a.withOrder(cmd.Context(), args[0], false, func(rooms *wire.Rooms, o order.Order) error {
+			return a.withOrder(cmd.Context(), args[0], openDatabase, func(rooms *wire.Rooms, o order.Order) error {
 				write := func(w io.Writer) error {
 					buffered := bufio.NewWriterSize(w, 64<<10)
 					if err := rooms.Catalogue.WriteResults(cmd.Context(), buffered, o.ID, format, lead.ResultOptions{All: all}); err != nil {
@@ -290,13 +303,8 @@ func (a *app) orderResultsCommand() *cobra.Command {
 	return cmd
 }
 
-// withOrder finds an order and hands it to do, with Temporal at hand or
-// without.
-func (a *app) withOrder(ctx context.Context, id string, temporal bool, do func(*wire.Rooms, order.Order) error) error {
-	open := openDatabase
-	if temporal {
-		open = openRooms
-	}
+// withOrder finds an order and hands it to do, with the rooms that open opens.
+func (a *app) withOrder(ctx context.Context, id string, open opener, do func(*wire.Rooms, order.Order) error) error {
 	rooms, err := open(ctx)
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func TestHelpGoesToStandardOutput(t *testing.T) {
 // needDatabase are the commands that cannot work without a database.
 var needDatabase = []string{
 	"migrate", "migrate --status", "import -", "audit", "serve",
-	"order lead-list --org acme --count 5", "order show ord_x", "order list", "order cancel ord_x", "order results ord_x",
+	"order lead-list --org acme --count 5", "order show ord_x", "order list", "order cancel ord_x", "order pause ord_x", "order resume ord_x", "order results ord_x",
 	"credits --org acme", "credits grant --org acme --type email --amount 5", "credits history --org acme",
 	"org create acme", "org show acme", "org list", "member create bob --org acme", "member list --org acme",
 	"plan list", "plan show verified-leads",

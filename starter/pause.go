@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/order"
+	"holdfast/internal/wire"
+)
+
+func (a *app) orderPauseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "pause ID",
+		Short:   "Keep an order from beginning new batches; those under way are finished and charged",
+		Example: examples("holdfast order pause ord_4k2n…"),
+		Args:    oneArgument("the order's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.tellOrder(cmd.Context(), args[0], func(rooms *wire.Rooms, o order.Order) error {
+				return rooms.Intake.Pause(cmd.Context(), o.Org, o.ID)
+			})
+		},
+	}
+}
+
+func (a *app) orderResumeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "resume ID",
+		Short:   "Let a paused order go on, or one that waits for verification to work again",
+		Example: examples("holdfast order resume ord_4k2n…"),
+		Args:    oneArgument("the order's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.tellOrder(cmd.Context(), args[0], func(rooms *wire.Rooms, o order.Order) error {
+				return rooms.Intake.Resume(cmd.Context(), o.Org, o.ID)
+			})
+		},
+	}
+}
+
+// tellOrder tells a running order something and shows how it stands.
+func (a *app) tellOrder(ctx context.Context, id string, tell func(*wire.Rooms, order.Order) error) error {
+	return a.withOrder(ctx, id, openRooms, func(rooms *wire.Rooms, o order.Order) error {
+		if err := tell(rooms, o); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(o)
+		}
+		a.showOrder(o)
+		return a.showDoing(ctx, rooms, o)
+	})
+}
+
+// showDoing says what an order that runs is doing, and what it waits for.
+func (a *app) showDoing(ctx context.Context, rooms *wire.Rooms, o order.Order) error {
+	if o.Status.Over() {
+		return nil
+	}
+	p, err := look(ctx, rooms, o.ID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.say("\nNo worker answers; the order goes on when one is there.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if p.Total > 0 {
+		a.say("\n  %s of %s verified, %s of them valid", number(p.Done), count(p.Total, "lead"), number(p.Tally.Valid))
+	}
+	if p.Waiting != "" {
+		a.say("  waiting for %s", p.Waiting)
+		if p.Until != nil {
+			a.say("  until %s", when(*p.Until))
+		}
+	}
+	return nil
+}
