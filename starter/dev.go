@@ -133,7 +133,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	at := s.addresses(listener.Addr().String())
 	serving, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- serve(serving, listener, newMux(s.rooms, at), s.rooms.Log) }()
+	go func() { served <- serve(serving, listener, s.rooms, at) }()
 	// Whatever ends first ends the rest.
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()

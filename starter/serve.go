@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
+	"holdfast/internal/api"
+	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
 )
 
@@ -25,9 +27,12 @@ const (
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Serve health checks and the landing page over HTTP",
-		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): /healthz says that the process
-lives, /readyz that PostgreSQL and Temporal answer it.`,
+		Short: "Serve the API over HTTP",
+		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): the API below /api/v1, described
+at /openapi.json and /docs, and metrics at /metrics. /healthz says that the
+process lives, /readyz that PostgreSQL and Temporal answer it and that the schema
+is its own. HOLDFAST_OPERATOR_KEY is the key that may do all; without it there is
+no operator.`,
 		Example: examples("holdfast serve"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +47,7 @@ lives, /readyz that PostgreSQL and Temporal answer it.`,
 				return err
 			}
 			a.note("Serving on http://%s; Ctrl-C stops.", listener.Addr())
-			return serve(cmd.Context(), listener, newMux(rooms, addresses{}), rooms.Log)
+			return serve(cmd.Context(), listener, rooms, addresses{})
 		},
 	}
 }
@@ -57,13 +62,18 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers requests until ctx is done, then lets open ones finish.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+// serve answers requests until ctx is done, then ends event streams and lets
+// open requests finish. at is what the landing page tells of the stack.
+func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at addresses) error {
+	backend := newAPI(rooms)
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           newMux(rooms, backend, at),
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(rooms.Log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(backend.Drain)
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
@@ -77,10 +87,19 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	return <-closed
 }
 
+func newAPI(rooms *wire.Rooms) *api.API {
+	return api.New(api.Config{
+		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
+		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Log: rooms.Log,
+		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
+	})
+}
+
 // newMux is everything that is served. at is what the landing page tells of
 // the stack; its fields may be empty.
-func newMux(rooms *wire.Rooms, at addresses) *http.ServeMux {
+func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 	mux := http.NewServeMux()
+	mux.Handle("/", backend)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
@@ -89,16 +108,18 @@ func newMux(rooms *wire.Rooms, at addresses) *http.ServeMux {
 		defer cancel()
 		state := map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}
 		code := http.StatusOK
-		fail := func(part string, err error) {
+		fail := func(part, what string, err error) {
 			rooms.Log.Warn("Not ready.", "part", part, "error", err)
-			state["status"], state[part] = "not ready", "does not answer"
+			state["status"], state[part] = "not ready", what
 			code = http.StatusServiceUnavailable
 		}
 		if err := rooms.Pool.Ping(ctx); err != nil {
-			fail("database", err)
+			fail("database", "does not answer", err)
+		} else if err := postgres.CheckVersion(ctx, rooms.Pool); err != nil {
+			fail("schema", "is not this program's", err)
 		}
 		if _, err := rooms.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			fail("temporal", err)
+			fail("temporal", "does not answer", err)
 		}
 		writeJSON(w, code, state)
 	})
@@ -134,6 +155,7 @@ var landing = template.Must(template.New("landing").Parse(`<!doctype html>
 <h1>Holdfast</h1>
 <p>An order holds credits, verifies contacts, charges only what was delivered valid, and gives the rest back.</p>
 <dl>
+<dt>API</dt><dd><a href="/docs">/docs</a></dd>
 {{with .TemporalUI}}<dt>Orders in Temporal</dt><dd><a href="{{.}}">{{.}}</a></dd>{{end}}
 {{with .DNSAddr}}<dt>Mail lab</dt><dd>DNS {{.}}, SMTP port {{$.SMTPPort}}</dd>{{end}}
 <dt>Alive</dt><dd><a href="/healthz">/healthz</a></dd>

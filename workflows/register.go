@@ -13,4 +13,5 @@ var a *activities.Activities
 func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Order)
 	w.RegisterWorkflow(MonthlyReset)
+	w.RegisterWorkflow(WebhookDelivery)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,6 +47,9 @@ type Config struct {
 	ZeroBounce      Provider `env:", prefix=HOLDFAST_ZEROBOUNCE_"`
 	NeverBounce     Provider `env:", prefix=HOLDFAST_NEVERBOUNCE_"`
 	MillionVerifier Provider `env:", prefix=HOLDFAST_MILLIONVERIFIER_"`
+
+	RequestsPerMinute int            `env:"HOLDFAST_REQUESTS_PER_MINUTE, default=6000"` // per API key; 0 = not limited
+	WebhookAllow      []netip.Prefix `env:"HOLDFAST_WEBHOOK_ALLOW"`                     // private networks that webhooks may go to
 
 	MaxOrderCount int64 `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
 
@@ -123,6 +127,9 @@ func (c Config) check() error {
 		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)
 	}
 	c.checkProviders(bad)
+	if c.RequestsPerMinute < 0 {
+		bad("HOLDFAST_REQUESTS_PER_MINUTE", "is %d; write a number from 0, which is no limit", c.RequestsPerMinute)
+	}
 	if c.MaxOrderCount < 1 {
 		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)
 	}

@@ -130,6 +130,7 @@ func (b *Book) Request(ctx context.Context, id string) (order.Request, error) {
 // Filter chooses orders; zero fields do not restrict.
 type Filter struct {
 	Org    string
+	Member string
 	Status order.Status
 	Kind   order.Kind
 	Cursor string // from the previous page
@@ -155,9 +156,9 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 	rows, err := b.pool.Query(ctx, `
 		SELECT `+orderColumns+`
 		FROM orders
-		WHERE seq < $1 AND ($2 = '' OR org = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR kind = $4)
+		WHERE seq < $1 AND ($2 = '' OR org = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR kind = $4) AND ($6 = '' OR member = $6)
 		ORDER BY seq DESC
-		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1)
+		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1, f.Member)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing orders: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
+	"holdfast/internal/webhook"
 )
 
 // temporalWithin is how long the first connection to Temporal may take.
@@ -42,6 +43,7 @@ type Rooms struct {
 	Catalogue *lead.Catalogue
 	Book      *orderbook.Book
 	Billing   *billing.Billing
+	Webhooks  *webhook.Webhooks
 	Intake    *intake.Intake
 }
 
@@ -80,6 +82,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Catalogue: lead.New(pool),
 		Book:      orderbook.New(pool),
 	}
+	r.Webhooks = webhook.New(pool, webhook.Config{Allow: cfg.WebhookAllow})
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
 	return r, nil
 }

@@ -61,6 +61,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	stories := worker.New(rooms.Temporal, workflows.TaskQueue, options)
 	workflows.Register(stories)
 	stories.RegisterActivity(acts)
+	stories.RegisterActivity(&activities.WebhookActivities{Webhooks: rooms.Webhooks})
 
 	options.MaxConcurrentActivityExecutionSize = batchesAtOnce
 	options.DisableWorkflowWorker = true
@@ -73,7 +74,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		}
 	}
 	logger.Info("The worker is running.", "task_queues", []string{workflows.TaskQueue, workflows.VerifyTaskQueue})
-	<-ctx.Done()
+	rooms.Intake.PublishEvents(ctx, rooms.Webhooks, logger) // until ctx is done
 	logger.Info("The worker is stopping; activities under way are being finished.")
 	var stopping errgroup.Group
 	for _, w := range []worker.Worker{stories, checks} {

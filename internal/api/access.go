@@ -1,0 +1,212 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"holdfast/internal/account"
+)
+
+// role is what a caller may do; a higher one may do all that a lower one may.
+type role int
+
+const (
+	member   role = iota + 1 // sees and spends their own
+	admin                    // sees and manages their organization
+	operator                 // may do all, for any organization
+)
+
+// caller is who sent a request and the organization the request is bound to.
+// Handlers know no other source of an organization.
+type caller struct {
+	keyID  string
+	role   role
+	org    account.Org // without an id where the operator named none
+	member string      // empty for the operator
+}
+
+// only is the member whose doings the caller may see; empty means everybody's.
+func (c caller) only() string {
+	if c.role == member {
+		return c.member
+	}
+	return ""
+}
+
+// concerns returns the member that a request asks about: members may name
+// themselves alone.
+func (c caller) concerns(asked string) (string, error) {
+	if only := c.only(); only != "" && asked != "" && asked != only {
+		return "", newProblem(http.StatusForbidden, "A member's key shows that member's own alone; leave member out or use an admin's key.")
+	}
+	return cmp.Or(asked, c.only()), nil
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// nameOrg describes how an organization is named in a route, so that no handler
+// has to read it.
+func nameOrg(op *huma.Operation, r route) {
+	schema := &huma.Schema{Type: huma.TypeString}
+	switch {
+	case r.noOrg:
+	case strings.Contains(r.path, "{org}"):
+		op.Parameters = append(op.Parameters, &huma.Param{Name: "org", In: "path", Required: true, Schema: schema, Description: "Organization; with an organization's key its own."})
+	default:
+		op.Parameters = append(op.Parameters, &huma.Param{Name: "org", In: "query", Schema: schema, Description: "Organization. Needed with the operator key alone; an organization's key stands for its own."})
+	}
+}
+
+// enter lets a request in: it finds out who is calling, whether they may call
+// this, and binds the request to one organization. This is the one place where
+// an organization is chosen.
+func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
+	r, _ := ctx.Operation().Metadata["route"].(route)
+	c, err := a.identify(ctx, r)
+	if err != nil {
+		a.refuse(ctx, a.problem(ctx.Context(), err))
+		return
+	}
+	inner := context.WithValue(ctx.Context(), callerKey{}, c)
+	logged(inner).caller(c)
+	if !r.stream {
+		timed, cancel := context.WithTimeout(inner, answerWithin)
+		defer cancel()
+		inner = timed
+	}
+	next(huma.WithContext(ctx, inner))
+}
+
+func (a *API) identify(ctx huma.Context, r route) (caller, error) {
+	secret, ok := bearer(ctx.Header("Authorization"))
+	if !ok {
+		return caller{}, errNoKey
+	}
+	if !a.limits.mayGuess(ctx.RemoteAddr()) {
+		return caller{}, errTooManyGuesses
+	}
+	c, err := a.keys.caller(ctx.Context(), secret)
+	if err != nil {
+		if errors.Is(err, errUnknownKey) {
+			a.limits.guessed(ctx.RemoteAddr())
+		}
+		return caller{}, err
+	}
+	named := cmp.Or(ctx.Param("org"), ctx.Query("org"))
+	switch {
+	case c.role != operator && named != "" && named != c.org.ID:
+		return caller{}, errNoOrg // the same answer as for one that is not there
+	case c.role < r.needs:
+		return caller{}, newProblem(http.StatusForbidden, "This key's role does not allow this; use the key of "+r.needs.holder()+".")
+	case c.role == operator && named != "" && !r.noOrg:
+		c.org, err = a.Accounts.Org(ctx.Context(), named)
+		if errors.Is(err, account.ErrNotFound) {
+			return caller{}, errNoOrg
+		}
+		return c, err
+	case c.org.ID == "" && !r.anyOrg && !r.noOrg:
+		return caller{}, invalid("org", "The operator key stands for no organization; name one with ?org=.")
+	}
+	return c, nil
+}
+
+func (r role) holder() string {
+	if r == operator {
+		return "the operator"
+	}
+	return "an admin"
+}
+
+func bearer(header string) (string, bool) {
+	scheme, secret, ok := strings.Cut(header, " ")
+	return strings.TrimSpace(secret), ok && strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(secret) != ""
+}
+
+// keptFor is how long a key that was good is believed to be so without asking
+// the database again. A key that is revoked through this process ends at once.
+const keptFor = time.Second
+
+// keyring knows whom a secret belongs to.
+type keyring struct {
+	accounts *account.Accounts
+	operator [sha256.Size]byte // of the operator key
+	usable   bool              // there is an operator key
+
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]known
+}
+
+type known struct {
+	caller caller
+	until  time.Time
+}
+
+func newKeyring(accounts *account.Accounts, operatorKey string) *keyring {
+	return &keyring{
+		accounts: accounts, operator: sha256.Sum256([]byte(operatorKey)), usable: operatorKey != "",
+		known: map[[sha256.Size]byte]known{},
+	}
+}
+
+// caller returns who a secret belongs to, or errUnknownKey.
+func (k *keyring) caller(ctx context.Context, secret string) (caller, error) {
+	hash := sha256.Sum256([]byte(secret))
+	if k.usable && subtle.ConstantTimeCompare(hash[:], k.operator[:]) == 1 {
+		return caller{keyID: "operator", role: operator}, nil
+	}
+	k.mu.Lock()
+	found, ok := k.known[hash]
+	k.mu.Unlock()
+	if ok && time.Now().Before(found.until) {
+		return found.caller, nil
+	}
+	asked := time.Now()
+	key, err := k.accounts.Authenticate(ctx, secret)
+	if errors.Is(err, account.ErrNotFound) {
+		return caller{}, errUnknownKey
+	}
+	if err != nil {
+		return caller{}, err
+	}
+	org, err := k.accounts.Org(ctx, key.Org)
+	if err != nil {
+		return caller{}, err
+	}
+	c := caller{keyID: key.ID, role: member, org: org, member: key.Member}
+	if key.Role == account.RoleAdmin {
+		c.role = admin
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for hash, old := range k.known {
+		if len(k.known) < 1000 {
+			break
+		}
+		if asked.After(old.until) {
+			delete(k.known, hash)
+		}
+	}
+	k.known[hash] = known{c, asked.Add(keptFor)}
+	return c, nil
+}
+
+// forget makes the database be asked again for every key.
+func (k *keyring) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.known)
+}

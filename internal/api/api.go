@@ -1,0 +1,150 @@
+// Package api is the JSON API over HTTP: what a backend that sells leads talks
+// to. Every request passes the same few gates, in this order: an id and a log
+// line (serve.go), the caller and the organization they act for (access.go),
+// the rate limit (limits.go), a bounded and clean body (body.go). The handlers
+// behind them call the rooms, and every error they return becomes an answer in
+// one place (problem.go). See README.md for the promises.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/webhook"
+)
+
+// prefix is where the API begins.
+const prefix = "/api/v1"
+
+// answerWithin is what a request gets that is no stream.
+const answerWithin = 30 * time.Second
+
+// Config is what the API works with. All rooms are required.
+type Config struct {
+	Accounts  *account.Accounts
+	Ledger    *ledger.Ledger
+	Billing   *billing.Billing
+	Book      *orderbook.Book
+	Catalogue *lead.Catalogue
+	Intake    *intake.Intake
+	Webhooks  *webhook.Webhooks
+	Log       *slog.Logger
+
+	OperatorKey       string // empty: there is no operator
+	RequestsPerMinute int    // per key; 0 = not limited
+}
+
+// API answers requests. It is an http.Handler and safe for concurrent use.
+type API struct {
+	Config
+	huma    huma.API
+	handler http.Handler
+	keys    *keyring
+	limits  *limiter
+	metrics *metrics
+	drain   chan struct{} // closed when streams shall end
+	drained sync.Once
+}
+
+// New returns an API that serves /api/v1, /openapi.json, /docs and /metrics.
+func New(c Config) *API {
+	a := &API{
+		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
+		metrics: newMetrics(), drain: make(chan struct{}),
+	}
+	mux := http.NewServeMux()
+	a.huma = humago.New(mux, description())
+	a.huma.UseMiddleware(a.enter, a.limit, a.readBody)
+	a.orgs()
+	a.members()
+	a.plans()
+	a.credits()
+	a.orders()
+	a.results()
+	a.leads()
+	a.webhooks()
+
+	mux.HandleFunc("GET /docs", a.docs)
+	mux.Handle("GET /metrics", a.metrics.handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, newProblem(http.StatusNotFound, "There is nothing at this address; see /docs for what there is."))
+	})
+	a.handler = a.observe(methods(mux))
+	return a
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// OpenAPI describes everything that is served.
+func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+// Drain ends all event streams, so that their clients reconnect elsewhere and
+// a server that shuts down need not wait for them.
+func (a *API) Drain() { a.drained.Do(func() { close(a.drain) }) }
+
+func description() huma.Config {
+	c := huma.DefaultConfig("Holdfast", "1.0.0")
+	c.Info.Description = "Order contact data; pay for what was delivered valid. Credits are whole numbers, times RFC 3339 in UTC. " +
+		"Errors are problem details (RFC 9457); their types are stable."
+	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
+	c.RejectUnknownQueryParameters = true
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},
+	}
+	return c
+}
+
+// route is an operation and who may call it.
+type route struct {
+	method, path string // path below /api/v1
+	name         string // operation id
+	tag          string
+	summary      string
+	about        string
+	status       int  // of success; 0 = 200, or 204 without a body
+	needs        role // the least role that may call it
+	anyOrg       bool // the operator need not name an organization
+	noOrg        bool // it is about no organization
+	stream       bool // takes as long as it takes
+	maxBody      int64
+	produces     []string // content types of a streamed answer
+}
+
+// add registers a route. The handler's error becomes a problem here, and
+// nowhere else.
+func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, error)) {
+	op := huma.Operation{
+		OperationID: r.name, Method: r.method, Path: prefix + r.path, Summary: r.summary, Description: r.about,
+		Tags: []string{r.tag}, DefaultStatus: r.status, MaxBodyBytes: r.maxBody,
+		Security: []map[string][]string{{"key": {}}},
+		Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError},
+		Metadata: map[string]any{"route": r},
+	}
+	nameOrg(&op, r)
+	for _, contentType := range r.produces {
+		if op.Responses == nil {
+			op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{}}}
+		}
+		op.Responses["200"].Content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		return out, nil
+	})
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+const (
+	maxBody      = 1 << 20          // bytes, where a route says nothing else
+	bodyWithin   = 15 * time.Second // for a body to arrive
+	writesWithin = 30 * time.Second // for a client to take what was written to it
+)
+
+// readBody takes in the whole body, in bounded time and size, before anything
+// is done: a request that is cut off changes nothing. Text that no database
+// column can hold is refused here, once for all fields.
+func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if strings.Contains(r.URL.Path+r.URL.RawQuery, "\x00") || strings.Contains(r.URL.RawQuery, "%00") || !utf8.ValidString(r.URL.Path) {
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The address holds a zero character or is not UTF-8; take it out.")))
+		return
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		next(ctx)
+		return
+	}
+	limit := int64(maxBody)
+	if route, ok := ctx.Operation().Metadata["route"].(route); ok && route.maxBody > 0 {
+		limit = route.maxBody
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has one, such as a test's
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	_ = control.SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusRequestEntityTooLarge, "The body is too large; send less at a time.")))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusRequestTimeout, "The body did not arrive in time; send it again.")))
+	case err != nil:
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The body was cut off; send it again.")))
+	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 || bytes.Contains(body, []byte(`\u0000`)):
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The body is not UTF-8 or holds a zero character; take it out.")))
+	default:
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(ctx)
+	}
+}
+
+// patient is a writer to a client that must keep taking what it is given. A
+// stream may take long; a client that has stopped reading may not.
+type patient struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func newPatient(w http.ResponseWriter) *patient {
+	return &patient{w, http.NewResponseController(w)}
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(writesWithin)) // not every connection has one, such as a test's
+	return p.w.Write(b)
+}
+
+func (p *patient) flush() error { return p.control.Flush() }
+
+// breakOff ends the connection in the middle of an answer, so that the client
+// cannot take a part for the whole.
+func (p *patient) breakOff() {
+	if conn, _, err := p.control.Hijack(); err == nil {
+		_ = conn.Close()
+	}
+}

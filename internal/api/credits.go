@@ -1,0 +1,238 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"holdfast/internal/billing"
+	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
+)
+
+func (a *API) credits() {
+	add(a, route{
+		method: http.MethodGet, path: "/credits", name: "get-credits", tag: "Credits", needs: member,
+		summary: "Show the credits: available, held, used",
+		about:   "With a member's key, that member's own credits and the shared ones; an admin sees everybody's or, with member, one member's.",
+	}, func(ctx context.Context, in *struct {
+		Member string `query:"member"`
+	},
+	) (*answer[creditsView], error) {
+		return body(a.creditsOf(ctx, in.Member))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/credits/history", name: "list-history", tag: "Credits", needs: member,
+		summary: "List every movement of credits, newest first", about: "New movements do not shift the pages.",
+	}, func(ctx context.Context, in *struct {
+		historyFilter
+		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	},
+	) (*answer[historyPage], error) {
+		filter, err := in.filter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		filter.Cursor, filter.Limit = in.Cursor, in.Limit
+		page, err := a.Ledger.History(ctx, filter)
+		return body(historyPage{entries(page.Lines), page.NextCursor}, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/credits/history.csv", name: "download-history", tag: "Credits", needs: member, stream: true,
+		summary: "Download the movements of credits as CSV", produces: []string{"text/csv"},
+	}, a.historyCSV)
+	add(a, route{
+		method: http.MethodPost, path: "/bounces", name: "report-bounces", tag: "Credits", needs: member,
+		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window.",
+	}, func(ctx context.Context, in *struct {
+		idempotent
+		Body struct {
+			Emails []string `json:"emails" minItems:"1" maxItems:"10000"`
+		}
+	},
+	) (*answer[billing.Bounced], error) {
+		c := callerOf(ctx)
+		return body(a.Billing.Bounce(ctx, billing.Bounces{Org: c.org.ID, Key: in.Key, Emails: in.Body.Emails}, time.Now()))
+	})
+}
+
+type creditsView struct {
+	Org     string   `json:"org"`
+	Member  string   `json:"member,omitempty"`
+	Period  *period  `json:"period,omitempty" doc:"Absent where the plan has no period."`
+	Credits []credit `json:"credits"`
+}
+
+type credit struct {
+	Type      string     `json:"type"`
+	Pool      string     `json:"pool" enum:"member,organization"`
+	Member    string     `json:"member,omitempty" doc:"Whose pool it is."`
+	Available int64      `json:"available"`
+	Held      int64      `json:"held" doc:"Reserved by orders that are not settled."`
+	Used      int64      `json:"used" doc:"Charged, less what was credited back."`
+	Allotment int64      `json:"allotment" doc:"Of the current period."`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"The soonest expiry of what is available."`
+}
+
+func (a *API) creditsOf(ctx context.Context, asked string) (creditsView, error) {
+	c := callerOf(ctx)
+	whose, err := c.concerns(asked)
+	if err != nil {
+		return creditsView{}, err
+	}
+	view := creditsView{Org: c.org.ID, Member: whose, Credits: []credit{}}
+	terms, err := a.Accounts.Plan(ctx, c.org.Plan, c.org.PlanVersion)
+	if err != nil {
+		return view, err
+	}
+	now := time.Now()
+	current, err := c.org.Period(now)
+	if err != nil {
+		return view, err
+	}
+	if whose != "" {
+		m, err := a.Accounts.Member(ctx, c.org.ID, whose)
+		if err != nil {
+			return view, err
+		}
+		if current, err = m.Period(now, c.org); err != nil {
+			return view, err
+		}
+	}
+	if terms.Period == plan.Month {
+		view.Period = &period{current.Start.UTC(), current.End.UTC()}
+	}
+	balances, err := a.Ledger.Balances(ctx, c.org.ID)
+	if err != nil {
+		return view, err
+	}
+	for _, b := range balances {
+		if whose != "" && b.Pool != "" && b.Pool != whose {
+			continue
+		}
+		item := credit{
+			Type: b.Type, Pool: poolName(b.Pool), Member: b.Pool, Available: b.Available,
+			Held: b.Held, Used: b.Captured, Allotment: b.Allotment,
+		}
+		if !b.ExpiresAt.IsZero() {
+			at := b.ExpiresAt.UTC()
+			item.ExpiresAt = &at
+		}
+		view.Credits = append(view.Credits, item)
+	}
+	// A type that the plan knows and nobody had yet is there, with nothing in it.
+	for _, t := range terms.CreditTypes() {
+		if !slices.ContainsFunc(view.Credits, func(c credit) bool { return c.Type == t }) {
+			view.Credits = append(view.Credits, credit{Type: t, Pool: string(plan.Organization)})
+		}
+	}
+	return view, nil
+}
+
+type historyFilter struct {
+	From   time.Time `query:"from" doc:"From this time on."`
+	To     time.Time `query:"to" doc:"Before this time."`
+	Type   string    `query:"type" doc:"Credit type."`
+	Pool   string    `query:"pool" enum:"member,organization" doc:"The licence's own credits, or the shared ones. member needs a member."`
+	Kind   string    `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover"`
+	Member string    `query:"member" doc:"Whose doings."`
+	Order  string    `query:"order" doc:"Of which order."`
+}
+
+func (f historyFilter) filter(ctx context.Context) (ledger.HistoryFilter, error) {
+	c := callerOf(ctx)
+	whose, err := c.concerns(f.Member)
+	if err != nil {
+		return ledger.HistoryFilter{}, err
+	}
+	filter := ledger.HistoryFilter{Owner: c.org.ID, From: f.From, To: f.To, Type: f.Type, Kind: f.Kind, Member: whose, OrderID: f.Order}
+	switch f.Pool {
+	case string(plan.Organization):
+		filter.Pool = new(string)
+	case string(plan.Member):
+		if whose == "" {
+			return filter, invalid("query.pool", "Name the member whose own pool is meant.")
+		}
+		filter.Pool = &whose
+	}
+	return filter, nil
+}
+
+type historyPage struct {
+	Entries    []historyEntry `json:"entries"`
+	NextCursor string         `json:"next_cursor,omitempty"`
+}
+
+type historyEntry struct {
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"`
+	Type    string    `json:"type"`
+	Pool    string    `json:"pool" enum:"member,organization"`
+	Amount  int64     `json:"amount" doc:"Credits moved."`
+	Balance int64     `json:"balance" doc:"Available in this pool afterwards."`
+	OrderID string    `json:"order_id,omitempty"`
+	Action  string    `json:"action,omitempty"`
+	Member  string    `json:"member,omitempty"`
+	Source  string    `json:"source,omitempty" doc:"Of the credits: allotment, pack, promotion, adjustment, rollover or reinstated."`
+	Reason  string    `json:"reason,omitempty"`
+	Leads   int64     `json:"leads,omitempty" doc:"How many leads were charged or credited back."`
+}
+
+func entries(lines []ledger.HistoryLine) []historyEntry {
+	list := make([]historyEntry, len(lines))
+	for i, l := range lines {
+		list[i] = historyEntry{
+			l.At.UTC(), l.Kind, l.Type, poolName(l.Pool), l.Amount, l.Balance,
+			l.OrderID, l.Action, l.Member, string(l.Source), l.Reason, l.Facts,
+		}
+	}
+	return list
+}
+
+// historyCSV writes page after page: it holds one in memory.
+func (a *API) historyCSV(ctx context.Context, in *struct{ historyFilter }) (*huma.StreamResponse, error) {
+	filter, err := in.filter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filter.Limit = 1000
+	page, err := a.Ledger.History(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return a.stream(ctx, "text/csv; charset=utf-8", "credits.csv", func(w *patient) error {
+		out := csv.NewWriter(w)
+		out.UseCRLF = true
+		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads"}) // Flush tells
+		for {
+			for _, e := range entries(page.Lines) {
+				_ = out.Write([]string{ // Error tells
+					e.At.Format(time.RFC3339Nano), e.Kind, e.Type, e.Pool, strconv.FormatInt(e.Amount, 10), strconv.FormatInt(e.Balance, 10),
+					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10),
+				})
+			}
+			out.Flush()
+			if err := out.Error(); err != nil || page.NextCursor == "" {
+				return err
+			}
+			filter.Cursor = page.NextCursor
+			if page, err = a.Ledger.History(ctx, filter); err != nil {
+				return err
+			}
+		}
+	}), nil
+}
+
+// plain keeps a spreadsheet from taking a text for a formula.
+func plain(text string) string {
+	if text != "" && slices.Contains([]byte("=+-@\t\r"), text[0]) {
+		return "'" + text
+	}
+	return text
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/plan"
+)
+
+func (a *API) leads() {
+	add(a, route{
+		method: http.MethodGet, path: "/leads", name: "find-leads", tag: "Leads", needs: member,
+		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order.",
+	}, a.findLeads)
+}
+
+type found struct {
+	Leads        int64         `json:"leads" doc:"How many match."`
+	AlreadyOwned int64         `json:"already_owned" doc:"Of these, the ones the organization has paid for."`
+	Preview      []lead.Masked `json:"preview"`
+}
+
+func (a *API) findLeads(ctx context.Context, in *struct {
+	Country        []string `query:"country,explode" maxItems:"100" doc:"ISO 3166 alpha-2."`
+	Region         []string `query:"region,explode" maxItems:"100"`
+	City           []string `query:"city,explode" maxItems:"100"`
+	Industry       []string `query:"industry,explode" maxItems:"100"`
+	Title          string   `query:"title" maxLength:"200" doc:"All words must occur."`
+	Seniority      []string `query:"seniority,explode" maxItems:"100"`
+	Department     []string `query:"department,explode" maxItems:"100"`
+	Company        []string `query:"company,explode" maxItems:"100"`
+	Domain         []string `query:"domain,explode" maxItems:"100"`
+	HeadcountMin   int64    `query:"headcount_min" minimum:"0"`
+	HeadcountMax   int64    `query:"headcount_max" minimum:"0"`
+	HasPhone       bool     `query:"has_phone"`
+	HasDirectEmail bool     `query:"has_direct_email"`
+	Preview        int      `query:"preview" minimum:"0" maximum:"25" default:"5" doc:"How many to show."`
+},
+) (*answer[found], error) {
+	criteria := order.Criteria{
+		Country: in.Country, Region: in.Region, City: in.City, Industry: in.Industry, Title: in.Title, Seniority: in.Seniority,
+		Department: in.Department, Company: in.Company, Domain: in.Domain, HeadcountMin: in.HeadcountMin, HeadcountMax: in.HeadcountMax,
+		HasPhone: in.HasPhone, HasDirectEmail: in.HasDirectEmail,
+	}
+	if err := (order.Request{Kind: order.LeadList, Count: 1, Criteria: criteria}).Validate(0); err != nil {
+		return nil, err
+	}
+	c := callerOf(ctx)
+	terms, err := a.Accounts.Plan(ctx, c.org.Plan, c.org.PlanVersion)
+	if err != nil {
+		return nil, err
+	}
+	selection := lead.Selection{Org: c.org.ID, Criteria: criteria}
+	if action, ok := terms.Action(plan.LeadList); ok && len(action.Charges) > 0 {
+		selection.FactType, selection.FactScope = action.Charges[0].Type, action.Charges[0].FactScope(c.member, "")
+	}
+	count, err := a.Catalogue.Count(ctx, selection)
+	if err != nil {
+		return nil, err
+	}
+	preview, err := a.Catalogue.Preview(ctx, criteria, in.Preview)
+	return body(found{count.Leads, count.AlreadyOwned, append([]lead.Masked{}, preview...)}, err)
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/time/rate"
+)
+
+// guessesPerMinute is how many unknown keys one address may send.
+const guessesPerMinute = 30
+
+// limiter counts requests per key and guesses per address, in this process.
+type limiter struct {
+	perMinute int // requests per key; 0 = not limited
+
+	mu      sync.Mutex
+	keys    map[string]*rate.Limiter
+	guesses map[string]*rate.Limiter
+}
+
+func newLimiter(perMinute int) *limiter {
+	return &limiter{perMinute: perMinute, keys: map[string]*rate.Limiter{}, guesses: map[string]*rate.Limiter{}}
+}
+
+// bucket returns the bucket of a name, full where it is new.
+func (l *limiter) bucket(buckets map[string]*rate.Limiter, name string, perMinute int) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, ok := buckets[name]
+	if !ok {
+		if len(buckets) >= 10_000 { // full ones say nothing that a new one does not
+			for name, b := range buckets {
+				if b.Tokens() >= float64(b.Burst()) {
+					delete(buckets, name)
+				}
+			}
+		}
+		b = rate.NewLimiter(rate.Limit(float64(perMinute)/60), perMinute)
+		buckets[name] = b
+	}
+	return b
+}
+
+func (l *limiter) guess(address string) *rate.Limiter {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return l.bucket(l.guesses, host, guessesPerMinute)
+}
+
+// mayGuess says whether an address may still try keys. Only unknown keys count.
+func (l *limiter) mayGuess(address string) bool { return l.guess(address).Tokens() >= 1 }
+
+func (l *limiter) guessed(address string) { l.guess(address).Allow() }
+
+// limit counts a request against its key's quota and tells the caller how much
+// is left, in the headers of draft-ietf-httpapi-ratelimit-headers.
+func (a *API) limit(ctx huma.Context, next func(huma.Context)) {
+	quota := a.limits.perMinute
+	if quota <= 0 {
+		next(ctx)
+		return
+	}
+	bucket := a.limits.bucket(a.limits.keys, callerOf(ctx.Context()).keyID, quota)
+	allowed := bucket.Allow()
+	tokens := max(bucket.Tokens(), 0)
+	full := int(math.Ceil((float64(quota) - tokens) / float64(bucket.Limit())))
+	ctx.SetHeader("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=60`, quota))
+	ctx.SetHeader("RateLimit", fmt.Sprintf(`"key";r=%d;t=%d`, int(tokens), full))
+	if !allowed {
+		wait := int(math.Ceil((1 - tokens) / float64(bucket.Limit())))
+		ctx.SetHeader("Retry-After", strconv.Itoa(max(wait, 1)))
+		p := newProblem(http.StatusTooManyRequests, fmt.Sprintf("This key may send %d requests a minute; wait %s.", quota, time.Duration(max(wait, 1))*time.Second))
+		p.RequestID = requestID(ctx.Context())
+		a.refuse(ctx, p)
+		return
+	}
+	next(ctx)
+}

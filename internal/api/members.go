@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"holdfast/internal/account"
+	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
+)
+
+func (a *API) members() {
+	add(a, route{
+		method: http.MethodPost, path: "/orgs/{org}/members", name: "create-member", tag: "Organizations", status: http.StatusCreated, needs: admin,
+		summary: "Create a member with a licence of their own", about: "Where the plan gives licences an allotment, the first one is there at once.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			ID     string    `json:"id" example:"jane"`
+			Name   string    `json:"name" example:"Jane Doe"`
+			Role   string    `json:"role,omitempty" enum:"admin,member" doc:"member when left out."`
+			Anchor time.Time `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out."`
+		}
+	},
+	) (*answer[account.Member], error) {
+		org := callerOf(ctx).org
+		m, err := a.Accounts.CreateMember(ctx, account.Member{
+			Org: org.ID, ID: in.Body.ID, Name: in.Body.Name, Role: account.Role(in.Body.Role), Anchor: in.Body.Anchor,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return body(m, a.Billing.CatchUp(ctx, org.ID, time.Now()))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}/members", name: "list-members", tag: "Organizations", needs: admin,
+		summary: "List the members with what each has used in their credit period",
+	}, func(ctx context.Context, _ *none) (*answer[memberList], error) {
+		return body(a.memberUsage(ctx, callerOf(ctx).org))
+	})
+	add(a, route{
+		method: http.MethodPut, path: "/orgs/{org}/members/{member}/budget", name: "set-budget", tag: "Organizations", needs: admin,
+		summary: "Limit what a member may spend of the shared pool per period",
+	}, func(ctx context.Context, in *struct {
+		Member string `path:"member"`
+		Body   struct {
+			Type   string `json:"type" example:"email"`
+			Amount *int64 `json:"amount" required:"true" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Credits; null takes the limit away."`
+		}
+	},
+	) (*answer[budgetList], error) {
+		org := callerOf(ctx).org.ID
+		var err error
+		if in.Body.Amount == nil {
+			err = a.Accounts.RemoveBudget(ctx, org, in.Member, in.Body.Type)
+		} else {
+			err = a.Accounts.SetBudget(ctx, org, in.Member, plan.Amount{Type: in.Body.Type, Amount: *in.Body.Amount})
+		}
+		if err != nil {
+			return nil, err
+		}
+		budgets, err := a.Accounts.Budgets(ctx, org, in.Member)
+		return body(budgetList{budgets}, err)
+	})
+}
+
+type budgetList struct {
+	Budgets []plan.Amount `json:"budgets" doc:"Per credit month of the organization; a type that is missing is not limited."`
+}
+
+type memberList struct {
+	Members []memberUse `json:"members"`
+}
+
+// memberUse is a member and what was charged under their name.
+type memberUse struct {
+	account.Member
+	Period  *period       `json:"period,omitempty" doc:"The member's credit period; absent where the plan has none, and usage is then of all time."`
+	Usage   []usage       `json:"usage"`
+	Budgets []plan.Amount `json:"budgets"`
+}
+
+type usage struct {
+	Type string `json:"type"`
+	Pool string `json:"pool" enum:"member,organization"`
+	Used int64  `json:"used" doc:"Credits charged, less what was credited back."`
+}
+
+type period struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+func (a *API) memberUsage(ctx context.Context, org account.Org) (memberList, error) {
+	list := memberList{Members: []memberUse{}}
+	members, err := a.Accounts.Members(ctx, org.ID)
+	if err != nil {
+		return list, err
+	}
+	now := time.Now()
+	spent := map[time.Time][]ledger.Usage{} // by the period's start: licences of one day share it
+	for _, m := range members {
+		use := memberUse{Member: m, Usage: []usage{}}
+		var from, to time.Time
+		if use.Period, err = a.periodOf(ctx, org, m, now); err != nil {
+			return list, err
+		}
+		if use.Period != nil {
+			from, to = use.Period.Start, use.Period.End
+		}
+		if _, ok := spent[from]; !ok {
+			if spent[from], err = a.Ledger.UsageBetween(ctx, org.ID, from, to); err != nil {
+				return list, err
+			}
+		}
+		for _, u := range spent[from] {
+			if u.Member == m.ID {
+				use.Usage = append(use.Usage, usage{u.Type, poolName(u.Pool), u.Captured - u.Reversed})
+			}
+		}
+		if use.Budgets, err = a.Accounts.Budgets(ctx, org.ID, m.ID); err != nil {
+			return list, err
+		}
+		list.Members = append(list.Members, use)
+	}
+	return list, nil
+}
+
+// periodOf is a member's credit period, or nil where the plan has none.
+func (a *API) periodOf(ctx context.Context, org account.Org, m account.Member, now time.Time) (*period, error) {
+	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil || terms.Period != plan.Month {
+		return nil, err
+	}
+	p, err := m.Period(now, org)
+	if err != nil {
+		return nil, err
+	}
+	return &period{p.Start.UTC(), p.End.UTC()}, nil
+}
+
+// poolName is the word for a ledger pool.
+func poolName(pool string) string {
+	if pool == "" {
+		return string(plan.Organization)
+	}
+	return string(plan.Member)
+}

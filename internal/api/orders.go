@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"holdfast/internal/billing"
+	"holdfast/internal/intake"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+)
+
+// longestWait is the most that POST /orders waits for an order to complete.
+const longestWait = time.Minute
+
+func (a *API) orders() {
+	add(a, route{
+		method: http.MethodPost, path: "/orders", name: "create-order", tag: "Orders", status: http.StatusCreated, needs: member, stream: true,
+		summary: "Place an order",
+		about: "Answers when the credits are held. Where they do not suffice the answer is 402 with what is missing, and nothing is held. " +
+			"With wait it answers when the order is delivered, or when the time is over, with the order as it then stands.",
+	}, a.createOrder)
+	add(a, route{
+		method: http.MethodPost, path: "/quotes", name: "quote-order", tag: "Orders", needs: member,
+		summary: "Say what an order would find, hold and probably be charged", about: "Takes an order's body. Nothing is held or changed.",
+	}, func(ctx context.Context, in *struct{ Body order.Request }) (*answer[order.Quote], error) {
+		c := callerOf(ctx)
+		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body}))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orders", name: "list-orders", tag: "Orders", needs: member, anyOrg: true,
+		summary: "List orders, newest first", about: "With a member's key, that member's own. New orders do not shift the pages.",
+	}, func(ctx context.Context, in *struct {
+		Status string `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
+		Kind   string `query:"kind" enum:"lead_list,verify,reveal,enrich,export"`
+		Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	},
+	) (*answer[orderPage], error) {
+		c := callerOf(ctx)
+		list, next, err := a.Book.List(ctx, orderbook.Filter{
+			Org: c.org.ID, Member: c.only(), Status: order.Status(in.Status), Kind: order.Kind(in.Kind), Cursor: in.Cursor, Limit: in.Limit,
+		})
+		return body(orderPage{append([]order.Order{}, list...), next}, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orders/{id}", name: "get-order", tag: "Orders", needs: member, anyOrg: true,
+		summary: "Show an order", about: "With If-None-Match and the ETag of before, the answer is 304 while nothing has changed.",
+	}, func(ctx context.Context, in *struct {
+		orderID
+		Tag string `header:"If-None-Match"`
+	},
+	) (*taggedOrder, error) {
+		o, err := a.orderOf(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		tag, err := etag(o)
+		if err != nil {
+			return nil, err
+		}
+		if matches(in.Tag, tag) {
+			return &taggedOrder{Status: http.StatusNotModified, Tag: tag}, nil
+		}
+		return &taggedOrder{Status: http.StatusOK, Tag: tag, Body: o}, nil
+	})
+	a.orderSteps()
+}
+
+// orderSteps are the routes that move an order.
+func (a *API) orderSteps() {
+	for _, step := range []struct {
+		word, summary, about string
+		do                   func(ctx context.Context, org, id string) error
+	}{
+		{"cancel", "Cancel an order", "What was delivered stays; the rest of the hold is released moments later.", a.Intake.Cancel},
+		{"pause", "Pause an order", "Batches under way are finished and charged; no new ones begin.", a.Intake.Pause},
+		{"resume", "Let a paused order go on", "An order that waits for an outage to end tries again at once.", a.Intake.Resume},
+	} {
+		add(a, route{
+			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "-order", tag: "Orders", needs: member, anyOrg: true,
+			status: http.StatusAccepted, summary: step.summary, about: step.about,
+		}, func(ctx context.Context, in *struct{ orderID }) (*answer[order.Order], error) {
+			o, err := a.orderOf(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			if err := step.do(ctx, o.Org, o.ID); err != nil {
+				return nil, err
+			}
+			return body(a.Book.Get(ctx, o.Org, o.ID))
+		})
+	}
+	add(a, route{
+		method: http.MethodPost, path: "/orders/{id}/reverse", name: "reverse-order", tag: "Orders", needs: operator, anyOrg: true,
+		summary: "Credit back what an order charged, or a part of it", about: "Leads that are credited back are no longer paid for: ordered again, they cost again.",
+	}, func(ctx context.Context, in *struct {
+		orderID
+		idempotent
+		Body struct {
+			Reason string   `json:"reason" minLength:"1" maxLength:"500" doc:"For the journal; no contact data."`
+			Leads  []string `json:"lead_ids,omitempty" maxItems:"10000" doc:"Only what these leads cost."`
+			Type   string   `json:"type,omitempty" doc:"Only credits of this type."`
+			Amount int64    `json:"amount,omitempty" minimum:"1" doc:"Only so many credits of the type."`
+		}
+	},
+	) (*answer[billing.Reversed], error) {
+		o, err := a.orderOf(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return body(a.Billing.Reverse(ctx, billing.Reversal{
+			OrderID: o.ID, Key: in.Key, Reason: in.Body.Reason, Type: in.Body.Type, Amount: in.Body.Amount, Leads: in.Body.Leads,
+		}, time.Now()))
+	})
+}
+
+type orderID struct {
+	ID string `path:"id" maxLength:"100" example:"ord_4k2n6v"`
+}
+
+type orderPage struct {
+	Orders     []order.Order `json:"orders"`
+	NextCursor string        `json:"next_cursor,omitempty"`
+}
+
+type taggedOrder struct {
+	Status int
+	Tag    string `header:"ETag"`
+	Body   order.Order
+}
+
+// orderOf returns an order that the caller may see, or orderbook.ErrNotFound.
+// Every route about one order begins with it.
+func (a *API) orderOf(ctx context.Context, id string) (order.Order, error) {
+	c := callerOf(ctx)
+	o, err := a.Book.Get(ctx, c.org.ID, id)
+	if err == nil && c.only() != "" && o.Member != c.only() {
+		return order.Order{}, orderbook.ErrNotFound
+	}
+	return o, err
+}
+
+func etag(o order.Order) (string, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, nil
+}
+
+// matches says whether If-None-Match names the tag (RFC 9110, section 13.1.2).
+func matches(header, tag string) bool {
+	for candidate := range strings.SplitSeq(header, ",") {
+		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
+		if candidate == tag || candidate == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+type placedOrder struct {
+	Location string `header:"Location"`
+	Body     order.Order
+}
+
+func (a *API) createOrder(ctx context.Context, in *struct {
+	idempotent
+	Wait string `query:"wait" doc:"How long to wait for the order to be delivered, such as 30s; at most 1m."`
+	Body order.Request
+},
+) (*placedOrder, error) {
+	var wait time.Duration
+	if in.Wait != "" {
+		var err error
+		if wait, err = time.ParseDuration(in.Wait); err != nil || wait < 0 || wait > longestWait {
+			return nil, invalid("query.wait", "The wait is a duration from 0s to 1m, such as 30s.")
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
+	defer cancel()
+	c := callerOf(ctx)
+	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body})
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Member != c.member: // somebody else of the organization had the key before
+		return nil, intake.ErrKeyReused
+	case o.Status == order.Rejected:
+		return nil, rejected(o)
+	}
+	if o, err = a.await(ctx, o, wait); err != nil {
+		return nil, err
+	}
+	return &placedOrder{Location: prefix + "/orders/" + o.ID, Body: o}, nil
+}
+
+// rejected is the answer to an order that the credits do not cover.
+func rejected(o order.Order) *Problem {
+	p := newProblem(http.StatusPaymentRequired, "The credits do not cover the order; nothing was held.")
+	p.OrderID = o.ID
+	if o.Failure != nil {
+		p.Detail, p.Missing = sentence(o.Failure.Message), o.Failure.Missing
+	}
+	return p
+}
+
+// await returns an order when it is delivered or over, or as it stands after
+// wait.
+func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (order.Order, error) {
+	end := time.After(wait)
+	for pause := 20 * time.Millisecond; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(2*pause, time.Second) {
+		select {
+		case <-ctx.Done():
+			return o, ctx.Err()
+		case <-a.drain:
+			return o, nil
+		case <-end:
+			return o, nil
+		case <-time.After(pause):
+		}
+		var err error
+		if o, err = a.Book.Get(ctx, o.Org, o.ID); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}

@@ -1,0 +1,206 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
+	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
+)
+
+// answer is a response with a JSON body.
+type answer[T any] struct{ Body T }
+
+func body[T any](v T, err error) (*answer[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &answer[T]{v}, nil
+}
+
+// idempotent is what every request carries that spends or grants.
+type idempotent struct {
+	Key string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"200" doc:"Makes the request safe to repeat: the same key with the same body gives the same answer, with another body 422."`
+}
+
+type none struct{}
+
+func (a *API) orgs() {
+	add(a, route{
+		method: http.MethodPost, path: "/orgs", name: "create-org", tag: "Organizations", status: http.StatusCreated, needs: operator, noOrg: true,
+		summary: "Create an organization", about: "Its first allotment is there at once.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			ID       string    `json:"id" doc:"Up to 63 lower-case letters, digits, - and _." example:"acme"`
+			Name     string    `json:"name" example:"Acme Inc."`
+			Plan     string    `json:"plan" example:"verified-leads"`
+			TimeZone string    `json:"time_zone,omitempty" doc:"IANA name; UTC when left out." example:"Europe/Berlin"`
+			Anchor   time.Time `json:"anchor,omitzero" doc:"Its credit periods are counted from here; now when left out."`
+		}
+	},
+	) (*answer[account.Org], error) {
+		b := in.Body
+		org, err := a.Accounts.CreateOrg(ctx, account.Org{ID: b.ID, Name: b.Name, Plan: b.Plan, TimeZone: b.TimeZone, Anchor: b.Anchor})
+		if err != nil {
+			return nil, err
+		}
+		return body(org, a.Billing.CatchUp(ctx, org.ID, time.Now()))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}", name: "get-org", tag: "Organizations", needs: member,
+		summary: "Show an organization",
+	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
+		return body(callerOf(ctx).org, nil)
+	})
+	add(a, route{
+		method: http.MethodPut, path: "/orgs/{org}/plan", name: "change-plan", tag: "Organizations", needs: operator,
+		summary: "Move an organization to another plan", about: "Nothing that it has is taken away. Sent again, the change is the same one.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			Plan string `json:"plan" example:"rollover-power"`
+		}
+	},
+	) (*answer[billing.Change], error) {
+		change, err := a.Billing.ChangePlan(ctx, callerOf(ctx).org.ID, in.Body.Plan, time.Now())
+		a.keys.forget() // they know the organization's plan
+		return body(change, err)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/orgs/{org}/grants", name: "grant-credits", tag: "Credits", status: http.StatusCreated, needs: operator,
+		summary: "Give credits to an organization or one of its members",
+	}, a.grant)
+	add(a, route{
+		method: http.MethodPost, path: "/orgs/{org}/keys", name: "create-key", tag: "Organizations", status: http.StatusCreated, needs: admin,
+		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			Member string `json:"member" example:"jane"`
+			Role   string `json:"role,omitempty" enum:"admin,member" doc:"The member's own when left out."`
+		}
+	},
+	) (*answer[newKey], error) {
+		key, secret, err := a.Accounts.CreateKey(ctx, callerOf(ctx).org.ID, in.Body.Member, account.Role(in.Body.Role))
+		return body(newKey{key, secret}, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}/keys", name: "list-keys", tag: "Organizations", needs: admin,
+		summary: "List API keys, the revoked ones too",
+	}, func(ctx context.Context, _ *none) (*answer[keyList], error) {
+		keys, err := a.Accounts.Keys(ctx, callerOf(ctx).org.ID)
+		return body(keyList{append([]account.Key{}, keys...)}, err)
+	})
+	add(a, route{
+		method: http.MethodDelete, path: "/orgs/{org}/keys/{id}", name: "revoke-key", tag: "Organizations", needs: admin,
+		summary: "Revoke an API key", about: "It ends for good; other server processes may believe it for one more second.",
+	}, func(ctx context.Context, in *struct {
+		ID string `path:"id"`
+	},
+	) (*none, error) {
+		defer a.keys.forget()
+		return nil, a.Accounts.RevokeKey(ctx, callerOf(ctx).org.ID, in.ID)
+	})
+}
+
+type newKey struct {
+	account.Key
+	Secret string `json:"key" doc:"The key itself; it cannot be shown again."`
+}
+
+type keyList struct {
+	Keys []account.Key `json:"keys"`
+}
+
+type granted struct {
+	GrantID   int64     `json:"grant_id"`
+	Org       string    `json:"org"`
+	Member    string    `json:"member,omitempty"`
+	Type      string    `json:"type"`
+	Amount    int64     `json:"amount"`
+	Source    string    `json:"source"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func (a *API) grant(ctx context.Context, in *struct {
+	idempotent
+	Body struct {
+		Type      string    `json:"type" example:"email"`
+		Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`
+		Source    string    `json:"source" enum:"pack,promotion,adjustment"`
+		ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Never when left out."`
+		Member    string    `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
+		Reason    string    `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
+	}
+},
+) (*answer[granted], error) {
+	org, b := callerOf(ctx).org, in.Body
+	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return nil, err
+	}
+	if types := terms.CreditTypes(); !slices.Contains(types, b.Type) {
+		return nil, invalid("body.type", "The organization's plan has no credits of this type; it has "+strings.Join(types, ", ")+".")
+	}
+	if b.Member != "" {
+		if _, err := a.Accounts.Member(ctx, org.ID, b.Member); err != nil {
+			return nil, err
+		}
+	}
+	expires := b.ExpiresAt.Truncate(time.Microsecond)
+	result, err := a.Ledger.Grant(ctx, ledger.Grant{
+		Owner: org.ID, Key: "api/grant/" + in.Key, Pool: b.Member, Type: b.Type, Amount: b.Amount,
+		Source: ledger.Source(b.Source), ExpiresAt: expires, Memo: ledger.Memo{Reason: b.Reason},
+	})
+	return body(granted{result.GrantID, org.ID, b.Member, b.Type, b.Amount, b.Source, expires}, err)
+}
+
+func (a *API) plans() {
+	add(a, route{
+		method: http.MethodGet, path: "/plans", name: "list-plans", tag: "Plans", needs: member, noOrg: true,
+		summary: "List the newest version of every plan",
+	}, func(ctx context.Context, _ *none) (*answer[planList], error) {
+		plans, err := a.Accounts.Plans(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list := planList{Plans: make([]json.RawMessage, len(plans))}
+		for i, p := range plans {
+			if list.Plans[i], err = p.MarshalJSON(); err != nil {
+				return nil, err
+			}
+		}
+		return body(list, nil)
+	})
+	add(a, route{
+		method: http.MethodPut, path: "/plans/{id}", name: "save-plan", tag: "Plans", needs: operator, noOrg: true,
+		summary: "Store a plan", about: "A plan that differs from its newest version becomes the next one. Organizations stay on the version they have.",
+	}, func(ctx context.Context, in *struct {
+		ID   string `path:"id"`
+		Body json.RawMessage
+	},
+	) (*answer[savedPlan], error) {
+		p, err := plan.Parse("plan", in.Body)
+		if err != nil {
+			return nil, invalid("body", sentence(err.Error()))
+		}
+		if p.ID != in.ID {
+			return nil, invalid("body.id", "The plan in the body has another id than the address; make them the same.")
+		}
+		version, err := a.Accounts.SavePlan(ctx, p)
+		return body(savedPlan{p.ID, version}, err)
+	})
+}
+
+type planList struct {
+	Plans []json.RawMessage `json:"plans"`
+}
+
+type savedPlan struct {
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+}

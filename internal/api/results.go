@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"holdfast/internal/lead"
+)
+
+func (a *API) results() {
+	for format, contentType := range map[string]string{lead.CSV: "text/csv; charset=utf-8", lead.NDJSON: "application/x-ndjson"} {
+		add(a, route{
+			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download-" + format, tag: "Orders", needs: member, anyOrg: true, stream: true,
+			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far.",
+			produces: []string{contentType},
+		}, func(ctx context.Context, in *struct {
+			orderID
+			All bool `query:"all" doc:"Every contact that has a verdict; what was not delivered comes without its address."`
+		},
+		) (*huma.StreamResponse, error) {
+			o, err := a.orderOf(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return a.stream(ctx, contentType, o.ID+"."+format, func(w *patient) error {
+				return a.Catalogue.WriteResults(ctx, w, o.ID, format, lead.ResultOptions{All: in.All})
+			}), nil
+		})
+	}
+	add(a, route{
+		method: http.MethodGet, path: "/orders/{id}/events", name: "watch-order", tag: "Orders", needs: member, anyOrg: true, stream: true,
+		summary: "Watch an order",
+		about: "Server-sent events: status, with the order, and progress, while it runs. A client that comes back with Last-Event-ID gets no " +
+			"status twice. The stream ends with the order; asked for again after that, the answer is 204.",
+		produces: []string{"text/event-stream"},
+	}, a.watch)
+}
+
+// stream answers with a file that is written while it is sent. When that fails
+// in the middle the connection is broken off.
+func (a *API) stream(ctx context.Context, contentType, name string, write func(*patient) error) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		hc.SetHeader("Content-Type", contentType)
+		hc.SetHeader("Content-Disposition", `attachment; filename="`+name+`"`)
+		_, w := humago.Unwrap(hc)
+		out := newPatient(w)
+		if err := write(out); err != nil {
+			a.Log.WarnContext(ctx, "A download was broken off.", "request_id", requestID(ctx), "error", redact(err.Error()))
+			out.breakOff()
+		}
+	}}
+}

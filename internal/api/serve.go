@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// entry is what the log says about a request. It holds no key, no query and no
+// body: those may be secrets or somebody's address.
+type entry struct {
+	id     string
+	key    string
+	org    string
+	member string
+	status int
+	bytes  int64
+}
+
+func (e *entry) caller(c caller) { e.key, e.org, e.member = c.keyID, c.org.ID, c.member }
+
+type entryKey struct{}
+
+// logged returns the request's log entry.
+func logged(ctx context.Context) *entry {
+	if e, ok := ctx.Value(entryKey{}).(*entry); ok {
+		return e
+	}
+	return &entry{}
+}
+
+func requestID(ctx context.Context) string { return logged(ctx).id }
+
+var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// observe gives every request an id, which is the caller's own where it is a
+// good one, and writes one log line and one sample about it.
+func (a *API) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		e := &entry{id: r.Header.Get("X-Request-Id")}
+		if !goodRequestID.MatchString(e.id) {
+			e.id = "req_" + strings.ToLower(rand.Text())
+		}
+		w.Header().Set("X-Request-Id", e.id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		r = r.WithContext(context.WithValue(r.Context(), entryKey{}, e))
+		seen := &watched{ResponseWriter: w, entry: e}
+		done := a.metrics.begin()
+		defer func() {
+			if fault := recover(); fault != nil {
+				a.Log.Error("A request met a fault of this program.", "request_id", e.id, "fault", fault, "stack", string(debug.Stack()))
+				if e.status == 0 {
+					writeProblem(seen, r, newProblem(http.StatusInternalServerError, internal))
+				} else {
+					newPatient(w).breakOff()
+				}
+			}
+			if e.status == 0 {
+				e.status = http.StatusOK
+			}
+			took := time.Since(began)
+			done(r.Method, r.Pattern, e.status, took)
+			level := slog.LevelInfo
+			if e.status >= http.StatusInternalServerError {
+				level = slog.LevelWarn
+			}
+			a.Log.Log(r.Context(), level, "request", "request_id", e.id, "method", r.Method, "route", r.Pattern,
+				"status", e.status, "bytes", e.bytes, "took", took, "org", e.org, "member", e.member, "key", e.key)
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+// watched notes what is answered.
+type watched struct {
+	http.ResponseWriter
+	entry *entry
+}
+
+// WriteHeader notes the status.
+func (w *watched) WriteHeader(status int) {
+	if w.entry.status == 0 {
+		w.entry.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write notes how much is answered.
+func (w *watched) Write(b []byte) (int, error) {
+	if w.entry.status == 0 {
+		w.entry.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.entry.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap gives http.ResponseController the connection below.
+func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// methods answers in our words where the mux would answer 405 in its own.
+func methods(mux *http.ServeMux) http.Handler {
+	others := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, pattern := mux.Handler(r)
+		if pattern != "/" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		var allowed []string
+		for _, method := range others {
+			asked := r.Clone(r.Context())
+			asked.Method = method
+			if _, pattern := mux.Handler(asked); pattern != "/" && method != r.Method {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		writeProblem(w, r, newProblem(http.StatusMethodNotAllowed, "This address does not take "+r.Method+"; use "+strings.Join(allowed, " or ")+"."))
+	})
+}
+
+var address = regexp.MustCompile(`[^\s"'<>(),;:=]+@[^\s"'<>(),;]+`)
+
+// redact takes out of a text for the log what looks like an address.
+func redact(text string) string { return address.ReplaceAllString(text, "[address]") }

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"holdfast/internal/webhook"
+)
+
+func (a *API) webhooks() {
+	add(a, route{
+		method: http.MethodPost, path: "/webhooks", name: "create-webhook", tag: "Webhooks", status: http.StatusCreated, needs: admin,
+		summary: "Hear of events",
+		about: "Events are signed by the Standard Webhooks specification with the secret, which is shown this once. Events of one order arrive in " +
+			"order, each at least once; webhook-id tells repetitions. Anything but a status from 200 to 299 is tried again over a day.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			URL    string   `json:"url" example:"https://example.com/holdfast"`
+			Events []string `json:"events,omitempty" maxItems:"20" doc:"All when left out: order.reserved, order.completed, order.settled, order.rejected, order.cancelled, order.failed, credits.low, credits.reset, webhook.disabled."`
+		}
+	},
+	) (*answer[newWebhook], error) {
+		e, secret, err := a.Webhooks.Create(ctx, callerOf(ctx).org.ID, in.Body.URL, in.Body.Events)
+		return body(newWebhook{e, secret}, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/webhooks", name: "list-webhooks", tag: "Webhooks", needs: admin,
+		summary: "List the webhooks and whether they work",
+	}, func(ctx context.Context, _ *none) (*answer[webhookList], error) {
+		list, err := a.Webhooks.Endpoints(ctx, callerOf(ctx).org.ID)
+		return body(webhookList{append([]webhook.Endpoint{}, list...)}, err)
+	})
+	add(a, route{
+		method: http.MethodDelete, path: "/webhooks/{id}", name: "delete-webhook", tag: "Webhooks", needs: admin,
+		summary: "Delete a webhook",
+	}, func(ctx context.Context, in *struct{ webhookID }) (*none, error) {
+		return nil, a.Webhooks.Delete(ctx, callerOf(ctx).org.ID, in.ID)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/webhooks/{id}/enable", name: "enable-webhook", tag: "Webhooks", needs: admin,
+		summary: "Try a disabled webhook again, from the next event on",
+	}, func(ctx context.Context, in *struct{ webhookID }) (*none, error) {
+		return nil, a.Webhooks.Enable(ctx, callerOf(ctx).org.ID, in.ID)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/webhooks/{id}/deliveries", name: "list-deliveries", tag: "Webhooks", needs: admin,
+		summary: "List what was sent to a webhook, newest first",
+	}, func(ctx context.Context, in *struct {
+		webhookID
+		Status string `query:"status" enum:"pending,delivered,failed"`
+		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	},
+	) (*answer[deliveryPage], error) {
+		page, next, err := a.Webhooks.Deliveries(ctx, callerOf(ctx).org.ID, in.ID, in.Status, in.Cursor, in.Limit)
+		return body(deliveryPage{append([]webhook.Delivery{}, page...), next}, err)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/webhooks/{id}/deliveries/{delivery}/resend", name: "resend-delivery", tag: "Webhooks", needs: admin,
+		status: http.StatusAccepted, summary: "Send an event again", about: "The receiver sees the same webhook-id.",
+	}, func(ctx context.Context, in *struct {
+		webhookID
+		Delivery int64 `path:"delivery" minimum:"1"`
+	},
+	) (*none, error) {
+		if err := a.Webhooks.Resend(ctx, callerOf(ctx).org.ID, in.ID, in.Delivery); err != nil {
+			return nil, err
+		}
+		return nil, a.Intake.WakeWebhook(ctx, in.ID)
+	})
+}
+
+type webhookID struct {
+	ID string `path:"id" maxLength:"100"`
+}
+
+type newWebhook struct {
+	webhook.Endpoint
+	Secret string `json:"secret" doc:"The signing secret, whsec_…; it cannot be shown again."`
+}
+
+type webhookList struct {
+	Webhooks []webhook.Endpoint `json:"webhooks"`
+}
+
+type deliveryPage struct {
+	Deliveries []webhook.Delivery `json:"deliveries"`
+	NextCursor string             `json:"next_cursor,omitempty"`
+}

@@ -1,0 +1,144 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Publish takes up to limit events from the outbox and makes a delivery of each
+// for every endpoint that subscribes to it, exactly once: both are one
+// transaction. It returns how many events it took and which endpoints have
+// something to do now. One process at a time publishes, so that the events of an
+// order keep their order; the others find nothing.
+func (w *Webhooks) Publish(ctx context.Context, limit int) (events int64, endpoints []string, err error) {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		var mine bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('outbox'))`).Scan(&mine); err != nil || !mine {
+			return err
+		}
+		return tx.QueryRow(ctx, `
+			WITH taken AS (
+				UPDATE outbox SET published_at = now()
+				WHERE id IN (SELECT id FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1)
+				RETURNING id, org, topic, key, payload, created_at
+			), made AS (
+				INSERT INTO webhook_delivery (endpoint, event, subject)
+				SELECT e.id, t.id, CASE WHEN t.topic LIKE 'order.%' THEN t.payload ->> 'id' ELSE t.key END
+				FROM taken t JOIN webhook_endpoint e ON e.org = t.org
+				WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.created_at <= t.created_at
+					AND (e.events = '{}' OR t.topic = ANY (e.events))
+				ORDER BY t.id
+				ON CONFLICT (endpoint, event, again) DO NOTHING
+				RETURNING endpoint)
+			SELECT (SELECT count(*) FROM taken), coalesce((SELECT array_agg(DISTINCT endpoint) FROM made), '{}')`,
+			limit).Scan(&events, &endpoints)
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("the outbox was not published: %w", err)
+	}
+	return events, endpoints, nil
+}
+
+// Waiting lists the endpoints that have anything pending, now or later.
+func (w *Webhooks) Waiting(ctx context.Context) ([]string, error) {
+	rows, _ := w.pool.Query(ctx, `SELECT DISTINCT endpoint FROM webhook_delivery WHERE status = 'pending'`)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("the waiting webhooks cannot be listed: %w", err)
+	}
+	return list, nil
+}
+
+// Delivery is one event for one endpoint.
+type Delivery struct {
+	ID          int64      `json:"id"`
+	EventID     string     `json:"event_id"` // the webhook-id header; the same when it is sent again
+	Event       string     `json:"event"`
+	Subject     string     `json:"subject"` // the order it is about
+	Status      string     `json:"status"`  // pending, delivered or failed
+	Attempts    int        `json:"attempts"`
+	AttemptedAt *time.Time `json:"attempted_at,omitempty"`
+	NextAt      *time.Time `json:"next_at,omitempty"` // of the next attempt, while pending
+	Code        *int       `json:"code,omitempty"`    // HTTP status of the last attempt
+	Error       string     `json:"error,omitempty"`   // why the last attempt failed
+	CreatedAt   time.Time  `json:"created_at"`
+}
+
+// Deliveries returns a page of an endpoint's deliveries, newest first, and the
+// cursor of the next page, empty on the last one. limit is 1 to 500, status ""
+// for all. ErrNotFound where the organization has no such endpoint.
+func (w *Webhooks) Deliveries(ctx context.Context, org, endpoint, status, cursor string, limit int) (page []Delivery, next string, err error) {
+	before := int64(1<<63 - 1)
+	if cursor != "" {
+		if before, err = strconv.ParseInt(cursor, 36, 64); err != nil {
+			return nil, "", &failure{ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before."}
+		}
+	}
+	if err := w.exists(ctx, org, endpoint); err != nil {
+		return nil, "", err
+	}
+	rows, err := w.pool.Query(ctx, `
+		SELECT d.id, o.org, o.key, o.topic, d.subject, d.status, d.attempts, d.attempted_at,
+			CASE WHEN d.status = 'pending' THEN d.next_at END, d.code, d.error, d.created_at
+		FROM webhook_delivery d JOIN outbox o ON o.id = d.event
+		WHERE d.endpoint = $1 AND d.id < $2 AND ($3 = '' OR d.status = $3)
+		ORDER BY d.id DESC LIMIT $4`, endpoint, before, status, limit+1)
+	if err == nil {
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Delivery, error) {
+			var d Delivery
+			var org, key string
+			err := row.Scan(&d.ID, &org, &key, &d.Event, &d.Subject, &d.Status, &d.Attempts, &d.AttemptedAt, &d.NextAt, &d.Code, &d.Error, &d.CreatedAt)
+			d.EventID = eventID(org, key)
+			return d, err
+		})
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("the deliveries cannot be listed: %w", err)
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		next = strconv.FormatInt(page[limit-1].ID, 36)
+	}
+	return page, next, nil
+}
+
+func (w *Webhooks) exists(ctx context.Context, org, endpoint string) error {
+	var found bool
+	err := w.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM webhook_endpoint WHERE org = $1 AND id = $2 AND deleted_at IS NULL)`, org, endpoint).Scan(&found)
+	if err != nil {
+		return fmt.Errorf("the webhook cannot be read: %w", err)
+	}
+	if !found {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Resend makes a new delivery of an event that was delivered or has failed. The
+// receiver sees the same event id.
+func (w *Webhooks) Resend(ctx context.Context, org, endpoint string, delivery int64) error {
+	if err := w.exists(ctx, org, endpoint); err != nil {
+		return err
+	}
+	var id int64
+	err := w.pool.QueryRow(ctx, `
+		INSERT INTO webhook_delivery (endpoint, event, subject, again)
+		SELECT d.endpoint, d.event, d.subject, 1 + (SELECT max(again) FROM webhook_delivery WHERE endpoint = d.endpoint AND event = d.event)
+		FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint
+		WHERE d.endpoint = $1 AND d.id = $2 AND d.status <> 'pending' AND e.disabled_at IS NULL
+		ON CONFLICT (endpoint, event, again) DO UPDATE SET again = excluded.again -- two clicks are one
+		RETURNING id`, endpoint, delivery).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &failure{ErrInvalid, "There is no such delivery, it is still pending, or the webhook is disabled; enable it first."}
+	}
+	if err != nil {
+		return fmt.Errorf("the delivery was not repeated: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// attemptWithin is what an endpoint gets to answer.
+const attemptWithin = 15 * time.Second
+
+// secretText is a secret as the Standard Webhooks specification writes it.
+func secretText(secret []byte) string {
+	return "whsec_" + base64.StdEncoding.EncodeToString(secret)
+}
+
+// eventID is the same for every attempt and every endpoint, and says nothing
+// about how many events there are.
+func eventID(org, key string) string {
+	sum := sha256.Sum256([]byte(org + "\x00" + key))
+	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
+}
+
+// Sign returns the webhook-signature header for a body: HMAC-SHA256 over id,
+// time and body, as the Standard Webhooks specification describes it.
+func Sign(secret []byte, id string, at time.Time, body []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	_, _ = fmt.Fprintf(mac, "%s.%d.", id, at.Unix()) // a hash takes everything
+	_, _ = mac.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// message is the body of a webhook.
+type message struct {
+	Type      string          `json:"type"`
+	Timestamp time.Time       `json:"timestamp"` // when it happened
+	Data      json.RawMessage `json:"data"`
+}
+
+// errPrivate says that an address may not be sent to.
+var errPrivate = errors.New("the address lies in a private network")
+
+// reserved are networks that are not the internet, besides those that netip
+// knows (loopback, private, link-local, multicast).
+var reserved = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
+	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
+	"2001:db8::/32", "2002::/16", "fec0::/10")
+
+func prefixes(texts ...string) []netip.Prefix {
+	list := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		list[i] = netip.MustParsePrefix(text)
+	}
+	return list
+}
+
+func allowed(list []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	for _, p := range list {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func permitted(allow []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	if allowed(allow, ip) {
+		return true
+	}
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !allowed(reserved, ip)
+}
+
+func (w *Webhooks) permitted(ip netip.Addr) bool { return permitted(w.allow, ip) }
+
+// newClient returns a client that looks at the address it is about to connect
+// to, after names have been resolved: a name that changes its mind between a
+// check and the connection gains nothing. It follows no redirects and knows no
+// proxy.
+func newClient(allow []netip.Prefix) *http.Client {
+	dialer := &net.Dialer{
+		Timeout: 5 * time.Second,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(address)
+			if err != nil || !permitted(allow, at.Addr()) {
+				return errPrivate
+			}
+			return nil
+		},
+	}
+	return &http.Client{
+		Timeout: attemptWithin,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: attemptWithin,
+			MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 32 << 10, ForceAttemptHTTP2: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// answer is what came of one attempt.
+type answer struct {
+	code    int    // HTTP status; 0 = there was none
+	problem string // one sentence for the endpoint's owner; empty = it was taken
+}
+
+// attempt sends one message. The problem says nothing of what the endpoint
+// answered but the status: answers can hold secrets of networks we can see.
+func (w *Webhooks) attempt(ctx context.Context, url, id string, secret, body []byte) answer {
+	at := time.Now()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return answer{problem: "The URL cannot be used."}
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", "Holdfast-Webhooks/1")
+	request.Header.Set("webhook-id", id)
+	request.Header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
+	request.Header.Set("webhook-signature", Sign(secret, id, at, body))
+	response, err := w.client.Do(request)
+	if err != nil {
+		return answer{problem: reason(err)}
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, response.Body, 4<<10) // so that the connection can be used again
+	switch code := response.StatusCode; {
+	case code >= 200 && code < 300:
+		return answer{code: code}
+	case code >= 300 && code < 400:
+		return answer{code, fmt.Sprintf("The endpoint redirects with status %d; give the address it redirects to.", code)}
+	default:
+		return answer{code, fmt.Sprintf("The endpoint answered with status %d; a status from 200 to 299 says that it took the event.", code)}
+	}
+}
+
+// reason says why there was no answer.
+func reason(err error) string {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errPrivate):
+		return "The name leads into a private network; use an address that can be reached from the internet."
+	case errors.As(err, &dns):
+		return "The host name cannot be resolved."
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("The endpoint did not answer within %s.", attemptWithin)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "The endpoint refused the connection."
+	default:
+		return "The connection failed before an answer came."
+	}
+}
