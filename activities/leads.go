@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 
 	"holdfast/internal/lead"
@@ -11,13 +12,19 @@ import (
 type SelectInput struct {
 	order.Input
 	Terms order.Terms `json:"terms"`
+	Round int         `json:"round,omitempty"` // 0 is the first selection
+	Count int64       `json:"count,omitempty"` // how many more leads; 0 = as many as were ordered
 }
 
 // SelectLeads freezes the order's candidates into items, numbered from 1, and
-// leaves out what the organization owns already.
+// leaves out what the organization owns already, unless that was asked for. A
+// later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Order, error) {
 	defer beat(ctx, alive)()
-	s := lead.Selection{OrderID: in.ID, Org: in.Org, Criteria: in.Request.Criteria, Count: in.Request.Count}
+	s := lead.Selection{
+		OrderID: in.ID, Org: in.Org, Round: in.Round + 1,
+		Criteria: in.Request.Criteria, Count: cmp.Or(in.Count, in.Request.Count), IncludeOwned: in.Request.IncludeOwned,
+	}
 	if len(in.Terms.Charges) > 0 {
 		s.FactType, s.FactScope = in.Terms.Charges[0].Type, in.Terms.Charges[0].Scope
 	}
@@ -28,6 +35,10 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Ord
 	if err := a.Book.Start(ctx, in.ID, selected.Items); err != nil {
 		return order.Order{}, border(err)
 	}
+	if err := a.Book.Extend(ctx, in.ID, selected.Items); err != nil {
+		return order.Order{}, border(err)
+	}
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
+	o.Selected = selected.Items // after this round, whatever an earlier run of the order had selected by then
 	return o, border(err)
 }

@@ -45,6 +45,8 @@ type orderRun struct {
 	batches     []batch
 	outage      *activities.Outage // nothing can be verified just now
 	recoveries  int                // outages waited for so far
+	selections  int                // times that more candidates were looked for
+	exhausted   bool               // there are no more
 	paused      bool               // somebody wants the order to wait
 	resumed     bool               // somebody wants it to go on
 	progress    order.Progress

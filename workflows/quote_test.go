@@ -103,3 +103,25 @@ func TestAQuoteOfWhatThePlanDoesNotSellSaysSo(t *testing.T) {
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, "kind", invalid.Field)
 }
+
+func TestAQuoteOfAFilledOrderLooksAtTheWholeCatalogue(t *testing.T) {
+	w := newWorld(t, 200, 150)
+	first := input(40)
+	env := w.env()
+	env.ExecuteWorkflow(workflows.Order, first)
+	require.NoError(t, env.GetWorkflowError())
+	valid := w.stored(first.ID).Tally.Valid
+
+	q := w.quote(fill(30))
+	require.Equal(t, 200-valid, q.Candidates)
+	require.Equal(t, order.Range{Type: "email", Low: 30, High: 30}, q.ExpectedCharge[0], "there are enough")
+	require.Equal(t, []order.Amount{{Type: "email", Amount: 30}}, q.Hold)
+
+	in := input(50)
+	in.Request.IncludeOwned = true
+	q = w.quote(in)
+	require.EqualValues(t, 50, q.Candidates)
+	require.Equal(t, valid, q.AlreadyOwned)
+	require.Equal(t, (50-valid)*valid/40, q.ExpectedCharge[0].Low, "all that is owned may be among them, by chance")
+	require.Equal(t, (50*valid+39)/40, q.ExpectedCharge[0].High)
+}

@@ -36,16 +36,21 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 	if err := o.preflight(ctx); err != nil {
 		return err
 	}
-	o.batches = split(o.order.Selected)
+	o.batches = split(1, o.order.Selected)
 	due := workflow.Now(ctx)
 	for round := 1; ; {
 		if err := o.runRound(ctx, round, due); err != nil {
 			return err
 		}
 		greylisted, again := o.greylisted()
+		lacking := o.lacking(round, greylisted)
 		switch {
 		case o.outage != nil:
 			if err := o.awaitRecovery(ctx); err != nil {
+				return err
+			}
+		case lacking > 0:
+			if err := o.selectMore(ctx, lacking); err != nil {
 				return err
 			}
 		case greylisted > 0 && round < greylistRuns:
@@ -139,7 +144,7 @@ func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) erro
 
 func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int, due time.Time) error {
 	summary := fmt.Sprintf("verify items %d–%d", b.From, b.To)
-	if round > 1 {
+	if b.Greylisted > 0 {
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", round, b.Greylisted, b.From, b.To)
 	}
 	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: due}
@@ -206,12 +211,12 @@ func (o *orderRun) recount(ctx workflow.Context) {
 	o.describe(ctx)
 }
 
-// split cuts items 1…total into batches of equal size, all of them open.
-func split(total int64) []batch {
-	size := min(max(total/10, minBatch), maxBatch)
+// split cuts items first…last into batches of equal size, all of them open.
+func split(first, last int64) []batch {
+	size := min(max((last-first+1)/10, minBatch), maxBatch)
 	var batches []batch
-	for from := int64(1); from <= total; from += size {
-		batches = append(batches, batch{From: from, To: min(from+size-1, total), Open: true})
+	for from := first; from <= last; from += size {
+		batches = append(batches, batch{From: from, To: min(from+size-1, last), Open: true})
 	}
 	return batches
 }

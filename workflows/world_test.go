@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
@@ -30,6 +31,7 @@ import (
 // engine has the end-to-end test.
 type world struct {
 	t         *testing.T
+	pool      *pgxpool.Pool
 	accounts  *account.Accounts
 	ledger    *ledger.Ledger
 	catalogue *lead.Catalogue
@@ -46,7 +48,7 @@ func newWorld(t *testing.T, n int, credits int64) *world {
 	ctx := t.Context()
 	pool := pgtest.New(t)
 	w := &world{
-		t:        t,
+		t: t, pool: pool,
 		accounts: account.New(pool), ledger: ledger.New(pool), catalogue: lead.New(pool), book: orderbook.New(pool),
 		verifier: &byName{},
 	}
@@ -119,6 +121,15 @@ func (w *world) requireBalance(available, held int64) {
 		h += b.Held
 	}
 	require.Equal(w.t, [2]int64{available, held}, [2]int64{a, h}, "available and held credits")
+}
+
+// delivered are the lines of an order's result file, without its header.
+func (w *world) delivered(id string) []string {
+	w.t.Helper()
+	var file strings.Builder
+	require.NoError(w.t, w.catalogue.WriteResults(w.t.Context(), &file, id, lead.CSV, lead.ResultOptions{}))
+	lines := strings.Split(strings.TrimSpace(file.String()), "\r\n")
+	return lines[1:]
 }
 
 // byName is a verifier that reads the verdict in the address.

@@ -24,9 +24,10 @@ type Selection struct {
 	FactType     string // credit type whose facts say what the organization owns
 	FactScope    string // scope of those facts: "" for once per organization
 	IncludeOwned bool   // include owned leads, marked, instead of leaving them out
+	Round        int    // 0 and 1 are the first selection of the order, 2 the second, …
 }
 
-// Selected says what a selection froze into order items.
+// Selected says what the selections of an order have frozen into its items.
 type Selected struct {
 	Items        int64 // items of the order, numbered 1..Items
 	AlreadyOwned int64 // of these, the ones the organization owned before; 0 unless they were included
@@ -37,23 +38,26 @@ type Selected struct {
 // It takes a random sample of the leads that match, the same one for the same
 // order ID, never two with the same email address, and fewer than Count where
 // the catalogue has no more. Leads that the organization owns (an unreversed
-// fact in the ledger) are left out or, with IncludeOwned, marked.
+// fact in the ledger) are left out or, with IncludeOwned, marked; suppressed
+// ones are left out. A later round adds Count others behind the items there are,
+// nobody twice.
 //
-// It is idempotent per order: a second call answers what the first one froze,
-// whatever has become of the catalogue since.
+// It is idempotent per order and round: a second call answers what the first one
+// froze, whatever has become of the catalogue since.
 func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	if s.Count < 1 {
 		return Selected{}, fmt.Errorf("the selection of order %s asks for %d leads; ask for at least 1", s.OrderID, s.Count)
 	}
+	s.Round = max(s.Round, 1)
 	var selected Selected
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		// The row is the lock: a second call waits for the first and finds it.
-		tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id) VALUES ($1) ON CONFLICT DO NOTHING`, s.OrderID)
+		tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id, round) VALUES ($1, $2) ON CONFLICT DO NOTHING`, s.OrderID, s.Round)
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
-			return tx.QueryRow(ctx, `SELECT items, already_owned FROM order_selection WHERE order_id = $1`, s.OrderID).
+			return tx.QueryRow(ctx, `SELECT items, already_owned FROM order_selection WHERE order_id = $1 AND round = $2`, s.OrderID, s.Round).
 				Scan(&selected.Items, &selected.AlreadyOwned)
 		}
 		leads, err := matching(ctx, tx, s.Criteria)
@@ -63,11 +67,16 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 		if err := lookUp(ctx, tx); err != nil {
 			return err
 		}
-		numbers, err := pick(ctx, tx, s, leads)
+		addresses, err := leaveOutSelected(ctx, tx, s, leads)
 		if err != nil {
 			return err
 		}
-		selected, err = freeze(ctx, tx, s, numbers)
+		before := int64(len(addresses))
+		numbers, err := pick(ctx, tx, s, leads, addresses)
+		if err != nil {
+			return err
+		}
+		selected, err = freeze(ctx, tx, s, before, numbers)
 		return err
 	})
 	if err != nil {
@@ -83,6 +92,34 @@ const isOwned = `coalesce((
 	SELECT NOT f.reversed FROM credit_fact f
 	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint), false)`
 
+// isSuppressed says in SQL whether the lead l must not be given to the
+// organization $1, by its addresses or their domains (see internal/suppression).
+const isSuppressed = `EXISTS (
+	SELECT FROM suppression s
+	WHERE s.org IN ('', $1) AND s.subject IN (
+		sha256(convert_to(lower(l.email), 'UTF8')), sha256(convert_to('@' || l.email_domain, 'UTF8')),
+		sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8'))))`
+
+// leaveOutSelected takes away the leads that earlier rounds of the order have
+// selected and returns the hashes of their addresses, one for each item.
+func leaveOutSelected(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) (map[int64]bool, error) {
+	addresses := map[int64]bool{}
+	if s.Round == 1 {
+		return addresses, nil
+	}
+	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(lower(email), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	var c candidate
+	_, err = pgx.ForEachRow(rows, []any{&c.No, &c.Address}, func() error {
+		leads.Remove(uint32(c.No))
+		addresses[c.Address] = true
+		return nil
+	})
+	return addresses, err
+}
+
 // candidate is a lead that an order may take.
 type candidate struct {
 	No      int64
@@ -93,12 +130,20 @@ type candidate struct {
 // same order and catalogue. It draws in rounds because what is drawn may be
 // owned already, share an address with another or have been deleted since it
 // was indexed.
-func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([]int64, error) {
-	seed := sha256.Sum256([]byte(s.OrderID))
+// addresses are hashes of those that must not come again.
+func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, addresses map[int64]bool) ([]int64, error) {
+	draw := s.OrderID
+	if s.Round > 1 {
+		draw += fmt.Sprintf("/%d", s.Round)
+	}
+	seed := sha256.Sum256([]byte(draw))
 	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:])))
 	left := leads.ToArray()
 	picked := make([]int64, 0, min(s.Count, int64(len(left))))
-	addresses := make(map[int64]bool, cap(picked)) // hashes
+	var suppressing bool // whether there is any list to look at
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1))`, s.Org).Scan(&suppressing); err != nil {
+		return nil, err
+	}
 	drawn := int64(0)
 	for missing := s.Count; missing > 0 && len(left) > 0; missing = s.Count - int64(len(picked)) {
 		// As many as are missing and a few more, and after a round in which
@@ -124,8 +169,8 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([
 			SELECT l.no, hashtextextended(lower(l.email), 0)
 			FROM unnest($4::bigint[]) AS candidate (no)
 			JOIN lead l USING (no)
-			WHERE $5 OR NOT `+isOwned+`
-			ORDER BY l.no`, s.Org, s.FactType, s.FactScope, batch, s.IncludeOwned)
+			WHERE ($5 OR NOT `+isOwned+`) AND NOT ($6 AND `+isSuppressed+`)
+			ORDER BY l.no`, s.Org, s.FactType, s.FactScope, batch, s.IncludeOwned, suppressing)
 		if err != nil {
 			return nil, err
 		}
@@ -147,27 +192,27 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) ([
 	return picked, nil
 }
 
-// freeze writes the items of an order.
-func freeze(ctx context.Context, tx pgx.Tx, s Selection, leads []int64) (Selected, error) {
+// freeze writes items of an order, behind those there are.
+func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, leads []int64) (Selected, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
-		SELECT $4, row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
+		SELECT $4, $7 + row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
 			$6 AND `+isOwned+`
 		FROM unnest($5::bigint[]) AS picked (no)
 		JOIN lead l USING (no)
-		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned)
+		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned, before)
 	if err != nil {
 		return Selected{}, err
 	}
-	selected := Selected{Items: tag.RowsAffected()}
+	selected := Selected{Items: before + tag.RowsAffected()}
 	if s.IncludeOwned {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM order_item WHERE order_id = $1 AND already_owned`, s.OrderID).
 			Scan(&selected.AlreadyOwned); err != nil {
 			return Selected{}, err
 		}
 	}
-	_, err = tx.Exec(ctx, `UPDATE order_selection SET items = $2, already_owned = $3 WHERE order_id = $1`,
-		s.OrderID, selected.Items, selected.AlreadyOwned)
+	_, err = tx.Exec(ctx, `UPDATE order_selection SET items = $2, already_owned = $3 WHERE order_id = $1 AND round = $4`,
+		s.OrderID, selected.Items, selected.AlreadyOwned, s.Round)
 	return selected, err
 }
 

@@ -18,9 +18,11 @@ func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
 		return order.Quote{}, err
 	}
 	q := order.Quote{Hold: []order.Amount{}, ExpectedCharge: []order.Range{}, Missing: []order.Amount{}}
-	if q.Candidates, q.AlreadyOwned, err = d.candidates(ctx, in, o.Terms); err != nil {
+	finds, err := d.find(ctx, in, o.Terms)
+	if err != nil {
 		return order.Quote{}, err
 	}
+	q.Candidates, q.AlreadyOwned = finds.candidates, finds.owned
 	missing, err := d.ledger.Lacking(ctx, in.Org, o.Hold)
 	if err != nil {
 		return order.Quote{}, err
@@ -33,7 +35,7 @@ func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
 	if err != nil {
 		return order.Quote{}, err
 	}
-	low, high := expected(q.Candidates, past, o.Terms.Billable)
+	low, high := finds.expected(past, o.Terms.Billable)
 	for _, line := range o.Hold {
 		q.Hold = append(q.Hold, order.Amount{Type: line.Type, Amount: line.Amount})
 		r := order.Range{Type: line.Type}
@@ -48,32 +50,49 @@ func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
 	return q, nil
 }
 
-// candidates is how many leads the order would verify, and how many of those
-// that match the organization owns.
-func (d *Desk) candidates(ctx context.Context, in order.Input, terms order.Terms) (fresh, owned int64, err error) {
+// found is what an order would find in the catalogue.
+type found struct {
+	candidates, owned int64
+	least, most       int64 // of the candidates, those that are not owned
+}
+
+func (d *Desk) find(ctx context.Context, in order.Input, terms order.Terms) (found, error) {
 	s := lead.Selection{Org: in.Org, Criteria: in.Request.Criteria}
 	if len(terms.Charges) > 0 {
 		s.FactType, s.FactScope = terms.Charges[0].Type, terms.Charges[0].Scope
 	}
 	counted, err := d.catalogue.Count(ctx, s)
 	if err != nil {
-		return 0, 0, err
+		return found{}, err
 	}
-	return min(counted.Leads-counted.AlreadyOwned, in.Request.Count), counted.AlreadyOwned, nil
+	fresh, owned := counted.Leads-counted.AlreadyOwned, counted.AlreadyOwned
+	f := found{candidates: fresh, owned: owned}
+	if in.Request.IncludeOwned {
+		f.candidates += owned
+	}
+	if !in.Request.Fill { // a filled order goes on until the catalogue has no more
+		f.candidates = min(f.candidates, in.Request.Count)
+	}
+	f.most = min(f.candidates, fresh)
+	f.least = f.most
+	if in.Request.IncludeOwned { // by chance, all of the owned ones are among them
+		f.least = max(0, f.candidates-owned)
+	}
+	return f, nil
 }
 
-// expected is how many of so many candidates will be charged for, by the worst
-// and the best of what came of earlier orders; anything between none and all
-// where there are none.
-func expected(candidates int64, past []order.Tally, billable []string) (low, high int64) {
+// expected is how many of the candidates will be charged for, by the worst and
+// the best of what came of earlier orders; anything between none and all where
+// there are none.
+func (f found) expected(past []order.Tally, billable []string) (low, high int64) {
 	if len(past) == 0 {
-		return 0, candidates
+		return 0, f.most
 	}
-	low = candidates
+	low = f.least
 	for _, t := range past {
 		total, charged := t.Verified(), t.Of(billable)
-		low = min(low, candidates*charged/total)
-		high = max(high, (candidates*charged+total-1)/total)
+		low = min(low, f.least*charged/total)
+		high = max(high, (f.most*charged+total-1)/total)
 	}
 	return low, high
 }

@@ -21,6 +21,10 @@ type Request struct {
 	Count    int64    `json:"count,omitempty"`   // candidates (or, with Fill, valid leads) wanted
 	Fill     bool     `json:"fill,omitempty"`    // go on until Count valid leads are delivered
 	Criteria Criteria `json:"criteria,omitzero"` // which leads
+
+	// IncludeOwned delivers leads that the organization owns already too, free,
+	// instead of leaving them out.
+	IncludeOwned bool `json:"include_owned,omitempty"`
 }
 
 // Criteria choose leads from the catalogue. Fields are combined with AND, the
@@ -62,9 +66,6 @@ func (r Request) Validate(maxCount int64) error {
 		return &InvalidError{"kind", fmt.Sprintf("Orders of kind %q are not offered yet; order a lead_list.", r.Kind)}
 	default:
 		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list.", r.Kind)}
-	}
-	if r.Fill {
-		return &InvalidError{"fill", "Filling an order up to a number of valid leads is not offered yet; leave fill out."}
 	}
 	if r.Count <= 0 {
 		return &InvalidError{"count", fmt.Sprintf("The count is %d; ask for at least 1 lead.", r.Count)}

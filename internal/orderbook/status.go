@@ -22,6 +22,17 @@ func (b *Book) Start(ctx context.Context, id string, selected int64) error {
 	return b.change(ctx, id, order.Verifying, update{selected: &selected})
 }
 
+// Extend notes that further items were frozen for a verifying order: selected is
+// their number from now on. It may be called again.
+func (b *Book) Extend(ctx context.Context, id string, selected int64) error {
+	_, err := b.pool.Exec(ctx, `
+		UPDATE orders SET selected = greatest(selected, $2) WHERE id = $1 AND status = 'verifying'`, id, selected)
+	if err != nil {
+		return fmt.Errorf("extending order %s: %w", id, err)
+	}
+	return nil
+}
+
 // Complete moves a verifying order to completed: all items have their final
 // verdict, what is billable was charged and delivered, and the rest of the
 // hold is released at refundAt.

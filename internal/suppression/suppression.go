@@ -1,0 +1,124 @@
+// Package suppression keeps the lists of people and domains that must not be
+// given to anybody, or not to one organization. See README.md.
+package suppression
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Everybody is the organization of the entries that hold for all.
+const Everybody = ""
+
+// List gives access to the suppression lists. It is safe for concurrent use.
+type List struct {
+	pool *pgxpool.Pool
+}
+
+// New returns the lists stored in the database behind pool.
+func New(pool *pgxpool.Pool) *List { return &List{pool: pool} }
+
+// InvalidError is an entry that is neither an address nor a domain.
+type InvalidError struct {
+	Line int // 1-based position among the entries
+}
+
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("Entry %d is neither an address (ann@example.com) nor a domain (@example.com).", e.Line)
+}
+
+// Add puts addresses (ann@example.com) and whole domains (@example.com or
+// example.com) on an organization's list, or on everybody's, and says how many
+// were new. All are added or, with an *InvalidError, none. The reason is for
+// people and holds no contact data.
+func (l *List) Add(ctx context.Context, org, reason string, entries []string) (added int64, err error) {
+	subjects, err := subjectsOf(entries)
+	if err != nil {
+		return 0, err
+	}
+	tag, err := l.pool.Exec(ctx, `
+		INSERT INTO suppression (org, subject, reason)
+		SELECT DISTINCT $1, subject, $2 FROM unnest($3::bytea[]) AS subject
+		ON CONFLICT DO NOTHING`, org, reason, subjects)
+	if err != nil {
+		return 0, fmt.Errorf("the suppression list cannot be written: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Remove takes entries off an organization's list, or off everybody's, and says
+// how many were on it.
+func (l *List) Remove(ctx context.Context, org string, entries []string) (removed int64, err error) {
+	subjects, err := subjectsOf(entries)
+	if err != nil {
+		return 0, err
+	}
+	tag, err := l.pool.Exec(ctx, `DELETE FROM suppression WHERE org = $1 AND subject = ANY ($2)`, org, subjects)
+	if err != nil {
+		return 0, fmt.Errorf("the suppression list cannot be written: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Suppressed says of each entry whether it is suppressed for an organization:
+// by its own list or everybody's, an address also by its domain.
+func (l *List) Suppressed(ctx context.Context, org string, entries []string) ([]bool, error) {
+	subjects, err := subjectsOf(entries)
+	if err != nil {
+		return nil, err
+	}
+	domains := make([][]byte, len(entries))
+	for i, entry := range entries {
+		domains[i] = Subject(entry[strings.LastIndexByte(entry, '@')+1:])
+	}
+	rows, _ := l.pool.Query(ctx, `
+		SELECT EXISTS (SELECT FROM suppression s WHERE s.subject IN (entry.subject, entry.domain) AND s.org IN ('', $1))
+		FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS entry (subject, domain, n)
+		ORDER BY n`, org, subjects, domains)
+	suppressed, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+	if err != nil {
+		return nil, fmt.Errorf("the suppression list cannot be read: %w", err)
+	}
+	return suppressed, nil
+}
+
+// Count says how many entries a list has.
+func (l *List) Count(ctx context.Context, org string) (int64, error) {
+	var n int64
+	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM suppression WHERE org = $1`, org).Scan(&n); err != nil {
+		return 0, fmt.Errorf("the suppression list cannot be read: %w", err)
+	}
+	return n, nil
+}
+
+// Subject is what the lists hold of an address or a domain: a SHA-256, 32
+// bytes. The catalogue computes the same in SQL.
+func Subject(entry string) []byte {
+	entry = strings.ToLower(strings.TrimSpace(entry))
+	if !strings.Contains(entry, "@") {
+		entry = "@" + entry
+	}
+	sum := sha256.Sum256([]byte(entry))
+	return sum[:]
+}
+
+func subjectsOf(entries []string) ([][]byte, error) {
+	subjects := make([][]byte, len(entries))
+	for i, entry := range entries {
+		entry = strings.TrimSpace(entry)
+		_, domain, found := strings.Cut(entry, "@")
+		if !found {
+			domain = entry
+		}
+		if !strings.Contains(domain, ".") || strings.ContainsAny(entry, " \t\r\n,;") {
+			return nil, &InvalidError{Line: i + 1}
+		}
+		subjects[i] = Subject(entry)
+	}
+	return subjects, nil
+}

@@ -1,0 +1,49 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+)
+
+// selections is how often a filled order may look for candidates. Each time it
+// takes as many as it lacks: with one valid in ten it needs about ninety times
+// to fill 10,000, with one in two about fourteen.
+const selections = 200
+
+// lacking is how many leads an order that is to be filled has yet to find. What
+// is greylisted may turn out valid in a later round and is not replaced before,
+// so that no more leads are ever valid than were ordered and paid for.
+func (o *orderRun) lacking(round int, greylisted int64) int64 {
+	if !o.in.Request.Fill || o.exhausted || o.selections >= selections {
+		return 0
+	}
+	found := o.progress.Tally.Of(o.terms.Billable)
+	if round < greylistRuns {
+		found += greylisted
+	}
+	return o.in.Request.Count - found
+}
+
+// selectMore freezes further candidates. A catalogue that has none left ends
+// the order with what was found.
+func (o *orderRun) selectMore(ctx workflow.Context, count int64) error {
+	o.selections++
+	in := activities.SelectInput{Input: o.in, Terms: o.terms, Round: o.selections, Count: count}
+	summary := fmt.Sprintf("choose %d more leads", count)
+
+	var selected order.Order
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
+		return err
+	}
+	before := o.order.Selected
+	if selected.Selected == before {
+		o.exhausted = true
+	}
+	o.batches = append(o.batches, split(before+1, selected.Selected)...)
+	o.progress.Total = selected.Selected
+	return o.stands(ctx, selected)
+}
