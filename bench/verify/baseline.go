@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -20,8 +21,9 @@ import (
 const workers = 50
 
 // measureBaseline verifies each address by itself, as one calls the usual
-// libraries: from a pool of goroutines, with the standard library's SMTP client.
-func measureBaseline(ctx context.Context, lab *maillab.Lab, emails []string) (figures, error) {
+// libraries: from a pool of goroutines, with the standard library's SMTP client,
+// in plain text or with STARTTLS where it is offered.
+func measureBaseline(ctx context.Context, lab *maillab.Lab, emails []string, secure bool) (figures, error) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, lab.DNSAddr())
 	}}
@@ -34,7 +36,7 @@ func measureBaseline(ctx context.Context, lab *maillab.Lab, emails []string) (fi
 			break
 		}
 		group.Go(func() error {
-			verdict, err := verifyAlone(ctx, resolver, lab.SMTPPort(), email)
+			verdict, err := verifyAlone(ctx, resolver, lab.SMTPPort(), email, secure)
 			if err != nil {
 				verdict = "unknown"
 			}
@@ -50,7 +52,7 @@ func measureBaseline(ctx context.Context, lab *maillab.Lab, emails []string) (fi
 
 // verifyAlone looks the mail host up, connects, and asks for a mailbox that
 // cannot exist and for the one that is wanted.
-func verifyAlone(ctx context.Context, resolver *net.Resolver, port int, email string) (string, error) {
+func verifyAlone(ctx context.Context, resolver *net.Resolver, port int, email string, secure bool) (string, error) {
 	domain := email[strings.LastIndexByte(email, '@')+1:]
 	mx, err := resolver.LookupMX(ctx, domain)
 	if err != nil {
@@ -73,6 +75,11 @@ func verifyAlone(ctx context.Context, resolver *net.Resolver, port int, email st
 	defer client.Close() //nolint:errcheck // after QUIT nothing is left to be lost
 	if err := client.Hello("bench.test"); err != nil {
 		return "", err
+	}
+	if offered, _ := client.Extension("STARTTLS"); offered && secure {
+		if err := client.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil { //nolint:gosec // as in the engine
+			return "", err
+		}
 	}
 	if err := client.Mail("verify@bench.test"); err != nil {
 		return "", err

@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,7 +27,7 @@ import (
 
 type options struct {
 	addresses, domains, baseline, runs int
-	out                                string
+	only, out, profile                 string
 }
 
 func main() {
@@ -34,8 +36,10 @@ func main() {
 	var o options
 	flag.IntVar(&o.addresses, "addresses", 20_000, "addresses to verify")
 	flag.IntVar(&o.domains, "domains", 2_000, "domains they are at")
-	flag.IntVar(&o.baseline, "baseline", 4_000, "addresses the baseline verifies where a round trip takes time; its rate does not depend on it")
+	flag.IntVar(&o.baseline, "baseline", 4_000, "addresses the baseline verifies where a round trip takes time or is encrypted; its rate does not depend on it")
 	flag.IntVar(&o.runs, "runs", 3, "runs to take the median of")
+	flag.StringVar(&o.only, "only", "", "measure only the hosts whose name contains this")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the engine's runs, mail hosts included, to this file")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result and the plot")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Measures the verification engine against one connection per address.\n\nExample: go run ./bench/verify --runs 1\n\n")
@@ -77,30 +81,34 @@ func run(ctx context.Context, o options) error {
 		{"5 shared hosts, 0 ms", maillab.Shared, 0, 30},
 		{"5 shared hosts, 20 ms", maillab.Shared, 20 * time.Millisecond, 30},
 	}
+	worlds = slices.DeleteFunc(worlds, func(w world) bool { return !strings.Contains(w.name, o.only) })
 	r := report.New("verify", fmt.Sprintf("Verifying %d addresses at %d domains, median of %d runs", o.addresses, o.domains, o.runs))
-	table := r.Table("", "hosts", "client", "addresses/s", "CPU µs each", "connections/1,000", "DNS queries/1,000", "unknown/1,000", "times the baseline", "target")
+	table := r.Table("", "hosts", "client", "addresses/s", "CPU µs each", "connections/1,000", "DNS queries/1,000", "unknown/1,000", "times the rate", "times less CPU", "target")
 	var labels []string
 	var ours, theirs []float64
 	for _, w := range worlds {
-		var engine, secure, baseline []figures
-		for range o.runs {
-			e, s, b, err := measure(ctx, w, o)
-			if err != nil {
+		runs := make([]measurement, o.runs)
+		for i := range runs {
+			var err error
+			if runs[i], err = measure(ctx, w, o); err != nil {
 				return err
 			}
-			engine, secure, baseline = append(engine, e), append(secure, s), append(baseline, b)
 		}
-		e, s, b := median(engine), median(secure), median(baseline)
-		if wrong := e.wrong + s.wrong; wrong > 0 {
+		m := median(runs)
+		if wrong := m.engine.wrong + m.secureEngine.wrong; wrong > 0 {
 			return fmt.Errorf("%s: the engine gave %d wrong verdicts", w.name, wrong)
 		}
-		table.Add(w.name, "one connection each", b.rate, b.cpu, b.connections, b.queries, b.unknown, "1", "")
-		table.Add("", "engine", e.rate, e.cpu, e.connections, e.queries, e.unknown, e.rate/b.rate, fmt.Sprintf("≥ %.0f", w.target))
-		table.Add("", "engine, STARTTLS where offered", s.rate, s.cpu, s.connections, s.queries, s.unknown, s.rate/b.rate, "")
+		row := func(hosts, client string, f, than figures, target string) {
+			table.Add(hosts, client, f.rate, f.cpu, f.connections, f.queries, f.unknown, f.rate/than.rate, than.cpu/f.cpu, target)
+		}
+		row(w.name, "one connection each", m.baseline, m.baseline, "")
+		row("", "engine", m.engine, m.baseline, fmt.Sprintf("≥ %.0f", w.target))
+		row("", "one connection each, STARTTLS where offered", m.secureBaseline, m.secureBaseline, "")
+		row("", "engine, STARTTLS where offered", m.secureEngine, m.secureBaseline, "")
 		labels = append(labels, w.name)
-		ours, theirs = append(ours, e.rate), append(theirs, b.rate)
+		ours, theirs = append(ours, m.engine.rate), append(theirs, m.baseline.rate)
 	}
-	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT, all in plain text, as the engine does in the first of its rows. Client and mail hosts share this machine.", workers)
+	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT. Rates and CPU time are compared in plain text, and with STARTTLS, which the engine uses unless told otherwise. Client and mail hosts share this machine.", workers)
 	if err := r.Print(os.Stdout); err != nil {
 		return err
 	}
@@ -112,11 +120,14 @@ func run(ctx context.Context, o options) error {
 	return err
 }
 
-// measure lets both clients loose on fresh mail hosts.
-func measure(ctx context.Context, w world, o options) (engine, secure, baseline figures, err error) {
+// measurement is one run of all clients against the same hosts.
+type measurement struct{ engine, secureEngine, baseline, secureBaseline figures }
+
+// measure lets all clients loose on fresh mail hosts.
+func measure(ctx context.Context, w world, o options) (m measurement, err error) {
 	lab, err := maillab.Start(maillab.Config{Domains: o.domains, Only: []maillab.Kind{w.kind}, Latency: w.latency})
 	if err != nil {
-		return engine, secure, baseline, err
+		return m, err
 	}
 	defer lab.Close()
 	emails := make([]string, 0, o.addresses)
@@ -125,17 +136,42 @@ func measure(ctx context.Context, w world, o options) (engine, secure, baseline 
 			emails = append(emails, lab.World().Mailboxes(domain, i+1)[i])
 		}
 	}
-	if engine, err = measureEngine(ctx, lab, emails, verify.TLSNever); err != nil {
-		return engine, secure, baseline, err
+	err = profiled(o.profile, func() error {
+		if m.engine, err = measureEngine(ctx, lab, emails, verify.TLSNever); err != nil {
+			return err
+		}
+		m.secureEngine, err = measureEngine(ctx, lab, emails, verify.TLSOpportunistic)
+		return err
+	})
+	if err != nil {
+		return m, err
 	}
-	if secure, err = measureEngine(ctx, lab, emails, verify.TLSOpportunistic); err != nil {
-		return engine, secure, baseline, err
+	few := emails[:min(o.baseline, len(emails))]
+	if m.secureBaseline, err = measureBaseline(ctx, lab, few, true); err != nil {
+		return m, err
 	}
-	if w.latency > 0 {
-		emails = emails[:min(o.baseline, len(emails))]
+	if w.latency == 0 {
+		few = emails
 	}
-	baseline, err = measureBaseline(ctx, lab, emails)
-	return engine, secure, baseline, err
+	m.baseline, err = measureBaseline(ctx, lab, few, false)
+	return m, err
+}
+
+// profiled writes a CPU profile of what do does, where a file is named.
+func profiled(file string, do func() error) error {
+	if file == "" {
+		return do()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 func measureEngine(ctx context.Context, lab *maillab.Lab, emails []string, tls verify.TLSMode) (figures, error) {
@@ -197,23 +233,29 @@ func tell(lab *maillab.Lab, start beginning, emails, verdicts []string) figures 
 }
 
 // median takes the middle of each figure; wrong verdicts add up.
-func median(runs []figures) figures {
-	pick := func(of func(figures) float64) float64 {
-		xs := make([]float64, len(runs))
-		for i, f := range runs {
-			xs[i] = of(f)
+func median(runs []measurement) measurement {
+	middle := func(of func(measurement) figures) (m figures) {
+		pick := func(figure func(figures) float64) float64 {
+			xs := make([]float64, len(runs))
+			for i, run := range runs {
+				xs[i] = figure(of(run))
+			}
+			return report.Median(xs)
 		}
-		return report.Median(xs)
+		for _, run := range runs {
+			m.wrong += of(run).wrong
+			m.unknown = max(m.unknown, of(run).unknown)
+		}
+		m.rate = pick(func(f figures) float64 { return f.rate })
+		m.cpu = pick(func(f figures) float64 { return f.cpu })
+		m.connections = pick(func(f figures) float64 { return f.connections })
+		m.queries = pick(func(f figures) float64 { return f.queries })
+		return m
 	}
-	m := figures{
-		rate:        pick(func(f figures) float64 { return f.rate }),
-		cpu:         pick(func(f figures) float64 { return f.cpu }),
-		connections: pick(func(f figures) float64 { return f.connections }),
-		queries:     pick(func(f figures) float64 { return f.queries }),
-		unknown:     slices.MaxFunc(runs, func(a, b figures) int { return a.unknown - b.unknown }).unknown,
+	return measurement{
+		engine:         middle(func(m measurement) figures { return m.engine }),
+		secureEngine:   middle(func(m measurement) figures { return m.secureEngine }),
+		baseline:       middle(func(m measurement) figures { return m.baseline }),
+		secureBaseline: middle(func(m measurement) figures { return m.secureBaseline }),
 	}
-	for _, f := range runs {
-		m.wrong += f.wrong
-	}
-	return m
 }

@@ -129,12 +129,12 @@ func TestVerify_proxy(t *testing.T) {
 // socks5 is a proxy as RFC 1928 describes it, for CONNECT to IPv4 addresses
 // without authentication.
 func socks5(t *testing.T) (address string, connections *atomic.Int64) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	connections = new(atomic.Int64)
 	serve := func(client net.Conn) {
-		defer client.Close() //nolint:errcheck // a test's connection
+		defer client.Close()
 		var head [2]byte
 		if _, err := io.ReadFull(client, head[:]); err != nil {
 			return
@@ -150,12 +150,12 @@ func socks5(t *testing.T) (address string, connections *atomic.Int64) {
 			return
 		}
 		to := net.JoinHostPort(net.IP(request[4:8]).String(), strconv.Itoa(int(request[8])<<8|int(request[9])))
-		host, err := net.Dial("tcp", to) //nolint:noctx // a test's connection
+		host, err := net.Dial("tcp", to)
 		if err != nil {
 			_, _ = client.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0})
 			return
 		}
-		defer host.Close() //nolint:errcheck // a test's connection
+		defer host.Close()
 		connections.Add(1)
 		if _, err := client.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0}); err != nil {
 			return

@@ -14,9 +14,9 @@ import (
 // nameServer answers over UDP and TCP on loopback.
 func nameServer(t *testing.T, answer func(q *dns.Msg, tcp bool) *dns.Msg) string {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	listener, err := net.Listen("tcp", packets.LocalAddr().String()) //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", packets.LocalAddr().String())
 	require.NoError(t, err)
 	handler := func(tcp bool) dns.Handler {
 		return dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
