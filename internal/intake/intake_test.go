@@ -1,0 +1,198 @@
+package intake_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/postgres"
+	"holdfast/internal/wire"
+)
+
+// On a real stack: first without a worker, then with one.
+func TestIntake(t *testing.T) {
+	ctx := t.Context()
+	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{"smtp"}}, devstack.ServerOptions{
+		Dir: t.TempDir(), Lab: maillab.Config{Domains: 50, Only: []maillab.Kind{maillab.Ordinary}}, Note: func(text string) { t.Log(text) },
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	quiet := slog.New(slog.DiscardHandler)
+	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
+	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	require.NoError(t, err)
+	t.Cleanup(rooms.Close)
+	s := &suite{t, rooms}
+	s.furnish(servers.Lab)
+
+	t.Run("without a worker the submitter is told to repeat", s.noWorker)
+	_, stop, err := wire.StartWorker(ctx, servers.Config, quiet)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	t.Run("and gets the order when a worker is there", s.workerBack)
+	t.Run("the same key at once is one order", s.sameKey)
+	t.Run("the same key for another request is refused", s.otherRequest)
+	t.Run("what cannot be ordered is refused in a sentence", s.refusals)
+	t.Run("missing credits reject the order", s.insufficient)
+	t.Run("cancelling releases what was not delivered", s.cancel)
+}
+
+type suite struct {
+	t     *testing.T
+	rooms *wire.Rooms
+}
+
+func (s *suite) furnish(lab *maillab.Lab) {
+	t, ctx := s.t, s.t.Context()
+	require.NoError(t, s.rooms.Accounts.EnsurePresets(ctx))
+	_, err := s.rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, err)
+	_, err = s.rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	var file strings.Builder
+	require.NoError(t, lab.World().WriteCatalogue(&file, 500, 0.5))
+	_, err = s.rooms.Catalogue.Import(ctx, strings.NewReader(file.String()), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+}
+
+func leads(key string, count int64) intake.Submission {
+	return intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: count}}
+}
+
+func (s *suite) noWorker(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := s.rooms.Intake.Submit(ctx, leads("early", 10))
+	require.ErrorIs(t, err, intake.ErrNoAnswer)
+	s.requireCredits(t, 1000, 0)
+}
+
+func (s *suite) workerBack(t *testing.T) {
+	o, err := s.rooms.Intake.Submit(t.Context(), leads("early", 10))
+	require.NoError(t, err)
+	require.Equal(t, order.ID("acme", "early"), o.ID)
+	require.EqualValues(t, 10, o.Credits[0].Held)
+	require.NoError(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID))
+	s.requireOver(t, o.ID)
+}
+
+func (s *suite) sameKey(t *testing.T) {
+	before := s.credits(t)
+	var wg sync.WaitGroup
+	answers, errs := make([]order.Order, 50), make([]error, 50)
+	for i := range answers {
+		wg.Go(func() { answers[i], errs[i] = s.rooms.Intake.Submit(t.Context(), leads("double-click", 20)) })
+	}
+	wg.Wait()
+	for i := range answers {
+		require.NoError(t, errs[i])
+		require.Equal(t, answers[0].ID, answers[i].ID)
+	}
+	o := s.requireCompleted(t, answers[0].ID)
+	require.Equal(t, before-20, s.credits(t), "held and charged once")
+	again, err := s.rooms.Intake.Submit(t.Context(), leads("double-click", 20))
+	require.NoError(t, err)
+	require.Equal(t, o.ID, again.ID)
+	require.Equal(t, o.Tally, again.Tally, "the order as it stands by now")
+}
+
+func (s *suite) otherRequest(t *testing.T) {
+	_, err := s.rooms.Intake.Submit(t.Context(), leads("double-click", 21))
+	require.ErrorIs(t, err, intake.ErrKeyReused)
+}
+
+func (s *suite) refusals(t *testing.T) {
+	other := leads("x", 1)
+	other.Org = "nobody"
+	member := leads("x", 1)
+	member.Member = "nobody"
+	unknown := leads("x", 1)
+	unknown.Request.Kind = "sofa"
+	for _, c := range []struct {
+		submission intake.Submission
+		sentence   string
+	}{
+		{leads("", 1), "idempotency key"},
+		{leads("x", 0), "at least 1 lead"},
+		{leads("x", -5), "at least 1 lead"},
+		{leads("x", order.MaxCount+1), "at most"},
+		{other, "nobody"},
+		{member, "nobody"},
+		{unknown, "sofa"},
+	} {
+		_, err := s.rooms.Intake.Submit(t.Context(), c.submission)
+		require.ErrorContains(t, err, c.sentence)
+	}
+	_, err := s.rooms.Book.Get(t.Context(), "acme", order.ID("acme", "x"))
+	require.ErrorIs(t, err, orderbook.ErrNotFound, "nothing half done")
+}
+
+func (s *suite) insufficient(t *testing.T) {
+	before := s.credits(t)
+	o, err := s.rooms.Intake.Submit(t.Context(), leads("too many", before+7))
+	require.NoError(t, err)
+	require.Equal(t, order.Rejected, o.Status)
+	require.Equal(t, []order.Amount{{Type: "email", Amount: 7}}, o.Failure.Missing)
+	require.Equal(t, before, s.credits(t))
+	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID), intake.ErrOver)
+	require.ErrorIs(t, s.rooms.Intake.Pause(t.Context(), "acme", o.ID), intake.ErrOver)
+}
+
+// cancel cancels an order while it waits for its refund: it is refunded at once.
+func (s *suite) cancel(t *testing.T) {
+	before := s.credits(t)
+	o, err := s.rooms.Intake.Submit(t.Context(), leads("cancelled", 50))
+	require.NoError(t, err)
+	require.NoError(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID))
+	o = s.requireOver(t, o.ID)
+	c := o.Credits[0]
+	require.Equal(t, c.Held, c.Captured+c.Released)
+	require.Equal(t, before-c.Captured, s.credits(t))
+	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID), intake.ErrOver)
+	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "other", o.ID), orderbook.ErrNotFound, "another organization's order")
+}
+
+func (s *suite) requireOver(t *testing.T, id string) order.Order {
+	return s.await(t, id, order.Status.Over)
+}
+
+func (s *suite) requireCompleted(t *testing.T, id string) order.Order {
+	return s.await(t, id, order.Status.Delivered)
+}
+
+func (s *suite) await(t *testing.T, id string, reached func(order.Status) bool) (o order.Order) {
+	require.Eventually(t, func() bool {
+		var err error
+		o, err = s.rooms.Book.Get(t.Context(), "acme", id)
+		return err == nil && reached(o.Status)
+	}, 30*time.Second, 20*time.Millisecond)
+	return o
+}
+
+// credits is what acme can spend.
+func (s *suite) credits(t *testing.T) int64 {
+	balances, err := s.rooms.Ledger.Balances(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Len(t, balances, 1)
+	return balances[0].Available
+}
+
+func (s *suite) requireCredits(t *testing.T, available, held int64) {
+	balances, err := s.rooms.Ledger.Balances(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, [2]int64{available, held}, [2]int64{balances[0].Available, balances[0].Held})
+}
