@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -70,10 +71,31 @@ func TestHelp(t *testing.T) {
 	require.GreaterOrEqual(t, len(root.Commands()), 12)
 }
 
+// TestReadme demands of every command in the README that it would run.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	n := 0
+	for line := range strings.Lines(string(readme)) {
+		if call, found := strings.CutPrefix(line, "go run ./starter "); found {
+			call, _, _ = strings.Cut(call, "#")
+			wouldRun(t, call)
+			n++
+		}
+	}
+	require.Greater(t, n, 3)
+}
+
 func parses(t *testing.T, line string) {
 	t.Helper()
 	_, line, found := strings.Cut(line, program()+" ")
 	require.True(t, found, "not a call of this program: %q", line)
+	wouldRun(t, line)
+}
+
+// wouldRun checks commands, arguments and flags of a command line.
+func wouldRun(t *testing.T, line string) {
+	t.Helper()
 	line, _, _ = strings.Cut(line, " > ")
 	args := words(line)
 	fresh := newCLI(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}).root

@@ -2,6 +2,9 @@ package config
 
 import (
 	"bytes"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,4 +88,21 @@ func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
 		_, err := load(t.Context(), envconfig.MapLookuper(env))
 		require.EqualError(t, err, problem)
 	}
+}
+
+func TestTheReadmeNamesEveryVariable(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	variables := 0
+	for field := range reflect.TypeFor[Config]().Fields() {
+		variable, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+		if !strings.HasPrefix(variable, "HOLDFAST_") {
+			continue
+		}
+		variables++
+		family := variable[:strings.LastIndex(variable, "_")+1] + "…" // HOLDFAST_ZEROBOUNCE_…
+		named := strings.Contains(string(readme), "`"+variable+"`") || strings.Contains(string(readme), "`"+family+"`")
+		require.True(t, named, "the README says nothing of %s", variable)
+	}
+	require.Greater(t, variables, 10)
 }
