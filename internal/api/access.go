@@ -96,14 +96,12 @@ func (a *API) identify(ctx huma.Context, r route) (caller, error) {
 	if !ok {
 		return caller{}, errNoKey
 	}
-	if !a.limits.mayGuess(ctx.RemoteAddr()) {
+	c, err := a.keys.caller(ctx.Context(), secret)
+	if errors.Is(err, errUnknownKey) && !a.limits.mayGuess(ctx.RemoteAddr()) {
+		ctx.SetHeader("Retry-After", "60")
 		return caller{}, errTooManyGuesses
 	}
-	c, err := a.keys.caller(ctx.Context(), secret)
 	if err != nil {
-		if errors.Is(err, errUnknownKey) {
-			a.limits.guessed(ctx.RemoteAddr())
-		}
 		return caller{}, err
 	}
 	named := cmp.Or(ctx.Param("org"), ctx.Query("org"))

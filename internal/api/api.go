@@ -10,6 +10,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
+	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,15 +104,30 @@ func description() huma.Config {
 		"Errors are problem details (RFC 9457); their types are stable."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.RejectUnknownQueryParameters = true
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},
 	}
 	return c
 }
 
+// schemaName names a type in the description. Rooms may use the same word for
+// two things; the room tells them apart.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	room := path.Base(t.PkgPath())
+	if t.Name() == "" || room == "api" || room == "." || strings.HasPrefix(name, strings.ToUpper(room[:1])+room[1:]) {
+		return name
+	}
+	return strings.ToUpper(room[:1]) + room[1:] + name
+}
+
 // route is an operation and who may call it.
 type route struct {
-	method, path string // path below /api/v1
+	method, path string // the path below /api/v1
 	name         string // operation id
 	tag          string
 	summary      string
@@ -128,7 +146,8 @@ type route struct {
 func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, error)) {
 	op := huma.Operation{
 		OperationID: r.name, Method: r.method, Path: prefix + r.path, Summary: r.summary, Description: r.about,
-		Tags: []string{r.tag}, DefaultStatus: r.status, MaxBodyBytes: r.maxBody,
+		Tags: []string{r.tag}, DefaultStatus: r.status,
+		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody has seen to both
 		Security: []map[string][]string{{"key": {}}},
 		Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError},
 		Metadata: map[string]any{"route": r},

@@ -30,7 +30,7 @@ func (a *API) credits() {
 		method: http.MethodGet, path: "/credits/history", name: "list-history", tag: "Credits", needs: member,
 		summary: "List every movement of credits, newest first", about: "New movements do not shift the pages.",
 	}, func(ctx context.Context, in *struct {
-		historyFilter
+		HistoryFilter
 		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
@@ -51,7 +51,7 @@ func (a *API) credits() {
 		method: http.MethodPost, path: "/bounces", name: "report-bounces", tag: "Credits", needs: member,
 		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window.",
 	}, func(ctx context.Context, in *struct {
-		idempotent
+		Idempotent
 		Body struct {
 			Emails []string `json:"emails" minItems:"1" maxItems:"10000"`
 		}
@@ -135,7 +135,8 @@ func (a *API) creditsOf(ctx context.Context, asked string) (creditsView, error) 
 	return view, nil
 }
 
-type historyFilter struct {
+// HistoryFilter selects movements of credits.
+type HistoryFilter struct {
 	From   time.Time `query:"from" doc:"From this time on."`
 	To     time.Time `query:"to" doc:"Before this time."`
 	Type   string    `query:"type" doc:"Credit type."`
@@ -145,7 +146,7 @@ type historyFilter struct {
 	Order  string    `query:"order" doc:"Of which order."`
 }
 
-func (f historyFilter) filter(ctx context.Context) (ledger.HistoryFilter, error) {
+func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error) {
 	c := callerOf(ctx)
 	whose, err := c.concerns(f.Member)
 	if err != nil {
@@ -196,7 +197,7 @@ func entries(lines []ledger.HistoryLine) []historyEntry {
 }
 
 // historyCSV writes page after page: it holds one in memory.
-func (a *API) historyCSV(ctx context.Context, in *struct{ historyFilter }) (*huma.StreamResponse, error) {
+func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*huma.StreamResponse, error) {
 	filter, err := in.filter(ctx)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func step(s order.Status) int {
 }
 
 func (a *API) watch(ctx context.Context, in *struct {
-	orderID
+	OrderID
 	Last string `header:"Last-Event-ID" doc:"The id of the last event that was received."`
 },
 ) (*huma.StreamResponse, error) {

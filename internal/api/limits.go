@@ -48,18 +48,15 @@ func (l *limiter) bucket(buckets map[string]*rate.Limiter, name string, perMinut
 	return b
 }
 
-func (l *limiter) guess(address string) *rate.Limiter {
+// mayGuess counts an unknown key against the address it came from. Good keys
+// from the same address are not held back.
+func (l *limiter) mayGuess(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
 	}
-	return l.bucket(l.guesses, host, guessesPerMinute)
+	return l.bucket(l.guesses, host, guessesPerMinute).Allow()
 }
-
-// mayGuess says whether an address may still try keys. Only unknown keys count.
-func (l *limiter) mayGuess(address string) bool { return l.guess(address).Tokens() >= 1 }
-
-func (l *limiter) guessed(address string) { l.guess(address).Allow() }
 
 // limit counts a request against its key's quota and tells the caller how much
 // is left, in the headers of draft-ietf-httpapi-ratelimit-headers.

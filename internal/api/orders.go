@@ -52,7 +52,7 @@ func (a *API) orders() {
 		method: http.MethodGet, path: "/orders/{id}", name: "get-order", tag: "Orders", needs: member, anyOrg: true,
 		summary: "Show an order", about: "With If-None-Match and the ETag of before, the answer is 304 while nothing has changed.",
 	}, func(ctx context.Context, in *struct {
-		orderID
+		OrderID
 		Tag string `header:"If-None-Match"`
 	},
 	) (*taggedOrder, error) {
@@ -85,7 +85,7 @@ func (a *API) orderSteps() {
 		add(a, route{
 			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "-order", tag: "Orders", needs: member, anyOrg: true,
 			status: http.StatusAccepted, summary: step.summary, about: step.about,
-		}, func(ctx context.Context, in *struct{ orderID }) (*answer[order.Order], error) {
+		}, func(ctx context.Context, in *struct{ OrderID }) (*answer[order.Order], error) {
 			o, err := a.orderOf(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -100,8 +100,8 @@ func (a *API) orderSteps() {
 		method: http.MethodPost, path: "/orders/{id}/reverse", name: "reverse-order", tag: "Orders", needs: operator, anyOrg: true,
 		summary: "Credit back what an order charged, or a part of it", about: "Leads that are credited back are no longer paid for: ordered again, they cost again.",
 	}, func(ctx context.Context, in *struct {
-		orderID
-		idempotent
+		OrderID
+		Idempotent
 		Body struct {
 			Reason string   `json:"reason" minLength:"1" maxLength:"500" doc:"For the journal; no contact data."`
 			Leads  []string `json:"lead_ids,omitempty" maxItems:"10000" doc:"Only what these leads cost."`
@@ -120,7 +120,8 @@ func (a *API) orderSteps() {
 	})
 }
 
-type orderID struct {
+// OrderID is the order that a route is about.
+type OrderID struct {
 	ID string `path:"id" maxLength:"100" example:"ord_4k2n6v"`
 }
 
@@ -172,7 +173,7 @@ type placedOrder struct {
 }
 
 func (a *API) createOrder(ctx context.Context, in *struct {
-	idempotent
+	Idempotent
 	Wait string `query:"wait" doc:"How long to wait for the order to be delivered, such as 30s; at most 1m."`
 	Body order.Request
 },

@@ -24,8 +24,8 @@ func body[T any](v T, err error) (*answer[T], error) {
 	return &answer[T]{v}, nil
 }
 
-// idempotent is what every request carries that spends or grants.
-type idempotent struct {
+// Idempotent is what every request carries that spends or grants.
+type Idempotent struct {
 	Key string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"200" doc:"Makes the request safe to repeat: the same key with the same body gives the same answer, with another body 422."`
 }
 
@@ -127,7 +127,7 @@ type granted struct {
 }
 
 func (a *API) grant(ctx context.Context, in *struct {
-	idempotent
+	Idempotent
 	Body struct {
 		Type      string    `json:"type" example:"email"`
 		Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`

@@ -147,6 +147,14 @@ func init() {
 		}
 		return p
 	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
+		err := huma.NewError(status, detail, errs...)
+		var p *Problem
+		if errors.As(err, &p) {
+			p.RequestID = requestID(ctx.Context())
+		}
+		return err
+	}
 }
 
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."

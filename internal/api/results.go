@@ -17,7 +17,7 @@ func (a *API) results() {
 			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far.",
 			produces: []string{contentType},
 		}, func(ctx context.Context, in *struct {
-			orderID
+			OrderID
 			All bool `query:"all" doc:"Every contact that has a verdict; what was not delivered comes without its address."`
 		},
 		) (*huma.StreamResponse, error) {

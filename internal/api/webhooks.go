@@ -33,20 +33,20 @@ func (a *API) webhooks() {
 	add(a, route{
 		method: http.MethodDelete, path: "/webhooks/{id}", name: "delete-webhook", tag: "Webhooks", needs: admin,
 		summary: "Delete a webhook",
-	}, func(ctx context.Context, in *struct{ webhookID }) (*none, error) {
+	}, func(ctx context.Context, in *struct{ WebhookID }) (*none, error) {
 		return nil, a.Webhooks.Delete(ctx, callerOf(ctx).org.ID, in.ID)
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/webhooks/{id}/enable", name: "enable-webhook", tag: "Webhooks", needs: admin,
 		summary: "Try a disabled webhook again, from the next event on",
-	}, func(ctx context.Context, in *struct{ webhookID }) (*none, error) {
+	}, func(ctx context.Context, in *struct{ WebhookID }) (*none, error) {
 		return nil, a.Webhooks.Enable(ctx, callerOf(ctx).org.ID, in.ID)
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/webhooks/{id}/deliveries", name: "list-deliveries", tag: "Webhooks", needs: admin,
 		summary: "List what was sent to a webhook, newest first",
 	}, func(ctx context.Context, in *struct {
-		webhookID
+		WebhookID
 		Status string `query:"status" enum:"pending,delivered,failed"`
 		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
@@ -59,7 +59,7 @@ func (a *API) webhooks() {
 		method: http.MethodPost, path: "/webhooks/{id}/deliveries/{delivery}/resend", name: "resend-delivery", tag: "Webhooks", needs: admin,
 		status: http.StatusAccepted, summary: "Send an event again", about: "The receiver sees the same webhook-id.",
 	}, func(ctx context.Context, in *struct {
-		webhookID
+		WebhookID
 		Delivery int64 `path:"delivery" minimum:"1"`
 	},
 	) (*none, error) {
@@ -70,7 +70,8 @@ func (a *API) webhooks() {
 	})
 }
 
-type webhookID struct {
+// WebhookID is the webhook that a route is about.
+type WebhookID struct {
 	ID string `path:"id" maxLength:"100"`
 }
 

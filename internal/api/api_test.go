@@ -1,0 +1,319 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/wire"
+)
+
+const (
+	operatorKey = "op_tests"
+	leads       = 2000
+)
+
+// The whole stack runs once for all tests; each test has organizations of its
+// own.
+var (
+	rooms    *wire.Rooms
+	logLines syncBuffer // what the API and the worker log
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		stop, err := startStack()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		code := m.Run()
+		if code != 0 {
+			fmt.Fprintln(os.Stderr, "logged:\n"+logLines.problems())
+		}
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}())
+}
+
+func startStack() (stop func() error, err error) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "holdfast-api")
+	if err != nil {
+		return nil, err
+	}
+	servers, err := devstack.StartServers(ctx, config.Config{
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey,
+		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
+	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond}})
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewTextHandler(&logLines, nil))
+	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
+		return nil, err
+	}
+	if rooms, err = wire.Open(ctx, servers.Config, log); err != nil {
+		return nil, err
+	}
+	if err := furnish(ctx, servers.Lab); err != nil {
+		return nil, err
+	}
+	working, end := context.WithCancel(ctx)
+	worker := make(chan error, 1)
+	go func() { worker <- wire.RunWorker(working, servers.Config, log) }()
+	return func() error {
+		end()
+		if err := <-worker; err != nil {
+			return err
+		}
+		rooms.Close()
+		if err := servers.Stop(); err != nil {
+			return err
+		}
+		return os.RemoveAll(dir)
+	}, nil
+}
+
+// furnish stores the plans, one of them with a short refund delay, and leads.
+func furnish(ctx context.Context, lab *maillab.Lab) error {
+	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	if err != nil {
+		return err
+	}
+	quick := *p
+	quick.ID, quick.RefundDelay = "quick", 200*time.Millisecond
+	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+		return err
+	}
+	slow := *p
+	slow.ID, slow.RefundDelay = "slow", time.Hour
+	if _, err := rooms.Accounts.SavePlan(ctx, &slow); err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if err := lab.World().WriteCatalogue(&file, leads, 0.5); err != nil {
+		return err
+	}
+	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
+	return err
+}
+
+// fixture is a server and an organization with an admin, Ann, and two members,
+// Jane and Bob.
+type fixture struct {
+	t                *testing.T
+	api              *api.API
+	url              string
+	org              string
+	admin, jane, bob string // keys
+}
+
+var orgs atomic.Int64
+
+func setup(t *testing.T) *fixture { return setupWith(t, "quick", 0) }
+
+func setupWith(t *testing.T, planID string, requestsPerMinute int) *fixture {
+	f := &fixture{t: t, org: fmt.Sprintf("org-%d", orgs.Add(1))}
+	f.serve(requestsPerMinute)
+	f.call("POST", "/orgs", operatorKey, map[string]any{"id": f.org, "name": "Test", "plan": planID}).is(201)
+	for _, m := range []struct {
+		id, role string
+		key      *string
+	}{{"ann", "admin", &f.admin}, {"jane", "member", &f.jane}, {"bob", "member", &f.bob}} {
+		f.call("POST", "/orgs/"+f.org+"/members", operatorKey, map[string]any{"id": m.id, "name": m.id, "role": m.role}).is(201)
+		*m.key = f.newKey(m.id)
+	}
+	return f
+}
+
+func (f *fixture) serve(requestsPerMinute int) {
+	f.api = api.New(api.Config{
+		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
+		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Log: rooms.Log, OperatorKey: operatorKey, RequestsPerMinute: requestsPerMinute,
+	})
+	server := httptest.NewServer(f.api)
+	f.t.Cleanup(server.Close)
+	f.url = server.URL
+}
+
+func (f *fixture) newKey(member string) string {
+	f.t.Helper()
+	return f.call("POST", "/orgs/"+f.org+"/keys", operatorKey, map[string]any{"member": member}).is(201).text("key")
+}
+
+// fund gives the shared pool email credits.
+func (f *fixture) fund(amount int64) {
+	f.t.Helper()
+	f.call("POST", "/orgs/"+f.org+"/grants", operatorKey, map[string]any{"type": "email", "amount": amount, "source": "pack"}, "Idempotency-Key", "fund").is(201)
+}
+
+// reply is an answer that was read.
+type reply struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call sends a request below /api/v1 with further headers as pairs. A body that
+// is no string is sent as JSON.
+func (f *fixture) call(method, path, key string, body any, headers ...string) *reply {
+	f.t.Helper()
+	var content io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		content = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		require.NoError(f.t, err)
+		content = bytes.NewReader(text)
+	}
+	if !strings.HasPrefix(path, "/openapi") && !strings.HasPrefix(path, "/docs") && !strings.HasPrefix(path, "/metrics") && !strings.HasPrefix(path, "/api") {
+		path = "/api/v1" + path
+	}
+	request, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, content)
+	require.NoError(f.t, err)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(f.t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(f.t, err)
+	return &reply{f.t, response.StatusCode, response.Header, text}
+}
+
+func (r *reply) is(status int) *reply {
+	r.t.Helper()
+	require.Equal(r.t, status, r.status, string(r.body))
+	return r
+}
+
+// problem expects an error of a type, as RFC 9457 has it.
+func (r *reply) problem(status int, code string) api.Problem {
+	r.t.Helper()
+	r.is(status)
+	require.Equal(r.t, "application/problem+json", r.header.Get("Content-Type"))
+	var p api.Problem
+	require.NoError(r.t, json.Unmarshal(r.body, &p), string(r.body))
+	require.Equal(r.t, code, p.Code, string(r.body))
+	require.Equal(r.t, "urn:holdfast:problem:"+code, p.Type)
+	require.Equal(r.t, status, p.Status)
+	require.NotEmpty(r.t, p.Title)
+	require.NotEmpty(r.t, p.Detail)
+	require.Equal(r.t, r.header.Get("X-Request-Id"), p.RequestID)
+	return p
+}
+
+func (r *reply) into(v any) {
+	r.t.Helper()
+	require.NoError(r.t, json.Unmarshal(r.body, v), string(r.body))
+}
+
+func (r *reply) text(field string) string {
+	r.t.Helper()
+	var fields map[string]any
+	r.into(&fields)
+	text, ok := fields[field].(string)
+	require.True(r.t, ok, "%s in %s", field, r.body)
+	return text
+}
+
+func leadList(count int64) map[string]any { return map[string]any{"kind": "lead_list", "count": count} }
+
+// place orders leads as Jane and returns the order.
+func (f *fixture) place(key string, count int64, wait string) order.Order {
+	f.t.Helper()
+	var o order.Order
+	f.call("POST", "/orders?wait="+wait, f.jane, leadList(count), "Idempotency-Key", key).is(201).into(&o)
+	return o
+}
+
+func (f *fixture) order(id string) order.Order {
+	f.t.Helper()
+	var o order.Order
+	f.call("GET", "/orders/"+id, f.jane, nil).is(200).into(&o)
+	return o
+}
+
+// settled waits until an order is over.
+func (f *fixture) settled(id string) order.Order {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool { return f.order(id).Status.Over() }, 20*time.Second, 20*time.Millisecond)
+	return f.order(id)
+}
+
+// audited expects the books of the whole database to balance.
+func audited(t *testing.T) {
+	t.Helper()
+	report, err := ledger.Audit(t.Context(), rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+}
+
+
+// syncBuffer is a buffer that several goroutines may write to.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// problems are the lines that tell of something wrong.
+func (b *syncBuffer) problems() string {
+	var lines []string
+	for line := range strings.Lines(b.String()) {
+		if !strings.Contains(line, "level=INFO") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
