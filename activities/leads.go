@@ -16,7 +16,8 @@ type SelectInput struct {
 	Count int64       `json:"count,omitempty"` // how many more leads; 0 = as many as were ordered
 }
 
-// SelectLeads freezes the order's candidates into items, numbered from 1, and
+// SelectLeads freezes the order's candidates, leads of the catalogue or the
+// addresses of a list, into items, numbered from 1. Of the catalogue it
 // leaves out what the organization owns already, unless that was asked for. A
 // later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Order, error) {
@@ -28,7 +29,13 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Ord
 	if len(in.Terms.Charges) > 0 {
 		s.FactType, s.FactScope = in.Terms.Charges[0].Type, in.Terms.Charges[0].Scope
 	}
-	selected, err := a.Catalogue.Select(ctx, s)
+	var selected lead.Selected
+	var err error
+	if in.Request.ListID != "" {
+		selected, err = a.Catalogue.SelectList(ctx, in.ID, in.Request.ListID)
+	} else {
+		selected, err = a.Catalogue.Select(ctx, s)
+	}
 	if err != nil {
 		return order.Order{}, border(err)
 	}

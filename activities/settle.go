@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/verify"
 )
 
 // Range is a range of an order's items, both ends inclusive.
@@ -27,6 +29,7 @@ type CaptureInput struct {
 	Kind    order.Kind  `json:"kind"`
 	Terms   order.Terms `json:"terms"`
 	Ranges  []Range     `json:"ranges"`
+	Last    bool        `json:"last,omitempty"` // there is no further round: what is greylisted stays unknown
 }
 
 // Captured is what an order has been charged so far.
@@ -40,6 +43,11 @@ type Captured struct {
 // free.
 func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
 	defer beat(ctx, alive)()
+	if in.Last {
+		if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
+			return Captured{}, border(err)
+		}
+	}
 	for _, r := range in.Ranges {
 		if err := a.capture(ctx, in, r); err != nil {
 			return Captured{}, border(err)
@@ -60,14 +68,30 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 // finds the stored result or nothing left to deliver, and should an item have
 // come in between, the others are known facts by then and cost nothing.
 func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) error {
-	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, in.Terms.Billable)
+	delivered := in.Terms.Delivered
+	if len(delivered) == 0 {
+		delivered = in.Terms.Billable
+	}
+	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, delivered)
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	digest := digestOf(items)
+	// What is charged for comes first, the rest is free.
+	paid := 0
+	for i, item := range items {
+		if !isFree(item, in.Terms) {
+			items[paid], items[i] = item, items[paid]
+			paid++
+		}
+	}
+	charged := items[:paid]
+	digest := digestOf(charged)
 	for _, c := range in.Terms.Charges {
-		facts := make([]ledger.Fact, len(items))
-		for i, item := range items {
+		if len(charged) == 0 {
+			break
+		}
+		facts := make([]ledger.Fact, len(charged))
+		for i, item := range charged {
 			facts[i] = ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint}
 		}
 		captured, err := a.Ledger.Capture(ctx, ledger.Capture{
@@ -83,13 +107,20 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 			if err != nil {
 				return err
 			}
-			for i := range items {
+			for i := range charged {
 				items[i].AlreadyOwned = items[i].AlreadyOwned || before[i]
 			}
 		}
 	}
 	_, err = a.Book.Deliver(ctx, in.OrderID, items)
 	return err
+}
+
+// isFree reports whether an item costs nothing, by its verdict or because it
+// was our own system that failed.
+func isFree(item orderbook.Fact, terms order.Terms) bool {
+	return !slices.Contains(terms.Billable, item.Verdict) ||
+		(item.Verdict == string(verify.Unknown) && verify.Reason(item.Reason).Ours())
 }
 
 func digestOf(items []orderbook.Fact) string {
@@ -105,6 +136,7 @@ type DeliverInput struct {
 	OrderID     string        `json:"order_id"`
 	Org         string        `json:"org"`
 	RefundDelay time.Duration `json:"refund_delay"`
+	ListID      string        `json:"list_id,omitempty"` // the list that was verified
 }
 
 // DeliverOrder counts the items, closes the list and marks the order completed.
@@ -121,6 +153,13 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	credits, err := a.credits(ctx, in.Org, in.OrderID)
 	if err != nil {
 		return order.Order{}, border(err)
+	}
+	if in.ListID != "" {
+		list, err := a.Catalogue.List(ctx, in.Org, in.ListID)
+		if err != nil {
+			return order.Order{}, border(err)
+		}
+		tally.Duplicate = list.Duplicates()
 	}
 	refundAt := time.Now().Add(in.RefundDelay)
 	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, refundAt); err != nil {

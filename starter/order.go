@@ -20,7 +20,7 @@ import (
 
 func (a *app) orderCommand() *cobra.Command {
 	return group("order", "Start and follow orders",
-		a.orderLeadListCommand(), a.orderShowCommand(), a.orderListCommand(),
+		a.orderLeadListCommand(), a.orderVerifyCommand(), a.orderShowCommand(), a.orderListCommand(),
 		a.orderCancelCommand(), a.orderPauseCommand(), a.orderResumeCommand(), a.orderReverseCommand(), a.orderResultsCommand())
 }
 
@@ -95,11 +95,19 @@ func addOrderFlags(cmd *cobra.Command, sub *intake.Submission, run *orderRun) {
 
 // submit places an order, or asks what it would cost.
 func (a *app) submit(ctx context.Context, sub intake.Submission, run orderRun) error {
+	return a.submitWith(ctx, sub, run, func(context.Context, *wire.Rooms, *intake.Submission) error { return nil })
+}
+
+// submitWith completes an order with what needs the rooms, and submits it.
+func (a *app) submitWith(ctx context.Context, sub intake.Submission, run orderRun, complete func(context.Context, *wire.Rooms, *intake.Submission) error) error {
 	rooms, err := openRooms(ctx)
 	if err != nil {
 		return err
 	}
 	defer rooms.Close()
+	if err := complete(ctx, rooms, &sub); err != nil {
+		return err
+	}
 	if run.quote {
 		q, err := rooms.Intake.Quote(ctx, sub)
 		if err != nil {

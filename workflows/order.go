@@ -109,6 +109,9 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	o.enter(ctx, order.StageSelecting)
 	in := activities.SelectInput{Input: o.in, Terms: o.terms}
 	summary := fmt.Sprintf("choose %d leads", o.in.Request.Count)
+	if o.in.Request.ListID != "" {
+		summary = fmt.Sprintf("take %d addresses from the list", o.in.Request.Count)
+	}
 
 	var selected order.Order
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
@@ -121,7 +124,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 // deliver counts, closes the list and publishes it.
 func (o *orderRun) deliver(ctx workflow.Context) error {
 	o.enter(ctx, order.StageDelivering)
-	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay}
+	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay, ListID: o.in.Request.ListID}
 
 	var delivered order.Order
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in).Get(ctx, &delivered); err != nil {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -60,7 +61,7 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 			}
 			o.batches, due = regroup(o.batches), again
 		default:
-			return nil
+			return o.chargeUndecided(ctx, greylisted)
 		}
 	}
 }
@@ -159,6 +160,31 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int, due ti
 		b.Open = false
 	}
 	o.recount(ctx)
+	return nil
+}
+
+// chargeUndecided makes what is still greylisted after the last round unknown
+// for good, and charges it where the customer pays for that answer too.
+func (o *orderRun) chargeUndecided(ctx workflow.Context, greylisted int64) error {
+	if greylisted == 0 || !slices.Contains(o.terms.Delivered, "unknown") {
+		return nil
+	}
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	in := activities.CaptureInput{
+		OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms, Last: true,
+	}
+	for _, b := range o.batches {
+		if b.Greylisted > 0 {
+			in.Ranges = append(in.Ranges, activities.Range{From: b.From, To: b.To})
+		}
+	}
+	var charged activities.Captured
+	summary := fmt.Sprintf("charge %d that stay unknown", greylisted)
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
+		return err
+	}
+	o.progress.Charged = charged.Total
 	return nil
 }
 

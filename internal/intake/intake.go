@@ -57,6 +57,7 @@ type Submission struct {
 	Member  string // empty: the organization itself
 	Key     string
 	Request order.Request
+	Emails  []string // addresses to verify, kept as a list before Temporal hears of the order
 }
 
 // Submit starts an order and answers as soon as its credits are held (status
@@ -69,7 +70,7 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if s.Key == "" {
 		return order.Order{}, ErrNoKey
 	}
-	if err := in.check(ctx, s); err != nil {
+	if err := in.check(ctx, &s, true); err != nil {
 		return order.Order{}, err
 	}
 
@@ -99,25 +100,29 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 //
 // Errors: *order.InvalidError, account.ErrNotFound.
 func (in *Intake) Quote(ctx context.Context, s Submission) (order.Quote, error) {
-	if err := in.check(ctx, s); err != nil {
+	if err := in.check(ctx, &s, false); err != nil {
 		return order.Quote{}, err
 	}
 	return in.offers.Quote(ctx, order.Input{ID: order.ID(s.Org, s.Key), Org: s.Org, Member: s.Member, Request: s.Request})
 }
 
-// check looks at what a submission says by itself and who makes it.
-func (in *Intake) check(ctx context.Context, s Submission) error {
-	if err := s.Request.Validate(in.maxCount); err != nil {
-		return err
-	}
+// check looks at who makes a submission and at what it says by itself, and
+// takes its addresses out of it.
+func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
 		return err
 	}
-	if s.Member == "" {
-		return nil
+	if s.Member != "" {
+		if _, err := in.accounts.Member(ctx, s.Org, s.Member); err != nil {
+			return err
+		}
 	}
-	_, err := in.accounts.Member(ctx, s.Org, s.Member)
-	return err
+	sealed, err := in.offers.Seal(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails}, keep)
+	if err != nil {
+		return err
+	}
+	s.Request, s.Emails = sealed, nil
+	return s.Request.Validate(in.maxCount)
 }
 
 // reserve starts the workflow, or finds it running, and waits for the

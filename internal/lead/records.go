@@ -55,12 +55,14 @@ type csvReader struct {
 	fields int   // fields of the header
 	dest   []int // for each field of a row its position in columns, or -1
 	buf    []string
+	ends   string // what ends a field: the separator, mostly a comma, or a line feed
+	raw    string // the text of the bad row that next returned last
 }
 
 // newCSVReader reads the header. It returns the columns it does not know and
 // therefore leaves out.
 func newCSVReader(r io.Reader) (reader *csvReader, ignored []string, err error) {
-	c := &csvReader{r: bufio.NewReaderSize(r, maxRecord)}
+	c := &csvReader{r: bufio.NewReaderSize(r, maxRecord), ends: ",\n"}
 	if bom, _ := c.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = c.r.Discard(3) // buffered by the Peek
 	}
@@ -151,6 +153,9 @@ func (c *csvReader) next() (line int64, fields []string, err error) {
 		}
 		c.line += int64(bytes.Count(data[:size], []byte{'\n'}))
 		blank := bad == nil && len(c.buf) == 1 && c.buf[0] == ""
+		if bad != nil {
+			c.raw = string(bytes.TrimRight(data[:size], "\r\n"))
+		}
 		_, _ = c.r.Discard(size) // within what is buffered
 		switch {
 		case bad != nil:
@@ -178,7 +183,7 @@ func (c *csvReader) parse(data []byte, last bool) (size int, ok bool, bad *rowEr
 			c.buf = append(c.buf, value)
 			at += 1 + next
 		} else {
-			end := bytes.IndexAny(data[at:], ",\n")
+			end := bytes.IndexAny(data[at:], c.ends)
 			if end < 0 {
 				if !last {
 					return 0, false, nil
@@ -201,7 +206,7 @@ func (c *csvReader) parse(data []byte, last bool) (size int, ok bool, bad *rowEr
 			return at, true, nil
 		case len(rest) == 0 || (len(rest) == 1 && rest[0] == '\r' && !last):
 			return 0, false, nil
-		case rest[0] == ',':
+		case rest[0] == c.ends[0]:
 			at++
 			if at == len(data) && !last {
 				return 0, false, nil

@@ -52,9 +52,22 @@ type result struct {
 // CSV follows RFC 4180: UTF-8, a header, CRLF, the columns in a fixed order
 // (those of the catalogue, then verdict, reason and evidence). Cells are safe
 // to open in a spreadsheet (see guard), and Import reads the file back.
+//
+// The results of an order over a list are the rows of that list, in its order
+// and with all of its columns, options aside.
 func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, format string, opts ResultOptions) error {
 	if format != CSV && format != NDJSON {
 		return fmt.Errorf("there is no result format %q; use csv or ndjson", format)
+	}
+	list, err := c.listOf(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	if list != "" {
+		if err := c.writeListResults(ctx, w, orderID, list, format); err != nil {
+			return fmt.Errorf("writing the results of order %s: %w", orderID, err)
+		}
+		return nil
 	}
 	rows, err := c.pool.Query(ctx, `
 		SELECT l.id, CASE WHEN i.delivered_at IS NULL THEN '' ELSE i.email END, l.first_name, l.last_name,

@@ -6,6 +6,7 @@ package offer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 	"holdfast/internal/plan"
 )
 
-// Desk makes offers. It is safe for concurrent use and writes nothing.
+// Desk makes offers. It is safe for concurrent use.
 type Desk struct {
 	accounts  *account.Accounts
 	ledger    *ledger.Ledger
@@ -73,6 +74,50 @@ func (d *Desk) Terms(ctx context.Context, planID string, version int, in order.I
 	return terms, err
 }
 
+// Seal takes the addresses out of what a customer sends and keeps them as a
+// list, so that the request holds no contact data and its count is known. With
+// keep false nothing is stored: good for a quote alone.
+//
+// Errors: *order.InvalidError.
+func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
+	r := body.Request
+	if r.Kind != order.Verify {
+		if len(body.Emails) > 0 {
+			return r, &order.InvalidError{Field: "emails", Message: "emails are for orders of kind verify; leave them out."}
+		}
+		return r, nil
+	}
+	if r.Count != 0 {
+		return r, &order.InvalidError{Field: "count", Message: "A verify verifies all it is given; leave the count out."}
+	}
+	if len(body.Emails) > 0 && r.ListID != "" {
+		return r, &order.InvalidError{Field: "emails", Message: "Give either emails or a list_id, not both."}
+	}
+	if len(body.Emails) > 0 && !keep {
+		r.ListID, r.Count = "-", lead.DistinctEmails(body.Emails)
+		return r, nil
+	}
+	var list lead.List
+	var err error
+	switch {
+	case len(body.Emails) > 0:
+		list, err = d.catalogue.KeepEmails(ctx, org, body.Emails)
+	case r.ListID != "":
+		list, err = d.catalogue.List(ctx, org, r.ListID)
+	}
+	var refused *lead.ListError
+	switch {
+	case errors.Is(err, lead.ErrNoList):
+		return r, &order.InvalidError{Field: "list_id", Message: fmt.Sprintf("There is no list %q; upload it first.", r.ListID)}
+	case errors.As(err, &refused):
+		return r, &order.InvalidError{Field: "emails", Message: refused.Message}
+	case err != nil:
+		return r, err
+	}
+	r.ListID, r.Count = list.ID, list.Unique
+	return r, nil
+}
+
 func (d *Desk) terms(ctx context.Context, planID string, version int, in order.Input) (*plan.Plan, order.Terms, error) {
 	p, err := d.accounts.Plan(ctx, planID, version)
 	if err != nil {
@@ -86,6 +131,9 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 		}
 	}
 	terms := order.Terms{Plan: p.ID, PlanVersion: p.Version, Billable: action.Billable, RefundDelay: p.RefundDelay}
+	if in.Request.Kind == order.Verify { // who asks about an address gets every answer
+		terms.Delivered = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
+	}
 	for _, c := range action.Charges {
 		terms.Charges = append(terms.Charges, order.Charge{
 			Type: c.Type, Amount: c.Amount, Scope: c.FactScope(in.Member, in.ID),

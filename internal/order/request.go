@@ -25,6 +25,17 @@ type Request struct {
 	// IncludeOwned delivers leads that the organization owns already too, free,
 	// instead of leaving them out.
 	IncludeOwned bool `json:"include_owned,omitempty"`
+
+	// ListID is the list whose addresses are verified; Count is their number.
+	ListID string `json:"list_id,omitempty"`
+}
+
+// Body is a request as its customer sends it, with addresses in it. Intake
+// stores these as a list before anything else hears of the order: a Body never
+// travels through Temporal.
+type Body struct {
+	Request
+	Emails []string `json:"emails,omitempty"`
 }
 
 // Criteria choose leads from the catalogue. Fields are combined with AND, the
@@ -62,10 +73,17 @@ func (r Request) Validate(maxCount int64) error {
 	}
 	switch r.Kind {
 	case LeadList:
-	case Verify, Reveal, Enrich, Export:
-		return &InvalidError{"kind", fmt.Sprintf("Orders of kind %q are not offered yet; order a lead_list.", r.Kind)}
+		if r.ListID != "" {
+			return &InvalidError{"list_id", "A lead_list takes its leads from the catalogue; leave list_id out, or order a verify."}
+		}
+	case Verify:
+		if err := r.validateVerify(); err != nil {
+			return err
+		}
+	case Reveal, Enrich, Export:
+		return &InvalidError{"kind", fmt.Sprintf("Orders of kind %q are not offered yet; order a lead_list or a verify.", r.Kind)}
 	default:
-		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list.", r.Kind)}
+		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list or verify.", r.Kind)}
 	}
 	if r.Count <= 0 {
 		return &InvalidError{"count", fmt.Sprintf("The count is %d; ask for at least 1 lead.", r.Count)}
@@ -74,6 +92,21 @@ func (r Request) Validate(maxCount int64) error {
 		return &InvalidError{"count", fmt.Sprintf("The count is %d; one order may ask for at most %d leads.", r.Count, maxCount)}
 	}
 	return r.Criteria.validate()
+}
+
+// validateVerify looks at what only an order over a catalogue may say.
+func (r Request) validateVerify() error {
+	switch {
+	case r.ListID == "":
+		return &InvalidError{"emails", "There is nothing to verify; give emails, or the list_id of an uploaded list."}
+	case r.Fill, r.IncludeOwned:
+		return &InvalidError{"fill", "fill and include_owned are for orders of leads; a verify verifies what it is given."}
+	case !reflect.ValueOf(r.Criteria).IsZero():
+		return &InvalidError{"criteria", "Criteria choose leads from the catalogue; a verify verifies what it is given."}
+	case r.Count == 0:
+		return &InvalidError{"emails", "None of the rows has an address; there is nothing to verify."}
+	}
+	return nil
 }
 
 func (c Criteria) validate() error {
@@ -109,16 +142,16 @@ func (c Criteria) validate() error {
 
 // ParseRequest reads a request from JSON and says which field it does not
 // know, so that a misspelt criterion never silently selects everybody.
-func ParseRequest(data []byte) (Request, error) {
-	var r Request
+func ParseRequest(data []byte) (Body, error) {
+	var r Body
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&r); err != nil {
 		if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			field = strings.Trim(field, `"`)
-			return Request{}, &InvalidError{field, fmt.Sprintf("There is no field %q in an order; see the list of criteria in the documentation.", field)}
+			return Body{}, &InvalidError{field, fmt.Sprintf("There is no field %q in an order; see the list of criteria in the documentation.", field)}
 		}
-		return Request{}, &InvalidError{"", fmt.Sprintf("The order is not valid JSON of the expected shape: %v.", err)}
+		return Body{}, &InvalidError{"", fmt.Sprintf("The order is not valid JSON of the expected shape: %v.", err)}
 	}
 	return r, nil
 }

@@ -9,7 +9,8 @@ type Terms struct {
 	Plan        string        `json:"plan"`
 	PlanVersion int           `json:"plan_version"`
 	Charges     []Charge      `json:"charges"`
-	Billable    []string      `json:"billable"` // verdicts that are delivered and charged
+	Billable    []string      `json:"billable"`            // verdicts that are charged
+	Delivered   []string      `json:"delivered,omitempty"` // verdicts that the customer gets, charged or free; as billable when empty
 	RefundDelay time.Duration `json:"refund_delay"`
 }
 

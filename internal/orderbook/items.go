@@ -36,6 +36,8 @@ type Fact struct {
 	N            int64
 	Fingerprint  uuid.UUID
 	AlreadyOwned bool
+	Verdict      string
+	Reason       string
 }
 
 // Pending returns the items from..to (inclusive) that want to be verified at
@@ -167,7 +169,7 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 // same until Deliver or a later round of verification.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT n, fingerprint, already_owned
+		SELECT n, fingerprint, already_owned, verdict, reason
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)
 		ORDER BY n`, orderID, from, to, verdicts)

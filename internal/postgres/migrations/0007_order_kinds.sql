@@ -8,6 +8,33 @@ ALTER TABLE order_selection DROP CONSTRAINT order_selection_pkey;
 ALTER TABLE order_selection ADD PRIMARY KEY (order_id, round);
 ALTER TABLE order_selection ADD CONSTRAINT order_c3_selection_round CHECK (round >= 1);
 
+-- The order's items are those of a list, not of the catalogue.
+ALTER TABLE order_selection ADD COLUMN list_id text;
+
+-- Uploaded lists of addresses. A list never changes: its id is made of the
+-- organization and the content, so that the same upload is the same list.
+CREATE TABLE list (
+    id          text PRIMARY KEY,
+    org         text        NOT NULL,
+    columns     text[]      NOT NULL, -- of the file, each once; one for plain text
+    rows        bigint      NOT NULL,
+    unique_rows bigint      NOT NULL, -- addresses, letter case aside: the items of an order for the list
+    malformed   bigint      NOT NULL, -- rows without an address
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT list_c8_rows CHECK (unique_rows >= 0 AND malformed >= 0 AND unique_rows + malformed <= rows)
+);
+CREATE TABLE list_row (
+    list_id text   NOT NULL,
+    n       bigint NOT NULL, -- 1..rows, as they stood in the file
+    line    bigint NOT NULL, -- of the file, where the row began
+    item    bigint,          -- number of the address, 1..unique_rows by mail domain; NULL = malformed
+    email   text   NOT NULL,
+    cells   text[] NOT NULL, -- the row as it came
+    problem text,            -- why it is malformed
+    PRIMARY KEY (list_id, n),
+    CONSTRAINT list_c8_item CHECK ((item IS NULL) = (problem IS NOT NULL))
+);
+
 -- Whom nobody, or one organization, wants to be given. Never the address
 -- itself: the SHA-256 of the address in lower case, or of '@' and the domain.
 CREATE TABLE suppression (
@@ -22,6 +49,9 @@ CREATE INDEX suppression_org ON suppression (org);
 
 -- +goose Down
 DROP TABLE suppression;
+DROP TABLE list_row;
+DROP TABLE list;
+ALTER TABLE order_selection DROP COLUMN list_id;
 DELETE FROM order_selection WHERE round > 1;
 ALTER TABLE order_selection DROP CONSTRAINT order_c3_selection_round;
 ALTER TABLE order_selection DROP CONSTRAINT order_selection_pkey;

@@ -1,0 +1,407 @@
+package lead
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// MaxListRows is the largest number of rows a list may have.
+const MaxListRows = 1_000_000
+
+// ErrNoList says that an organization has no such list.
+var ErrNoList = errors.New("there is no such list; upload it first")
+
+// ListError is a file that cannot be taken as a list.
+type ListError struct {
+	Message string // one sentence for the person who sent it
+}
+
+func (e *ListError) Error() string { return e.Message }
+
+// List is an uploaded list of addresses. Rows = Unique + duplicates + Malformed.
+type List struct {
+	ID        string    `json:"id"`
+	Org       string    `json:"-"`
+	Columns   []string  `json:"columns"`
+	Rows      int64     `json:"rows"`
+	Unique    int64     `json:"unique"`    // addresses, letter case aside
+	Malformed int64     `json:"malformed"` // rows without an address, kept and reported in the results
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Duplicates is the number of rows whose address stands in an earlier row.
+func (l List) Duplicates() int64 { return l.Rows - l.Unique - l.Malformed }
+
+// KeepList stores a list of addresses from a file: CSV with a header (separated
+// by commas, semicolons or tabs) or plain text, one address a line. column names
+// the column of a CSV that has the addresses; empty, it is found by its name or
+// by its content. The file is streamed; memory holds a few rows.
+//
+// The same content is the same list, however often it comes.
+//
+// Errors: *ListError.
+func (c *Catalogue) KeepList(ctx context.Context, org, column string, r io.Reader) (List, error) {
+	id := newListID(org, column)
+	source, err := readList(io.TeeReader(r, id), column)
+	if err != nil {
+		return List{}, err
+	}
+	return c.keep(ctx, org, id, source)
+}
+
+// KeepEmails stores addresses as a list with the column email.
+//
+// Errors: *ListError.
+func (c *Catalogue) KeepEmails(ctx context.Context, org string, emails []string) (List, error) {
+	id := newListID(org, "email")
+	for _, email := range emails {
+		fmt.Fprintf(id, "%d:%s", len(email), email)
+	}
+	source := &listSource{columns: []string{"email"}, next: func() (int64, []string, error) {
+		if len(emails) == 0 {
+			return 0, nil, io.EOF
+		}
+		email := emails[0]
+		emails = emails[1:]
+		return 0, []string{email}, nil
+	}}
+	return c.keep(ctx, org, id, source)
+}
+
+// listID makes the id of a list from all that makes it up.
+type listID struct{ hash.Hash }
+
+func newListID(org, column string) listID {
+	id := listID{sha256.New()}
+	fmt.Fprintf(id, "%s\x00%s\x00", org, column)
+	return id
+}
+
+func (id listID) String() string {
+	return "lst_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id.Sum(nil)[:15]))
+}
+
+// keep copies the rows in and numbers their addresses.
+func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *listSource) (List, error) {
+	var kept List
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cells text[], problem text) ON COMMIT DROP`); err != nil {
+			return err
+		}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cells", "problem"}, source); err != nil {
+			return err
+		}
+		if source.n == 0 {
+			return &ListError{"The list is empty; it needs at least one row with an address."}
+		}
+		rows, err := tx.Query(ctx, `
+			INSERT INTO list (id, org, columns, rows, unique_rows, malformed)
+			SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL), count(problem) FROM upload
+			ON CONFLICT (id) DO NOTHING
+			RETURNING `+listColumns, id.String(), org, source.columns)
+		if err != nil {
+			return err
+		}
+		kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO list_row (list_id, n, line, item, email, cells, problem)
+			SELECT $1, n, line, CASE WHEN problem IS NULL THEN
+					dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
+				END, email, cells, problem
+			FROM upload`, id.String())
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) { // it is there already
+		return c.List(ctx, org, id.String())
+	}
+	var refused *ListError
+	switch {
+	case errors.As(err, &refused):
+		return List{}, refused
+	case err != nil:
+		return List{}, fmt.Errorf("storing a list of %s: %w", org, err)
+	}
+	return kept, nil
+}
+
+const listColumns = `id, org, columns, rows, unique_rows, malformed, created_at`
+
+// List returns a list of an organization, or ErrNoList.
+func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {
+	rows, _ := c.pool.Query(ctx, `SELECT `+listColumns+` FROM list WHERE id = $1 AND org = $2`, id, org)
+	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return List{}, ErrNoList
+	}
+	if err != nil {
+		return List{}, fmt.Errorf("reading the list %s: %w", id, err)
+	}
+	return l, nil
+}
+
+// SelectList freezes the addresses of a list into the items of an order, each
+// once, numbered by mail domain. It is idempotent per order.
+func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Selected, error) {
+	var selected Selected
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO order_selection (order_id, list_id, items) SELECT $1, id, unique_rows FROM list WHERE id = $2
+			ON CONFLICT DO NOTHING`, orderID, listID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return tx.QueryRow(ctx, `SELECT items FROM order_selection WHERE order_id = $1 AND round = 1`, orderID).Scan(&selected.Items)
+		}
+		tag, err = tx.Exec(ctx, `
+			INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+			SELECT DISTINCT ON (item) $1, item, 0,
+				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false
+			FROM list_row
+			WHERE list_id = $2 AND item IS NOT NULL
+			ORDER BY item, n`, orderID, listID)
+		selected.Items = tag.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return Selected{}, fmt.Errorf("selecting the addresses of order %s: %w", orderID, err)
+	}
+	return selected, nil
+}
+
+// DistinctEmails counts the addresses among texts as a list of them would.
+func DistinctEmails(texts []string) int64 {
+	seen := make(map[string]bool, len(texts))
+	for _, text := range texts {
+		if email, problem := addressOf(text); problem == "" {
+			seen[strings.ToLower(email)] = true
+		}
+	}
+	return int64(len(seen))
+}
+
+// addressOf takes an address out of a cell, or says why there is none. Whether
+// mail can arrive there is for the verification to say.
+func addressOf(cell string) (email, problem string) {
+	email = strings.TrimSpace(unguard(cell))
+	switch {
+	case email == "":
+		return "", "there is no address"
+	case !utf8.ValidString(email) || strings.ContainsRune(email, 0):
+		return "", "the address is not readable text"
+	case len(email) > 320:
+		return "", "the address is longer than addresses can be"
+	case !strings.Contains(email, "@"):
+		return "", "there is no @ in the address"
+	}
+	return email, ""
+}
+
+// listSource hands the rows of a list to a COPY.
+type listSource struct {
+	columns []string
+	at      int // the column that has the addresses
+	next    func() (line int64, cells []string, err error)
+	n       int64
+	row     []any
+	err     error
+}
+
+// Next reads a row; a bad one is a row too.
+func (s *listSource) Next() bool {
+	line, cells, err := s.next()
+	problem := ""
+	var bad *rowError
+	switch {
+	case errors.Is(err, io.EOF):
+		return false
+	case errors.As(err, &bad):
+		problem = bad.reason
+	case err != nil:
+		s.err = err
+		return false
+	}
+	if s.n++; s.n > MaxListRows {
+		s.err = &ListError{fmt.Sprintf("The list has more than %d rows; split it.", MaxListRows)}
+		return false
+	}
+	kept := make([]string, len(cells))
+	for i, cell := range cells {
+		kept[i] = strings.ReplaceAll(strings.ToValidUTF8(cell, "\uFFFD"), "\x00", "")
+	}
+	email := ""
+	switch {
+	case problem != "":
+	case s.at >= len(cells):
+		problem = fmt.Sprintf("the row has %d columns and none for the address", len(cells))
+	default:
+		email, problem = addressOf(cells[s.at])
+	}
+	var reported any
+	if problem != "" {
+		reported = problem
+	}
+	if line == 0 {
+		line = s.n
+	}
+	s.row = []any{s.n, line, email, kept, reported}
+	return true
+}
+
+// Values is the row that Next read.
+func (s *listSource) Values() ([]any, error) { return s.row, nil }
+
+// Err is what ended the reading early.
+func (s *listSource) Err() error { return s.err }
+
+// names of columns that hold addresses, as people write them.
+var emailColumns = []string{"email", "e-mail", "email address", "email_address", "emailaddress", "e-mail address", "mail", "work email", "work_email"}
+
+// readList finds out how a list is written: by its first line, and where that
+// does not tell which column has the addresses, by the first rows.
+func readList(r io.Reader, column string) (*listSource, error) {
+	c := &csvReader{r: bufio.NewReaderSize(r, maxRecord), ends: ",\n"}
+	start, err := c.r.Peek(4096)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the list cannot be read: %w", err)
+	}
+	if bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
+		_, _ = c.r.Discard(3) // buffered by the Peek
+		start = start[3:]
+	}
+	first, _, _ := bytes.Cut(start, []byte{'\n'})
+	for _, comma := range []byte{';', '\t'} {
+		if bytes.Count(first, []byte{comma}) > bytes.Count(first, []byte{c.ends[0]}) {
+			c.ends = string([]byte{comma, '\n'})
+		}
+	}
+	_, cells, err := c.next()
+	var bad *rowError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, &ListError{"The list is empty; it needs at least one row with an address."}
+	case errors.As(err, &bad):
+		return nil, &ListError{"The first line of the list cannot be read: " + bad.reason + "."}
+	case err != nil:
+		return nil, fmt.Errorf("the list cannot be read: %w", err)
+	}
+	s := &listSource{columns: append([]string{}, cells...), at: -1}
+	s.next = func() (int64, []string, error) {
+		line, cells, err := c.next()
+		if errors.As(err, &bad) {
+			return line, []string{c.raw}, err
+		}
+		return line, cells, err
+	}
+	for i, name := range s.columns {
+		s.columns[i] = strings.ToValidUTF8(strings.TrimSpace(name), "\uFFFD")
+	}
+	return s, s.findColumn(column)
+}
+
+// findColumn decides whether the first row is a header and which column has the
+// addresses.
+func (s *listSource) findColumn(column string) error {
+	for i, name := range s.columns {
+		if column != "" && strings.EqualFold(name, column) {
+			s.at = i
+			return nil
+		}
+	}
+	if column != "" {
+		return &ListError{fmt.Sprintf("The list has no column %q; it has %s.", column, strings.Join(s.columns, ", "))}
+	}
+	for _, name := range emailColumns {
+		for i, have := range s.columns {
+			if strings.EqualFold(have, name) {
+				s.at = i
+				return nil
+			}
+		}
+	}
+	for i, cell := range s.columns {
+		if strings.Contains(cell, "@") { // no header: the first row is a row
+			s.at = i
+			s.pushBack(append([]string{}, s.columns...))
+			for j := range s.columns {
+				s.columns[j] = fmt.Sprintf("column_%d", j+1)
+			}
+			s.columns[i] = "email"
+			return nil
+		}
+	}
+	if len(s.columns) == 1 { // plain text that begins with a bad line
+		s.at = 0
+		s.pushBack([]string{s.columns[0]})
+		s.columns[0] = "email"
+		return nil
+	}
+	return s.findByContent()
+}
+
+// pushBack makes rows come again, from line 1 on, before the rest.
+func (s *listSource) pushBack(rows ...[]string) {
+	rest, line := s.next, int64(0)
+	s.next = func() (int64, []string, error) {
+		if len(rows) == 0 {
+			return rest()
+		}
+		line++
+		row := rows[0]
+		rows = rows[1:]
+		return line, row, nil
+	}
+}
+
+// findByContent takes the column that has an address in the first row with any.
+func (s *listSource) findByContent() error {
+	const look = 50
+	type read struct {
+		line  int64
+		cells []string
+		err   error
+	}
+	var ahead []read
+	for len(ahead) < look && s.at < 0 {
+		line, cells, err := s.next()
+		ahead = append(ahead, read{line, append([]string{}, cells...), err})
+		if err != nil {
+			break
+		}
+		for i, cell := range cells {
+			if strings.Contains(cell, "@") && i < len(s.columns) {
+				s.at = i
+				break
+			}
+		}
+	}
+	if s.at < 0 {
+		return &ListError{"No column of the list has addresses; name the column that has."}
+	}
+	rest := s.next
+	s.next = func() (int64, []string, error) {
+		if len(ahead) == 0 {
+			return rest()
+		}
+		r := ahead[0]
+		ahead = ahead[1:]
+		return r.line, r.cells, r.err
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package lead_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/lead"
+)
+
+func (f fixture) keep(file, column string) lead.List {
+	f.t.Helper()
+	list, err := f.KeepList(f.ctx, "acme", column, strings.NewReader(file))
+	require.NoError(f.t, err)
+	return list
+}
+
+// C8: how a list is written is found out; each address counts once; malformed
+// rows are kept.
+func TestC8_ListsAsPeopleWriteThem(t *testing.T) {
+	f := setup(t)
+	for _, c := range []struct {
+		name, file, column      string
+		columns                 []string
+		rows, unique, malformed int64
+		emails                  []string // by mail domain
+	}{
+		{"a header names the column", "Name,E-Mail,Note\nAnn,ann@x.test,1\nBob,bob@a.test,\n", "", []string{"Name", "E-Mail", "Note"}, 2, 2, 0, []string{"bob@a.test", "ann@x.test"}},
+		{"the column is named", "email,Second\nold@x.test,new@y.test\n", "second", []string{"email", "Second"}, 1, 1, 0, []string{"new@y.test"}},
+		{"the content tells", "Who,Where\nAnn,nowhere\nBob,bob@x.test\nEve,eve@x.test\n", "", []string{"Who", "Where"}, 3, 2, 1, []string{"bob@x.test", "eve@x.test"}},
+		{"semicolons, quotes, a byte order mark", "\xef\xbb\xbfName;Email\r\n\"Smith; Ann\";\"ann@x.test\"\r\n", "", []string{"Name", "Email"}, 1, 1, 0, []string{"ann@x.test"}},
+		{"tabs", "Email\tName\nann@x.test\tAnn, the first\n", "", []string{"Email", "Name"}, 1, 1, 0, []string{"ann@x.test"}},
+		{"plain text", "ann@x.test\r\n\n bob@x.test \nno address\nANN@X.test", "", []string{"email"}, 4, 2, 1, []string{"ann@x.test", "bob@x.test"}},
+		{"plain text that begins badly", "nobody\nann@x.test\n", "", []string{"email"}, 2, 1, 1, []string{"ann@x.test"}},
+		{"no header", "Ann,ann@x.test\nBob,bob@x.test\n", "", []string{"column_1", "email"}, 2, 2, 0, []string{"ann@x.test", "bob@x.test"}},
+		{"ragged and broken rows", "email,note\nann@x.test\nbob@x.test,1,2,3\n\"open,never closed\ncid@x.test,\n,\n", "", []string{"email", "note"}, 5, 3, 2, []string{"ann@x.test", "bob@x.test", "cid@x.test"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list := f.keep(c.file, c.column)
+			require.Equal(t, c.columns, list.Columns)
+			require.Equal(t, []int64{c.rows, c.unique, c.malformed}, []int64{list.Rows, list.Unique, list.Malformed})
+			require.Equal(t, list.ID, f.keep(c.file, c.column).ID, "the same again")
+
+			for range 2 {
+				selected, err := f.SelectList(f.ctx, "ord_"+c.name, list.ID)
+				require.NoError(t, err)
+				require.Equal(t, c.unique, selected.Items)
+			}
+			require.Equal(t, c.emails, f.itemEmails("ord_"+c.name))
+		})
+	}
+}
+
+func TestC8_WhatIsNoListIsRefused(t *testing.T) {
+	f := setup(t)
+	for _, c := range []struct{ file, column, says string }{
+		{"", "", "empty"},
+		{"\n\n", "", "empty"},
+		{"email\n", "", "empty"},
+		{"a,b\n1,2\n", "", "No column"},
+		{"email,b\nann@x.test,2\n", "mail", `no column "mail"; it has email, b`},
+	} {
+		_, err := f.KeepList(f.ctx, "acme", c.column, strings.NewReader(c.file))
+		var refused *lead.ListError
+		require.ErrorAs(t, err, &refused, "%q", c.file)
+		require.Contains(t, refused.Message, c.says)
+	}
+	broken := io.MultiReader(strings.NewReader("email\nann@x.test\n"), errorReader{})
+	_, err := f.KeepList(f.ctx, "acme", "", broken)
+	require.ErrorContains(t, err, "the line went dead", "half an upload is no list")
+	var n int
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT count(*) FROM list_row`).Scan(&n))
+	require.Zero(t, n)
+}
+
+type errorReader struct{}
+
+func (errorReader) Read([]byte) (int, error) { return 0, fmt.Errorf("the line went dead") }
+
+func TestC8_AListIsItsOwners(t *testing.T) {
+	f := setup(t)
+	list := f.keep("ann@x.test\n", "")
+	_, err := f.List(f.ctx, "beta", list.ID)
+	require.ErrorIs(t, err, lead.ErrNoList)
+	other, err := f.KeepList(f.ctx, "beta", "", strings.NewReader("ann@x.test\n"))
+	require.NoError(t, err)
+	require.NotEqual(t, list.ID, other.ID)
+}
+
+// C9: the results are the list, in its order, with all of its cells.
+func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
+	f := setup(t)
+	list := f.keep("name,email,verdict,name\nAnn,ann@x.test,=1+1,a\nNobody,,x,b\nann again,ANN@x.test,y,c\nBob,bob@a.test,z,d\n", "")
+	_, err := f.SelectList(f.ctx, "ord_1", list.ID)
+	require.NoError(t, err)
+	deliver := func(email, verdict, reason string) {
+		_, err := f.pool.Exec(f.ctx, `
+			UPDATE order_item SET verdict = $2, reason = $3, smtp_code = 250, checked_at = '2026-01-02T03:04:05Z', delivered_at = now()
+			WHERE order_id = 'ord_1' AND email = $1`, email, verdict, reason)
+		require.NoError(t, err)
+	}
+	write := func(format string) string {
+		var out bytes.Buffer
+		require.NoError(t, f.WriteResults(f.ctx, &out, "ord_1", format, lead.ResultOptions{}))
+		return out.String()
+	}
+	deliver("ann@x.test", "valid", "accepted")
+	running, err := csv.NewReader(strings.NewReader(write(lead.CSV))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, running, 4, "Bob has no verdict yet")
+
+	deliver("bob@a.test", "invalid", "no_such_user")
+	rows, err := csv.NewReader(strings.NewReader(write(lead.CSV))).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, [][]string{
+		{"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at"},
+		{"Ann", "ann@x.test", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z"},
+		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", ""},
+		{"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z"},
+		{"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z"},
+	}, rows)
+
+	var first map[string]any
+	line, _, _ := strings.Cut(write(lead.NDJSON), "\n")
+	require.NoError(t, json.Unmarshal([]byte(line), &first))
+	require.Equal(t, map[string]any{
+		"name": "Ann", "email": "ann@x.test", "verdict": "=1+1", "column_4": "a", "verified_verdict": "valid",
+		"reason": "accepted", "mx_host": "", "smtp_code": 250.0, "smtp_enhanced": "", "checked_at": "2026-01-02T03:04:05Z",
+	}, first)
+
+	again := f.keep(write(lead.CSV), "")
+	require.Equal(t, []int64{list.Rows, list.Unique, list.Malformed}, []int64{again.Rows, again.Unique, again.Malformed}, "a result is a list")
+}
+
+// manyRows is a file that is made while it is read.
+type manyRows struct{ n, left int }
+
+func (m *manyRows) Read(p []byte) (int, error) {
+	if m.left == 0 {
+		return 0, io.EOF
+	}
+	row := fmt.Sprintf("person %d,p%d@d%d.test\n", m.left, m.left, m.left%1000)
+	if len(row) > len(p) {
+		return 0, io.ErrShortBuffer
+	}
+	m.left--
+	return copy(p, row), nil
+}
+
+func TestC8_ListsAreStreamed(t *testing.T) {
+	f := setup(t)
+	const n = 100_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	list, err := f.KeepList(f.ctx, "acme", "", &manyRows{n: n, left: n})
+	require.NoError(t, err)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.EqualValues(t, n, list.Unique)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(8<<20), "nothing of the list stays in memory")
+}

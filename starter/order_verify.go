@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/wire"
+)
+
+func (a *app) orderVerifyCommand() *cobra.Command {
+	sub := intake.Submission{Request: order.Request{Kind: order.Verify}}
+	var run orderRun
+	var column string
+	cmd := &cobra.Command{
+		Use:   "verify FILE|-|EMAIL…",
+		Short: "Order the verification of a list or of some addresses",
+		Long: `Orders the verification of addresses: those named, or those of a file, CSV with
+any columns or plain text with an address a line. Every address is verified
+once, however often the list has it. The results are the list itself, in its
+order and with all of its columns, and the verdicts beside them.
+
+What it costs is the plan's to say; an address that could not be verified
+because of our own system costs nothing.`,
+		Example: examples(
+			"holdfast order verify customers.csv --org acme --watch",
+			"holdfast order verify customers.csv --org acme --column Mail --quote",
+			"holdfast order verify ann@example.com bob@example.com --org acme --watch"),
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.submitWith(cmd.Context(), sub, run, func(ctx context.Context, rooms *wire.Rooms, sub *intake.Submission) error {
+				if isEmails(args) {
+					sub.Emails = args
+					return nil
+				}
+				if len(args) > 1 {
+					return fmt.Errorf("%q is no address; name one file, or addresses alone", args[1])
+				}
+				list, err := a.upload(ctx, rooms, sub.Org, column, args[0])
+				sub.Request.ListID = list.ID
+				return err
+			})
+		},
+	}
+	addOrderFlags(cmd, &sub, &run)
+	cmd.Flags().StringVar(&column, "column", "", "the column that has the addresses; found by itself when left out")
+	return cmd
+}
+
+// isEmails reports whether all arguments are addresses and not files.
+func isEmails(args []string) bool {
+	for _, arg := range args {
+		if _, err := os.Stat(arg); err == nil || !strings.Contains(arg, "@") {
+			return false
+		}
+	}
+	return true
+}
+
+// upload stores a file as a list.
+func (a *app) upload(ctx context.Context, rooms *wire.Rooms, org, column, path string) (lead.List, error) {
+	if _, err := rooms.Accounts.Org(ctx, org); err != nil {
+		return lead.List{}, err
+	}
+	source := a.stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return lead.List{}, fmt.Errorf("the list cannot be read: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		source = file
+	}
+	list, err := rooms.Catalogue.KeepList(ctx, org, column, source)
+	var refused *lead.ListError
+	if errors.As(err, &refused) {
+		return list, errors.New(refused.Message)
+	}
+	if err == nil {
+		a.note("List %s: %s, %s to verify, %s malformed.", list.ID, count(list.Rows, "row"), number(list.Unique), number(list.Malformed))
+	}
+	return list, err
+}
