@@ -288,7 +288,6 @@ func audited(t *testing.T) {
 	require.Empty(t, report.Findings)
 }
 
-
 // syncBuffer is a buffer that several goroutines may write to.
 type syncBuffer struct {
 	mu   sync.Mutex

@@ -1,0 +1,331 @@
+package webhook_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/account"
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/webhook"
+)
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+
+// receiver is an endpoint that checks signatures and answers as it is told.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	secret string
+	answer func(event string) int // nil = 200
+	got    []string               // types and subjects, as they came, taken or not
+	ids    map[string]int
+	bad    []string
+}
+
+func newReceiver(t *testing.T) *receiver {
+	r := &receiver{ids: map[string]int{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		body, _ := io.ReadAll(request.Body)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		check, err := standardwebhooks.NewWebhook(r.secret)
+		if err == nil {
+			err = check.Verify(body, request.Header)
+		}
+		if err != nil {
+			r.bad = append(r.bad, err.Error())
+		}
+		var m struct {
+			Type string
+			Data struct{ ID string }
+		}
+		_ = json.Unmarshal(body, &m)
+		r.got = append(r.got, m.Type+" "+m.Data.ID)
+		r.ids[request.Header.Get("webhook-id")]++
+		if r.answer != nil {
+			w.WriteHeader(r.answer(m.Type + " " + m.Data.ID))
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) events() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string{}, r.got...)
+}
+
+type fixture struct {
+	t    *testing.T
+	ctx  context.Context
+	pool *pgxpool.Pool
+	*webhook.Webhooks
+}
+
+func setup(t *testing.T, backoff ...time.Duration) fixture {
+	pool := pgtest.New(t)
+	accounts := account.New(pool)
+	require.NoError(t, accounts.EnsurePresets(t.Context()))
+	_, err := accounts.CreateOrg(t.Context(), account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, err)
+	return fixture{t, t.Context(), pool, webhook.New(pool, webhook.Config{Allow: loopback, Backoff: backoff})}
+}
+
+func (f fixture) endpoint(r *receiver, events ...string) webhook.Endpoint {
+	f.t.Helper()
+	e, secret, err := f.Create(f.ctx, "acme", r.URL, events)
+	require.NoError(f.t, err)
+	r.secret = secret
+	return e
+}
+
+// happened puts an event about an order into the outbox.
+func (f fixture) happened(topic, id string) {
+	f.t.Helper()
+	_, err := f.pool.Exec(f.ctx, `INSERT INTO outbox (org, topic, key, payload) VALUES ('acme', $1, $1 || '/' || $2::text, jsonb_build_object('id', $2::text))`, topic, id)
+	require.NoError(f.t, err)
+}
+
+func (f fixture) publish() {
+	f.t.Helper()
+	_, _, err := f.Publish(f.ctx, 100)
+	require.NoError(f.t, err)
+}
+
+// deliver sends round after round until nothing is pending.
+func (f fixture) deliver(e webhook.Endpoint) (rounds []webhook.Round) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		round, err := f.Deliver(f.ctx, e.ID, 100)
+		require.NoError(f.t, err)
+		rounds = append(rounds, round)
+		return round.Next == nil
+	}, 10*time.Second, time.Millisecond)
+	return rounds
+}
+
+func (f fixture) deliveries(e webhook.Endpoint) []webhook.Delivery {
+	f.t.Helper()
+	list, _, err := f.Deliveries(f.ctx, "acme", e.ID, "", "", 100)
+	require.NoError(f.t, err)
+	return list
+}
+
+func TestW1_EveryEventIsTakenOnce(t *testing.T) {
+	f := setup(t, time.Millisecond)
+	all, some := newReceiver(t), newReceiver(t)
+	e, s := f.endpoint(all), f.endpoint(some, "order.settled")
+	for i := range 20 {
+		f.happened("order.reserved", fmt.Sprint("ord_", i))
+		f.happened("order.settled", fmt.Sprint("ord_", i))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				_, _, err := f.Publish(f.ctx, 7)
+				require.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	f.publish()
+	f.deliver(e)
+	f.deliver(s)
+	require.Len(t, all.events(), 40)
+	require.Len(t, some.events(), 20)
+	require.Len(t, all.ids, 40, "each event has an id of its own")
+	for id := range some.ids {
+		require.Contains(t, all.ids, id, "and the same one at every endpoint")
+	}
+	require.Empty(t, all.bad, "the published library accepts the signatures")
+	require.Empty(t, some.bad)
+	other := setup(t, time.Millisecond) // another database: nothing of it
+	require.Empty(t, other.deliveriesOfNobody())
+}
+
+func (f fixture) deliveriesOfNobody() []string {
+	list, err := f.Waiting(f.ctx)
+	require.NoError(f.t, err)
+	return list
+}
+
+func TestW2_SignaturesAreForThisBodyAndTime(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 32))
+	at := time.Now()
+	header := http.Header{}
+	header.Set("webhook-id", "evt_1")
+	header.Set("webhook-timestamp", fmt.Sprint(at.Unix()))
+	header.Set("webhook-signature", webhook.Sign(secret, "evt_1", at, []byte("body")))
+	check, err := standardwebhooks.NewWebhookRaw(secret)
+	require.NoError(t, err)
+	require.NoError(t, check.Verify([]byte("body"), header))
+	require.Error(t, check.Verify([]byte("Body"), header))
+}
+
+func TestW3_EventsOfAnOrderKeepTheirOrder(t *testing.T) {
+	f := setup(t, 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond)
+	r := newReceiver(t)
+	e := f.endpoint(r)
+	failures := 2
+	r.answer = func(event string) int {
+		if event == "order.reserved ord_1" && failures > 0 {
+			failures--
+			return 503
+		}
+		return 204
+	}
+	for _, topic := range []string{"order.reserved", "order.completed", "order.settled"} {
+		f.happened(topic, "ord_1")
+		f.happened(topic, "ord_2")
+	}
+	f.publish()
+	f.deliver(e)
+	var first, second []string
+	for _, event := range r.events() {
+		topic, id, _ := strings.Cut(event, " ")
+		if id == "ord_1" {
+			first = append(first, topic)
+		} else {
+			second = append(second, topic)
+		}
+	}
+	require.Equal(t, []string{"order.reserved", "order.reserved", "order.reserved", "order.completed", "order.settled"}, first)
+	require.Equal(t, []string{"order.reserved", "order.completed", "order.settled"}, second, "another order is not held up")
+	for _, d := range f.deliveries(e) {
+		require.Equal(t, "delivered", d.Status)
+	}
+}
+
+func TestW4_AttemptsSpreadOverADay(t *testing.T) {
+	var sum time.Duration
+	for i, wait := range webhook.DefaultBackoff {
+		sum += wait
+		if i > 0 {
+			require.GreaterOrEqual(t, wait, webhook.DefaultBackoff[i-1])
+		}
+	}
+	require.InDelta(t, 24, sum.Hours(), 1)
+}
+
+func TestW5_AnEndpointThatTakesNothingIsDisabledWithANotice(t *testing.T) {
+	f := setup(t, 5*time.Millisecond, 5*time.Millisecond)
+	dead, alive := newReceiver(t), newReceiver(t)
+	dead.answer = func(string) int { return 500 }
+	e, notified := f.endpoint(dead), f.endpoint(alive, "webhook.disabled")
+	f.happened("order.reserved", "ord_1")
+	f.happened("order.settled", "ord_1")
+	f.publish()
+	rounds := f.deliver(e)
+	require.NotEmpty(t, rounds[len(rounds)-1].Ended)
+	require.Len(t, dead.events(), 3, "one attempt and two more")
+	list, err := f.Endpoints(f.ctx, "acme")
+	require.NoError(t, err)
+	require.NotNil(t, list[0].DisabledAt)
+	require.NotEmpty(t, list[0].DisabledReason)
+	for _, d := range f.deliveries(e) {
+		require.Equal(t, "failed", d.Status)
+	}
+	f.publish()
+	f.deliver(notified)
+	require.Equal(t, []string{"webhook.disabled " + e.ID}, alive.events())
+
+	// Enabled again, it gets what comes, and what failed when it is asked for.
+	dead.answer = nil
+	failed := f.deliveries(e)
+	require.ErrorIs(t, f.Resend(f.ctx, "acme", e.ID, failed[0].ID), webhook.ErrInvalid, "while it is disabled nothing is sent")
+	require.NoError(t, f.Enable(f.ctx, "acme", e.ID))
+	require.NoError(t, f.Resend(f.ctx, "acme", e.ID, failed[0].ID))
+	f.deliver(e)
+	again := f.deliveries(e)[0]
+	require.Equal(t, "delivered", again.Status)
+	require.Equal(t, failed[0].EventID, again.EventID)
+	require.ErrorIs(t, f.Resend(f.ctx, "other", e.ID, again.ID), webhook.ErrNotFound)
+}
+
+func TestW5_GoneEndsAtOnce(t *testing.T) {
+	f := setup(t, time.Hour)
+	r := newReceiver(t)
+	r.answer = func(string) int { return 410 }
+	e := f.endpoint(r)
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	rounds := f.deliver(e)
+	require.Equal(t, "The endpoint answered 410 Gone.", rounds[0].Ended)
+}
+
+func TestW6_RedirectsAreNotFollowed(t *testing.T) {
+	f := setup(t, time.Hour)
+	secretPlace := newReceiver(t)
+	redirect := httptest.NewServer(http.RedirectHandler(secretPlace.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(redirect.Close)
+	e, _, err := f.Create(f.ctx, "acme", redirect.URL, nil)
+	require.NoError(t, err)
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	round, err := f.Deliver(f.ctx, e.ID, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Failed)
+	require.Empty(t, secretPlace.events())
+	require.Equal(t, 307, *f.deliveries(e)[0].Code)
+}
+
+func TestW7_PrivateAddressesAreRefusedAtTheConnection(t *testing.T) {
+	f := setup(t, time.Hour)
+	r := newReceiver(t)
+	e := f.endpoint(r)
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	// The endpoint was accepted; the address it leads to is looked at when connecting.
+	strict := webhook.New(f.pool, webhook.Config{Backoff: []time.Duration{time.Hour}})
+	round, err := strict.Deliver(f.ctx, e.ID, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Failed)
+	require.Empty(t, r.events())
+	require.Contains(t, f.deliveries(e)[0].Error, "private network")
+
+	// A name that leads to this machine gains nothing either.
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(r.URL, "http://"))
+	require.NoError(t, err)
+	named, _, err := strict.Create(f.ctx, "acme", "https://localhost:"+port, nil)
+	require.NoError(t, err)
+	f.happened("order.settled", "ord_9")
+	f.publish()
+	_, err = strict.Deliver(f.ctx, named.ID, 10)
+	require.NoError(t, err)
+	require.Contains(t, f.deliveries(named)[0].Error, "private network")
+}
+
+func TestW7_URLs(t *testing.T) {
+	f := setup(t)
+	strict := webhook.New(f.pool, webhook.Config{})
+	for _, bad := range []string{
+		"", "nonsense", "ftp://example.com", "http://example.com", "https://user:pw@example.com", "https://example.com/#x", "https:///x",
+		"https://127.0.0.1/", "https://10.1.2.3/", "https://169.254.169.254/latest", "https://[::1]/", "https://[fe80::1]/", "https://[::ffff:10.0.0.1]/",
+		"https://0.0.0.0/", "https://100.64.0.1/", "https://[64:ff9b::7f00:1]/", "https://[fd00::1]/", "https://224.0.0.1/", "https://198.18.0.1/", "https://255.255.255.255/",
+	} {
+		_, _, err := strict.Create(f.ctx, "acme", bad, nil)
+		require.ErrorIs(t, err, webhook.ErrInvalid, bad)
+	}
+	for _, good := range []string{"https://example.com/hook?x=1", "https://93.184.216.34/", "https://[2606:2800:220:1::1]/"} {
+		_, _, err := strict.Create(f.ctx, "acme", good, []string{"order.settled"})
+		require.NoError(t, err, good)
+	}
+	_, _, err := strict.Create(f.ctx, "acme", "https://example.com", []string{"order.eaten"})
+	require.ErrorIs(t, err, webhook.ErrInvalid)
+}
