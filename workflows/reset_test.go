@@ -322,7 +322,7 @@ func TestResetCompletesPlanChanges(t *testing.T) {
 
 // watched are the balances at which the shared pool of an organization is low.
 func (m *months) watched(org string) map[string]int64 {
-	rows, _ := m.pool.Query(m.t.Context(), `SELECT type, alert_at FROM credit_account WHERE owner = $1 AND pool = '' AND alert_at IS NOT NULL`, org)
+	rows, _ := m.pool.Query(m.t.Context(), `SELECT type, alert_at[1] FROM credit_account WHERE owner = $1 AND pool = '' AND alert_at IS NOT NULL`, org)
 	watched := map[string]int64{}
 	var kind string
 	var at int64

@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -397,26 +398,26 @@ func TestB4_AlertsFollowThePlan(t *testing.T) {
 	w.org(t, "acme", "licence-monthly", begin)
 	w.member(t, "acme", "bob", begin)
 	require.NoError(t, w.CatchUp(t.Context(), "acme", begin))
-	require.Equal(t, map[string]int64{"bob/email": 100, "bob/phone": 10}, w.watched(t, "acme"))
+	require.Equal(t, map[string][]int64{"bob/email": {100}, "bob/phone": {10}}, w.watched(t, "acme"))
 	require.Zero(t, w.events(t, "acme", "credits.low"), "an empty beginning is no news")
 
 	change, err := w.ChangePlan(t.Context(), "acme", "prepaid-verification", begin.AddDate(0, 0, 3))
 	require.NoError(t, err)
 	require.True(t, change.AtPeriodEnd)
-	require.Equal(t, map[string]int64{"bob/email": 100, "bob/phone": 10}, w.watched(t, "acme"), "not yet")
+	require.Equal(t, map[string][]int64{"bob/email": {100}, "bob/phone": {10}}, w.watched(t, "acme"), "not yet")
 	applied, err := w.ApplyChanges(t.Context(), day("2099-02-28"), account.Pending{}, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, applied.Seen)
-	require.Equal(t, map[string]int64{"/email": 1_000}, w.watched(t, "acme"))
+	require.Equal(t, map[string][]int64{"/email": {1_000, 100}}, w.watched(t, "acme"))
 }
 
-func (w *world) watched(t *testing.T, org string) map[string]int64 {
+func (w *world) watched(t *testing.T, org string) map[string][]int64 {
 	t.Helper()
 	rows, _ := w.pool.Query(t.Context(), `SELECT pool || '/' || type, alert_at FROM credit_account WHERE owner = $1 AND alert_at IS NOT NULL`, org)
-	watched := map[string]int64{}
+	watched := map[string][]int64{}
 	var account string
-	var at int64
-	_, err := pgx.ForEachRow(rows, []any{&account, &at}, func() error { watched[account] = at; return nil })
+	var at []int64
+	_, err := pgx.ForEachRow(rows, []any{&account, &at}, func() error { watched[account] = slices.Clone(at); return nil })
 	require.NoError(t, err)
 	return watched
 }
@@ -446,6 +447,8 @@ func TestRule_E6_CreditsLowIsToldOnce(t *testing.T) {
 	w.pack(t, "acme", "", "email", 500)
 	spend(500)
 	require.Equal(t, 2, w.events(t, "acme", "credits.low"), "crossed again after it had recovered")
+	spend(896)
+	require.Equal(t, 3, w.events(t, "acme", "credits.low"), "100 left: the plan's second threshold")
 }
 
 // E2: packs never expire and nothing resets them, for years.

@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -138,18 +139,16 @@ func (b *Billing) arm(ctx context.Context, org, pool string, generation int, to,
 	if pool != "" {
 		owner = plan.Member
 	}
-	watch := map[string]int64{}
+	watch := map[string][]int64{}
 	if from != nil {
 		for t := range thresholds(from, owner) {
-			watch[t] = -1
+			watch[t] = nil
 		}
 	}
-	for t, low := range thresholds(to, owner) {
-		watch[t] = low
-	}
+	maps.Copy(watch, thresholds(to, owner))
 	for t, low := range watch {
 		if _, err := b.ledger.Alert(ctx, ledger.Alert{
-			Owner: org, Key: fmt.Sprintf("alert/%d/%s/%s", generation, pool, t), Pool: pool, Type: t, Threshold: low,
+			Owner: org, Key: fmt.Sprintf("alert/%d/%s/%s", generation, pool, t), Pool: pool, Type: t, Thresholds: low,
 			Memo: ledger.Memo{Action: "alert", Member: pool},
 		}); err != nil {
 			return err
@@ -158,12 +157,12 @@ func (b *Billing) arm(ctx context.Context, org, pool string, generation int, to,
 	return nil
 }
 
-// thresholds is the balance that each credit type of a pool must not fall to.
-func thresholds(p *plan.Plan, owner plan.Owner) map[string]int64 {
-	low := map[string]int64{}
+// thresholds are the balances that a plan calls low, by credit type of a pool.
+func thresholds(p *plan.Plan, owner plan.Owner) map[string][]int64 {
+	low := map[string][]int64{}
 	for t, c := range p.Credits {
 		if c.Owner == owner && len(c.LowBalance) > 0 {
-			low[t] = c.LowBalance[0] // the highest of them
+			low[t] = c.LowBalance
 		}
 	}
 	return low

@@ -160,8 +160,7 @@ func (a *auditor) checkOwner(ctx context.Context) error {
 }
 
 func (a *auditor) checkAccounts(ctx context.Context) error {
-	rows, err := a.lookup.Query(ctx, `SELECT pool, type, available, held, carry, carry_priority, carry_until,
-		alert_at, alert_rearm, alert_low FROM credit_account WHERE owner = $1`, a.replay.owner)
+	rows, err := a.lookup.Query(ctx, `SELECT pool, type, available, held, carry, carry_priority, carry_until, alert_at FROM credit_account WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}
@@ -171,9 +170,7 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		Carry           *int64
 		CarryPriority   int32
 		CarryUntil      *time.Time
-		AlertAt         *int64
-		AlertRearm      *int64
-		AlertLow        bool
+		AlertAt         []int64
 	}
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[accountRow])
 	if err != nil {
@@ -205,11 +202,7 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		if (row.Carry == nil) != (want.carry == nil) || is.Left != should.Left || is.Priority != should.Priority || !is.Until.Equal(should.Until) {
 			a.row("I10", "credit_account", key, "what may still roll over differs from the journal's")
 		}
-		var watched alert
-		if row.AlertAt != nil && row.AlertRearm != nil {
-			watched = alert{*row.AlertAt, *row.AlertRearm, row.AlertLow}
-		}
-		if (row.AlertAt == nil) != (want.alert == nil) || want.alert != nil && watched != *want.alert {
+		if !slices.Equal(row.AlertAt, want.alertAt) {
 			a.row("I6", "credit_account", key, "its alert differs from the journal's")
 		}
 	}

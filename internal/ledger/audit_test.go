@@ -43,7 +43,7 @@ func keepBooks(t *testing.T, pool *pgxpool.Pool) {
 		{Type: "email", Amount: 50, Rollover: true, Cap: 20},
 	}})
 	require.NoError(t, err)
-	_, err = l.Alert(ctx, ledger.Alert{Owner: "acme", Key: "alert", Type: "email", Threshold: 10})
+	_, err = l.Alert(ctx, ledger.Alert{Owner: "acme", Key: "alert", Type: "email", Thresholds: []int64{10, 5}})
 	require.NoError(t, err)
 	charge.Key, charge.Lines[0].Facts[0].Subject = "c2", [16]byte{4}
 	_, err = l.Charge(ctx, charge)
@@ -73,7 +73,8 @@ func TestAuditFindsTampering(t *testing.T) {
 		"owner removed":          {`DELETE FROM credit_owner`, "credit_owner", "acme", "I6"},
 		"balance raised":         {`UPDATE credit_account SET available = available + 1 WHERE pool = 'bob'`, "credit_account", "acme/bob/email", "I1"},
 		"rollover raised":        {`UPDATE credit_account SET carry = 20 WHERE pool = 'bob'`, "credit_account", "acme/bob/email", "I10"},
-		"alert silenced":         {`UPDATE credit_account SET alert_at = 0 WHERE pool = ''`, "credit_account", "acme//email", "I6"},
+		"alert lowered":          {`UPDATE credit_account SET alert_at[2] = 4 WHERE pool = ''`, "credit_account", "acme//email", "I6"},
+		"alert silenced":         {`UPDATE credit_account SET alert_at = NULL WHERE pool = ''`, "credit_account", "acme//email", "I6"},
 		"account removed":        {`DELETE FROM credit_account WHERE pool = 'bob'`, "credit_account", "acme/bob/email", "I1"},
 		"account made up":        {`INSERT INTO credit_account VALUES ('acme', 'eve', 'email', 5, 0)`, "credit_account", "acme/eve/email", "I1"},
 		"grant refilled":         {`UPDATE credit_grant SET available = available + 1, captured = captured - 1 WHERE no = 1`, "credit_grant", "acme/1", "I3"},

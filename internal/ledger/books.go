@@ -51,7 +51,8 @@ type account struct {
 	accountID
 	available, held int64
 	carry           *carry
-	alert           *alert
+	alertAt         []int64   // credits.low thresholds, highest first
+	seen            int64     // available when the alert was last looked at
 	lots            []*lot    // live, in burn order
 	nextExpiry      time.Time // no available credits expire before; zero = never
 	changed         bool
@@ -72,13 +73,6 @@ func (c *carry) take(n int64) int64 {
 	n = min(n, c.Left)
 	c.Left -= n
 	return n
-}
-
-// alert is the low-balance watch of an account.
-type alert struct {
-	Threshold int64 `json:"threshold"`
-	Rearm     int64 `json:"rearm"`
-	low       bool
 }
 
 // lot is a grant and what became of its credits.

@@ -1,8 +1,8 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 )
 
 func (op Expire) run(b *books, e *entry) (any, error) {
@@ -84,39 +84,32 @@ func (b *books) endPeriod(e *entry, id accountID, r Renewal) RenewedLine {
 func (op Alert) run(b *books, e *entry) (any, error) {
 	a := b.account(accountID{op.Pool, op.Type})
 	b.changedAccount(a)
-	a.alert = nil
-	p := posting{Move: moveAlert, Type: op.Type, Pool: op.Pool, Balance: a.available}
-	if op.Threshold >= 0 {
-		a.alert = &alert{Threshold: op.Threshold, Rearm: max(op.Rearm, op.Threshold+1)}
-		a.alert.low = a.available <= op.Threshold
-		p.Alert = a.alert
-	}
-	e.postings = append(e.postings, p)
-	return AlertResult{Low: a.alert != nil && a.alert.low}, nil
+	a.alertAt = op.descending()
+	e.postings = append(e.postings, posting{
+		Move: moveAlert, Type: op.Type, Pool: op.Pool, Balance: a.available, Alert: a.alertAt,
+	})
+	return AlertResult{Low: len(a.alertAt) > 0 && a.available <= a.alertAt[0]}, nil
 }
 
-// watch looks at the accounts an entry has moved credits in: when one has fallen
-// to its threshold, that is told once, until it has recovered.
+// watch looks at the accounts an entry has moved credits in. Falling to a
+// threshold is told; being below it already is not, so each fall is told once
+// until the account has risen above the threshold again.
 func (b *books) watch(e *entry) {
 	for i := range e.postings {
 		p := &e.postings[i]
 		a := b.accounts[accountID{p.Pool, p.Type}]
-		if a.alert == nil {
-			continue
-		}
-		switch {
-		case a.alert.low && a.available >= a.alert.Rearm:
-			a.alert.low = false
-			b.changedAccount(a)
-		case !a.alert.low && a.available <= a.alert.Threshold:
-			a.alert.low = true
-			b.changedAccount(a)
+		before := a.seen
+		a.seen = a.available
+		for _, threshold := range a.alertAt {
+			if before <= threshold || threshold < a.available {
+				continue
+			}
 			b.changes.events = append(b.changes.events, event{
 				topic: "credits.low",
-				key:   "credits.low/" + strconv.FormatInt(e.seq, 10) + "/" + p.Pool + "/" + p.Type,
+				key:   fmt.Sprintf("credits.low/%d/%s/%s/%d", e.seq, p.Pool, p.Type, threshold),
 				payload: lowPayload{
 					Org: b.owner, Pool: p.Pool, Type: p.Type, At: e.at,
-					Available: a.available, Threshold: a.alert.Threshold,
+					Available: a.available, Threshold: threshold,
 				}.json(),
 			})
 		}

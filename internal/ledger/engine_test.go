@@ -184,26 +184,49 @@ func TestBudgetsCapTheSharedPool(t *testing.T) { // X5, I8
 	require.NoError(t, d.tables.replayed())
 }
 
-func TestAlertFiresOnceUntilRecovered(t *testing.T) { // E6
+func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	d := newDesk(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
-	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Threshold: 20, Rearm: 50}))
+	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{5, 20, 0, 20}}))
+	require.Equal(t, []int64{20, 5, 0}, d.tables.rows.accounts[accountID{"", "email"}].alertAt)
+	told := func() (thresholds []int64) {
+		for _, e := range d.events {
+			var payload lowPayload
+			require.NoError(t, json.Unmarshal(e.payload, &payload))
+			thresholds = append(thresholds, payload.Threshold)
+		}
+		d.events = nil
+		return thresholds
+	}
 	charge := func(key string, n int64) {
 		d.run(noon, Charge{Owner: "acme", Key: key, Lines: []ChargeLine{{Type: "email", Pools: []string{""}, Amount: n}}})
 	}
 	charge("a", 79)
-	require.Empty(t, d.events)
+	require.Empty(t, told(), "21 left")
 	charge("b", 1)
 	require.Len(t, d.events, 1, "20 left: at the threshold")
 	require.Equal(t, "credits.low", d.events[0].topic)
 	require.JSONEq(t, `{"org":"acme","pool":"","type":"email","available":20,"threshold":20,"at":"2026-01-31T12:00:00Z"}`, string(d.events[0].payload))
-	charge("c", 1)
-	d.grant("2", "", 30, SourcePack, 0, time.Time{}) // 49: not recovered yet
-	charge("d", 30)
-	require.Len(t, d.events, 1)
-	d.grant("3", "", 31, SourcePack, 0, time.Time{}) // 50
-	charge("e", 30)
-	require.Len(t, d.events, 2)
+	require.Equal(t, []int64{20}, told())
+	charge("c", 14)
+	require.Empty(t, told(), "6 left")
+	charge("d", 1)
+	require.Equal(t, []int64{5}, told())
+	d.grant("2", "", 15, SourcePack, 0, time.Time{}) // 20: above 5, not above 20
+	charge("e", 20)
+	require.Equal(t, []int64{5, 0}, told())
+	d.grant("3", "", 21, SourcePack, 0, time.Time{}) // above all
+	charge("f", 21)
+	require.Equal(t, []int64{20, 5, 0}, told(), "one entry may cross them all")
+
+	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "lower", Type: "email", Thresholds: []int64{3}}))
+	require.Empty(t, told(), "low from the start is no fall")
+	d.grant("4", "", 30, SourcePack, 0, time.Time{})
+	charge("g", 20)
+	require.Empty(t, told())
+	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "end", Type: "email"}))
+	charge("h", 10)
+	require.Empty(t, told(), "nobody watches")
 	require.NoError(t, d.tables.replayed())
 }
 
@@ -236,7 +259,7 @@ func TestJournalTextIsWhatJSONReads(t *testing.T) {
 	want := []posting{
 		{Move: moveGrant, Type: "e\"m\\ail\n", Pool: "bób", Grant: 7, Amount: 1 << 52, Balance: 3, Terms: &terms{Source: SourcePack, Priority: -2, ExpiresAt: at}},
 		{Move: moveReinstate, Type: "email", Hold: "h", Budget: "b", Into: 9, Carry: &carry{Left: -1, Priority: 4, Until: at}},
-		{Move: moveAlert, Type: "email", Alert: &alert{Threshold: 1, Rearm: 2}},
+		{Move: moveAlert, Type: "email", Alert: []int64{2, 1}},
 	}
 	var got []posting
 	require.NoError(t, json.Unmarshal(appendPostings(nil, want), &got))

@@ -87,18 +87,18 @@ func change(of, from, to bucket, n int64) int64 {
 // account afterwards. Into names the grant that receives voided credits, Terms
 // are those of a grant that begins with this posting.
 type posting struct {
-	Move    move   `json:"move"`
-	Type    string `json:"type"`
-	Pool    string `json:"pool,omitempty"`
-	Grant   int64  `json:"grant,omitempty"`
-	Amount  int64  `json:"amount"`
-	Balance int64  `json:"balance"`
-	Hold    string `json:"hold,omitempty"` // where it is not the entry's
-	Budget  string `json:"budget,omitempty"`
-	Into    int64  `json:"into,omitempty"`
-	Terms   *terms `json:"terms,omitempty"`
-	Carry   *carry `json:"carry,omitempty"` // the account's carry from now on
-	Alert   *alert `json:"alert,omitempty"` // the account's alert from now on
+	Move    move    `json:"move"`
+	Type    string  `json:"type"`
+	Pool    string  `json:"pool,omitempty"`
+	Grant   int64   `json:"grant,omitempty"`
+	Amount  int64   `json:"amount"`
+	Balance int64   `json:"balance"`
+	Hold    string  `json:"hold,omitempty"` // where it is not the entry's
+	Budget  string  `json:"budget,omitempty"`
+	Into    int64   `json:"into,omitempty"`
+	Terms   *terms  `json:"terms,omitempty"`
+	Carry   *carry  `json:"carry,omitempty"` // the account's carry from now on
+	Alert   []int64 `json:"alert,omitempty"` // the account's thresholds from now on, highest first
 }
 
 // terms are what distinguishes a grant from others of its account.
@@ -237,12 +237,16 @@ func appendPostings(b []byte, ps []posting) []byte {
 			b = appendTimeField(b, `,"until":`, c.Until)
 			b = append(b, '}')
 		}
-		if a := p.Alert; a != nil {
-			b = append(b, `,"alert":{"threshold":`...)
-			b = strconv.AppendInt(b, a.Threshold, 10)
-			b = append(b, `,"rearm":`...)
-			b = strconv.AppendInt(b, a.Rearm, 10)
-			b = append(b, '}')
+		for i, threshold := range p.Alert {
+			if i == 0 {
+				b = append(b, `,"alert":[`...)
+			} else {
+				b = append(b, ',')
+			}
+			b = strconv.AppendInt(b, threshold, 10)
+		}
+		if len(p.Alert) > 0 {
+			b = append(b, ']')
 		}
 		b = append(b, '}')
 	}

@@ -212,33 +212,29 @@ func (t *batch) scanLots(rows pgx.Rows) error {
 
 // queuePools asks for accounts and live grants, of some pools or of all.
 func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string, all bool) {
-	b.Queue(`SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until,
-			x.alert_at, x.alert_rearm, x.alert_low
+	b.Queue(`SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until, x.alert_at
 		FROM unnest($1::text[], $2::text[]) k (owner, pool)
 		CROSS JOIN LATERAL (SELECT * FROM credit_account x WHERE `+where+` OFFSET 0) x`, owners, pools).Query(func(rows pgx.Rows) error {
 		var owner string
 		var a account
-		var left, alertAt, rearm *int64
+		var left *int64
 		var priority int32
 		var until *time.Time
-		var low bool
 		_, err := pgx.ForEachRow(rows, []any{
-			&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &alertAt, &rearm, &low,
+			&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &a.alertAt,
 		}, func() error {
 			books := t.byOwner[owner].books
 			if books.allPools || books.pools[a.pool] {
 				return nil
 			}
 			read := books.account(a.accountID) // its grants may be there already
-			read.available, read.held = a.available, a.held
+			read.available, read.held, read.seen = a.available, a.held, a.available
+			read.alertAt = slices.Clone(a.alertAt)
 			if left != nil {
 				read.carry = &carry{Left: *left, Priority: priority}
 				if until != nil {
 					read.carry.Until = until.UTC()
 				}
-			}
-			if alertAt != nil && rearm != nil {
-				read.alert = &alert{Threshold: *alertAt, Rearm: *rearm, low: low}
 			}
 			return nil
 		})

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -15,6 +16,7 @@ type model struct {
 	order   []string // of holds
 	facts   map[factID]*modelFact
 	carries map[accountID]*modelCarry
+	alerts  map[accountID][]int64
 }
 
 type modelGrant struct {
@@ -56,7 +58,7 @@ type modelCarry struct {
 }
 
 func newModel() *model {
-	return &model{holds: map[string]*modelHold{}, facts: map[factID]*modelFact{}, carries: map[accountID]*modelCarry{}}
+	return &model{holds: map[string]*modelHold{}, facts: map[factID]*modelFact{}, carries: map[accountID]*modelCarry{}, alerts: map[accountID][]int64{}}
 }
 
 // spendable are the grants of an account that can be spent, in burn order.
@@ -85,6 +87,95 @@ func (m *model) balance(id accountID, now time.Time) (n int64) {
 		n += g.available
 	}
 	return n
+}
+
+// credits are what an account has, whether anybody noticed that some have expired or not.
+func (m *model) credits(id accountID) (n int64) {
+	for _, g := range m.grants {
+		if g.id == id {
+			n += g.available
+		}
+	}
+	return n
+}
+
+// accounts are the credits of all accounts.
+func (m *model) accounts() map[accountID]int64 {
+	all := map[accountID]int64{}
+	for _, pool := range testPools {
+		for _, kind := range testTypes {
+			all[accountID{pool, kind}] = m.credits(accountID{pool, kind})
+		}
+	}
+	return all
+}
+
+// notice writes off what has expired in the accounts an operation looks at.
+func (m *model) notice(op operation, now time.Time) {
+	looksAt := func(id accountID) bool { return false }
+	among := func(lines []Line) func(accountID) bool {
+		return func(id accountID) bool {
+			return slices.ContainsFunc(lines, func(l Line) bool { return l.Type == id.kind && slices.Contains(l.Pools, id.pool) })
+		}
+	}
+	behind := func(hold string) func(accountID) bool {
+		return func(id accountID) bool {
+			h := m.holds[hold]
+			return h != nil && slices.ContainsFunc(h.credits, func(c *modelCredit) bool { return c.from.id == id })
+		}
+	}
+	switch op := op.(type) {
+	case Grant:
+		looksAt = func(id accountID) bool { return id == accountID{op.Pool, op.Type} }
+	case Alert:
+		looksAt = func(id accountID) bool { return id == accountID{op.Pool, op.Type} }
+	case Hold:
+		looksAt = among(op.Lines)
+	case Charge:
+		var lines []Line
+		for _, l := range op.Lines {
+			lines = append(lines, Line{Type: l.Type, Pools: l.Pools})
+		}
+		looksAt = among(lines)
+	case Release:
+		looksAt = behind(op.HoldID)
+	case Reverse:
+		looksAt = behind(op.HoldID)
+	case Renew:
+		looksAt = func(id accountID) bool {
+			return id.pool == op.Pool && slices.ContainsFunc(op.Lines, func(l Renewal) bool { return l.Type == id.kind })
+		}
+	case Expire:
+		looksAt = func(accountID) bool { return true }
+	}
+	for _, g := range m.grants {
+		if looksAt(g.id) && !g.expires.IsZero() && !g.expires.After(now) {
+			g.available = 0
+		}
+	}
+}
+
+// fell lists the thresholds that an account's credits fell to.
+func (m *model) fell(id accountID, before, after int64) (lows []string) {
+	for _, threshold := range m.alerts[id] {
+		if before > threshold && after <= threshold {
+			lows = append(lows, fmt.Sprintf("%s/%s has %d, %d is low", id.pool, id.kind, after, threshold))
+		}
+	}
+	return lows
+}
+
+func (m *model) alert(op Alert) AlertResult {
+	id := accountID{op.Pool, op.Type}
+	m.alerts[id] = nil
+	low := false
+	for _, threshold := range op.Thresholds {
+		if !slices.Contains(m.alerts[id], threshold) {
+			m.alerts[id] = append(m.alerts[id], threshold)
+		}
+		low = low || m.credits(id) <= threshold
+	}
+	return AlertResult{Low: low}
 }
 
 func (m *model) held(id accountID) (n int64) {

@@ -252,20 +252,20 @@ type RenewedLine struct {
 	Granted int64  `json:"granted,omitempty"`
 }
 
-// Alert watches one account: when its available credits fall to Threshold or
-// below, a credits.low event goes to the outbox, once until they have recovered
-// to Rearm or more. A negative Threshold ends the watch.
+// Alert watches one account: whenever its available credits fall to one of the
+// thresholds, a credits.low event that names the threshold goes to the outbox,
+// once until they have risen above it again. It takes the place of the alert
+// before; no thresholds end the watch.
 type Alert struct {
-	Owner     string
-	Key       string
-	Pool      string
-	Type      string
-	Threshold int64
-	Rearm     int64 // > Threshold; 0 means Threshold + 1
-	Memo      Memo
+	Owner      string
+	Key        string
+	Pool       string
+	Type       string
+	Thresholds []int64 // credits; in any order
+	Memo       Memo
 }
 
 // AlertResult is the result of an Alert.
 type AlertResult struct {
-	Low bool `json:"low"` // the account is at or below the threshold already
+	Low bool `json:"low"` // the account is at or below one of them already
 }

@@ -54,6 +54,9 @@ func TestStoreAgainstModel(t *testing.T) {
 		require.Empty(t, report.Findings)
 		require.EqualValues(t, len(w.tables.journal), report.Entries)
 		require.EqualValues(t, len(w.tables.rows.facts), report.Facts)
+		var events int
+		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1`, w.tables.name).Scan(&events))
+		require.Equal(t, w.events, events)
 	})
 	t.Logf("%d operations", steps)
 }
@@ -85,6 +88,7 @@ type world struct {
 	sent   []operation // carried out, in order
 	ids    int
 	steps  int
+	events int
 }
 
 func newWorld(owner string) *world {
@@ -113,13 +117,15 @@ func (w *world) batch(t *rapid.T) {
 	}
 	commit := w.load(t, ops)
 	for _, op := range ops {
+		told := len(w.books.changes.events)
 		got := w.books.performOne(op, w.now)
 		now := w.now
 		if now.Before(w.books.at) {
 			now = w.books.at // a lane's time never runs backwards
 		}
-		w.compare(t, op, got, now)
+		w.compare(t, op, got, w.books.changes.events[told:], now)
 	}
+	w.events += len(w.books.changes.events)
 	require.NoError(t, w.tables.save(w.books))
 	commit()
 	w.books.settle(rapid.SampledFrom([]int{0, 3, 1000}).Draw(t, "kept"))
@@ -142,6 +148,7 @@ func (w *world) load(t *rapid.T, ops []operation) (commit func()) {
 	require.NoError(t, err)
 	conn, err := w.pool.Acquire(ctx)
 	require.NoError(t, err)
+	t.Cleanup(conn.Release) // where a check fails halfway, and is shrunk
 	work := &laneWork{lane: &lane{owner: w.tables.name}, books: w.books, ops: ops}
 	b := &batch{lanes: []*laneWork{work}, byOwner: map[string]*laneWork{w.tables.name: work}}
 	require.NoError(t, b.begin(ctx, conn))
@@ -162,8 +169,8 @@ func (w *world) loseBatch(t *rapid.T) {
 	w.books = w.tables.open()
 }
 
-// compare holds an outcome against the model's.
-func (w *world) compare(t *rapid.T, op operation, got outcome, now time.Time) {
+// compare holds an outcome, and the events that came with it, against the model's.
+func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, now time.Time) {
 	key := op.header().key
 	for _, old := range w.sent {
 		if old.header().key != key {
@@ -175,7 +182,15 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, now time.Time) {
 		} else {
 			require.ErrorIs(t, got.err, ErrKeyReused, "I7")
 		}
+		require.Empty(t, events)
 		return
+	}
+	var lows, told []string
+	before := w.model.accounts()
+	w.model.notice(op, now)
+	noticed := w.model.accounts()
+	for id, n := range noticed {
+		lows = append(lows, w.model.fell(id, before[id], n)...)
 	}
 	var want any
 	var err error
@@ -195,9 +210,20 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, now time.Time) {
 		want, err = w.model.reverse(op, now)
 	case Renew:
 		want = w.model.renew(op, now)
+	case Alert:
+		want = w.model.alert(op)
 	case Expire:
 		want = got.result // its effect shows in the balances
 	}
+	for id, n := range w.model.accounts() {
+		lows = append(lows, w.model.fell(id, noticed[id], n)...)
+	}
+	for _, e := range events {
+		var p lowPayload
+		require.NoError(t, json.Unmarshal(e.payload, &p))
+		told = append(told, fmt.Sprintf("%s/%s has %d, %d is low", p.Pool, p.Type, p.Available, p.Threshold))
+	}
+	require.ElementsMatch(t, lows, told, "%+v", op)
 	if err != nil {
 		require.ErrorIs(t, got.err, err, "%+v", op)
 		return
@@ -270,7 +296,7 @@ func (w *world) draw(t *rapid.T) operation {
 	memo := Memo{Member: rapid.SampledFrom(testPools).Draw(t, "member")}
 	switch rapid.SampledFrom([]kind{
 		kindGrant, kindGrant, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
-		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindExpire, kindRenew,
+		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindExpire, kindRenew, kindAlert,
 	}).Draw(t, "operation") {
 	case kindHold:
 		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
@@ -316,6 +342,12 @@ func (w *world) draw(t *rapid.T) operation {
 			}
 		}
 		return r
+	case kindAlert:
+		return Alert{
+			Owner: w.tables.name, Key: key, Memo: memo,
+			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
+			Thresholds: rapid.SliceOfN(rapid.Int64Range(0, 40), 0, 3).Draw(t, "thresholds"),
+		}
 	default:
 		return Grant{
 			Owner: w.tables.name, Key: key, Memo: memo,

@@ -71,7 +71,6 @@ func (r *replay) follow(e *entry) {
 		r.post(e, &e.postings[i])
 	}
 	r.closeHold(e)
-	r.watch(e)
 }
 
 func (r *replay) open(e *entry) {
@@ -146,10 +145,7 @@ func (r *replay) post(e *entry, p *posting) {
 	case moveCarry:
 		a.carry = p.Carry
 	case moveAlert:
-		a.alert = p.Alert
-		if a.alert != nil {
-			a.alert.low = a.available <= a.alert.Threshold
-		}
+		a.alertAt = slices.Clone(p.Alert) // decoding uses its memory again
 	case moveGrant, moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveLapse,
 		moveExpire, moveRollover, moveReverse, moveRestore:
 		if p.Carry != nil {
@@ -294,22 +290,6 @@ func (r *replay) closeHold(e *entry) {
 		}
 		h.closed = true
 		r.closed = append(r.closed, h)
-	}
-}
-
-// watch follows the low-balance alerts.
-func (r *replay) watch(e *entry) {
-	for i := range e.postings {
-		a := r.accounts[accountID{e.postings[i].Pool, e.postings[i].Type}]
-		if a == nil || a.alert == nil {
-			continue
-		}
-		switch {
-		case a.available >= a.alert.Rearm:
-			a.alert.low = false
-		case a.available <= a.alert.Threshold:
-			a.alert.low = true
-		}
 	}
 }
 

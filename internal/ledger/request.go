@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -14,6 +15,9 @@ const maxAmount = 1 << 53
 
 // maxText bounds every id and key, in bytes.
 const maxText = 256
+
+// maxThresholds bounds an account's alert: every entry looks at all of them.
+const maxThresholds = 16
 
 // operation is a request to the ledger.
 type operation interface {
@@ -126,8 +130,9 @@ func (op Renew) identify(d *digest) {
 func (op Alert) identify(d *digest) {
 	d.str(op.Pool)
 	d.str(op.Type)
-	d.num(op.Threshold)
-	d.num(op.Rearm)
+	for _, threshold := range op.descending() {
+		d.num(threshold)
+	}
 }
 
 func (d *digest) bool(v bool) {
@@ -169,6 +174,13 @@ func compareFacts(a, b Fact) int {
 		return c
 	}
 	return bytes.Compare([]byte(a.Scope), []byte(b.Scope))
+}
+
+// descending are the thresholds as they are kept: each once, highest first.
+func (op Alert) descending() []int64 {
+	ts := slices.Clone(op.Thresholds)
+	slices.SortFunc(ts, func(a, b int64) int { return cmp.Compare(b, a) })
+	return slices.Compact(ts)
 }
 
 func (op Charge) holdID() string {
@@ -378,11 +390,13 @@ func (op Renew) check() error {
 }
 
 func (op Alert) check() error {
-	if op.Rearm != 0 && op.Rearm <= op.Threshold {
-		return invalid("an alert must recover above its threshold %d, not at %d", op.Threshold, op.Rearm)
+	if len(op.Thresholds) > maxThresholds {
+		return invalid("an alert has at most %d thresholds, not %d", maxThresholds, len(op.Thresholds))
 	}
-	if op.Threshold > maxAmount || op.Rearm > maxAmount {
-		return invalid("an alert's threshold must be at most %d credits", int64(maxAmount))
+	for _, threshold := range op.Thresholds {
+		if err := amount("threshold", threshold, 0); err != nil {
+			return err
+		}
 	}
 	return firstError(required("credit type", op.Type), texts("pool", op.Pool))
 }

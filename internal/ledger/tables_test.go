@@ -55,10 +55,7 @@ func (t *tables) save(b *books) error {
 			c := *a.carry
 			row.carry = &c
 		}
-		if a.alert != nil {
-			w := *a.alert
-			row.alert = &w
-		}
+		row.alertAt = slices.Clone(a.alertAt)
 		if a.available < 0 || a.held < 0 {
 			return fmt.Errorf("I1: account %v has %d available, %d held", a.accountID, a.available, a.held)
 		}
@@ -171,14 +168,11 @@ func (t *tables) loadPools(b *books, n *needs) {
 			continue
 		}
 		a := b.account(id)
-		a.available, a.held = row.available, row.held
+		a.available, a.held, a.seen = row.available, row.held, row.available
+		a.alertAt = slices.Clone(row.alertAt)
 		if row.carry != nil {
 			c := *row.carry
 			a.carry = &c
-		}
-		if row.alert != nil {
-			w := *row.alert
-			a.alert = &w
 		}
 	}
 	for no, row := range t.rows.lots {
@@ -222,7 +216,8 @@ func (t *tables) replayed() error {
 	}
 	r.conclude()
 	for id, want := range r.accounts {
-		if is := t.rows.accounts[id]; is.available != want.available || is.held != want.held {
+		if is := t.rows.accounts[id]; is.available != want.available || is.held != want.held ||
+			!slices.Equal(is.alertAt, want.alertAt) {
 			problems = append(problems, fmt.Sprintf("account %v differs", id))
 		}
 	}

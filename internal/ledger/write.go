@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -167,12 +168,12 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 
 func (t *batch) writeAccounts(b *pgx.Batch) {
 	var (
-		owners, pools, types          []string
-		avail, held                   []int64
-		carries, alertAts, alertRearm []*int64
-		priorities                    []int32
-		untils                        []*time.Time
-		lows                          []bool
+		owners, pools, types []string
+		avail, held          []int64
+		carries              []*int64
+		priorities           []int32
+		untils               []*time.Time
+		alertAts             []*string // arrays as text: unnest would make one of them all
 	)
 	for _, w := range t.lanes {
 		for _, a := range w.books.changes.accounts {
@@ -188,25 +189,21 @@ func (t *batch) writeAccounts(b *pgx.Batch) {
 				left, priority, until = &c.Left, c.Priority, nullTime(c.Until)
 			}
 			carries, priorities, untils = append(carries, left), append(priorities, priority), append(untils, until)
-			var at, rearm *int64
-			var low bool
-			if w := a.alert; w != nil {
-				at, rearm, low = &w.Threshold, &w.Rearm, w.low
-			}
-			alertAts, alertRearm, lows = append(alertAts, at), append(alertRearm, rearm), append(lows, low)
+			alertAts = append(alertAts, arrayText(a.alertAt))
 		}
 	}
 	if len(owners) == 0 {
 		return
 	}
-	b.Queue(`INSERT INTO credit_account (owner, pool, type, available, held, carry, carry_priority, carry_until,
-			alert_at, alert_rearm, alert_low)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[],
-			$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bool[])
+	b.Queue(`INSERT INTO credit_account (owner, pool, type, available, held, carry, carry_priority, carry_until, alert_at)
+		SELECT u.owner, u.pool, u.type, u.available, u.held, u.carry, u.carry_priority, u.carry_until, u.alert_at::bigint[]
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[],
+			$8::timestamptz[], $9::text[])
+			u (owner, pool, type, available, held, carry, carry_priority, carry_until, alert_at)
 		ON CONFLICT (owner, pool, type) DO UPDATE SET available = excluded.available, held = excluded.held,
 			carry = excluded.carry, carry_priority = excluded.carry_priority, carry_until = excluded.carry_until,
-			alert_at = excluded.alert_at, alert_rearm = excluded.alert_rearm, alert_low = excluded.alert_low`,
-		owners, pools, types, avail, held, carries, priorities, untils, alertAts, alertRearm, lows)
+			alert_at = excluded.alert_at`,
+		owners, pools, types, avail, held, carries, priorities, untils, alertAts)
 }
 
 func (t *batch) writeBudgets(b *pgx.Batch) {
@@ -297,6 +294,22 @@ func (t *batch) writeOwners(b *pgx.Batch) {
 			ON CONFLICT (owner) DO UPDATE SET seq = excluded.seq, head = excluded.head, at = excluded.at, grants = excluded.grants`,
 			owners, seqs, heads, ats, grants)
 	}
+}
+
+// arrayText writes an array as PostgreSQL reads it, nil for an empty one.
+func arrayText(ns []int64) *string {
+	if len(ns) == 0 {
+		return nil
+	}
+	b := []byte{'{'}
+	for i, n := range ns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	s := string(append(b, '}'))
+	return &s
 }
 
 func nullTime(t time.Time) *time.Time {

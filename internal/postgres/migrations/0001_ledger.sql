@@ -23,9 +23,7 @@ CREATE TABLE credit_account (
     carry          bigint,           -- what late releases may still roll over; NULL = no rollover, -1 = no cap
     carry_priority integer NOT NULL DEFAULT 0,
     carry_until    timestamptz,
-    alert_at       bigint,           -- credits.low threshold; NULL = not watched
-    alert_rearm    bigint,
-    alert_low      boolean NOT NULL DEFAULT false,
+    alert_at       bigint[],         -- credits.low thresholds, highest first; NULL = not watched
     PRIMARY KEY (owner, pool, type),
     CONSTRAINT ledger_i1_account_not_negative CHECK (available >= 0 AND held >= 0)
 ) WITH (fillfactor = 50);
