@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -23,8 +25,12 @@ import (
 // order, so this bounds both memory and what a slow host can hold up.
 const (
 	chunkSize   = 2000
-	chunksAhead = 6
+	chunksAhead = 20
 	maxLine     = 64 << 10
+
+	// A list of any length passes through within 256 MB resident: what is not
+	// heap takes the rest. GOMEMLIMIT overrules it.
+	verifyMemory = 176 << 20
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -77,6 +83,9 @@ type chunk struct {
 }
 
 func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summary bool) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(verifyMemory))
+	}
 	verification, err := wire.OpenVerification(cfg)
 	if err != nil {
 		return err

@@ -26,8 +26,8 @@ import (
 )
 
 type options struct {
-	addresses, domains, baseline, runs int
-	only, out, profile                 string
+	addresses, domains, baseline, runs, stream int
+	only, out, profile                         string
 }
 
 func main() {
@@ -38,6 +38,7 @@ func main() {
 	flag.IntVar(&o.domains, "domains", 2_000, "domains they are at")
 	flag.IntVar(&o.baseline, "baseline", 4_000, "addresses the baseline verifies where a round trip takes time or is encrypted; its rate does not depend on it")
 	flag.IntVar(&o.runs, "runs", 3, "runs to take the median of")
+	flag.IntVar(&o.stream, "stream", 1_000_000, "addresses to send through starter verify while its memory is watched; 0 for none")
 	flag.StringVar(&o.only, "only", "", "measure only the hosts whose name contains this")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the engine's runs, mail hosts included, to this file")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result and the plot")
@@ -109,11 +110,19 @@ func run(ctx context.Context, o options) error {
 		ours, theirs = append(ours, m.engine.rate), append(theirs, m.baseline.rate)
 	}
 	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT. Rates and CPU time are compared in plain text, and with STARTTLS, which the engine uses unless told otherwise. Client and mail hosts share this machine.", workers)
+	if o.stream > 0 {
+		if err := measureStream(ctx, o.stream, r); err != nil {
+			return err
+		}
+	}
 	if err := r.Print(os.Stdout); err != nil {
 		return err
 	}
 	if _, err := r.Save(o.out); err != nil {
 		return err
+	}
+	if len(labels) == 0 {
+		return nil
 	}
 	_, err := report.Bars(o.out, "verify", report.Axes{Title: "Addresses verified a second", Y: "addresses/s"}, labels,
 		report.Series{Name: "one connection each", Y: theirs}, report.Series{Name: "engine", Y: ours})

@@ -14,9 +14,9 @@ type catchAll struct {
 	state   catchAllState
 	until   time.Time // when the answer is to be asked for again
 	asking  bool      // the probe stands in a transaction
-	probe   *task
-	answer  finding // to the probe
-	reply   reply
+	probe   *task     // nil when it has been answered
+	reason  Reason    // of the answer to the probe
+	refusal *saying   // of the probe, where it means something only beside those of others
 	waiting []parked
 }
 
@@ -74,8 +74,7 @@ func (c *catchAll) known(now time.Time) bool {
 func (c *catchAll) verdict(p parked) finding {
 	switch {
 	case p.finding.next == compare:
-		if c.state == selective && c.answer.next == compare && c.reply.code == p.reply.code &&
-			c.reply.enhanced == p.reply.enhanced && newPhrases(c.reply.text, c.probe.addr) == newPhrases(p.reply.text, p.task.addr) {
+		if c.state == selective && c.refusal != nil && *c.refusal == refusalOf(p.reply, p.task.addr) {
 			return finding{Invalid, NoSuchUser, settle}
 		}
 		return p.finding
@@ -83,15 +82,20 @@ func (c *catchAll) verdict(p parked) finding {
 		return p.finding
 	case c.state == acceptsAll:
 		return finding{CatchAll, DomainAcceptsAll, settle}
-	case c.answer.reason == Greylisted || c.answer.reason == Temporary:
-		return finding{Unknown, c.answer.reason, settle}
+	case c.reason == Greylisted || c.reason == Temporary:
+		return finding{Unknown, c.reason, settle}
 	}
 	return finding{Unknown, CatchAllUnknown, settle}
 }
 
 // answered notes the answer to the probe. ttl is how long it is remembered.
 func (c *catchAll) answered(f finding, r reply, ttl time.Duration, now time.Time) {
-	c.asking, c.answer, c.reply, c.until = false, f, r, now.Add(ttl)
+	c.asking, c.reason, c.refusal, c.until = false, f.reason, nil, now.Add(ttl)
+	if f.next == compare {
+		refusal := refusalOf(r, c.probe.addr)
+		c.refusal = &refusal
+	}
+	c.probe = nil
 	switch {
 	case f.verdict == Valid:
 		c.state = acceptsAll
@@ -101,4 +105,9 @@ func (c *catchAll) answered(f finding, r reply, ttl time.Duration, now time.Time
 		c.state = undecided
 		c.until = now // the next caller may ask again
 	}
+}
+
+// refusalOf is what a host says to a recipient, whoever it is.
+func refusalOf(r reply, about Address) saying {
+	return saying{atRcpt, r.code, r.enhanced, nil, newPhrases(r.text, about)}
 }

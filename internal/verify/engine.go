@@ -105,6 +105,7 @@ type Engine struct {
 	smtpHealth, dnsHealth health
 	callsMu               sync.Mutex
 	calls                 map[*call]struct{}
+	probing               *call // whose the probes are
 
 	slots    slots
 	sessions sync.WaitGroup
@@ -123,6 +124,7 @@ func New(cfg Config) (*Engine, error) {
 		domains: newMemory[string, *domain](1 << 17),
 		hosts:   newMemory[string, *host](1 << 16),
 		calls:   make(map[*call]struct{}),
+		probing: &call{},
 
 		classifier: newClassifier(),
 	}
@@ -321,7 +323,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		h := before.route.host
 		h.mu.Lock()
 		c := &before.catchAll
-		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, answer: c.answer, reply: c.reply}
+		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, refusal: c.refusal}
 		h.mu.Unlock()
 	}
 	return d

@@ -287,7 +287,7 @@ func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
 	if probe && len(t.asks) < limit && (len(t.asks) > 0 || t.probeWanted) {
 		d.catchAll.asking = true
 		if d.catchAll.probe == nil {
-			d.catchAll.probe = &task{addr: Address{probeLocal(h.e.cfg.ProbeSecret, d.name), d.name}, call: &call{}}
+			d.catchAll.probe = &task{addr: Address{probeLocal(h.e.cfg.ProbeSecret, d.name), d.name}, call: h.e.probing}
 		}
 		t.asks = append(t.asks, ask{task: d.catchAll.probe, probe: true})
 	}

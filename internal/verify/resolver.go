@@ -88,7 +88,7 @@ func newResolver(servers []string, timeout time.Duration, queries *atomic.Int64)
 		timeout: timeout,
 		rounds:  3,
 		queries: queries,
-		cache:   newMemory[dnsQuestion, dnsAnswer](1 << 17),
+		cache:   newMemory[dnsQuestion, dnsAnswer](1 << 15), // a domain remembers its own path
 		flights: make(map[dnsQuestion]*dnsFlight),
 		sockets: make(map[string][]*udpSocket),
 		slots:   make(chan struct{}, 128),
