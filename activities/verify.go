@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -88,6 +89,9 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	p, err := a.Book.Progress(ctx, in.OrderID, in.From, in.To)
 	if err != nil {
 		return BatchResult{}, border(err)
+	}
+	if p.Pending > 0 && outage == nil { // to be asked again, not to be passed over in silence
+		return BatchResult{}, border(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
 	}
 	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally, Outage: outage}, nil
 }
