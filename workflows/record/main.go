@@ -35,17 +35,26 @@ import (
 	"holdfast/internal/wire"
 )
 
-// stories are the orders to record. The organization has 5,000 credits.
+// stories are the orders to record. acme has 5,000 credits and buys leads, beta
+// has 1,000 and has lists verified.
 var stories = []struct {
-	name   string
-	count  int64
-	cancel order.Stage // the stage in which the order is cancelled, if any
-	want   order.Status
+	name    string
+	org     string
+	request order.Request
+	list    int         // addresses of the list to verify, if any
+	cancel  order.Stage // the stage in which the order is cancelled, if any
+	want    order.Status
 }{
-	{"settled", 3000, "", order.Settled}, // with greylisting hosts, so with a second round
-	{"rejected", 1_000_000, "", order.Rejected},
-	{"cancelled", 1000, order.StageVerifying, order.Cancelled},
-	{"cut-short", 100, order.StageRefunding, order.Settled},
+	{"settled", "acme", leads(3000, false), 0, "", order.Settled}, // with greylisting hosts, so with a second round
+	{"rejected", "acme", leads(1_000_000, false), 0, "", order.Rejected},
+	{"cancelled", "acme", leads(1000, false), 0, order.StageVerifying, order.Cancelled},
+	{"cut-short", "acme", leads(100, false), 0, order.StageRefunding, order.Settled},
+	{"filled", "acme", leads(200, true), 0, "", order.Settled},
+	{"verified-list", "beta", order.Request{Kind: order.Verify}, 600, "", order.Settled},
+}
+
+func leads(count int64, fill bool) order.Request {
+	return order.Request{Kind: order.LeadList, Count: count, Fill: fill}
 }
 
 func main() {
@@ -67,7 +76,7 @@ func run(ctx context.Context, out, only string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second}, devstack.ServerOptions{
+	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second, Providers: []string{config.OwnEngine}}, devstack.ServerOptions{
 		Dir: dir, Lab: maillab.Config{Domains: 300, Latency: 20 * time.Millisecond, GreylistDelay: time.Second},
 		Note: func(text string) { fmt.Fprintln(os.Stderr, text) },
 	})
@@ -96,9 +105,14 @@ func run(ctx context.Context, out, only string) error {
 
 func recordOrders(ctx context.Context, rooms *wire.Rooms, out string) error {
 	for _, story := range stories {
-		o, err := rooms.Intake.Submit(ctx, intake.Submission{
-			Org: "acme", Key: story.name, Request: order.Request{Kind: order.LeadList, Count: story.count},
-		})
+		sub := intake.Submission{Org: story.org, Key: story.name, Request: story.request}
+		if story.list > 0 {
+			if err := rooms.Pool.QueryRow(ctx, `
+				SELECT array_agg(email) FROM (SELECT email FROM lead ORDER BY no LIMIT $1) AS first`, story.list).Scan(&sub.Emails); err != nil {
+				return err
+			}
+		}
+		o, err := rooms.Intake.Submit(ctx, sub)
 		if err != nil {
 			return err
 		}
@@ -110,7 +124,7 @@ func recordOrders(ctx context.Context, rooms *wire.Rooms, out string) error {
 		if err := save(ctx, rooms, o.ID, filepath.Join(out, "order-"+story.name+".json")); err != nil {
 			return err
 		}
-		if o, err = rooms.Book.Get(ctx, "acme", o.ID); err != nil {
+		if o, err = rooms.Book.Get(ctx, story.org, o.ID); err != nil {
 			return err
 		}
 		if o.Status != story.want {
@@ -137,6 +151,12 @@ func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 		return err
 	}
 	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 5000, Source: ledger.SourcePack}); err != nil {
+		return err
+	}
+	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "beta", Name: "Beta", Plan: "prepaid-verification"}); err != nil {
+		return err
+	}
+	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "beta", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack}); err != nil {
 		return err
 	}
 	reader, writer := io.Pipe()
