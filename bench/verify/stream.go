@@ -22,7 +22,6 @@ const memoryTarget = 256 << 20
 
 // streamed are the figures of a long list that goes through `starter verify`.
 type streamed struct {
-	name    string
 	took    time.Duration
 	peak    int64 // most memory resident, in bytes
 	unknown int

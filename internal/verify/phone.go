@@ -9,25 +9,30 @@ import (
 // Reasons of phone verdicts: by what is known of numbering plans, or by the
 // word of a carrier.
 const (
-	NumberPattern   Reason = "number_pattern"    // the number fits, or does not fit, its country's plan
-	NumberInService Reason = "number_in_service" // a carrier lookup knows the number
-	NumberUnknown   Reason = "number_unknown"    // a carrier lookup does not
-	NotANumber      Reason = "not_a_number"      // no telephone number can be read from the text
-	LookupFailed    Reason = "lookup_failed"     // the provider could not tell
+	NumberPattern  Reason = "number_pattern"  // the number fits, or does not fit, its country's plan
+	NumberAssigned Reason = "number_assigned" // a lookup knows which carrier has the number
+	NotANumber     Reason = "not_a_number"    // no telephone number can be read from the text
+)
+
+// Where a phone verdict comes from.
+const (
+	FromPattern = "pattern" // the country's numbering plan; nobody was asked
+	FromCarrier = "carrier" // a lookup at the carrier
 )
 
 // PhoneResult is the verdict about one telephone number. A number that is valid
-// by its pattern can be dialled; whether anybody answers, only Source "carrier"
+// by its pattern can be dialled; whether anybody answers, only a carrier's word
 // comes near to telling.
 type PhoneResult struct {
 	Phone     string    `json:"phone"` // as it was given
 	Verdict   Verdict   `json:"verdict"`
 	Reason    Reason    `json:"reason"`
-	Source    string    `json:"source"`  // "pattern" or "carrier"
-	E164      string    `json:"e164"`    // ITU-T E.164; empty where none could be read
-	Type      string    `json:"type"`    // mobile, fixed_line, fixed_line_or_mobile, voip, …
-	Region    string    `json:"region"`  // ISO 3166-1 alpha-2
-	Carrier   string    `json:"carrier"` // where a lookup told
+	Source    string    `json:"source"`         // FromPattern or FromCarrier
+	E164      string    `json:"e164"`           // ITU-T E.164; empty where none could be read
+	Type      string    `json:"type"`           // mobile, fixed_line, fixed_line_or_mobile, voip, …
+	Region    string    `json:"region"`         // ISO 3166-1 alpha-2
+	Carrier   string    `json:"carrier"`        // where a lookup told
+	Note      string    `json:"note,omitempty"` // the lookup's words, or why it gave none
 	CheckedAt time.Time `json:"checked_at"`
 }
 
@@ -50,7 +55,7 @@ var phoneTypes = map[phonenumbers.PhoneNumberType]string{
 // numbering plan. region (ISO 3166-1 alpha-2) says whose plan a number without
 // a + belongs to; it may be empty. Nobody is asked.
 func CheckPhone(text, region string) PhoneResult {
-	r := PhoneResult{Phone: text, Source: "pattern", Verdict: Invalid, Reason: NotANumber, Type: "unknown", CheckedAt: time.Now().UTC()}
+	r := PhoneResult{Phone: text, Source: FromPattern, Verdict: Invalid, Reason: NotANumber, Type: "unknown", CheckedAt: time.Now().UTC()}
 	n, err := phonenumbers.Parse(text, region)
 	if err != nil {
 		return r

@@ -72,14 +72,18 @@ func New(c Config) (*Provider, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no verification provider %q; choose reacher, zerobounce, neverbounce or millionverifier", c.Name)
 	}
+	if c.Key == "" && c.Name != "reacher" {
+		return nil, fmt.Errorf("the provider %s needs an API key", c.Name)
+	}
+	return newProvider(c, s)
+}
+
+func newProvider(c Config, s spec) (*Provider, error) {
 	if c.URL == "" {
 		c.URL = s.url
 	}
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("the address %q of the provider %s is not an http address", c.URL, c.Name)
-	}
-	if c.Key == "" && c.Name != "reacher" {
-		return nil, fmt.Errorf("the provider %s needs an API key", c.Name)
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = time.Minute
@@ -152,7 +156,11 @@ func (p *Provider) Verify(ctx context.Context, emails []string, each func(i int,
 
 // ask gets results for a few addresses with one request.
 func (p *Provider) ask(ctx context.Context, emails []string) []verify.Result {
-	answers, err := p.request(ctx, emails)
+	var answers map[string]verify.Result
+	err := p.request(ctx, int64(len(emails)), func() (err error) {
+		answers, err = p.send(ctx, emails)
+		return err
+	})
 	results := make([]verify.Result, len(emails))
 	for i, email := range emails {
 		r, ok := answers[email]
@@ -178,38 +186,50 @@ var (
 
 // waitError is an answer that says when to come again.
 type waitError struct {
-	after time.Duration
-	err   error
+	after     time.Duration
+	throttled bool // too many requests: it works, and is no reason to open the circuit
+	err       error
 }
 
 func (e *waitError) Error() string { return e.err.Error() }
 func (e *waitError) Unwrap() error { return e.err }
 
-func (p *Provider) request(ctx context.Context, emails []string) (map[string]verify.Result, error) {
-	if !p.pay(int64(len(emails))) {
-		return nil, errSpent
+// request pays for n addresses or numbers and sends, again where the provider
+// says that it may, as long as the circuit is closed. What fails is not paid.
+func (p *Provider) request(ctx context.Context, n int64, send func() error) error {
+	if !p.pay(n) {
+		return errSpent
 	}
+	err := p.try(ctx, send)
+	if err != nil {
+		p.spent.Add(-n)
+	}
+	return err
+}
+
+func (p *Provider) try(ctx context.Context, send func() error) error {
 	for try := 0; ; try++ {
 		if !p.closed() {
-			p.spent.Add(-int64(len(emails)))
-			return nil, errOpen
+			return errOpen
 		}
-		answers, err := p.send(ctx, emails)
-		p.note(err == nil)
+		err := send()
+		if ctx.Err() != nil {
+			return ctx.Err() // says nothing about the provider
+		}
 		var wait *waitError
-		if err == nil || try >= p.cfg.Retries || !errors.As(err, &wait) {
-			if err != nil {
-				p.spent.Add(-int64(len(emails)))
-			}
-			return answers, err
+		again := errors.As(err, &wait)
+		if !again || !wait.throttled {
+			p.note(err == nil)
+		}
+		if !again || try >= p.cfg.Retries {
+			return err
 		}
 		timer := time.NewTimer(wait.after)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			p.spent.Add(-int64(len(emails)))
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
@@ -257,7 +277,16 @@ func (p *Provider) send(ctx context.Context, emails []string) (map[string]verify
 	if err != nil {
 		return nil, err
 	}
-	resp, err := p.client.Do(req.WithContext(ctx))
+	body, err := p.exchange(req.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return p.spec.read(body, emails)
+}
+
+// exchange sends a request and returns the body of its answer.
+func (p *Provider) exchange(req *http.Request) ([]byte, error) {
+	resp, err := p.client.Do(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
@@ -268,12 +297,12 @@ func (p *Provider) send(ctx context.Context, emails []string) (map[string]verify
 	}
 	if resp.StatusCode != http.StatusOK {
 		err := fmt.Errorf("%s answered %s", p.cfg.Name, resp.Status)
-		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
-			return nil, &waitError{retryAfter(resp.Header), err}
+		if throttled := resp.StatusCode == http.StatusTooManyRequests; throttled || resp.StatusCode >= 500 {
+			return nil, &waitError{retryAfter(resp.Header), throttled, err}
 		}
 		return nil, err
 	}
-	return p.spec.read(body, emails)
+	return body, nil
 }
 
 // withoutURL takes the address out of an HTTP client's error: it holds the key.

@@ -225,6 +225,24 @@ func TestRetryAfter(t *testing.T) {
 	require.EqualValues(t, 2, requests.Load())
 }
 
+// TestThrottled: a provider that is asked too often works; its circuit stays
+// closed.
+func TestThrottled(t *testing.T) {
+	var requests atomic.Int64
+	p := service(t, "millionverifier", func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) <= 5 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		reply(t, w, accepted)
+	}, func(c *provider.Config) { c.Failures, c.Concurrency = 2, 1 })
+	for _, r := range ask(t, p, "1@x.test", "2@x.test", "3@x.test", "4@x.test", "5@x.test") {
+		require.Equal(t, "unknown provider_failed", verdict(r))
+	}
+	require.NoError(t, p.Preflight(t.Context()))
+	require.Equal(t, verify.Valid, ask(t, p, "6@x.test")[0].Verdict)
+}
+
 // TestCircuit: a provider that keeps failing is left alone, and costs nothing.
 func TestCircuit(t *testing.T) {
 	var requests atomic.Int64

@@ -242,7 +242,7 @@ var neverBounce = spec{
 		switch a.Status {
 		case "success":
 		case "throttle_triggered", "temp_unavail":
-			return nil, &waitError{retryAfter(nil), fmt.Errorf("neverbounce refused: %s %s", a.Status, a.Message)}
+			return nil, &waitError{retryAfter(nil), a.Status == "throttle_triggered", fmt.Errorf("neverbounce refused: %s %s", a.Status, a.Message)}
 		default:
 			return nil, fmt.Errorf("neverbounce refused: %s %s", a.Status, a.Message)
 		}
