@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,12 +84,28 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 	}
 	inner := context.WithValue(ctx.Context(), callerKey{}, c)
 	logged(inner).caller(c)
+	if name := unknownQuery(ctx); name != "" {
+		a.refuse(ctx, a.problem(inner, invalid("query."+name, "There is no such parameter here; take it out.")))
+		return
+	}
 	if !r.stream {
 		timed, cancel := context.WithTimeout(inner, answerWithin)
 		defer cancel()
 		inner = timed
 	}
 	next(huma.WithContext(ctx, inner))
+}
+
+// unknownQuery returns a query parameter that the route does not have: a
+// misspelt filter never silently selects everything.
+func unknownQuery(ctx huma.Context) string {
+	u := ctx.URL()
+	for name := range u.Query() {
+		if !slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (a *API) identify(ctx huma.Context, r route) (caller, error) {

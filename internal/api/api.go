@@ -103,7 +103,6 @@ func description() huma.Config {
 	c.Info.Description = "Order contact data; pay for what was delivered valid. Credits are whole numbers, times RFC 3339 in UTC. " +
 		"Errors are problem details (RFC 9457); their types are stable."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
-	c.RejectUnknownQueryParameters = true
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},

@@ -68,7 +68,7 @@ func startStack() (stop func() error, err error) {
 		return nil, err
 	}
 	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey,
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"},
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
 	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond}})
 	if err != nil {
