@@ -20,7 +20,11 @@ type Verification struct {
 func OpenVerification(cfg config.Config) (*Verification, error) {
 	v := &Verification{}
 	var steps provider.Waterfall
-	for _, name := range cfg.Providers {
+	names := cfg.Providers
+	if len(names) == 0 { // the configuration was not read from the environment, which has a default
+		names = []string{config.OwnEngine}
+	}
+	for _, name := range names {
 		if name == config.OwnEngine {
 			engine, err := verify.New(EngineConfig(cfg))
 			if err != nil {
