@@ -250,10 +250,12 @@ func (b *benchmark) growth(ctx context.Context) error {
 		"entries", "operations/s", "p50 ms", "p99 ms")
 	for size := int64(10_000); ; size = min(size*10, b.settings.growth) {
 		say("growth to %d entries", size)
-		entries, err := grow(ctx, b.pool, l, owners, size)
+		before := time.Now()
+		entries, err := grow(ctx, b.pool, owners[0], size)
 		if err != nil {
 			return err
 		}
+		say("  %d entries after %.1f s", entries, time.Since(before).Seconds())
 		f, err := b.measure(ctx, l, owners, 64, holdAndSettle)
 		if err != nil {
 			return err
