@@ -40,6 +40,16 @@ build: ## bin/holdfast and bin/holdfast-worker
 test: postgres devserver lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 
+SOAK ?= 5m
+
+.PHONY: soak
+soak: postgres ## the property tests of credits and periods, again and again with new seeds, for SOAK (5m)
+	@end=$$(( $$(date +%s) + $$(echo $(SOAK) | sed 's/h$$/*3600/; s/m$$/*60/; s/s$$//') )); \
+	while [ "$$(date +%s)" -lt "$$end" ]; do \
+		go test -count=1 -run 'AgainstModel|Switching|PeriodsCover|TopUps' \
+			./internal/ledger ./internal/billing ./internal/account ./internal/plan || exit 1; \
+	done
+
 .PHONY: lint
 lint: $(LINT) $(CHECK) ## golangci-lint, go vet (both modules), workflowcheck
 	go vet ./...
