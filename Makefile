@@ -39,6 +39,16 @@ build: ## bin/holdfast and bin/holdfast-worker
 .PHONY: test
 test: postgres devserver lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
+	@$(MAKE) --no-print-directory fuzz
+
+FUZZTIME ?= 5s
+
+.PHONY: fuzz
+fuzz: ## what the wire and files bring, at random, each target for FUZZTIME (5s)
+	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal | sed 's/func //' | while IFS=: read -r file target; do \
+		echo "fuzzing $$target for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	done
 
 SOAK ?= 5m
 

@@ -161,9 +161,12 @@ func reply(c *textproto.Conn) (outcome, error) {
 		if err != nil {
 			return o, err
 		}
-		code, notANumber := strconv.Atoi(line[:min(3, len(line))])
-		if notANumber != nil {
+		if len(line) < 3 || strings.Trim(line[:3], "0123456789") != "" {
 			return outcome{text: line}, nil
+		}
+		code, err := strconv.Atoi(line[:3])
+		if err != nil {
+			return o, err
 		}
 		o.code = code
 		o.text += line[3:] + "\n"
