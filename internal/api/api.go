@@ -77,6 +77,7 @@ func New(c Config) *API {
 	a.orders()
 	a.results()
 	a.leads()
+	a.lists()
 	a.webhooks()
 
 	mux.HandleFunc("GET /docs", a.docs)
@@ -136,6 +137,7 @@ type route struct {
 	anyOrg       bool // the operator need not name an organization
 	noOrg        bool // it is about no organization
 	stream       bool // takes as long as it takes
+	upload       bool // its body is a file, read while it arrives
 	maxBody      int64
 	produces     []string // content types of a streamed answer
 }
@@ -152,6 +154,7 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 		Metadata: map[string]any{"route": r},
 	}
 	nameOrg(&op, r)
+	describeUpload(&op, r)
 	for _, contentType := range r.produces {
 		if op.Responses == nil {
 			op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{}}}

@@ -34,10 +34,11 @@ func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	limit := int64(maxBody)
-	if route, ok := ctx.Operation().Metadata["route"].(route); ok && route.maxBody > 0 {
-		limit = route.maxBody
-	}
 	control := http.NewResponseController(w)
+	if route, ok := ctx.Operation().Metadata["route"].(route); ok && route.upload {
+		next(huma.WithValue(ctx, uploadKey{}, &arriving{http.MaxBytesReader(w, r.Body, route.maxBody), control}))
+		return
+	}
 	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has one, such as a test's
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = control.SetReadDeadline(time.Time{})
@@ -81,4 +82,17 @@ func (p *patient) breakOff() {
 	if conn, _, err := p.control.Hijack(); err == nil {
 		_ = conn.Close()
 	}
+}
+
+// arriving is a body that is read while it arrives; it must keep arriving.
+type arriving struct {
+	body    io.Reader
+	control *http.ResponseController
+}
+
+func (a *arriving) Read(b []byte) (int, error) {
+	_ = a.control.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has one, such as a test's
+	n, err := a.body.Read(b)
+	_ = a.control.SetReadDeadline(time.Time{})
+	return n, err
 }

@@ -55,7 +55,7 @@ func (a *API) docsGroups() []docsGroup {
 			}
 			r, _ := op.Metadata["route"].(route)
 			o := docsOperation{Operation: op, Role: map[role]string{member: "any key", admin: "admin or operator", operator: "operator"}[r.needs]}
-			if op.RequestBody != nil {
+			if op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
 				o.Fields = a.fields("", op.RequestBody.Content["application/json"].Schema, 0)
 			}
 			for status, response := range op.Responses {

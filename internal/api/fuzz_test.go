@@ -117,7 +117,7 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 	for range 40 {
 		for _, name := range names {
 			op := described[name]
-			if name == "POST /api/v1/orders" || name == "POST /api/v1/orgs" {
+			if name == "POST /api/v1/orders" || name == "POST /api/v1/orgs" || strings.HasPrefix(name, "POST /api/v1/verify") {
 				continue // what they rightly start goes on by itself; below
 			}
 			path, query := op.Path, url.Values{}
@@ -147,7 +147,11 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 			}
 			var body any
 			if op.RequestBody != nil {
-				body = g.text(op.RequestBody.Content["application/json"].Schema)
+				media := op.RequestBody.Content["application/json"]
+				if media == nil {
+					media = op.RequestBody.Content["text/csv"]
+				}
+				body = g.text(media.Schema)
 			}
 			before := entries()
 			r := f.call(op.Method, path+"?"+query.Encode(), pick(g, []string{operatorKey, f.admin, f.jane}), body, headers...)

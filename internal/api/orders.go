@@ -28,9 +28,9 @@ func (a *API) orders() {
 	add(a, route{
 		method: http.MethodPost, path: "/quotes", name: "quote-order", tag: "Orders", needs: member,
 		summary: "Say what an order would find, hold and probably be charged", about: "Takes an order's body. Nothing is held or changed.",
-	}, func(ctx context.Context, in *struct{ Body order.Request }) (*answer[order.Quote], error) {
+	}, func(ctx context.Context, in *struct{ Body order.Body }) (*answer[order.Quote], error) {
 		c := callerOf(ctx)
-		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body}))
+		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body.Request, Emails: in.Body.Emails}))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orders", name: "list-orders", tag: "Orders", needs: member, anyOrg: true,
@@ -175,7 +175,7 @@ type placedOrder struct {
 func (a *API) createOrder(ctx context.Context, in *struct {
 	Idempotent
 	Wait string `query:"wait" doc:"How long to wait for the order to be delivered, such as 30s; at most 1m."`
-	Body order.Request
+	Body order.Body
 },
 ) (*placedOrder, error) {
 	var wait time.Duration
@@ -188,7 +188,7 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
 	defer cancel()
 	c := callerOf(ctx)
-	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body})
+	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails})
 	switch {
 	case err != nil:
 		return nil, err

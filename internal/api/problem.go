@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/intake"
+	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -182,6 +183,7 @@ var roomErrors = []struct {
 	{billing.ErrRunning, "conflict"},
 	{billing.ErrNoReason, "invalid_request"},
 	{billing.ErrPart, "invalid_request"},
+	{lead.ErrNoList, "not_found"},
 	{webhook.ErrNotFound, "not_found"},
 	{webhook.ErrInvalid, "invalid_request"},
 }
@@ -192,12 +194,15 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	var bad *order.InvalidError
 	var field *plan.FieldError
+	var list *lead.ListError
 	var stored interface{ SQLState() string }
 	switch {
 	case errors.As(err, &p):
 		p = new(*p)
 	case errors.As(err, &bad):
 		p = invalid(join("body", bad.Field), bad.Message)
+	case errors.As(err, &list):
+		p = invalid("body", sentence(list.Message))
 	case errors.As(err, &field):
 		p = invalid(join("body", field.Field), field.Message)
 	case errors.As(err, &stored) && strings.HasPrefix(stored.SQLState(), "22"):

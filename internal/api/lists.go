@@ -1,0 +1,120 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+)
+
+const (
+	maxUpload    = 256 << 20        // bytes of a list
+	uploadWithin = 15 * time.Minute // for a list to arrive and be stored
+	verifyWithin = 25 * time.Second // what a synchronous verification waits
+)
+
+func (a *API) lists() {
+	add(a, route{
+		method: http.MethodPost, path: "/lists", name: "upload-list", tag: "Verification", status: http.StatusCreated, needs: member, stream: true,
+		upload: true, maxBody: maxUpload,
+		summary: "Upload a list of addresses, to verify it with an order",
+		about:   "CSV with any columns, or plain text with an address a line. The same list uploaded again is the same list.",
+	}, func(ctx context.Context, in *struct {
+		Column string `query:"column" maxLength:"200" doc:"The column that has the addresses; found by itself when left out."`
+	},
+	) (*answer[lead.List], error) {
+		ctx, cancel := context.WithTimeout(ctx, uploadWithin)
+		defer cancel()
+		source, ok := ctx.Value(uploadKey{}).(io.Reader)
+		if !ok {
+			return nil, invalid("body", "The list is empty; send it as the body.")
+		}
+		list, err := a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source)
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, newProblem(http.StatusRequestEntityTooLarge, "The list is too large; send it in parts.")
+		}
+		return body(list, err)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/verify", name: "verify-email", tag: "Verification", needs: member,
+		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then.",
+	}, func(ctx context.Context, in *struct {
+		Idempotent
+		Body struct {
+			Email string `json:"email" minLength:"1" maxLength:"320"`
+		}
+	},
+	) (*answer[verified], error) {
+		return body(a.verify(ctx, in.Key, []string{in.Body.Email}))
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/verify/batch", name: "verify-batch", tag: "Verification", needs: member,
+		summary: "Verify up to 100 addresses", about: "As for one address.",
+	}, func(ctx context.Context, in *struct {
+		Idempotent
+		Body struct {
+			Emails []string `json:"emails" minItems:"1" maxItems:"100"`
+		}
+	},
+	) (*answer[verified], error) {
+		return body(a.verify(ctx, in.Key, in.Body.Emails))
+	})
+}
+
+// uploadKey is under what readBody leaves the body of an upload.
+type uploadKey struct{}
+
+// describeUpload says in the description what a route's raw body is.
+func describeUpload(op *huma.Operation, r route) {
+	if r.upload {
+		text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": text, "text/plain": text}}
+	}
+}
+
+type verified struct {
+	Order   order.Order       `json:"order"`
+	Results []json.RawMessage `json:"results" doc:"One for each address that has a verdict."`
+}
+
+func (a *API) verify(ctx context.Context, key string, emails []string) (verified, error) {
+	c := callerOf(ctx)
+	o, err := a.Intake.Submit(ctx, intake.Submission{
+		Org: c.org.ID, Member: c.member, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails,
+	})
+	switch {
+	case err != nil:
+		return verified{}, err
+	case o.Member != c.member:
+		return verified{}, intake.ErrKeyReused
+	case o.Status == order.Rejected:
+		return verified{}, rejected(o)
+	}
+	if o, err = a.await(ctx, o, verifyWithin); err != nil {
+		return verified{}, err
+	}
+	var lines bytes.Buffer
+	if err := a.Catalogue.WriteResults(ctx, &lines, o.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
+		return verified{}, err
+	}
+	v := verified{Order: o, Results: []json.RawMessage{}}
+	for decoder := json.NewDecoder(&lines); decoder.More(); {
+		var result json.RawMessage
+		if err := decoder.Decode(&result); err != nil {
+			return verified{}, fmt.Errorf("the results of order %s cannot be read: %w", o.ID, err)
+		}
+		v.Results = append(v.Results, result)
+	}
+	return v, nil
+}

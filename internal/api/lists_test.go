@@ -1,0 +1,39 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/order"
+)
+
+// What a customer sends is verified: one address, a batch, or an uploaded list.
+func TestA18_VerifyingWhatCustomersSend(t *testing.T) {
+	f := setupWith(t, "prepaid-verification", 0)
+	f.fund(100)
+	var v struct {
+		Order   order.Order
+		Results []map[string]any
+	}
+	f.call("POST", "/verify", f.jane, `{"email":"nobody@no such domain"}`, "Idempotency-Key", "v1").is(200).into(&v)
+	require.Equal(t, order.Verify, v.Order.Kind)
+	f.call("POST", "/verify/batch", f.jane, `{"emails":["not an address","x@nowhere.invalid"]}`, "Idempotency-Key", "v2").is(200).into(&v)
+	require.NotEmpty(t, v.Results)
+
+	var list struct {
+		ID                      string
+		Rows, Unique, Malformed int64
+	}
+	f.call("POST", "/lists", f.jane, "Name,Email\nAnn,ann@nowhere.invalid\nBob,\nAnn,ANN@nowhere.invalid\n", "Content-Type", "text/csv").is(201).into(&list)
+	require.EqualValues(t, 3, list.Rows)
+	require.EqualValues(t, 1, list.Unique)
+	require.EqualValues(t, 1, list.Malformed)
+	var o order.Order
+	f.call("POST", "/orders?wait=30s", f.jane, map[string]any{"kind": "verify", "list_id": list.ID}, "Idempotency-Key", "v3").is(201).into(&o)
+	results := f.call("GET", "/orders/"+o.ID+"/results.csv", f.jane, nil).is(200)
+	require.Equal(t, 4, strings.Count(string(results.body), "\n"), "the list, in its order, with a header: %s", results.body)
+	stranger := setup(t)
+	stranger.call("POST", "/orders", stranger.jane, map[string]any{"kind": "verify", "list_id": list.ID}, "Idempotency-Key", "v4").problem(422, "invalid_request") // as for one that is not there
+}
