@@ -19,7 +19,11 @@ func (a *app) showOrder(o order.Order) {
 	}
 	line("organization", "%s", who)
 	line("status", "%s", a.paint(statusColor(o.Status), string(o.Status)))
-	line("asked for", "%s, %s selected", count(o.Requested, "lead"), number(o.Selected))
+	if o.Kind == order.Verify {
+		line("asked for", "%s, %s of the list left out as duplicates", count(o.Requested, "verdict"), count(o.Tally.Duplicate, "row"))
+	} else {
+		line("asked for", "%s, %s selected", count(o.Requested, "lead"), number(o.Selected))
+	}
 	line("created", "%s", when(o.CreatedAt))
 	if o.CompletedAt != nil {
 		line("delivered", "%s, after %s", when(*o.CompletedAt), took(o.CompletedAt.Sub(o.CreatedAt)))
@@ -42,7 +46,7 @@ func (a *app) showOrder(o order.Order) {
 		a.print(outcomeTable(o.Reasons, o.Tally.Verified()+o.Tally.Duplicate))
 	}
 	if o.Status.Delivered() || o.Tally.Valid > 0 {
-		a.say("\n%s", a.paint(dim, "The leads: "+program()+" order results "+o.ID))
+		a.say("\n%s", a.paint(dim, "The results: "+program()+" order results "+o.ID))
 	}
 }
 
