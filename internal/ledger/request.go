@@ -16,9 +16,6 @@ const maxAmount = 1 << 53
 // maxText bounds every id and key, in bytes.
 const maxText = 256
 
-// maxThresholds bounds an account's alert: every entry looks at all of them.
-const maxThresholds = 16
-
 // operation is a request to the ledger.
 type operation interface {
 	header() header
@@ -390,9 +387,6 @@ func (op Renew) check() error {
 }
 
 func (op Alert) check() error {
-	if len(op.Thresholds) > maxThresholds {
-		return invalid("an alert has at most %d thresholds, not %d", maxThresholds, len(op.Thresholds))
-	}
 	for _, threshold := range op.Thresholds {
 		if err := amount("threshold", threshold, 0); err != nil {
 			return err
