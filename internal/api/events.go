@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"holdfast/internal/order"
+	"holdfast/internal/verify"
 )
 
 const (
@@ -69,7 +70,7 @@ func (a *API) watch(ctx context.Context, in *struct {
 		_, w := humago.Unwrap(hc)
 		// The stream's end is no error: the client comes back and says where it was.
 		if err := a.tell(ctx, newPatient(w), o, at); err != nil && ctx.Err() == nil {
-			a.Log.InfoContext(ctx, "An event stream ended early.", "request_id", requestID(ctx), "error", redact(err.Error()))
+			a.Log.InfoContext(ctx, "An event stream ended early.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 		}
 	}}, nil
 }

@@ -19,7 +19,11 @@ import (
 var odd = []any{
 	nil, true, "", " ", "null", "\u202e\u200b\ufeff", "💥𝒳\U0010ffff", "a\x00b", "'; DROP TABLE orders; --", "../../etc/passwd", "%s%n", "{{.}}",
 	strings.Repeat("ä", 5000), -1, 0, 1, 1.5, 1e308, json.Number("9223372036854775808"), json.Number("-9223372036854775809"), json.Number("1e400"),
-	[]any{}, []any{nil}, map[string]any{}, map[string]any{"$ref": "#"}, "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z",
+	[]any{},
+	[]any{nil},
+	map[string]any{},
+	map[string]any{"$ref": "#"},
+	"9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z",
 	"+292277026596-12-04T15:30:08Z", "Local", "UTC", "acme", "lead_list", "email", "https://example.com/",
 }
 

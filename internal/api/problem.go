@@ -18,6 +18,7 @@ import (
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
+	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
 )
 
@@ -26,7 +27,7 @@ const problemType = "urn:holdfast:problem:"
 
 // Problem is an error as it is answered: problem details of RFC 9457 with the
 // extensions code, errors, missing, order_id and request_id.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it a problem
 	Type      string         `json:"type" doc:"Stable; urn:holdfast:problem: and the code."`
 	Title     string         `json:"title"`
 	Status    int            `json:"status"`
@@ -219,7 +220,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	}
 	if p == nil {
 		if !errors.Is(err, context.Canceled) { // the client went away
-			a.Log.ErrorContext(ctx, "A request failed.", "request_id", requestID(ctx), "error", redact(err.Error()))
+			a.Log.ErrorContext(ctx, "A request failed.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 		}
 		p = newProblem(http.StatusInternalServerError, internal)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"holdfast/internal/lead"
+	"holdfast/internal/verify"
 )
 
 func (a *API) results() {
@@ -48,7 +49,7 @@ func (a *API) stream(ctx context.Context, contentType, name string, write func(*
 		_, w := humago.Unwrap(hc)
 		out := newPatient(w)
 		if err := write(out); err != nil {
-			a.Log.WarnContext(ctx, "A download was broken off.", "request_id", requestID(ctx), "error", redact(err.Error()))
+			a.Log.WarnContext(ctx, "A download was broken off.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 			out.breakOff()
 		}
 	}}

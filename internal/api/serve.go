@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
 )
 
 // entry is what the log says about a request. It holds no key, no query and no
@@ -130,8 +131,3 @@ func methods(mux *http.ServeMux) http.Handler {
 		writeProblem(w, r, newProblem(http.StatusMethodNotAllowed, "This address does not take "+r.Method+"; use "+strings.Join(allowed, " or ")+"."))
 	})
 }
-
-var address = regexp.MustCompile(`[^\s"'<>(),;:=]+@[^\s"'<>(),;]+`)
-
-// redact takes out of a text for the log what looks like an address.
-func redact(text string) string { return address.ReplaceAllString(text, "[address]") }
