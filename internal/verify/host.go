@@ -85,6 +85,7 @@ type transaction struct {
 	sessionSpent bool // the host wants no more of this session
 	wantsTLS     bool // it insists on STARTTLS
 	anyAccepted  bool
+	anyPutOff    bool // told to come back: a probe that is told so as well now is known when the others do
 }
 
 // ask is one recipient of a transaction.

@@ -65,7 +65,7 @@ func (s *session) lockstep(t *transaction) *failure {
 	}
 	for i := range t.asks {
 		a := &t.asks[i]
-		if a.probe && !t.anyAccepted && !t.probeWanted {
+		if a.probe && !t.anyAccepted && !t.probeWanted && !t.anyPutOff {
 			continue // nobody was accepted, so nobody needs the domain's word on impossible mailboxes
 		}
 		if a.given || !s.canSend(a) {
@@ -283,6 +283,9 @@ func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 	}
 	if found.verdict == Valid {
 		t.anyAccepted = true
+	}
+	if found.reason == Greylisted || found.reason == Temporary {
+		t.anyPutOff = true
 	}
 	a.give(found, r)
 	return nil
