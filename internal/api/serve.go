@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
-
 )
 
 // entry is what the log says about a request. It holds no key, no query and no
