@@ -11,13 +11,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// samePort finds a port that is free for UDP and for TCP: one that is free for
+// the one may be taken for the other.
+func samePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var taken error
+	for range 20 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		require.NoError(t, err)
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		taken = err
+		require.NoError(t, packets.Close())
+	}
+	require.NoError(t, taken, "no port is free for both")
+	return nil, nil
+}
+
 // nameServer answers over UDP and TCP on loopback.
 func nameServer(t *testing.T, answer func(q *dns.Msg, tcp bool) *dns.Msg) string {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	require.NoError(t, err)
+	packets, listener := samePort(t)
 	handler := func(tcp bool) dns.Handler {
 		return dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 			if a := answer(q, tcp); a != nil {
