@@ -99,7 +99,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 func (a *Activities) verifyItems(ctx context.Context, orderID string, items []orderbook.Item, checked *atomic.Int64) error {
 	emails := make([]string, len(items))
 	for i, item := range items {
-		emails[i] = item.Email
+		emails[i] = item.Value
 	}
 
 	ctx, stop := context.WithCancelCause(ctx)

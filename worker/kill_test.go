@@ -162,7 +162,7 @@ func requireTrueVerdicts(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, o or
 type item struct{ Email, Verdict string }
 
 func items(t *testing.T, rooms *wire.Rooms, id string) []item {
-	rows, err := rooms.Pool.Query(t.Context(), `SELECT email, verdict FROM order_item WHERE order_id = $1`, id)
+	rows, err := rooms.Pool.Query(t.Context(), `SELECT value, verdict FROM order_item WHERE order_id = $1`, id)
 	require.NoError(t, err)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[item])
 	require.NoError(t, err)

@@ -170,7 +170,7 @@ func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Sel
 			return tx.QueryRow(ctx, `SELECT items FROM order_selection WHERE order_id = $1 AND round = 1`, orderID).Scan(&selected.Items)
 		}
 		tag, err = tx.Exec(ctx, `
-			INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned)
 			SELECT DISTINCT ON (item) $1, item, 0,
 				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false
 			FROM list_row

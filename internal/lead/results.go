@@ -70,7 +70,7 @@ func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, form
 		return nil
 	}
 	rows, err := c.pool.Query(ctx, `
-		SELECT l.id, CASE WHEN i.delivered_at IS NULL THEN '' ELSE i.email END, l.first_name, l.last_name,
+		SELECT l.id, CASE WHEN i.delivered_at IS NULL THEN '' ELSE i.value END, l.first_name, l.last_name,
 			l.title, l.seniority, l.department, l.company, l.domain, l.industry, l.headcount::bigint,
 			l.country, l.region, l.city,
 			CASE WHEN $3 THEN CASE WHEN i.delivered_at IS NULL THEN '' ELSE l.phone END END,

@@ -147,7 +147,7 @@ func TestResultsStream(t *testing.T) {
 			'', '', '', 'US', '', '', '', '' FROM generate_series(1, 60000) n`)
 	require.NoError(t, err)
 	_, err = f.pool.Exec(f.ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned, verdict, reason, checked_at, delivered_at)
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at, delivered_at)
 		SELECT 'ord_1', row_number() OVER (), no, fingerprint, email, false, 'valid', 'accepted', now(), now() FROM lead`)
 	require.NoError(t, err)
 	require.ErrorIs(t, f.WriteResults(f.ctx, brokenWriter{}, "ord_1", lead.CSV, lead.ResultOptions{}), errConnection)

@@ -15,7 +15,7 @@ import (
 
 func (f fixture) itemEmails(orderID string) []string {
 	f.t.Helper()
-	rows, err := f.pool.Query(f.ctx, `SELECT email FROM order_item WHERE order_id = $1 ORDER BY n`, orderID)
+	rows, err := f.pool.Query(f.ctx, `SELECT value FROM order_item WHERE order_id = $1 ORDER BY n`, orderID)
 	require.NoError(f.t, err)
 	emails, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(f.t, err)

@@ -107,7 +107,7 @@ func leaveOutSelected(ctx context.Context, tx pgx.Tx, s Selection, leads *roarin
 	if s.Round == 1 {
 		return addresses, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(lower(email), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
+	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(lower(value), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, ad
 // freeze writes items of an order, behind those there are.
 func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, leads []int64) (Selected, error) {
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned)
 		SELECT $4, $7 + row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
 			$6 AND `+isOwned+`
 		FROM unnest($5::bigint[]) AS picked (no)

@@ -101,7 +101,7 @@ type item struct {
 func (f fixture) items(orderID string) []item {
 	f.t.Helper()
 	rows, err := f.pool.Query(f.ctx, `
-		SELECT i.n, l.id AS lead_id, i.email, l.email_domain, i.already_owned
+		SELECT i.n, l.id AS lead_id, i.value AS email, l.email_domain, i.already_owned
 		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
 		WHERE i.order_id = $1 ORDER BY i.n`, orderID)
 	require.NoError(f.t, err)

@@ -26,16 +26,56 @@ type Request struct {
 	// instead of leaving them out.
 	IncludeOwned bool `json:"include_owned,omitempty"`
 
-	// ListID is the list whose addresses are verified; Count is their number.
+	// ListID is the list whose addresses are verified, whose rows are enriched,
+	// or whose leads are revealed or exported; Count is their number.
 	ListID string `json:"list_id,omitempty"`
+
+	Fields      []Field     `json:"fields,omitempty"`      // what is revealed or looked for
+	OrderID     string      `json:"order_id,omitempty"`    // the order whose delivered leads are exported
+	Destination Destination `json:"destination,omitempty"` // of an export; a file when empty
+	WebhookID   string      `json:"webhook_id,omitempty"`  // where a webhook export goes
 }
+
+// Field is a piece of information about a lead.
+type Field string
+
+// The fields of a lead. LeadField is not one that is sold: it stands for the
+// lead as a whole where an export is charged by the lead.
+const (
+	EmailField       Field = "email"
+	PhoneField       Field = "phone"
+	DirectEmailField Field = "direct_email"
+	ProfileField     Field = "profile"
+	LeadField        Field = "lead"
+)
+
+// Reasons of verdicts that no verification gave: how an item stood when it was
+// chosen.
+const (
+	ReasonOwned      = "owned"      // valid: the organization paid for it before
+	ReasonOnFile     = "on_file"    // valid: there is nothing to verify about it
+	ReasonNotFound   = "not_found"  // unknown: the catalogue does not have it
+	ReasonNotNew     = "not_new"    // unknown: the row that is enriched says it already
+	ReasonNotOwned   = "not_owned"  // unknown: nothing of the lead has been paid for that could be exported
+	ReasonSuppressed = "suppressed" // unknown: the person must not be given to anybody, or not to this organization
+)
+
+// Destination says where an export goes.
+type Destination string
+
+// The destinations of an export.
+const (
+	ToFile    Destination = "csv"     // results that can be downloaded
+	ToWebhook Destination = "webhook" // signed batches to one of the organization's endpoints
+)
 
 // Body is a request as its customer sends it, with addresses in it. Intake
 // stores these as a list before anything else hears of the order: a Body never
 // travels through Temporal.
 type Body struct {
 	Request
-	Emails []string `json:"emails,omitempty"`
+	Emails  []string `json:"emails,omitempty"`
+	LeadIDs []string `json:"lead_ids,omitempty"` // leads to reveal or export
 }
 
 // Criteria choose leads from the catalogue. Fields are combined with AND, the

@@ -16,9 +16,11 @@ type Terms struct {
 
 // Charge is what one delivered item costs.
 type Charge struct {
-	Type   string `json:"type"`            // credit type
-	Amount int64  `json:"amount"`          // credits per item
-	Scope  string `json:"scope,omitempty"` // within which an item is charged once: "" the organization, else a member or an order
+	Type     string   `json:"type"`               // credit type
+	Amount   int64    `json:"amount"`             // credits per item
+	Scope    string   `json:"scope,omitempty"`    // within which an item is charged once: "" the organization, else a member or an order
+	Field    Field    `json:"field,omitempty"`    // the items it is for; "" = all
+	Billable []string `json:"billable,omitempty"` // verdicts that are charged; the order's when empty
 }
 
 // Input starts the Order workflow. It carries no contact data.

@@ -48,11 +48,11 @@ func (b *Book) Deliveries(ctx context.Context, org string, under PlanVersion, em
 		wanted[i] = strings.ToLower(email)
 	}
 	rows, _ := b.pool.Query(ctx, `
-		SELECT o.id AS order_id, o.kind, o.member, lower(i.email) AS email, i.fingerprint
+		SELECT o.id AS order_id, o.kind, o.member, lower(i.value) AS email, i.fingerprint
 		FROM orders o JOIN order_item i ON i.order_id = o.id
 		WHERE o.org = $1 AND o.plan_id = $2 AND o.plan_version = $3
 			AND (o.settled_at IS NULL OR o.settled_at >= $5)
-			AND i.delivered_at >= $5 AND lower(i.email) = ANY ($4)
+			AND i.delivered_at >= $5 AND lower(i.value) = ANY ($4)
 		ORDER BY o.seq DESC, i.n`, org, under.PlanID, under.PlanVersion, wanted, since)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 // Item is an item that wants a verdict.
 type Item struct {
 	N     int64
-	Email string
+	Field order.Field
+	Value string // the address or the number that is verified
 }
 
 // Verdict is what verification found about an item.
@@ -31,10 +32,11 @@ type Verdict struct {
 	RetryAt      time.Time // when to ask again: the verdict is not final; zero when it is
 }
 
-// Fact is an item that may be charged: the lead behind it, by fingerprint.
+// Fact is an item that may be charged: what is delivered with it, by fingerprint.
 type Fact struct {
 	N            int64
-	Fingerprint  uuid.UUID
+	Field        order.Field
+	Fingerprint  uuid.UUID // of the lead and, but for its email, the field
 	AlreadyOwned bool
 	Verdict      string
 	Reason       string
@@ -44,7 +46,7 @@ type Fact struct {
 // the time now: those never checked and those whose retry is due, by number.
 func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now time.Time) ([]Item, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT n, email
+		SELECT n, field, value
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)
 		ORDER BY n`, orderID, from, to, now)
@@ -169,7 +171,7 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 // same until Deliver or a later round of verification.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT n, fingerprint, already_owned, verdict, reason
+		SELECT n, field, fingerprint, already_owned, verdict, reason
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)
 		ORDER BY n`, orderID, from, to, verdicts)

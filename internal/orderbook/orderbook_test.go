@@ -48,7 +48,7 @@ func (f fixture) verifying(id string, n int64) {
 	_, err := f.Create(f.ctx, newOrder(id))
 	require.NoError(f.t, err)
 	_, err = f.pool.Exec(f.ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned)
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned)
 		SELECT $1, n, n, gen_random_uuid(), 'p' || n || '@example.test', n % 10 = 0 FROM generate_series(1, $2::bigint) n`, id, n)
 	require.NoError(f.t, err)
 	require.NoError(f.t, f.Start(f.ctx, id, n))
