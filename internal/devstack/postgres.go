@@ -59,8 +59,7 @@ type Postgres struct {
 	// Started tells whether we started it.
 	Started bool
 
-	server *child
-	remove string // directory to remove on Stop
+	ours
 }
 
 // StartPostgres starts (or points to) PostgreSQL and returns once it answers.
@@ -72,18 +71,13 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	remove := ""
-	if o.Dir == "" {
-		if o.Dir, err = TempDir("holdfast-postgres-"); err != nil {
-			return nil, err
-		}
-		remove = o.Dir
-	}
-	p, err := startCluster(ctx, programs, o)
+	var p *Postgres
+	remove, err := inDir(o.Dir, "holdfast-postgres-", func(dir string) error {
+		o.Dir = dir
+		p, err = startCluster(ctx, programs, o)
+		return err
+	})
 	if err != nil {
-		if remove != "" {
-			_ = os.RemoveAll(remove)
-		}
 		return nil, err
 	}
 	p.remove = remove
@@ -93,15 +87,11 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 // Stop ends the server in order (open transactions are rolled back) and removes
 // what was temporary. It is safe to call twice, and on a server that was there.
 func (p *Postgres) Stop() error {
-	if p == nil || p.server == nil {
+	if p == nil {
 		return nil
 	}
 	// SIGINT is PostgreSQL's "fast" shutdown, SIGQUIT its "immediate" one.
-	err := p.server.stop(syscall.SIGINT, syscall.SIGQUIT, stopPatience)
-	if p.remove != "" {
-		err = errors.Join(err, os.RemoveAll(p.remove))
-	}
-	return err
+	return p.stop(syscall.SIGINT, syscall.SIGQUIT)
 }
 
 // RemovePostgres stops a server that a killed run left in dir and removes dir with
@@ -123,15 +113,6 @@ func RemovePostgres(dir string) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(resolved), os.RemoveAll(dir))
-}
-
-// Done is closed when a server that we started has ended, for whatever reason;
-// for one that was there it never is.
-func (p *Postgres) Done() <-chan struct{} {
-	if p.server == nil {
-		return nil
-	}
-	return p.server.done
 }
 
 // cluster is one data directory and how to run a server on it.
@@ -316,7 +297,7 @@ func (c *cluster) start(ctx context.Context, password string, port int) (*Postgr
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{Started: true, server: server}
+	p := &Postgres{Started: true, ours: ours{server: server}}
 	p.URL, p.SocketURL = c.urls(password, port)
 	if err := c.awaitReady(ctx, p); err != nil {
 		_ = p.Stop()

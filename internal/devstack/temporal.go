@@ -37,8 +37,7 @@ type Temporal struct {
 	UIURL   string // the web UI; empty for a server that was there
 	Started bool   // whether we started it
 
-	server *child
-	remove string // directory to remove on Stop
+	ours
 }
 
 // StartTemporal starts (or points to) a Temporal server and returns once workers
@@ -54,18 +53,13 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	if err != nil {
 		return nil, err
 	}
-	remove := ""
-	if o.Dir == "" {
-		if o.Dir, err = TempDir("holdfast-temporal-"); err != nil {
-			return nil, err
-		}
-		remove = o.Dir
-	}
-	t, err := startDevServer(ctx, program, o)
+	var t *Temporal
+	remove, err := inDir(o.Dir, "holdfast-temporal-", func(dir string) error {
+		o.Dir = dir
+		t, err = startDevServer(ctx, program, o)
+		return err
+	})
 	if err != nil {
-		if remove != "" {
-			_ = os.RemoveAll(remove)
-		}
 		return nil, err
 	}
 	t.remove = remove
@@ -75,23 +69,10 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 // Stop ends the server in order and removes what was temporary. It is safe to
 // call twice, and on a server that was there.
 func (t *Temporal) Stop() error {
-	if t == nil || t.server == nil {
+	if t == nil {
 		return nil
 	}
-	err := t.server.stop(syscall.SIGTERM, syscall.SIGKILL, stopPatience)
-	if t.remove != "" {
-		err = errors.Join(err, os.RemoveAll(t.remove))
-	}
-	return err
-}
-
-// Done is closed when a server that we started has ended, for whatever reason;
-// for one that was there it never is.
-func (t *Temporal) Done() <-chan struct{} {
-	if t.server == nil {
-		return nil
-	}
-	return t.server.done
+	return t.stop(syscall.SIGTERM, syscall.SIGKILL)
 }
 
 // startDevServer runs the program on DIR/temporal.db. DIR/temporal.pid names the
@@ -131,7 +112,7 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 	if err != nil {
 		return nil, err
 	}
-	t := &Temporal{Address: address, UIURL: "http://" + uiAddress, Started: true, server: server}
+	t := &Temporal{Address: address, UIURL: "http://" + uiAddress, Started: true, ours: ours{server: server}}
 	if err := os.WriteFile(file("temporal.pid"), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
 		return nil, errors.Join(err, t.Stop())
 	}
