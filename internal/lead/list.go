@@ -30,19 +30,20 @@ type ListError struct {
 
 func (e *ListError) Error() string { return e.Message }
 
-// List is an uploaded list of addresses. Rows = Unique + duplicates + Malformed.
+// List is an uploaded list. Rows = Unique + duplicates + Matchable + Malformed.
 type List struct {
 	ID        string    `json:"id"`
 	Org       string    `json:"-"`
 	Columns   []string  `json:"columns"`
 	Rows      int64     `json:"rows"`
 	Unique    int64     `json:"unique"`    // addresses, letter case aside
-	Malformed int64     `json:"malformed"` // rows without an address, kept and reported in the results
+	Matchable int64     `json:"matchable"` // rows without an address that stand for a lead otherwise: enough to enrich or reveal
+	Malformed int64     `json:"malformed"` // rows that can be neither verified nor matched, kept and reported in the results
 	CreatedAt time.Time `json:"created_at"`
 }
 
 // Duplicates is the number of rows whose address stands in an earlier row.
-func (l List) Duplicates() int64 { return l.Rows - l.Unique - l.Malformed }
+func (l List) Duplicates() int64 { return l.Rows - l.Unique - l.Matchable - l.Malformed }
 
 // KeepList stores a list of addresses from a file: CSV with a header (separated
 // by commas, semicolons or tabs) or plain text, one address a line. column names
@@ -140,7 +141,7 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 	return kept, nil
 }
 
-const listColumns = `id, org, columns, rows, unique_rows, malformed, created_at`
+const listColumns = `id, org, columns, rows, unique_rows, 0::bigint, malformed, created_at`
 
 // List returns a list of an organization, or ErrNoList.
 func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {

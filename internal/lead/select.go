@@ -31,6 +31,7 @@ type Selection struct {
 type Selected struct {
 	Items        int64 // items of the order, numbered 1..Items
 	AlreadyOwned int64 // of these, the ones the organization owned before; 0 unless they were included
+	Decided      int64 // of these, the ones that had their final verdict from the start; fields only
 }
 
 // Select freezes the candidates of an order into order_item rows, numbered
