@@ -74,9 +74,10 @@ func newServer(o options, logger log.Logger) (temporal.Server, error) {
 			"mode": "rwc",
 			// A commit appends to the log and does not wait for the disk; after a
 			// crash of the process nothing is lost, after one of the machine the
-			// last moments may be.
-			"_journal_mode": "wal",
-			"_synchronous":  "normal",
+			// last moments may be. (SQLite says nothing about a pragma that it does
+			// not know.)
+			"journal_mode": "wal",
+			"synchronous":  "normal",
 		},
 	}
 	if err := prepareFile(store, o); err != nil {
@@ -125,8 +126,8 @@ func prepareFile(store *config.SQL, o options) error {
 		return fmt.Errorf("the folder of --db cannot be made: %w", err)
 	}
 	if _, err := os.Stat(o.db); errors.Is(err, fs.ErrNotExist) {
-		fresh := *store
-		fresh.DatabaseName = o.db + ".new"
+		// Not in WAL mode: the log would be a second file, and keep its name.
+		fresh := config.SQL{PluginName: store.PluginName, DatabaseName: o.db + ".new", ConnectAttributes: map[string]string{"mode": "rwc"}}
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			if err := os.RemoveAll(fresh.DatabaseName + suffix); err != nil {
 				return err

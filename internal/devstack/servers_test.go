@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"context"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -83,9 +84,11 @@ func TestLeftoversAreStopped(t *testing.T) {
 // The dev server is the one that workflows need.
 func TestTemporalIsPrepared(t *testing.T) {
 	ctx := t.Context()
-	server, err := StartTemporal(ctx, TemporalOptions{Note: func(text string) { t.Log(text) }})
+	dir := newDir(t)
+	server, err := StartTemporal(ctx, TemporalOptions{Dir: dir, Note: func(text string) { t.Log(text) }})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.Stop()) }()
+	require.FileExists(t, filepath.Join(dir, "temporal.db-wal"), "a commit does not wait for the disk")
 	attributes, err := dial(t, server.Address).OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
 	require.NoError(t, err)
 	keyword := enums.INDEXED_VALUE_TYPE_KEYWORD
