@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
+	"holdfast/internal/webhook"
 )
 
 // Verifier finds out whether addresses can receive mail. Each index of emails
@@ -35,6 +36,8 @@ type Activities struct {
 	Catalogue *lead.Catalogue
 	Book      *orderbook.Book
 	Verifier  Verifier
+	Phones    Phones
+	Webhooks  *webhook.Webhooks // exports are sent to
 }
 
 // beat tells Temporal every second that the activity is alive, with whatever

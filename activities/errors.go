@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
+	"holdfast/internal/webhook"
 )
 
 // errWorkerStops ends a batch when its worker is asked to stop; the batch goes
@@ -45,6 +46,8 @@ func border(err error) error {
 		{ledger.ErrHoldClosed, "hold_closed"},
 		{ledger.ErrHoldExhausted, "hold_exhausted"},
 		{ledger.ErrInvalid, "invalid_ledger_operation"},
+		{webhook.ErrNotFound, "webhook_not_found"},
+		{webhook.ErrDisabled, "webhook_disabled"},
 	} {
 		if errors.Is(err, known.err) {
 			return temporal.NewNonRetryableApplicationError(verify.WithoutAddresses(err.Error()), known.code, nil)

@@ -16,11 +16,17 @@ type SelectInput struct {
 	Count int64       `json:"count,omitempty"` // how many more leads; 0 = as many as were ordered
 }
 
+// Selection is an order as it stands once its items are frozen.
+type Selection struct {
+	order.Order
+	Decided int64 `json:"decided,omitempty"` // items that have their final verdict from the start
+}
+
 // SelectLeads freezes the order's candidates, leads of the catalogue or the
 // addresses of a list, into items, numbered from 1. Of the catalogue it
 // leaves out what the organization owns already, unless that was asked for. A
 // later round adds further candidates behind them.
-func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Order, error) {
+func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection, error) {
 	defer beat(ctx, alive)()
 	s := lead.Selection{
 		OrderID: in.ID, Org: in.Org, Round: in.Round + 1,
@@ -37,15 +43,15 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (order.Ord
 		selected, err = a.Catalogue.Select(ctx, s)
 	}
 	if err != nil {
-		return order.Order{}, border(err)
+		return Selection{}, border(err)
 	}
 	if err := a.Book.Start(ctx, in.ID, selected.Items); err != nil {
-		return order.Order{}, border(err)
+		return Selection{}, border(err)
 	}
 	if err := a.Book.Extend(ctx, in.ID, selected.Items); err != nil {
-		return order.Order{}, border(err)
+		return Selection{}, border(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
 	o.Selected = selected.Items // after this round, whatever an earlier run of the order had selected by then
-	return o, border(err)
+	return Selection{Order: o, Decided: selected.Decided}, border(err)
 }

@@ -48,6 +48,11 @@ type Config struct {
 	NeverBounce     Provider `env:", prefix=HOLDFAST_NEVERBOUNCE_"`
 	MillionVerifier Provider `env:", prefix=HOLDFAST_MILLIONVERIFIER_"`
 
+	// Who says whether a telephone number is good: pattern (the numbering plan
+	// of its country; nobody is asked) or twilio (the carrier, by a lookup).
+	PhoneLookup string   `env:"HOLDFAST_PHONE_LOOKUP, default=pattern"`
+	Twilio      Provider `env:", prefix=HOLDFAST_TWILIO_"`
+
 	RequestsPerMinute int            `env:"HOLDFAST_REQUESTS_PER_MINUTE, default=6000"` // per API key; 0 = not limited
 	WebhookAllow      []netip.Prefix `env:"HOLDFAST_WEBHOOK_ALLOW"`                     // private networks that webhooks may go to
 
@@ -65,8 +70,8 @@ type Config struct {
 // Provider is what the environment says about another verification service.
 type Provider struct {
 	URL      string `env:"URL"`       // base address; empty: the service's own
-	Key      string `env:"KEY"`       // API key
-	MaxSpend int64  `env:"MAX_SPEND"` // addresses that one process may ask for; 0: no cap
+	Key      string `env:"KEY"`       // API key; of Twilio, account:token
+	MaxSpend int64  `env:"MAX_SPEND"` // addresses or numbers that one process may ask for; 0: no cap
 }
 
 // Load reads and checks the environment.
@@ -127,6 +132,7 @@ func (c Config) check() error {
 		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)
 	}
 	c.checkProviders(bad)
+	c.checkPhoneLookup(bad)
 	if c.RequestsPerMinute < 0 {
 		bad("HOLDFAST_REQUESTS_PER_MINUTE", "is %d; write a number from 0, which is no limit", c.RequestsPerMinute)
 	}
@@ -161,6 +167,25 @@ func (c Config) checkProviders(bad func(name, format string, args ...any)) {
 		}
 	}
 }
+
+func (c Config) checkPhoneLookup(bad func(name, format string, args ...any)) {
+	account, token, _ := strings.Cut(c.Twilio.Key, ":")
+	switch {
+	case c.PhoneLookup == PhonePattern:
+	case c.PhoneLookup != PhoneTwilio:
+		bad("HOLDFAST_PHONE_LOOKUP", "is %q; write pattern or twilio", c.PhoneLookup)
+	case account == "" || token == "": // a secret: what it is now is not shown
+		bad("HOLDFAST_TWILIO_KEY", "is not of the form account:token; write the account's identifier, a colon and its token")
+	case c.Twilio.MaxSpend < 0:
+		bad("HOLDFAST_TWILIO_MAX_SPEND", "is %d; write a number of telephone numbers, 0 for no cap", c.Twilio.MaxSpend)
+	}
+}
+
+// The phone lookups.
+const (
+	PhonePattern = "pattern"
+	PhoneTwilio  = "twilio"
+)
 
 // OwnEngine is the name of our own engine among Providers.
 const OwnEngine = "smtp"

@@ -34,6 +34,8 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"HOLDFAST_SMTP_TLS":            "sometimes",
 		"HOLDFAST_VERIFY_PROVIDERS":    ",",
 		"HOLDFAST_REACHER_MAX_SPEND":   "much",
+		"HOLDFAST_PHONE_LOOKUP":        "guess",
+		"HOLDFAST_TWILIO_MAX_SPEND":    "some",
 		"HOLDFAST_MAX_ORDER_COUNT":     "0",
 		"HOLDFAST_LOG_LEVEL":           "loud",
 		"HOLDFAST_LOG_FORMAT":          "xml",
@@ -88,6 +90,22 @@ func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
 		_, err := load(t.Context(), envconfig.MapLookuper(env))
 		require.EqualError(t, err, problem)
 	}
+}
+
+func TestAPhoneLookupThatCannotBeAskedIsNamed(t *testing.T) {
+	env := map[string]string{"HOLDFAST_PHONE_LOOKUP": "twilio", "HOLDFAST_TWILIO_KEY": "secret"}
+	_, err := load(t.Context(), envconfig.MapLookuper(env))
+	require.ErrorContains(t, err, "HOLDFAST_TWILIO_KEY is not of the form account:token")
+	require.NotContains(t, err.Error(), "secret", "a key is not shown")
+
+	env["HOLDFAST_TWILIO_KEY"], env["HOLDFAST_TWILIO_MAX_SPEND"] = "AC1:secret", "-1"
+	_, err = load(t.Context(), envconfig.MapLookuper(env))
+	require.EqualError(t, err, "HOLDFAST_TWILIO_MAX_SPEND is -1; write a number of telephone numbers, 0 for no cap")
+
+	env["HOLDFAST_TWILIO_MAX_SPEND"] = "500"
+	c, err := load(t.Context(), envconfig.MapLookuper(env))
+	require.NoError(t, err)
+	require.Equal(t, Provider{Key: "AC1:secret", MaxSpend: 500}, c.Twilio)
 }
 
 func TestTheReadmeNamesEveryVariable(t *testing.T) {

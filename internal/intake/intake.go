@@ -58,6 +58,7 @@ type Submission struct {
 	Key     string
 	Request order.Request
 	Emails  []string // addresses to verify, kept as a list before Temporal hears of the order
+	LeadIDs []string // leads to reveal or export, kept likewise
 }
 
 // Submit starts an order and answers as soon as its credits are held (status
@@ -117,11 +118,11 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 			return err
 		}
 	}
-	sealed, err := in.offers.Seal(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails}, keep)
+	sealed, err := in.offers.Seal(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails, LeadIDs: s.LeadIDs}, keep)
 	if err != nil {
 		return err
 	}
-	s.Request, s.Emails = sealed, nil
+	s.Request, s.Emails, s.LeadIDs = sealed, nil, nil
 	return s.Request.Validate(in.maxCount)
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 
+	"holdfast/activities"
 	"holdfast/internal/config"
 	"holdfast/internal/verify"
 	"holdfast/internal/verify/provider"
@@ -62,6 +63,19 @@ func (v *Verification) Close() {
 	if v.engine != nil {
 		v.engine.Close()
 	}
+}
+
+// OpenPhones makes ready who checks telephone numbers, as HOLDFAST_PHONE_LOOKUP
+// says; nothing is asked yet.
+func OpenPhones(cfg config.Config) (activities.Phones, error) {
+	if cfg.PhoneLookup != config.PhoneTwilio {
+		return activities.PhonePatterns{}, nil
+	}
+	lookup, err := provider.NewPhones(provider.Config{URL: cfg.Twilio.URL, Key: cfg.Twilio.Key, MaxSpend: cfg.Twilio.MaxSpend})
+	if err != nil {
+		return nil, fmt.Errorf("HOLDFAST_PHONE_LOOKUP cannot be followed: %w", err)
+	}
+	return lookup, nil
 }
 
 // EngineConfig is what the environment says about our engine.

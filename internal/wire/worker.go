@@ -42,6 +42,10 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	}
 	defer verification.Close()
 
+	phones, err := OpenPhones(cfg)
+	if err != nil {
+		return err
+	}
 	var verifier activities.Verifier = verification
 	if cfg.VerdictCache {
 		verifier = verdicts.New(rooms.Pool, verification)
@@ -52,6 +56,8 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		Catalogue: rooms.Catalogue,
 		Book:      rooms.Book,
 		Verifier:  verifier,
+		Phones:    phones,
+		Webhooks:  rooms.Webhooks,
 	}
 	options := worker.Options{
 		WorkerStopTimeout:                drain,

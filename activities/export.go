@@ -1,0 +1,43 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/webhook"
+)
+
+// PushInput is the input of PushExport.
+type PushInput struct {
+	OrderID   string `json:"order_id"`
+	Org       string `json:"org"`
+	WebhookID string `json:"webhook_id"`
+	From      int64  `json:"from"` // first item, from 1
+	To        int64  `json:"to"`   // last item, inclusive
+	Part      int    `json:"part"` // from 1
+	Parts     int    `json:"parts"`
+}
+
+// exportBatch is the data of the message that carries a part of an export.
+type exportBatch struct {
+	OrderID string `json:"order_id"`
+	Part    int    `json:"part"`
+	Parts   int    `json:"parts"`
+	Rows    any    `json:"rows"`
+}
+
+// PushExport sends the rows of a range that go out and have not yet to the
+// endpoint an export is for, and returns when that has taken them. A repeated
+// call sends them again under the same id until they are marked as delivered;
+// where nothing is left nothing is sent.
+func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
+	defer beat(ctx, alive)()
+	rows, err := a.Catalogue.ExportBatch(ctx, in.OrderID, in.From, in.To)
+	if err != nil || len(rows) == 0 {
+		return border(err)
+	}
+	return border(a.Webhooks.Send(ctx, in.Org, in.WebhookID, webhook.Message{
+		ID: fmt.Sprintf("%s/%d", in.OrderID, in.Part), Type: "export.batch",
+		Data: exportBatch{OrderID: in.OrderID, Part: in.Part, Parts: in.Parts, Rows: rows},
+	}))
+}
