@@ -14,10 +14,15 @@ import (
 
 // newOrderRun makes an order answer from its first moment: the update that
 // waits for the reservation, and the query for progress.
-func newOrderRun(ctx workflow.Context, in order.Input) (*orderRun, error) {
-	o := &orderRun{in: in}
+func newOrderRun(ctx workflow.Context, in OrderInput) (*orderRun, error) {
+	o := &orderRun{in: in.Input, maxEvents: historyLimit(in)}
+	if in.Carried != nil {
+		o.resume(ctx, *in.Carried)
+	}
 	if err := workflow.SetQueryHandler(ctx, QueryProgress, func() (order.Progress, error) {
-		return o.progress, nil
+		p := o.Progress
+		p.Estimate(workflow.Now(ctx))
+		return p, nil
 	}); err != nil {
 		return nil, err
 	}
@@ -25,13 +30,13 @@ func newOrderRun(ctx workflow.Context, in order.Input) (*orderRun, error) {
 		return nil, err
 	}
 	return o, workflow.SetUpdateHandler(ctx, UpdateReserve, func(ctx workflow.Context) (order.Reservation, error) {
-		if err := workflow.Await(ctx, func() bool { return o.reservation != nil || o.failure != nil }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return o.Reservation != nil || o.failure != nil }); err != nil {
 			return order.Reservation{}, err
 		}
 		if o.failure != nil {
 			return order.Reservation{}, o.failure
 		}
-		return *o.reservation, nil
+		return *o.Reservation, nil
 	})
 }
 
@@ -44,9 +49,9 @@ func (o *orderRun) answerEveryone(ctx workflow.Context) error {
 
 // stands notes where the order stands, for whoever looks at it in Temporal.
 func (o *orderRun) stands(ctx workflow.Context, now order.Order) error {
-	changed := now.Status != o.order.Status
-	o.order = now
-	o.progress.Status = now.Status
+	changed := now.Status != o.Order.Status
+	o.Order = now
+	o.Progress.Status = now.Status
 	o.describe(ctx)
 	if !changed {
 		return nil
@@ -56,16 +61,34 @@ func (o *orderRun) stands(ctx workflow.Context, now order.Order) error {
 
 // enter notes that a stage begins.
 func (o *orderRun) enter(ctx workflow.Context, stage order.Stage) {
-	o.progress.Stage = stage
-	o.progress.Stages = append(o.progress.Stages, order.StageTime{Stage: stage, At: workflow.Now(ctx)})
+	p := &o.Progress
+	if p.Stage == stage {
+		return // the run before this one has said so
+	}
+	now := workflow.Now(ctx)
+	p.Stage, p.Since = stage, nil
+	if stage == order.StageVerifying {
+		p.Since = &now
+	}
+	p.Stages = append(p.Stages, order.StageTime{Stage: stage, At: now})
 	o.describe(ctx)
 }
 
-// waitFor notes what the order waits for; nothing when what is empty.
+// waitFor notes what the order waits for; nothing when what is empty. The time
+// that it waits does not count as time in which it verified.
 func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
-	o.progress.Waiting, o.progress.Until = what, nil
+	p, now := &o.Progress, workflow.Now(ctx)
+	switch {
+	case what != "":
+		p.Estimate(now)
+		o.waits = now
+	case p.Since != nil:
+		since := p.Since.Add(now.Sub(o.waits))
+		p.Since = &since
+	}
+	p.Waiting, p.Until = what, nil
 	if !until.IsZero() {
-		o.progress.Until = &until
+		p.Until = &until
 	}
 	o.describe(ctx)
 }
@@ -74,7 +97,7 @@ func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
 // that the Temporal UI shows on the workflow's page.
 func (o *orderRun) describe(ctx workflow.Context) {
 	var b strings.Builder
-	p := o.progress
+	p := o.Progress
 	fmt.Fprintf(&b, "**%s**", p.Stage)
 	if p.Waiting != "" {
 		fmt.Fprintf(&b, ", waiting for %s", p.Waiting)
@@ -90,7 +113,7 @@ func (o *orderRun) describe(ctx workflow.Context) {
 			fmt.Fprintf(&b, "; %d greylisted", p.Greylisted)
 		}
 	}
-	for _, c := range o.order.Credits {
+	for _, c := range o.Order.Credits {
 		captured := c.Captured
 		for _, a := range p.Charged {
 			if a.Type == c.Type {
@@ -99,7 +122,7 @@ func (o *orderRun) describe(ctx workflow.Context) {
 		}
 		fmt.Fprintf(&b, "\n\n%s credits: %d held, %d charged, %d released", c.Type, c.Held, captured, c.Released)
 	}
-	if f := o.order.Failure; f != nil {
+	if f := o.Order.Failure; f != nil {
 		fmt.Fprintf(&b, "\n\n%s", f.Message)
 	}
 	workflow.SetCurrentDetails(ctx, b.String())

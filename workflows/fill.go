@@ -17,12 +17,12 @@ const selections = 200
 // lacking is how many leads an order that is to be filled has yet to find. What
 // is greylisted may turn out valid in a later round and is not replaced before,
 // so that no more leads are ever valid than were ordered and paid for.
-func (o *orderRun) lacking(round int, greylisted int64) int64 {
-	if !o.in.Request.Fill || o.exhausted || o.selections >= selections {
+func (o *orderRun) lacking(greylisted int64) int64 {
+	if !o.in.Request.Fill || o.Exhausted || o.Selections >= selections {
 		return 0
 	}
-	found := o.progress.Tally.Of(o.terms.Billable)
-	if round < greylistRuns {
+	found := o.Progress.Tally.Of(o.terms.Billable)
+	if o.Round < greylistRuns {
 		found += greylisted
 	}
 	return o.in.Request.Count - found
@@ -31,19 +31,19 @@ func (o *orderRun) lacking(round int, greylisted int64) int64 {
 // selectMore freezes further candidates. A catalogue that has none left ends
 // the order with what was found.
 func (o *orderRun) selectMore(ctx workflow.Context, count int64) error {
-	o.selections++
-	in := activities.SelectInput{Input: o.in, Terms: o.terms, Round: o.selections, Count: count}
+	o.Selections++
+	in := activities.SelectInput{Input: o.in, Terms: o.terms, Round: o.Selections, Count: count}
 	summary := fmt.Sprintf("choose %d more leads", count)
 
 	var selected order.Order
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
 		return err
 	}
-	before := o.order.Selected
+	before := o.Order.Selected
 	if selected.Selected == before {
-		o.exhausted = true
+		o.Exhausted, o.Progress.More = true, false
 	}
-	o.batches = append(o.batches, split(before+1, selected.Selected)...)
-	o.progress.Total = selected.Selected
+	o.Batches = append(o.Batches, split(before+1, selected.Selected)...)
+	o.Progress.Total = selected.Selected
 	return o.stands(ctx, selected)
 }

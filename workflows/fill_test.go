@@ -13,7 +13,6 @@ import (
 	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
-	"holdfast/workflows"
 )
 
 func fill(count int64) order.Input {
@@ -26,7 +25,7 @@ func TestRule_X2_AnOrderRunsUntilSoManyValidLeadsAreDelivered(t *testing.T) {
 	w := newWorld(t, 2000, 700)
 	in := fill(700)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	o := w.stored(in.ID)
@@ -42,7 +41,7 @@ func TestAnExhaustedCatalogueEndsAFilledOrderHonestly(t *testing.T) {
 	w := newWorld(t, 100, 500)
 	in := fill(80)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	o := w.stored(in.ID)
@@ -61,7 +60,7 @@ func TestFillingCountsOnWhatIsGreylisted(t *testing.T) {
 	var waiting order.Progress
 	env := w.env()
 	env.RegisterDelayedCallback(func() { waiting = progress(t, env) }, time.Minute)
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, int64(600), waiting.Tally.Valid+waiting.Greylisted, "it waits when all could come")
@@ -75,14 +74,14 @@ func TestOwnedLeadsAreIncludedFreeWhereAsked(t *testing.T) {
 	w := newWorld(t, 40, 100)
 	first := input(40)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, first)
+	run(env, first)
 	require.NoError(t, env.GetWorkflowError())
 	w.requireBalance(80, 0)
 
 	again := input(40)
 	again.ID, again.Request.IncludeOwned = order.ID(org, "again"), true
 	env = w.env()
-	env.ExecuteWorkflow(workflows.Order, again)
+	run(env, again)
 	require.NoError(t, env.GetWorkflowError())
 	o := w.stored(again.ID)
 	require.EqualValues(t, 40, o.Selected)
@@ -98,7 +97,7 @@ func TestSuppressedContactsAreNeitherVerifiedNorDelivered(t *testing.T) {
 	require.NoError(t, err)
 	in := fill(40)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	require.EqualValues(t, 40-3-1, w.stored(in.ID).Selected, "1, 18 and 35 are at domain1, and number 3")
 	for _, row := range w.delivered(in.ID) {
@@ -142,7 +141,7 @@ func TestStoppingAFilledOrderLeavesExactBooks(t *testing.T) {
 			env := w.env()
 			stage.setup(w, env)
 			in := fill(1000)
-			env.ExecuteWorkflow(workflows.Order, in)
+			run(env, in)
 
 			require.True(t, env.IsWorkflowCompleted())
 			o := w.stored(in.ID)
@@ -163,13 +162,13 @@ func TestAFilledOrderStartedAgainTakesUpWhereItStands(t *testing.T) {
 	first := w.env()
 	first.OnActivity(w.acts.DeliverOrder, mock.Anything, mock.Anything).Return(order.Order{}, gone)
 	first.OnActivity(w.acts.ReleaseHold, mock.Anything, mock.Anything).Return(order.Order{}, gone)
-	first.ExecuteWorkflow(workflows.Order, in)
+	run(first, in)
 	before := w.stored(in.ID)
 	require.Equal(t, order.Verifying, before.Status)
 	asked := w.verifier.calls
 
 	second := w.env()
-	second.ExecuteWorkflow(workflows.Order, in)
+	run(second, in)
 	require.NoError(t, second.GetWorkflowError())
 	require.Equal(t, asked, w.verifier.calls, "nothing is verified twice")
 	o := w.stored(in.ID)

@@ -18,7 +18,6 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/verify"
-	"holdfast/workflows"
 )
 
 // prepaid makes acme's list an order to verify: beta is on prepaid verification.
@@ -59,7 +58,7 @@ func TestRule_E1_E3_EveryVerdictCostsACreditButOurOwnFailures(t *testing.T) {
 	w, in := prepaid(t, 100, append(addresses("valid", "invalid", "catch_all", "risky", "disposable", "unknown", "ours"), "VALID.0@domain0.test", "nothing")...)
 	w.acts.Verifier = wordOrOurs{}
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	o := w.betas(in.ID)
@@ -74,7 +73,7 @@ func TestRule_E1_E3_EveryVerdictCostsACreditButOurOwnFailures(t *testing.T) {
 
 	again := w.sealed("again", addresses("valid", "invalid")...)
 	env = w.env()
-	env.ExecuteWorkflow(workflows.Order, again)
+	run(env, again)
 	require.NoError(t, env.GetWorkflowError())
 	require.EqualValues(t, 2, w.betas(again.ID).Credits[0].Captured, "every verification costs, the second one too")
 }
@@ -95,7 +94,7 @@ func TestGreylistedForGoodIsAnAnswerThatIsPaidFor(t *testing.T) {
 	w, in := prepaid(t, 100, addresses("valid", "valid", "missing")...)
 	w.verifier.greylisted = 1000
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	o := w.betas(in.ID)
 	require.EqualValues(t, 1, o.Tally.Unknown)
@@ -196,7 +195,7 @@ func TestStoppingAVerificationLeavesExactBooks(t *testing.T) {
 			w, in := prepaid(t, 2000, addresses(words...)...)
 			env := w.env()
 			stage.setup(w, env)
-			env.ExecuteWorkflow(workflows.Order, in)
+			run(env, in)
 
 			require.True(t, env.IsWorkflowCompleted())
 			o := w.betas(in.ID)

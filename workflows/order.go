@@ -21,8 +21,9 @@ import (
 // releases the rest; so does a failure.
 //
 // Started again with the same input it takes up the order where it stands: all
-// of its effects have keys.
-func Order(ctx workflow.Context, in order.Input) (order.Order, error) {
+// of its effects have keys. An order with a long history goes on in a new run,
+// where it answers as before.
+func Order(ctx workflow.Context, in OrderInput) (order.Order, error) {
 	o, err := newOrderRun(ctx, in)
 	if err != nil {
 		return order.Order{}, err
@@ -31,32 +32,28 @@ func Order(ctx workflow.Context, in order.Input) (order.Order, error) {
 	if err := o.answerEveryone(ctx); err != nil {
 		return order.Order{}, err
 	}
-	return o.order, err
+	return o.Order, err
 }
 
-// orderRun is the state of one order's workflow.
+// orderRun is the state of one run of an order's workflow.
 type orderRun struct {
-	in    order.Input
-	order order.Order // as the books have it, refreshed by each step
-	terms order.Terms
+	in        order.Input
+	maxEvents int
+	terms     order.Terms
+	carried
 
-	reservation *order.Reservation // set once the reservation is decided
-	failure     error              // set when it could not be
-	batches     []batch
-	outage      *activities.Outage // nothing can be verified just now
-	recoveries  int                // outages waited for so far
-	selections  int                // times that more candidates were looked for
-	exhausted   bool               // there are no more
-	paused      bool               // somebody wants the order to wait
-	resumed     bool               // somebody wants it to go on
-	progress    order.Progress
+	failure error              // set when the reservation could not be decided
+	outage  *activities.Outage // nothing can be verified just now
+	resumed bool               // somebody wants the order to go on
+	begun   int                // batches and parts begun in this run
+	waits   time.Time          // since when the order waits for something
 }
 
 // run is the whole story.
 func (o *orderRun) run(ctx workflow.Context) (err error) {
 	// Registered before there is a hold, so that no step can leave one behind.
 	defer func() {
-		if err != nil {
+		if err != nil && !workflow.IsContinueAsNewError(err) {
 			err = o.giveBack(ctx, err)
 		}
 	}()
@@ -64,17 +61,20 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 	if err := o.reserve(ctx); err != nil {
 		return err
 	}
-	if o.order.Status.Over() {
+	if o.Order.Status.Over() {
 		return nil // rejected, or finished by an earlier run
 	}
-	if o.reservation.RequestHash != o.in.Request.Hash() {
+	if o.Reservation.RequestHash != o.in.Request.Hash() {
 		return nil // another order's key: its submitter is told so, the order stays as it is
 	}
-	if !o.order.Status.Delivered() {
+	if !o.Order.Status.Delivered() {
 		if err := o.selectLeads(ctx); err != nil {
 			return err
 		}
 		if err := o.verifyAndCharge(ctx); err != nil {
+			return err
+		}
+		if err := o.handOver(ctx); err != nil {
 			return err
 		}
 		if err := o.deliver(ctx); err != nil {
@@ -88,6 +88,9 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 // reserve decides within the first workflow task whether the credits are held.
 // It cannot be cancelled: what it did must be known.
 func (o *orderRun) reserve(ctx workflow.Context) error {
+	if o.Reservation != nil {
+		return nil // the run before this one had its answer
+	}
 	o.enter(ctx, order.StageReserving)
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
@@ -99,13 +102,16 @@ func (o *orderRun) reserve(ctx workflow.Context) error {
 		return err
 	}
 	o.terms = r.Terms
-	o.reservation = &r
+	o.Reservation = &r
 	return o.stands(ctx, r.Order)
 }
 
 // selectLeads freezes the candidates, so that every later step works on the
 // same ones.
 func (o *orderRun) selectLeads(ctx workflow.Context) error {
+	if o.Round > 0 || o.Parts > 0 {
+		return nil // the run before this one works on them
+	}
 	o.enter(ctx, order.StageSelecting)
 	in := activities.SelectInput{Input: o.in, Terms: o.terms}
 	summary := fmt.Sprintf("choose %d leads", o.in.Request.Count)
@@ -117,7 +123,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
 		return err
 	}
-	o.progress.Total = selected.Selected
+	o.Progress.Total, o.Progress.More = selected.Selected, o.in.Request.Fill
 	return o.stands(ctx, selected)
 }
 
@@ -130,7 +136,7 @@ func (o *orderRun) deliver(ctx workflow.Context) error {
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in).Get(ctx, &delivered); err != nil {
 		return err
 	}
-	o.progress.Tally = delivered.Tally
+	o.Progress.Tally = delivered.Tally
 	return o.stands(ctx, delivered)
 }
 
@@ -138,16 +144,16 @@ func (o *orderRun) deliver(ctx workflow.Context) error {
 // back. A cancelled order is refunded at once.
 func (o *orderRun) awaitRefund(ctx workflow.Context) {
 	rest := o.rest()
-	if len(rest) == 0 || o.order.RefundAt == nil {
+	if len(rest) == 0 || o.Order.RefundAt == nil {
 		return
 	}
 	o.enter(ctx, order.StageRefunding)
-	wait := o.order.RefundAt.Sub(workflow.Now(ctx))
+	wait := o.Order.RefundAt.Sub(workflow.Now(ctx))
 	if wait <= 0 {
 		return
 	}
 	what := "refund of " + amounts(rest)
-	o.waitFor(ctx, what, *o.order.RefundAt)
+	o.waitFor(ctx, what, *o.Order.RefundAt)
 	timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what})
 	if err := timer.Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Info("The refund delay was cut short.", "reason", err)
@@ -195,7 +201,7 @@ func (o *orderRun) release(ctx workflow.Context, status order.Status, failure *o
 // rest is what the hold still has.
 func (o *orderRun) rest() []order.Amount {
 	var rest []order.Amount
-	for _, c := range o.order.Credits {
+	for _, c := range o.Order.Credits {
 		if n := c.Held - c.Captured - c.Released; n > 0 {
 			rest = append(rest, order.Amount{Type: c.Type, Amount: n})
 		}

@@ -27,7 +27,7 @@ func TestOrderChargesOnlyWhatIsValidAndRefundsTheRestLater(t *testing.T) {
 	}, 4*time.Minute)
 
 	start := env.Now()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.GreaterOrEqual(t, env.Now().Sub(start), 5*time.Minute, "the refund waits for the plan's delay")
@@ -46,7 +46,7 @@ func TestOrderChargesOnlyWhatIsValidAndRefundsTheRestLater(t *testing.T) {
 func TestOrderThatCreditsDoNotCoverIsRejectedAndHoldsNothing(t *testing.T) {
 	w := newWorld(t, 100, 60)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, input(100))
+	run(env, input(100))
 
 	require.NoError(t, env.GetWorkflowError(), "missing credits are an answer, not an error")
 	var result order.Order
@@ -71,7 +71,7 @@ func TestReserveUpdateAnswersWithTheReservation(t *testing.T) {
 		})
 	}
 	env.RegisterDelayedCallback(ask, 0)
-	env.ExecuteWorkflow(workflows.Order, input(10))
+	run(env, input(10))
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Len(t, answers, 1)
@@ -83,7 +83,7 @@ func TestReserveUpdateAnswersWithTheReservation(t *testing.T) {
 func TestOrderWithFewerLeadsThanAskedForRefundsTheDifference(t *testing.T) {
 	w := newWorld(t, 30, 100)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, input(100))
+	run(env, input(100))
 
 	require.NoError(t, env.GetWorkflowError())
 	var result order.Order
@@ -98,7 +98,7 @@ func TestOrderThatFindsNoLeadDeliversNothingAndRefundsAll(t *testing.T) {
 	env := w.env()
 	in := input(50)
 	in.Request.Criteria = order.Criteria{Country: []string{"FR"}}
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, order.Settled, w.stored(in.ID).Status)
@@ -112,7 +112,7 @@ func TestASecondOrderGetsOnlyLeadsTheOrganizationDoesNotOwn(t *testing.T) {
 	second.ID = order.ID(org, "second")
 	for _, in := range []order.Input{first, second} {
 		env := w.env()
-		env.ExecuteWorkflow(workflows.Order, in)
+		run(env, in)
 		require.NoError(t, env.GetWorkflowError())
 	}
 	require.EqualValues(t, 20, w.stored(second.ID).Selected, "the twenty valid ones are owned already")
@@ -132,11 +132,11 @@ func TestLeadsThatAnotherOrderPaidForMeanwhileAreDeliveredFree(t *testing.T) {
 		}
 		w.verifier.during = nil
 		env := w.env() // all of the second order runs while the first one verifies
-		env.ExecuteWorkflow(workflows.Order, second)
+		run(env, second)
 		return env.GetWorkflowError()
 	}
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, first)
+	run(env, first)
 
 	require.NoError(t, env.GetWorkflowError())
 	o := w.stored(first.ID)
@@ -154,7 +154,7 @@ func TestGreylistedAddressesAreAskedAgainAfterADurableTimer(t *testing.T) {
 	in := input(1200)
 	var waiting order.Progress
 	env.RegisterDelayedCallback(func() { waiting = progress(t, env) }, time.Minute)
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Contains(t, waiting.Waiting, "round 2 of 3 for 120 greylisted addresses")
@@ -170,7 +170,7 @@ func TestAddressesGreylistedForGoodStayUnknownAndFree(t *testing.T) {
 	w.verifier.greylisted = 1000
 	env := w.env()
 	in := input(100)
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, 3, w.verifier.calls)
@@ -232,7 +232,7 @@ func TestStoppingAnOrderLeavesExactBooks(t *testing.T) {
 			env := w.env()
 			stage.setup(w, env)
 			in := input(1500)
-			env.ExecuteWorkflow(workflows.Order, in)
+			run(env, in)
 
 			require.True(t, env.IsWorkflowCompleted())
 			o := w.stored(in.ID)
@@ -255,7 +255,7 @@ func TestAnOrderThatCannotReserveTellsItsSubmitterAndHoldsNothing(t *testing.T) 
 	env := w.env()
 	in := input(10)
 	in.Org = "nobody"
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
@@ -274,18 +274,18 @@ func TestAnOrderStartedAgainTakesUpWhereItStands(t *testing.T) {
 	first.OnActivity(w.acts.DeliverOrder, mock.Anything, mock.Anything).Return(order.Order{}, errors.New("away")).Maybe()
 	first.OnActivity(w.acts.ReleaseHold, mock.Anything, mock.Anything).Return(order.Order{}, temporal.NewNonRetryableApplicationError("terminated", "terminated", nil))
 	first.RegisterDelayedCallback(first.CancelWorkflow, time.Hour)
-	first.ExecuteWorkflow(workflows.Order, in)
+	run(first, in)
 	require.Equal(t, order.Verifying, w.stored(in.ID).Status)
 
 	second := w.env()
-	second.ExecuteWorkflow(workflows.Order, in)
+	run(second, in)
 	require.NoError(t, second.GetWorkflowError())
 	require.Equal(t, order.Settled, w.stored(in.ID).Status)
 	w.requireBalance(1250, 0)
 	w.requireDelivered(in.ID, 750)
 
 	third := w.env()
-	third.ExecuteWorkflow(workflows.Order, in)
+	run(third, in)
 	require.NoError(t, third.GetWorkflowError(), "a settled order has nothing left to do")
 	w.requireBalance(1250, 0)
 }
@@ -294,13 +294,13 @@ func TestAKeyUsedForAnotherRequestLeavesTheFirstOrderAlone(t *testing.T) {
 	w := newWorld(t, 20, 100)
 	in := input(20)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	before := w.stored(in.ID)
 
 	in.Request.Count = 7
 	again := w.env()
-	again.ExecuteWorkflow(workflows.Order, in)
+	run(again, in)
 	require.NoError(t, again.GetWorkflowError())
 	require.Equal(t, before, w.stored(in.ID))
 }

@@ -32,8 +32,8 @@ func (o *orderRun) preflight(ctx workflow.Context) error {
 // itself after a while, or at once when somebody resumes it.
 func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
 	outage := *o.outage
-	wait := min(firstRecovery<<min(o.recoveries, 4), lastRecovery)
-	o.recoveries++
+	wait := min(firstRecovery<<min(o.Recoveries, 4), lastRecovery)
+	o.Recoveries++
 	what := "verification to work again: " + outage.Message
 	o.waitFor(ctx, what, workflow.Now(ctx).Add(wait))
 	o.resumed = false
@@ -47,11 +47,11 @@ func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
 
 // awaitResume holds back new batches while the order is paused.
 func (o *orderRun) awaitResume(ctx workflow.Context) error {
-	if !o.paused {
+	if !o.Paused {
 		return nil
 	}
 	o.waitFor(ctx, "somebody to resume it", time.Time{})
-	err := workflow.Await(ctx, func() bool { return !o.paused })
+	err := workflow.Await(ctx, func() bool { return !o.Paused })
 	o.waitFor(ctx, "", time.Time{})
 	return err
 }
@@ -61,13 +61,13 @@ func (o *orderRun) awaitResume(ctx workflow.Context) error {
 // outage.
 func (o *orderRun) listenForPauses(ctx workflow.Context) error {
 	if err := workflow.SetUpdateHandler(ctx, UpdatePause, func(workflow.Context) error {
-		o.paused = true
+		o.Paused = true
 		return nil
 	}); err != nil {
 		return err
 	}
 	return workflow.SetUpdateHandler(ctx, UpdateResume, func(workflow.Context) error {
-		o.paused, o.resumed = false, true
+		o.Paused, o.resumed = false, true
 		return nil
 	})
 }

@@ -27,7 +27,7 @@ func TestAnOutagePausesTheOrderInsteadOfCallingEverythingUnknown(t *testing.T) {
 	var held order.Order
 	env.RegisterDelayedCallback(func() { paused, held = progress(t, env), w.stored(in.ID) }, 10*time.Second)
 	env.RegisterDelayedCallback(func() { down.Store(false) }, 90*time.Second) // after the first try to recover
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Contains(t, paused.Waiting, "verification to work again")
@@ -45,7 +45,7 @@ func TestAnOrderDoesNotBeginWhileNothingCanBeVerified(t *testing.T) {
 	env := w.env()
 	var before order.Progress
 	env.RegisterDelayedCallback(func() { before = progress(t, env) }, 30*time.Second)
-	env.ExecuteWorkflow(workflows.Order, input(20))
+	run(env, input(20))
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Contains(t, before.Waiting, "port 25 is closed")
@@ -66,7 +66,7 @@ func TestResumeEndsTheWaitOfAnOutage(t *testing.T) {
 			completed = env.Now()
 		}
 	}, 30*time.Second)
-	env.ExecuteWorkflow(workflows.Order, input(20))
+	run(env, input(20))
 
 	require.NoError(t, env.GetWorkflowError())
 	require.False(t, completed.IsZero(), "completed before the minute was over")
@@ -83,7 +83,7 @@ func TestAPausedOrderBeginsNoBatchUntilItIsResumed(t *testing.T) {
 		require.Zero(t, w.verifier.calls)
 		update(t, env, workflows.UpdateResume)
 	}, time.Hour)
-	env.ExecuteWorkflow(workflows.Order, input(40))
+	run(env, input(40))
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Contains(t, paused.Waiting, "somebody to resume it")
@@ -96,7 +96,7 @@ func TestAPausedOrderCanBeCancelled(t *testing.T) {
 	env := w.env()
 	env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdatePause) }, 0)
 	env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
-	env.ExecuteWorkflow(workflows.Order, input(40))
+	run(env, input(40))
 	require.Equal(t, order.Cancelled, w.stored(input(40).ID).Status)
 	w.requireBalance(40, 0)
 }

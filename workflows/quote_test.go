@@ -10,7 +10,6 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
-	"holdfast/workflows"
 )
 
 func (w *world) quote(in order.Input) order.Quote {
@@ -33,7 +32,7 @@ func TestRule_X1_N12_TheQuotePredictsTheCharge(t *testing.T) {
 	w.requireBalance(150, 0)
 
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	first := w.stored(in.ID)
 
@@ -50,7 +49,7 @@ func TestRule_X1_N12_TheQuotePredictsTheCharge(t *testing.T) {
 	in.ID, in.Request.Count = order.ID(org, "third"), 50
 	q = w.quote(in)
 	env = w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	third := w.stored(in.ID)
 	require.Equal(t, q.Hold[0].Amount, third.Credits[0].Held, "what the quote names is what is held")
@@ -61,7 +60,7 @@ func TestAQuoteOfANewcomerLooksAtWhatOthersGot(t *testing.T) {
 	w := newWorld(t, 200, 150)
 	in := input(100)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	valid := w.stored(in.ID).Tally.Valid
 
@@ -108,7 +107,7 @@ func TestAQuoteOfAFilledOrderLooksAtTheWholeCatalogue(t *testing.T) {
 	w := newWorld(t, 200, 150)
 	first := input(40)
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, first)
+	run(env, first)
 	require.NoError(t, env.GetWorkflowError())
 	valid := w.stored(first.ID).Tally.Valid
 

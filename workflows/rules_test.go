@@ -115,7 +115,7 @@ func (w *world) ordered(member, key string, count int64, criteria order.Criteria
 		ID: order.ID("beta", key), Org: "beta", Member: member,
 		Request: order.Request{Kind: order.LeadList, Count: count, Criteria: criteria},
 	}
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(w.t, env.GetWorkflowError())
 	o, err := w.book.Get(w.t.Context(), "beta", in.ID)
 	require.NoError(w.t, err)
@@ -223,7 +223,7 @@ func TestRule_L5_TheRestIsRefundedFiveMinutesLater(t *testing.T) {
 		status = o.Status
 	}, 4*time.Minute+50*time.Second)
 	start := env.Now()
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, order.Completed, status)
 	require.Equal(t, [3]int64{0, 40, 60}, [3]int64{before.Available, before.Held, before.Captured})
@@ -236,7 +236,7 @@ func TestRule_L6_TenThousandFiveThousandFiveThousand(t *testing.T) {
 	w := newWorld(t, 10_000, 10_000)
 	env := w.env()
 	in := input(10_000)
-	env.ExecuteWorkflow(workflows.Order, in)
+	run(env, in)
 	require.NoError(t, env.GetWorkflowError())
 	o := w.stored(in.ID)
 	require.Equal(t, order.Settled, o.Status)
@@ -261,7 +261,7 @@ func TestRule_L7_UsageAndBalanceCanBeWatched(t *testing.T) {
 		return err
 	}
 	env := w.env()
-	env.ExecuteWorkflow(workflows.Order, input(2_000))
+	run(env, input(2_000))
 	require.NoError(t, env.GetWorkflowError())
 	require.NotEmpty(t, looks)
 	for _, b := range looks {

@@ -12,65 +12,75 @@ import (
 )
 
 const (
-	minBatch     = 500  // items per activity for small orders
-	maxBatch     = 1000 // and for large ones
-	inFlight     = 8    // batches of one order that are verified at the same time
-	chargeAtOnce = 4    // verified batches charged by one activity
-	greylistRuns = 3    // rounds over addresses whose host said "later"
+	inFlight     = 8 // batches of one order that are verified at the same time
+	chargeAtOnce = 4 // verified batches charged by one activity
+	greylistRuns = 3 // rounds over addresses whose host said "later"
 )
-
-// batch is a range of an order's items and what is known of it.
-type batch struct {
-	From, To int64 // item numbers, both inclusive
-	Open     bool  // to be verified in the current round
-	activities.BatchResult
-}
 
 // verifyAndCharge sends the items through verification in batches, a window of
 // them at a time, and charges the valid ones of each batch as it comes in.
 // Addresses whose host asks to come back later are verified again in a later
 // round; what is still undecided after the last one stays unknown. When nothing
 // at all can be verified, the order pauses instead of calling everything
-// unknown.
+// unknown. When this run's history has grown long, the next one goes on.
 func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
-	o.enter(ctx, order.StageVerifying)
-	if err := o.preflight(ctx); err != nil {
-		return err
+	if o.nothingToVerify() || o.Progress.Stage == order.StageDelivering {
+		return nil
 	}
-	o.batches = split(1, o.order.Selected)
-	due := workflow.Now(ctx)
-	for round := 1; ; {
-		if err := o.runRound(ctx, round, due); err != nil {
+	if o.Round == 0 {
+		if err := o.beginVerification(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := o.runRound(ctx); err != nil {
 			return err
 		}
 		greylisted, again := o.greylisted()
-		lacking := o.lacking(round, greylisted)
+		lacking := o.lacking(greylisted)
 		switch {
 		case o.outage != nil:
 			if err := o.awaitRecovery(ctx); err != nil {
 				return err
 			}
+		case o.long(ctx):
+			return o.continueAsNew(ctx)
 		case lacking > 0:
 			if err := o.selectMore(ctx, lacking); err != nil {
 				return err
 			}
-		case greylisted > 0 && round < greylistRuns:
-			round++
-			if err := o.awaitGreylist(ctx, greylisted, again, round); err != nil {
+		case greylisted > 0 && o.Round < greylistRuns:
+			o.Round++
+			if err := o.awaitGreylist(ctx, greylisted, again); err != nil {
 				return err
 			}
-			o.batches, due = regroup(o.batches), again
+			o.Batches, o.Due = regroup(o.Batches), again
 		default:
 			return o.chargeUndecided(ctx, greylisted)
 		}
 	}
 }
 
-// runRound verifies the open batches, asking greylisted items that may be asked
-// again by due, and charges each; it returns when all of them are done, when an
-// outage leaves some open, or with the first error once nothing is running any
-// more.
-func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) error {
+// nothingToVerify reports whether every item had its verdict when it was
+// selected: owned, on file, or not to be had.
+func (o *orderRun) nothingToVerify() bool {
+	return o.Decided > 0 && o.Decided >= o.Order.Selected
+}
+
+func (o *orderRun) beginVerification(ctx workflow.Context) error {
+	o.enter(ctx, order.StageVerifying)
+	if err := o.preflight(ctx); err != nil {
+		return err
+	}
+	o.Batches = split(1, o.Order.Selected)
+	o.Round, o.Due = 1, workflow.Now(ctx)
+	return nil
+}
+
+// runRound verifies the open batches and charges each. It returns when all of
+// them are done, when an outage or a long history leaves some open, or with the
+// first error; in any case once nothing is under way any more.
+func (o *orderRun) runRound(ctx workflow.Context) error {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
 	var firstErr error
@@ -110,8 +120,8 @@ func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) erro
 
 	window := workflow.NewSemaphore(ctx, inFlight)
 	verification := workflow.NewWaitGroup(ctx)
-	for i := range o.batches {
-		b := &o.batches[i]
+	for i := range o.Batches {
+		b := &o.Batches[i]
 		if !b.Open {
 			continue
 		}
@@ -123,18 +133,21 @@ func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) erro
 			fail(err)
 			break
 		}
-		if o.outage != nil {
+		if o.outage != nil || o.long(ctx) {
 			break
 		}
+		o.begun++
 		verification.Add(1)
 		workflow.GoNamed(ctx, fmt.Sprintf("verify %d", b.From), func(ctx workflow.Context) {
 			defer verification.Done()
 			defer window.Release(1)
-			if err := o.verifyBatch(ctx, b, round, due); err != nil {
+			if err := o.verifyBatch(ctx, b); err != nil {
 				fail(err)
 				return
 			}
-			verified = append(verified, *b)
+			if !o.chargedAtTheEnd() {
+				verified = append(verified, *b)
+			}
 		})
 	}
 	verification.Wait(ctx)
@@ -143,12 +156,12 @@ func (o *orderRun) runRound(ctx workflow.Context, round int, due time.Time) erro
 	return firstErr
 }
 
-func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch, round int, due time.Time) error {
+func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 	summary := fmt.Sprintf("verify items %d–%d", b.From, b.To)
 	if b.Greylisted > 0 {
-		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", round, b.Greylisted, b.From, b.To)
+		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", o.Round, b.Greylisted, b.From, b.To)
 	}
-	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: due}
+	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due}
 	var result activities.BatchResult
 	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
 		return err
@@ -174,7 +187,7 @@ func (o *orderRun) chargeUndecided(ctx workflow.Context, greylisted int64) error
 	in := activities.CaptureInput{
 		OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms, Last: true,
 	}
-	for _, b := range o.batches {
+	for _, b := range o.Batches {
 		if b.Greylisted > 0 {
 			in.Ranges = append(in.Ranges, activities.Range{From: b.From, To: b.To})
 		}
@@ -184,7 +197,7 @@ func (o *orderRun) chargeUndecided(ctx workflow.Context, greylisted int64) error
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
 		return err
 	}
-	o.progress.Charged = charged.Total
+	o.Progress.Charged = charged.Total
 	return nil
 }
 
@@ -201,13 +214,13 @@ func (o *orderRun) charge(ctx workflow.Context, verified []batch) error {
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
 		return err
 	}
-	o.progress.Charged = charged.Total
+	o.Progress.Charged = charged.Total
 	return nil
 }
 
 // awaitGreylist sleeps until the hosts that said "later" may be asked again.
-func (o *orderRun) awaitGreylist(ctx workflow.Context, count int64, again time.Time, round int) error {
-	what := fmt.Sprintf("round %d of %d for %d greylisted addresses", round, greylistRuns, count)
+func (o *orderRun) awaitGreylist(ctx workflow.Context, count int64, again time.Time) error {
+	what := fmt.Sprintf("round %d of %d for %d greylisted addresses", o.Round, greylistRuns, count)
 	o.waitFor(ctx, what, again)
 	err := workflow.NewTimerWithOptions(ctx, again.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: what}).Get(ctx, nil)
 	o.waitFor(ctx, "", time.Time{})
@@ -217,7 +230,7 @@ func (o *orderRun) awaitGreylist(ctx workflow.Context, count int64, again time.T
 // greylisted is how many items wait for another round, and when all of them
 // may be asked again.
 func (o *orderRun) greylisted() (count int64, again time.Time) {
-	for _, b := range o.batches {
+	for _, b := range o.Batches {
 		count += b.Greylisted
 		if b.RetryAt.After(again) {
 			again = b.RetryAt
@@ -228,42 +241,15 @@ func (o *orderRun) greylisted() (count int64, again time.Time) {
 
 // recount brings the progress up to date with the batches.
 func (o *orderRun) recount(ctx workflow.Context) {
-	o.progress.Done, o.progress.Greylisted, o.progress.Tally = 0, 0, order.Tally{}
-	for _, b := range o.batches {
-		o.progress.Done += b.Done
-		o.progress.Greylisted += b.Greylisted
-		o.progress.Tally.Add(b.Tally)
+	p := &o.Progress
+	p.Done, p.Tally, p.Again = 0, order.Tally{}, nil
+	for _, b := range o.Batches {
+		p.Done += b.Done
+		p.Tally.Add(b.Tally)
+	}
+	var again time.Time
+	if p.Greylisted, again = o.greylisted(); p.Greylisted > 0 {
+		p.Again = &again
 	}
 	o.describe(ctx)
-}
-
-// split cuts items first…last into batches of equal size, all of them open.
-func split(first, last int64) []batch {
-	size := min(max((last-first+1)/10, minBatch), maxBatch)
-	var batches []batch
-	for from := first; from <= last; from += size {
-		batches = append(batches, batch{From: from, To: min(from+size-1, last), Open: true})
-	}
-	return batches
-}
-
-// regroup joins neighbouring batches as long as together they have no more
-// greylisted items than one batch may have, so that a later round needs few
-// activities, and opens those that have any.
-func regroup(batches []batch) []batch {
-	var joined []batch
-	for _, b := range batches {
-		b.Open = b.Greylisted > 0
-		if n := len(joined); n > 0 && joined[n-1].Greylisted+b.Greylisted <= maxBatch {
-			last := &joined[n-1]
-			last.To = b.To
-			last.Open = last.Open || b.Open
-			last.Done += b.Done
-			last.Greylisted += b.Greylisted
-			last.Tally.Add(b.Tally)
-			continue
-		}
-		joined = append(joined, b)
-	}
-	return joined
 }

@@ -96,6 +96,11 @@ func (w *world) env() *testsuite.TestWorkflowEnvironment {
 	return env
 }
 
+// run runs an order to the end of its workflow.
+func run(env *testsuite.TestWorkflowEnvironment, in order.Input) {
+	env.ExecuteWorkflow(workflows.Order, workflows.OrderInput{Input: in})
+}
+
 func input(count int64) order.Input {
 	return order.Input{
 		ID: order.ID(org, "test"), Org: org,

@@ -145,7 +145,7 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 		StaticSummary: fmt.Sprintf("%s: %s of %d", input.Org, input.Request.Kind, input.Request.Count),
 		StaticDetails: details(input),
 		Priority:      temporal.Priority{FairnessKey: input.Org},
-	}, workflows.Order, input)
+	}, workflows.Order, workflows.OrderInput{Input: input})
 
 	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/converter"
@@ -34,6 +35,7 @@ func (in *Intake) Progress(ctx context.Context, id string) (order.Progress, erro
 	}
 	underWay, err := in.underWay(ctx, id)
 	p.Done = min(p.Done+underWay, p.Total)
+	p.Estimate(time.Now())
 	return p, err
 }
 

@@ -1,0 +1,57 @@
+package workflows
+
+import "holdfast/activities"
+
+const (
+	minBatch = 500  // items per activity for small orders
+	maxBatch = 1000 // and for large ones
+)
+
+// batch is a range of an order's items and what is known of it.
+type batch struct {
+	From, To int64 // item numbers, both inclusive
+	Open     bool  // to be verified in the current round
+	activities.BatchResult
+}
+
+// untouched reports whether no item of an open batch has been looked at.
+func (b batch) untouched() bool { return b.Open && b.Done == 0 && b.Greylisted == 0 }
+
+// add joins the batch that follows to this one.
+func (b *batch) add(next batch) {
+	b.To = next.To
+	b.Done += next.Done
+	b.Greylisted += next.Greylisted
+	b.Tally.Add(next.Tally)
+	if next.RetryAt.After(b.RetryAt) {
+		b.RetryAt = next.RetryAt
+	}
+}
+
+// split cuts items first…last into batches of equal size, all of them open.
+func split(first, last int64) []batch {
+	size := min(max((last-first+1)/10, minBatch), maxBatch)
+	var batches []batch
+	for from := first; from <= last; from += size {
+		batches = append(batches, batch{From: from, To: min(from+size-1, last), Open: true})
+	}
+	return batches
+}
+
+// regroup joins neighbouring batches as long as together they have no more
+// greylisted items than one batch may have, so that a later round needs few
+// activities, and opens those that have any.
+func regroup(batches []batch) []batch {
+	var joined []batch
+	for _, b := range batches {
+		b.Open = b.Greylisted > 0
+		if n := len(joined); n > 0 && joined[n-1].Greylisted+b.Greylisted <= maxBatch {
+			last := &joined[n-1]
+			last.add(b)
+			last.Open = last.Open || b.Open
+			continue
+		}
+		joined = append(joined, b)
+	}
+	return joined
+}
