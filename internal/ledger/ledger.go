@@ -17,6 +17,7 @@ type Ledger struct {
 	pool      *pgxpool.Pool
 	workers   int // transactions at a time
 	batchSize int // operations per transaction
+	sums      sums
 
 	wg      sync.WaitGroup
 	mu      sync.Mutex

@@ -10,49 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Balance is what an account holds at the database's time.
-type Balance struct {
-	Pool      string
-	Type      string
-	Available int64     // can be spent now
-	Held      int64     // reserved by open holds
-	Captured  int64     // charged and not reversed, over all time
-	Allotment int64     // size of the allotments that are valid now
-	Used      int64     // of those allotments, charged or held
-	ExpiresAt time.Time // soonest expiry of available credits; zero = none
-}
-
-// Balances returns the accounts of an organization, by pool and type. An
-// organization unknown to the ledger has none.
-func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) {
-	rows, err := l.pool.Query(ctx, `
-		SELECT a.pool, a.type, a.held,
-			coalesce(sum(g.available) FILTER (WHERE g.valid), 0)::bigint AS available,
-			coalesce(sum(g.captured), 0)::bigint AS captured,
-			coalesce(sum(g.amount) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS allotment,
-			coalesce(sum(g.captured + g.held) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS used,
-			coalesce(min(g.expires_at) FILTER (WHERE g.valid AND g.available > 0), '0001-01-01Z') AS expires_at
-		FROM credit_account a
-		LEFT JOIN LATERAL (
-			SELECT *, expires_at IS NULL OR expires_at > clock_timestamp() AS valid,
-				source = 'allotment' AND NOT renewed AS allotted
-			FROM credit_grant WHERE owner = a.owner AND pool = a.pool AND type = a.type) g ON true
-		WHERE a.owner = $1
-		GROUP BY a.pool, a.type, a.held
-		ORDER BY a.pool, a.type`, owner)
-	if err != nil {
-		return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
-	}
-	balances, err := pgx.CollectRows(rows, pgx.RowToStructByName[Balance])
-	if err != nil {
-		return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
-	}
-	for i := range balances {
-		balances[i].ExpiresAt = balances[i].ExpiresAt.UTC()
-	}
-	return balances, nil
-}
-
 // HoldLine is what became of the credits of one type in a hold. Amount −
 // Captured − Released is still reserved.
 type HoldLine struct {

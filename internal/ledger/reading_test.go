@@ -132,3 +132,32 @@ func grant(t *testing.T, l *ledger.Ledger, op ledger.Grant) {
 	_, err := l.Grant(t.Context(), op)
 	require.NoError(t, err)
 }
+
+// Balances are kept while the journal stands still; neither a new entry, made by
+// whatever process, nor the passing of time is missed.
+func TestBalancesAreNeverOld(t *testing.T) {
+	ctx := t.Context()
+	pool := pgtest.New(t)
+	l, other := ledger.New(pool), ledger.New(pool)
+	t.Cleanup(l.Close)
+	t.Cleanup(other.Close)
+	available := func(l *ledger.Ledger) (sum int64) {
+		balances, err := l.Balances(ctx, "acme")
+		require.NoError(t, err)
+		for _, b := range balances {
+			sum += b.Available
+		}
+		return sum
+	}
+	grant(t, l, ledger.Grant{Key: "a", Amount: 5})
+	require.EqualValues(t, 5, available(l))
+	require.EqualValues(t, 5, available(other))
+	grant(t, other, ledger.Grant{Key: "b", Amount: 3, ExpiresAt: time.Now().Add(300 * time.Millisecond)})
+	require.EqualValues(t, 8, available(l))
+	require.EqualValues(t, 8, available(l))
+	require.Eventually(t, func() bool { return available(l) == 5 }, 5*time.Second, 10*time.Millisecond, "nothing was booked; the time is over")
+	balances, err := l.Balances(ctx, "acme")
+	require.NoError(t, err)
+	balances[0].Available = 99
+	require.EqualValues(t, 5, available(l), "callers have their own")
+}
