@@ -128,9 +128,9 @@ func TestStoppingAFilledOrderLeavesExactBooks(t *testing.T) {
 		{"failing to select more", func(w *world, env *testsuite.TestWorkflowEnvironment) {
 			calls := 0
 			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(
-				func(ctx context.Context, in activities.SelectInput) (order.Order, error) {
+				func(ctx context.Context, in activities.SelectInput) (activities.Selection, error) {
 					if calls++; calls == 3 {
-						return order.Order{}, temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
+						return activities.Selection{}, temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
 					}
 					return w.acts.SelectLeads(ctx, in)
 				})

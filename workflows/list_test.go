@@ -168,7 +168,7 @@ func TestStoppingAVerificationLeavesExactBooks(t *testing.T) {
 			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
 		}, order.Cancelled},
 		{"failing to take the list", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(order.Order{}, broken)
+			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(activities.Selection{}, broken)
 		}, order.Failed},
 		{"failing to charge", func(w *world, env *testsuite.TestWorkflowEnvironment) {
 			env.OnActivity(w.acts.CaptureCredits, mock.Anything, mock.Anything).Return(activities.Captured{}, broken)

@@ -4,7 +4,6 @@
 package workflows
 
 import (
-	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -114,17 +113,13 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	}
 	o.enter(ctx, order.StageSelecting)
 	in := activities.SelectInput{Input: o.in, Terms: o.terms}
-	summary := fmt.Sprintf("choose %d leads", o.in.Request.Count)
-	if o.in.Request.ListID != "" {
-		summary = fmt.Sprintf("take %d addresses from the list", o.in.Request.Count)
-	}
-
-	var selected order.Order
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
+	var selected activities.Selection
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, choosing(o.in.Request)), a.SelectLeads, in).Get(ctx, &selected); err != nil {
 		return err
 	}
+	o.Decided = selected.Decided
 	o.Progress.Total, o.Progress.More = selected.Selected, o.in.Request.Fill
-	return o.stands(ctx, selected)
+	return o.stands(ctx, selected.Order)
 }
 
 // deliver counts, closes the list and publishes it.

@@ -208,7 +208,7 @@ func TestStoppingAnOrderLeavesExactBooks(t *testing.T) {
 			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
 		}, order.Settled},
 		{"failing to select", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(order.Order{}, broken)
+			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(activities.Selection{}, broken)
 		}, order.Failed},
 		{"failing to verify one batch", func(w *world, env *testsuite.TestWorkflowEnvironment) {
 			env.OnActivity(w.acts.VerifyBatch, mock.Anything, mock.Anything).Return(

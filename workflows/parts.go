@@ -1,8 +1,11 @@
 package workflows
 
 import (
+	"fmt"
+
 	"go.temporal.io/sdk/workflow"
 
+	"holdfast/activities"
 	"holdfast/internal/order"
 )
 
@@ -35,8 +38,7 @@ func (o *orderRun) handOver(ctx workflow.Context) error {
 			return err
 		}
 		o.begun++
-		first := o.Parts*partSize + 1
-		if err := o.handOverPart(ctx, batch{From: first, To: min(first+partSize-1, o.Order.Selected)}); err != nil {
+		if err := o.handOverPart(ctx, o.Parts+1, parts); err != nil {
 			return err
 		}
 		o.Parts++
@@ -44,8 +46,21 @@ func (o *orderRun) handOver(ctx workflow.Context) error {
 	return nil
 }
 
-func (o *orderRun) handOverPart(ctx workflow.Context, part batch) error {
+// handOverPart sends a part where it shall go, if anywhere, and charges what
+// the destination took. Once it took it, the charge is seen through.
+func (o *orderRun) handOverPart(ctx workflow.Context, part, parts int64) error {
+	items := batch{From: (part-1)*partSize + 1, To: min(part*partSize, o.Order.Selected)}
+	if o.in.Request.Destination == order.ToWebhook {
+		summary := fmt.Sprintf("push part %d of %d to the webhook", part, parts)
+		in := activities.PushInput{
+			OrderID: o.in.ID, Org: o.in.Org, WebhookID: o.in.Request.WebhookID,
+			From: items.From, To: items.To, Part: int(part), Parts: int(parts),
+		}
+		if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.PushExport, in).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	return o.charge(ctx, []batch{part})
+	return o.charge(ctx, []batch{items})
 }

@@ -61,6 +61,12 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 	}
 }
 
+// asksMailHosts reports whether any of the items can be an address.
+func (o *orderRun) asksMailHosts() bool {
+	wanted := o.in.Request.Fields
+	return len(wanted) == 0 || slices.Contains(wanted, order.EmailField) || slices.Contains(wanted, order.DirectEmailField)
+}
+
 // nothingToVerify reports whether every item had its verdict when it was
 // selected: owned, on file, or not to be had.
 func (o *orderRun) nothingToVerify() bool {
@@ -69,8 +75,10 @@ func (o *orderRun) nothingToVerify() bool {
 
 func (o *orderRun) beginVerification(ctx workflow.Context) error {
 	o.enter(ctx, order.StageVerifying)
-	if err := o.preflight(ctx); err != nil {
-		return err
+	if o.asksMailHosts() {
+		if err := o.preflight(ctx); err != nil {
+			return err
+		}
 	}
 	o.Batches = split(1, o.Order.Selected)
 	o.Round, o.Due = 1, workflow.Now(ctx)
@@ -201,6 +209,7 @@ func (o *orderRun) chargeUndecided(ctx workflow.Context, greylisted int64) error
 	return nil
 }
 
+// charge charges what is billable in the batches, and delivers it.
 func (o *orderRun) charge(ctx workflow.Context, verified []batch) error {
 	in := activities.CaptureInput{OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind, Terms: o.terms}
 	for _, b := range verified {
