@@ -3,9 +3,11 @@ package lead
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
 )
@@ -55,25 +57,223 @@ func Subject(id string, f order.Field) uuid.UUID {
 	return uuid.UUID(sum[:16])
 }
 
-var errNotYet = errors.New("not there yet")
-
-// CountFields says how many of the leads that a selection names are known and
-// what the items of each field would come to, by the same rules as
-// SelectFields. It changes nothing.
-func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads int64, counts []FieldCount, err error) {
-	return 0, nil, errNotYet
+// subjectOf is Subject in SQL.
+func subjectOf(id, field string) string {
+	return `encode(substr(sha256(convert_to('lead:' || ` + id + ` ||
+		CASE WHEN ` + field + ` IN ('email', 'lead') THEN '' ELSE '/' || ` + field + ` END, 'UTF8')), 1, 16), 'hex')::uuid`
 }
 
-// SelectFields freezes the items of an order: one for each lead and field.
-// It is idempotent per order.
-func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selected, error) {
-	return Selected{}, errNotYet
-}
+// fieldItems are the items of the leads in the table wanted (rank, lead_no, id,
+// says), one for each field. Parameters: $1 the organization, $2–$4 the fields
+// with types and scopes of their facts, $5–$7 the same of what is carried, $8
+// whether anything is suppressed. An item has a verdict already where there is
+// nothing to verify; a value that will not be delivered is left out.
+var fieldItems = `
+	SELECT w.rank, f.ord, f.field, coalesce(l.no, 0) AS lead_no, v.subject, s.verdict, d.reason, own.carries,
+		CASE WHEN s.verdict = 'unknown' THEN '' ELSE v.value END AS value
+	FROM wanted w
+	LEFT JOIN lead l ON l.no = w.lead_no
+	CROSS JOIN LATERAL (SELECT coalesce($8 AND ` + isSuppressed + `, false) AS suppressed OFFSET 0) x
+	CROSS JOIN unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS f (field, type, scope, ord)
+	CROSS JOIN LATERAL (SELECT ` + subjectOf("coalesce(l.id, w.id)", "f.field") + ` AS subject,
+		coalesce(CASE f.field WHEN 'email' THEN l.email WHEN 'phone' THEN l.phone
+			WHEN 'direct_email' THEN l.direct_email WHEN 'profile' THEN l.profile END, '') AS value OFFSET 0) v
+	CROSS JOIN LATERAL (SELECT
+		EXISTS (SELECT FROM credit_fact o WHERE f.type <> '' AND o.owner = $1 AND o.type = f.type AND o.scope = f.scope
+			AND o.subject = v.subject AND NOT o.reversed) AS owned,
+		(SELECT array_agg(c.field) FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
+			JOIN credit_fact o ON o.owner = $1 AND o.type = c.type AND o.scope = c.scope
+				AND o.subject = ` + subjectOf("l.id", "c.field") + ` AND NOT o.reversed) AS carries OFFSET 0) own
+	CROSS JOIN LATERAL (SELECT CASE
+		WHEN l.no IS NULL THEN 'not_found'
+		WHEN x.suppressed THEN 'suppressed'
+		WHEN f.field = 'lead' AND own.carries IS NULL THEN 'not_owned'
+		WHEN f.field = 'lead' THEN 'on_file'
+		WHEN v.value = '' THEN 'not_found'
+		WHEN w.says >> (f.ord - 1)::int & 1 = 1 THEN 'not_new'
+		WHEN own.owned THEN 'owned'
+		WHEN f.field = 'profile' THEN 'on_file'
+		END AS reason) d
+	CROSS JOIN LATERAL (SELECT CASE WHEN d.reason IN ('owned', 'on_file') THEN 'valid' WHEN d.reason IS NOT NULL THEN 'unknown' END AS verdict) s`
 
-// KeepLeadIDs stores lead ids, each once, as a list whose rows name leads.
-// Its Rows is the number of ids; ids that nobody knows are kept.
+// CountFields says how many leads a selection names and what the items of each
+// field would come to, by the same rules as SelectFields. It keeps nothing.
 //
-// Errors: *ListError, where no id is known.
-func (c *Catalogue) KeepLeadIDs(ctx context.Context, org string, ids []string) (List, error) {
-	return List{}, errNotYet
+// Errors: ErrNoList, *ListError.
+func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads int64, counts []FieldCount, err error) {
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := nameLeads(ctx, tx, s); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `
+			CREATE TEMP TABLE wanted ON COMMIT DROP AS
+			SELECT 0 AS rank, lead_no, id, bit_and(says) AS says FROM named WHERE problem IS NULL GROUP BY lead_no, id`); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM wanted WHERE lead_no > 0`).Scan(&leads); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.Fields, func(f FieldWanted) bool { return f.Field == order.LeadField }) {
+			s.Carry = nil // costs time and decides nothing
+		}
+		parameters, err := s.parameters(ctx, tx)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT f.field, coalesce(items, 0), coalesce(owned, 0), coalesce(lacking, 0)
+			FROM unnest($2::text[]) WITH ORDINALITY AS f (field, ord)
+			LEFT JOIN (SELECT ord, count(*) AS items, count(*) FILTER (WHERE reason = 'owned') AS owned,
+					count(*) FILTER (WHERE verdict = 'unknown') AS lacking
+				FROM (`+fieldItems+`) i GROUP BY ord) n USING (ord)
+			ORDER BY ord`, parameters...)
+		if err != nil {
+			return err
+		}
+		counts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FieldCount])
+		return err
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("counting the fields of leads: %w", err)
+	}
+	return leads, counts, nil
+}
+
+// SelectFields freezes the items of an order: for every lead that is named, each
+// once, an item for each field. The items of a lead stand together, those of one
+// mail host's leads too. What needs no verification has its verdict from the
+// start: what the organization owns, what the catalogue does not have, what is
+// suppressed. It is idempotent per order.
+//
+// Errors: ErrNoList, *ListError.
+func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selected, error) {
+	var selected Selected
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		fields := make([]order.Field, len(s.Fields))
+		for i, f := range s.Fields {
+			fields[i] = f.Field
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO order_selection (order_id, list_id, fields) VALUES ($1, nullif($2, ''), $3) ON CONFLICT DO NOTHING`,
+			s.OrderID, s.ListID, fields)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return tx.QueryRow(ctx, `SELECT items, already_owned, decided FROM order_selection WHERE order_id = $1 AND round = 1`, s.OrderID).
+				Scan(&selected.Items, &selected.AlreadyOwned, &selected.Decided)
+		}
+		if err := nameLeads(ctx, tx, s); err != nil {
+			return err
+		}
+		selected, err = freezeFields(ctx, tx, s)
+		return err
+	})
+	if err != nil {
+		return Selected{}, fmt.Errorf("selecting the leads of order %s: %w", s.OrderID, err)
+	}
+	return selected, nil
+}
+
+// nameLeads makes the temporary table named: a row for each row of the list, or
+// each lead of the order, with the lead it stands for, 0 for an id that nobody
+// knows, or the problem it has.
+func nameLeads(ctx context.Context, tx pgx.Tx, s FieldSelection) error {
+	if err := lookUp(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		CREATE TEMP TABLE named (
+			n bigint, lead_no bigint NOT NULL, id text NOT NULL DEFAULT '', -- the id where there is no such lead
+			says integer NOT NULL DEFAULT 0, -- bit i: the row has the i-th field already
+			problem text
+		) ON COMMIT DROP`); err != nil {
+		return err
+	}
+	if s.FromOrder != "" {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO named (lead_no)
+			SELECT DISTINCT l.no FROM orders o JOIN order_item i ON i.order_id = o.id JOIN lead l ON l.no = i.lead_no
+			WHERE o.id = $1 AND o.org = $2 AND i.delivered_at IS NOT NULL`, s.FromOrder, s.Org)
+		return err
+	}
+	rows, _ := tx.Query(ctx, `SELECT columns FROM list WHERE id = $1 AND org = $2`, s.ListID, s.Org)
+	columns, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]string])
+	if err != nil {
+		return noList(err)
+	}
+	if s.Match {
+		return matchRows(ctx, tx, s.ListID, columns, s.Fields)
+	}
+	at := findMatchColumns(columns).id
+	if at < 0 {
+		return &ListError{"The list has no column id; give one with the ids of leads."}
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO named (n, lead_no, id)
+		SELECT r.n, coalesce(l.no, 0), CASE WHEN l.no IS NULL THEN trim(coalesce(r.cells[$2], '')) ELSE '' END
+		FROM list_row r LEFT JOIN lead l ON l.id = trim(r.cells[$2]) WHERE r.list_id = $1`, s.ListID, at+1)
+	return err
+}
+
+// freezeFields writes the items, and which row of the list has which.
+func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, error) {
+	if _, err := tx.Exec(ctx, `
+		CREATE TEMP TABLE ranked ON COMMIT DROP AS
+		SELECT n.*, dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY l.email_domain, n.lead_no, n.id) AS rank
+		FROM named n LEFT JOIN lead l ON l.no = n.lead_no`); err != nil {
+		return Selected{}, err
+	}
+	if _, err := tx.Exec(ctx, `
+		CREATE TEMP TABLE wanted ON COMMIT DROP AS
+		SELECT rank, lead_no, id, bit_and(says) AS says FROM ranked WHERE problem IS NULL GROUP BY rank, lead_no, id ORDER BY rank`); err != nil {
+		return Selected{}, err
+	}
+	parameters, err := s.parameters(ctx, tx)
+	if err != nil {
+		return Selected{}, err
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, field, value, already_owned, verdict, reason, checked_at, carries)
+		SELECT $9, (rank - 1) * $10 + ord, lead_no, subject, field, value, coalesce(reason = 'owned', false), verdict, reason,
+			CASE WHEN verdict IS NOT NULL THEN now() END, CASE WHEN verdict IS DISTINCT FROM 'unknown' THEN carries END
+		FROM (`+fieldItems+`) i ORDER BY 2`, append(parameters, s.OrderID, int64(len(s.Fields)))...); err != nil {
+		return Selected{}, err
+	}
+	if s.ListID != "" {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO order_row (order_id, n, item, problem)
+			SELECT $1, n, CASE WHEN problem IS NULL THEN (rank - 1) * $2 + 1 END, problem FROM ranked ORDER BY n`,
+			s.OrderID, int64(len(s.Fields))); err != nil {
+			return Selected{}, err
+		}
+	}
+	var selected Selected
+	err = tx.QueryRow(ctx, `
+		UPDATE order_selection s SET items = i.items, already_owned = i.owned, decided = i.decided
+		FROM (SELECT count(*) AS items, count(*) FILTER (WHERE already_owned) AS owned, count(verdict) AS decided
+			FROM order_item WHERE order_id = $1) i
+		WHERE s.order_id = $1
+		RETURNING s.items, s.already_owned, s.decided`, s.OrderID).
+		Scan(&selected.Items, &selected.AlreadyOwned, &selected.Decided)
+	return selected, err
+}
+
+// parameters are those of fieldItems.
+func (s FieldSelection) parameters(ctx context.Context, tx pgx.Tx) ([]any, error) {
+	var suppressing bool // whether there is any list to look at
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1))`, s.Org).Scan(&suppressing); err != nil {
+		return nil, err
+	}
+	parameters := []any{s.Org}
+	for _, wanted := range [][]FieldWanted{s.Fields, s.Carry} {
+		fields, types, scopes := []string{}, []string{}, []string{}
+		for _, f := range wanted {
+			fields = append(fields, string(f.Field))
+			types = append(types, f.FactType)
+			scopes = append(scopes, f.FactScope)
+		}
+		parameters = append(parameters, fields, types, scopes)
+	}
+	return append(parameters, suppressing), nil
 }

@@ -29,6 +29,7 @@ var ErrImportRunning = errors.New("another import is running; wait until it is d
 const (
 	importBatch = 20_000 // rows a transaction
 	maxField    = 500    // bytes a value may have
+	maxProfile  = 10_000 // bytes a profile may have
 	maxEmail    = 320    // bytes: 64 for the local part, 255 for the domain, @
 	importLock  = 0x1ead // advisory lock that admits one import at a time
 )
@@ -344,7 +345,7 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 			no bigint, id text, fingerprint uuid, email text, email_domain text,
 			first_name text, last_name text, title text, seniority text, department text,
 			company text, domain text, industry text, headcount integer, country text,
-			region text, city text, phone text, direct_email text
+			region text, city text, phone text, direct_email text, profile text
 		) ON COMMIT DELETE ROWS`); err != nil {
 		return nil, err
 	}
@@ -358,14 +359,14 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 			department = i.department, company = i.company, domain = i.domain,
 			industry = i.industry, headcount = i.headcount, country = i.country,
 			region = i.region, city = i.city, phone = i.phone,
-			direct_email = i.direct_email, imported_at = now()
+			direct_email = i.direct_email, profile = i.profile, imported_at = now()
 		FROM lead_import i
 		WHERE l.no = i.no AND
 			(l.email, l.first_name, l.last_name, l.title, l.seniority, l.department, l.company,
-			 l.domain, l.industry, l.headcount, l.country, l.region, l.city, l.phone, l.direct_email)
+			 l.domain, l.industry, l.headcount, l.country, l.region, l.city, l.phone, l.direct_email, l.profile)
 			IS DISTINCT FROM
 			(i.email, i.first_name, i.last_name, i.title, i.seniority, i.department, i.company,
-			 i.domain, i.industry, i.headcount, i.country, i.region, i.city, i.phone, i.direct_email)
+			 i.domain, i.industry, i.headcount, i.country, i.region, i.city, i.phone, i.direct_email, i.profile)
 		RETURNING l.no`)
 	if err != nil {
 		return nil, err
@@ -395,7 +396,7 @@ func (imp *importer) insert(ctx context.Context, tx pgx.Tx, b *batch, known map[
 	}
 	_, err = tx.Conn().PgConn().CopyFrom(ctx, &imp.copied, `
 		COPY lead (no, id, fingerprint, email, email_domain, first_name, last_name, title, seniority,
-			department, company, domain, industry, headcount, country, region, city, phone, direct_email)
+			department, company, domain, industry, headcount, country, region, city, phone, direct_email, profile)
 		FROM STDIN`)
 	return first, err
 }
@@ -472,8 +473,12 @@ func clean(rec *record) *rowError {
 		if strings.IndexByte(value, 0) >= 0 {
 			return &rowError{fmt.Sprintf("%s contains a zero byte", columns[i])}
 		}
-		if len(value) > maxField {
-			return &rowError{fmt.Sprintf("%s is %d bytes long; at most %d fit", columns[i], len(value), maxField)}
+		most := maxField
+		if i == colProfile {
+			most = maxProfile
+		}
+		if len(value) > most {
+			return &rowError{fmt.Sprintf("%s is %d bytes long; at most %d fit", columns[i], len(value), most)}
 		}
 		rec[i] = value
 	}

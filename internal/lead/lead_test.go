@@ -60,7 +60,7 @@ func (f fixture) text(id, column string) string {
 
 var header = []string{
 	"id", "email", "first_name", "last_name", "title", "seniority", "department", "company",
-	"domain", "industry", "headcount", "country", "region", "city", "phone", "direct_email",
+	"domain", "industry", "headcount", "country", "region", "city", "phone", "direct_email", "profile",
 }
 
 // person is a lead of the synthetic catalogue, in the order of the header.
@@ -89,7 +89,7 @@ func people(n int, seed uint64) []person {
 			fmt.Sprintf("Company %d", company), domain, pick("Software", "Mining", "Retail"),
 			pick("1", strconv.Itoa(random.IntN(100)), strconv.Itoa(random.IntN(100_000)), "", "50"),
 			country, country + "-" + pick("North", "South"), pick("Springfield", "Neustadt", "Paris"),
-			pick("", "+4930123456"), pick("", fmt.Sprintf("ann%d@home.test", i)),
+			pick("", "+4930123456"), pick("", fmt.Sprintf("ann%d@home.test", i)), pick("", "decides fast"),
 		}
 	}
 	return list

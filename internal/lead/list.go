@@ -48,7 +48,8 @@ func (l List) Duplicates() int64 { return l.Rows - l.Unique - l.Matchable - l.Ma
 // KeepList stores a list of addresses from a file: CSV with a header (separated
 // by commas, semicolons or tabs) or plain text, one address a line. column names
 // the column of a CSV that has the addresses; empty, it is found by its name or
-// by its content. The file is streamed; memory holds a few rows.
+// by its content. A list in which leads can be found by name and company or by
+// domain need have no addresses. The file is streamed; memory holds a few rows.
 //
 // The same content is the same list, however often it comes.
 //
@@ -81,6 +82,41 @@ func (c *Catalogue) KeepEmails(ctx context.Context, org string, emails []string)
 	return c.keep(ctx, org, id, source)
 }
 
+// KeepLeadIDs stores lead ids, each once, as a list with the column id. Its Rows
+// is their number. Ids that nobody knows are kept, but not if all are so.
+//
+// Errors: *ListError.
+func (c *Catalogue) KeepLeadIDs(ctx context.Context, org string, ids []string) (List, error) {
+	id := newListID(org, "lead ids")
+	var rows []string
+	seen := map[string]bool{}
+	for _, lead := range ids {
+		lead = strings.TrimSpace(readable(lead))
+		if lead == "" || seen[lead] {
+			continue
+		}
+		seen[lead] = true
+		rows = append(rows, lead)
+		fmt.Fprintf(id, "%d:%s", len(lead), lead)
+	}
+	var known bool
+	if err := c.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM lead WHERE id = ANY ($1))`, rows).Scan(&known); err != nil {
+		return List{}, fmt.Errorf("looking for the leads of a list of %s: %w", org, err)
+	}
+	if !known {
+		return List{}, &ListError{"None of the lead ids is known; give ids as they stand in results or previews."}
+	}
+	source := &listSource{columns: []string{"id"}, at: -1, ids: true, next: func() (int64, []string, error) {
+		if len(rows) == 0 {
+			return 0, nil, io.EOF
+		}
+		row := rows[0]
+		rows = rows[1:]
+		return 0, []string{row}, nil
+	}}
+	return c.keep(ctx, org, id, source)
+}
+
 // listID makes the id of a list from all that makes it up.
 type listID struct{ hash.Hash }
 
@@ -99,18 +135,20 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 	var kept List
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
-			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cells text[], problem text) ON COMMIT DROP`); err != nil {
+			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
 			return err
 		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cells", "problem"}, source); err != nil {
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cells", "problem", "matchable"}, source); err != nil {
 			return err
 		}
 		if source.n == 0 {
 			return &ListError{"The list is empty; it needs at least one row with an address."}
 		}
 		rows, err := tx.Query(ctx, `
-			INSERT INTO list (id, org, columns, rows, unique_rows, malformed)
-			SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL), count(problem) FROM upload
+			INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed)
+			SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
+				count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable)
+			FROM upload
 			ON CONFLICT (id) DO NOTHING
 			RETURNING `+listColumns, id.String(), org, source.columns)
 		if err != nil {
@@ -141,19 +179,24 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 	return kept, nil
 }
 
-const listColumns = `id, org, columns, rows, unique_rows, 0::bigint, malformed, created_at`
+const listColumns = `id, org, columns, rows, unique_rows, matchable, malformed, created_at`
 
 // List returns a list of an organization, or ErrNoList.
 func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {
 	rows, _ := c.pool.Query(ctx, `SELECT `+listColumns+` FROM list WHERE id = $1 AND org = $2`, id, org)
 	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return List{}, ErrNoList
-	}
 	if err != nil {
-		return List{}, fmt.Errorf("reading the list %s: %w", id, err)
+		return List{}, fmt.Errorf("reading the list %s: %w", id, noList(err))
 	}
 	return l, nil
+}
+
+// noList is the error of reading a list: ErrNoList where there is none.
+func noList(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNoList
+	}
+	return err
 }
 
 // SelectList freezes the addresses of a list into the items of an order, each
@@ -197,13 +240,15 @@ func DistinctEmails(texts []string) int64 {
 	return int64(len(seen))
 }
 
+const noAddress = "there is no address"
+
 // addressOf takes an address out of a cell, or says why there is none. Whether
 // mail can arrive there is for the verification to say.
 func addressOf(cell string) (email, problem string) {
 	email = strings.TrimSpace(unguard(cell))
 	switch {
 	case email == "":
-		return "", "there is no address"
+		return "", noAddress
 	case !utf8.ValidString(email) || strings.ContainsRune(email, 0):
 		return "", "the address is not readable text"
 	case len(email) > 320:
@@ -217,7 +262,9 @@ func addressOf(cell string) (email, problem string) {
 // listSource hands the rows of a list to a COPY.
 type listSource struct {
 	columns []string
-	at      int // the column that has the addresses
+	at      int // the column that has the addresses; -1 = none has
+	people  matchColumns
+	ids     bool // rows name leads by id
 	next    func() (line int64, cells []string, err error)
 	n       int64
 	row     []any
@@ -244,15 +291,20 @@ func (s *listSource) Next() bool {
 	}
 	kept := make([]string, len(cells))
 	for i, cell := range cells {
-		kept[i] = strings.ReplaceAll(strings.ToValidUTF8(cell, "\uFFFD"), "\x00", "")
+		kept[i] = readable(cell)
 	}
-	email := ""
+	email, matchable := "", false
 	switch {
 	case problem != "":
+	case s.at < 0:
+		problem = noAddress
 	case s.at >= len(cells):
 		problem = fmt.Sprintf("the row has %d columns and none for the address", len(cells))
 	default:
 		email, problem = addressOf(cells[s.at])
+	}
+	if bad == nil {
+		matchable = problem != "" && (s.ids || s.people.describe(kept).enough())
 	}
 	var reported any
 	if problem != "" {
@@ -261,8 +313,13 @@ func (s *listSource) Next() bool {
 	if line == 0 {
 		line = s.n
 	}
-	s.row = []any{s.n, line, email, kept, reported}
+	s.row = []any{s.n, line, email, kept, reported, matchable}
 	return true
+}
+
+// readable makes a text one that the database takes.
+func readable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
 }
 
 // Values is the row that Next read.
@@ -313,7 +370,11 @@ func readList(r io.Reader, column string) (*listSource, error) {
 	for i, name := range s.columns {
 		s.columns[i] = strings.ToValidUTF8(strings.TrimSpace(name), "\uFFFD")
 	}
-	return s, s.findColumn(column)
+	if err := s.findColumn(column); err != nil {
+		return nil, err
+	}
+	s.people = findMatchColumns(s.columns)
+	return s, nil
 }
 
 // findColumn decides whether the first row is a header and which column has the
@@ -347,13 +408,14 @@ func (s *listSource) findColumn(column string) error {
 			return nil
 		}
 	}
-	if len(s.columns) == 1 { // plain text that begins with a bad line
+	people := findMatchColumns(s.columns)
+	if len(s.columns) == 1 && people.domain < 0 { // plain text that begins with a bad line
 		s.at = 0
 		s.pushBack([]string{s.columns[0]})
 		s.columns[0] = "email"
 		return nil
 	}
-	return s.findByContent()
+	return s.findByContent(people)
 }
 
 // pushBack makes rows come again, from line 1 on, before the rest.
@@ -371,7 +433,8 @@ func (s *listSource) pushBack(rows ...[]string) {
 }
 
 // findByContent takes the column that has an address in the first row with any.
-func (s *listSource) findByContent() error {
+// None need have one where rows can be matched to leads otherwise.
+func (s *listSource) findByContent(people matchColumns) error {
 	const look = 50
 	type read struct {
 		line  int64
@@ -392,8 +455,8 @@ func (s *listSource) findByContent() error {
 			}
 		}
 	}
-	if s.at < 0 {
-		return &ListError{"No column of the list has addresses; name the column that has."}
+	if s.at < 0 && !people.canMatch() {
+		return &ListError{"No column of the list has addresses; name the column that has, or give columns by which leads can be found: name and company, or domain."}
 	}
 	rest := s.next
 	s.next = func() (int64, []string, error) {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -17,20 +15,6 @@ import (
 
 // verdictColumns are what the results of a list have besides its own columns.
 var verdictColumns = []string{"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at"}
-
-// listOf returns the list whose addresses an order verifies, "" when its items
-// are the catalogue's.
-func (c *Catalogue) listOf(ctx context.Context, orderID string) (string, error) {
-	var list *string
-	err := c.pool.QueryRow(ctx, `SELECT list_id FROM order_selection WHERE order_id = $1 AND round = 1`, orderID).Scan(&list)
-	if errors.Is(err, pgx.ErrNoRows) || (err == nil && list == nil) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading what order %s selected: %w", orderID, err)
-	}
-	return *list, nil
-}
 
 // writeListResults streams the rows of a list in the order of its file, with
 // every cell of theirs and what verification said. A row whose address has no
@@ -51,51 +35,63 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 		return err
 	}
 	defer rows.Close()
-	out := bufio.NewWriterSize(w, 64<<10)
-	write := writeListNDJSON(out, columns)
-	if format == CSV {
-		if write, err = writeListCSV(out, columns); err != nil {
-			return err
-		}
+	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "verified_", verdictColumns))
+	if err != nil {
+		return err
 	}
 	var cells []string
 	var verdict, reason, host, enhanced string
 	var code *int64
 	var checkedAt *time.Time
 	if _, err := pgx.ForEachRow(rows, []any{&cells, &verdict, &reason, &host, &code, &enhanced, &checkedAt}, func() error {
-		checked := ""
-		if checkedAt != nil {
-			checked = checkedAt.UTC().Format(time.RFC3339)
-		}
-		for len(cells) < len(columns) {
-			cells = append(cells, "")
-		}
-		return write(cells, []string{verdict, reason, host, number(code), enhanced, checked})
+		return write(cells, []any{verdict, reason, host, code, enhanced, moment(checkedAt)})
 	}); err != nil {
 		return err
 	}
-	return out.Flush()
+	return flush()
+}
+
+// moment is a time as results write it, empty for none.
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // namesBeside are the names of our columns beside those of a list: one that the
-// list uses itself gets "verified_" in front.
-func namesBeside(columns []string) []string {
-	names := slices.Clone(verdictColumns)
+// list uses itself gets the prefix in front.
+func namesBeside(columns []string, prefix string, ours []string) []string {
+	names := slices.Clone(ours)
 	for i := range names {
 		for slices.Contains(columns, names[i]) {
-			names[i] = "verified_" + names[i]
+			names[i] = prefix + names[i]
 		}
 	}
 	return names
 }
 
-func writeListCSV(w io.Writer, columns []string) (func(cells, verdict []string) error, error) {
+// writeBeside returns what writes the rows of a list, each with values of ours
+// (text or a number that may be missing) behind its cells, and what ends the file.
+func writeBeside(w io.Writer, format string, columns, ours []string) (write func(cells []string, values []any) error, flush func() error, err error) {
+	out := bufio.NewWriterSize(w, 64<<10)
+	put := writeListNDJSON(out, columns, ours)
+	if format == CSV {
+		put, err = writeListCSV(out, columns, ours)
+	}
+	return func(cells []string, values []any) error {
+		for len(cells) < len(columns) {
+			cells = append(cells, "")
+		}
+		return put(cells, values)
+	}, out.Flush, err
+}
+
+func writeListCSV(w io.Writer, columns, ours []string) (func(cells []string, values []any) error, error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
-	line := make([]string, 0, len(columns)+len(verdictColumns))
-	put := func(cells, verdict []string) error {
-		line = append(line[:0], cells...)
-		line = append(line, verdict...)
+	line := make([]string, 0, len(columns)+len(ours))
+	put := func() error {
 		for i := range line {
 			line[i] = guard(line[i])
 		}
@@ -105,17 +101,28 @@ func writeListCSV(w io.Writer, columns []string) (func(cells, verdict []string) 
 		out.Flush()
 		return out.Error()
 	}
-	return put, put(columns, namesBeside(columns))
+	line = append(append(line, columns...), ours...)
+	return func(cells []string, values []any) error {
+		line = append(line[:0], cells...)
+		for _, value := range values {
+			switch value := value.(type) {
+			case string:
+				line = append(line, value)
+			case *int64:
+				line = append(line, number(value))
+			}
+		}
+		return put()
+	}, put()
 }
 
 // writeListNDJSON writes an object a row; a cell beyond the header, and one
 // under a name that an earlier column has, is named by its position.
-func writeListNDJSON(w io.Writer, columns []string) func(cells, verdict []string) error {
+func writeListNDJSON(w io.Writer, columns, ours []string) func(cells []string, values []any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	beside := namesBeside(columns)
-	return func(cells, verdict []string) error {
-		row := make(map[string]any, len(cells)+len(verdict))
+	return func(cells []string, values []any) error {
+		row := make(map[string]any, len(cells)+len(values))
 		for i, cell := range cells {
 			name := "column_" + strconv.Itoa(i+1)
 			if i < len(columns) && columns[i] != "" {
@@ -125,13 +132,8 @@ func writeListNDJSON(w io.Writer, columns []string) func(cells, verdict []string
 			}
 			row[name] = cell
 		}
-		for i, value := range verdict {
-			row[beside[i]] = value
-		}
-		if code, err := strconv.ParseInt(verdict[3], 10, 64); err == nil {
-			row[beside[3]] = code
-		} else {
-			row[beside[3]] = nil
+		for i, value := range values {
+			row[ours[i]] = value
 		}
 		return enc.Encode(row)
 	}

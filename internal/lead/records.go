@@ -18,7 +18,7 @@ const maxRecord = 256 << 10
 // columns of a catalogue file, in the order in which exports write them.
 var columns = []string{
 	"id", "email", "first_name", "last_name", "title", "seniority", "department", "company",
-	"domain", "industry", "headcount", "country", "region", "city", "phone", "direct_email",
+	"domain", "industry", "headcount", "country", "region", "city", "phone", "direct_email", "profile",
 }
 
 // Positions in columns of the values that are more than text.
@@ -28,7 +28,9 @@ const (
 	colDomain    = 8
 	colHeadcount = 10
 	colCountry   = 11
-	numColumns   = 16
+	colPhone     = 14
+	colProfile   = 16
+	numColumns   = 17
 )
 
 // record is one row of a file: a value for each of columns, empty where the

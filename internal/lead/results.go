@@ -2,21 +2,26 @@ package lead
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
 )
 
 // ResultOptions steer what WriteResults writes.
 type ResultOptions struct {
-	All         bool // every item that has a verdict, not the delivered ones alone; what was not delivered comes without its email
-	Phone       bool // with the phone column: only where phones were paid for
-	DirectEmail bool // with the direct_email column: only where personal addresses were paid for
+	All bool // of leads: every item that has a verdict, not the delivered ones alone; what was not delivered comes without its email
 }
 
 // result is a row of a result file. Its JSON names are the CSV's columns.
@@ -35,8 +40,9 @@ type result struct {
 	Country      string     `json:"country"`
 	Region       string     `json:"region"`
 	City         string     `json:"city"`
-	Phone        *string    `json:"phone,omitempty"`
+	Phone        *string    `json:"phone,omitempty"` // this and the next two are in exports only
 	DirectEmail  *string    `json:"direct_email,omitempty"`
+	Profile      *string    `json:"profile,omitempty"`
 	Verdict      string     `json:"verdict"`
 	Reason       string     `json:"reason"`
 	MXHost       string     `json:"mx_host"`
@@ -53,64 +59,119 @@ type result struct {
 // (those of the catalogue, then verdict, reason and evidence). Cells are safe
 // to open in a spreadsheet (see guard), and Import reads the file back.
 //
-// The results of an order over a list are the rows of that list, in its order
-// and with all of its columns, options aside.
+// The results of an order over a list are the rows of that list, in its order:
+// with all of its columns and the verdicts where it was verified or enriched;
+// with the lead and the fields asked for where the list names leads.
 func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, format string, opts ResultOptions) error {
 	if format != CSV && format != NDJSON {
 		return fmt.Errorf("there is no result format %q; use csv or ndjson", format)
 	}
-	list, err := c.listOf(ctx, orderID)
+	of, err := c.selectionOf(ctx, orderID)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading what order %s selected: %w", orderID, err)
 	}
-	if list != "" {
-		if err := c.writeListResults(ctx, w, orderID, list, format); err != nil {
-			return fmt.Errorf("writing the results of order %s: %w", orderID, err)
-		}
-		return nil
+	switch {
+	case of.Kind == order.Reveal || of.Kind == order.Enrich:
+		err = c.writeFields(ctx, w, of, format)
+	case of.Kind != order.Export && of.List != "":
+		err = c.writeListResults(ctx, w, orderID, of.List, format)
+	default:
+		err = c.writeLeads(ctx, w, of, format, opts)
 	}
-	rows, err := c.pool.Query(ctx, `
-		SELECT l.id, CASE WHEN i.delivered_at IS NULL THEN '' ELSE i.value END, l.first_name, l.last_name,
-			l.title, l.seniority, l.department, l.company, l.domain, l.industry, l.headcount::bigint,
-			l.country, l.region, l.city,
-			CASE WHEN $3 THEN CASE WHEN i.delivered_at IS NULL THEN '' ELSE l.phone END END,
-			CASE WHEN $4 THEN CASE WHEN i.delivered_at IS NULL THEN '' ELSE l.direct_email END END,
-			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at
-		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
-		WHERE i.order_id = $1 AND (i.delivered_at IS NOT NULL OR ($2 AND i.verdict IS NOT NULL))
-		ORDER BY i.n`, orderID, opts.All, opts.Phone, opts.DirectEmail)
 	if err != nil {
-		return fmt.Errorf("reading the results of order %s: %w", orderID, err)
-	}
-	defer rows.Close()
-
-	out := bufio.NewWriterSize(w, 64<<10)
-	write := writeNDJSON(out)
-	if format == CSV {
-		write, err = writeCSV(out, opts)
-		if err != nil {
-			return fmt.Errorf("writing the results of order %s: %w", orderID, err)
-		}
-	}
-	for rows.Next() {
-		var r result
-		if err := rows.Scan(&r.ID, &r.Email, &r.FirstName, &r.LastName, &r.Title, &r.Seniority,
-			&r.Department, &r.Company, &r.Domain, &r.Industry, &r.Headcount, &r.Country, &r.Region,
-			&r.City, &r.Phone, &r.DirectEmail, &r.Verdict, &r.Reason, &r.MXHost, &r.SMTPCode,
-			&r.SMTPEnhanced, &r.CheckedAt); err != nil {
-			return fmt.Errorf("reading the results of order %s: %w", orderID, err)
-		}
-		if err := write(r); err != nil {
-			return fmt.Errorf("writing the results of order %s: %w", orderID, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading the results of order %s: %w", orderID, err)
-	}
-	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing the results of order %s: %w", orderID, err)
 	}
 	return nil
+}
+
+// selectionOf is what an order was about.
+type selectionOf struct {
+	OrderID string
+	Kind    order.Kind // empty where nothing was entered in the book
+	List    string     // "" when its items are not a list's
+	Fields  []order.Field
+}
+
+func (c *Catalogue) selectionOf(ctx context.Context, orderID string) (selectionOf, error) {
+	rows, _ := c.pool.Query(ctx, `
+		SELECT s.order_id, coalesce(o.kind, ''), coalesce(s.list_id, ''), coalesce(s.fields, '{}')
+		FROM order_selection s LEFT JOIN orders o ON o.id = s.order_id WHERE s.order_id = $1 AND s.round = 1`, orderID)
+	of, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[selectionOf])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return selectionOf{OrderID: orderID}, nil
+	}
+	return of, err
+}
+
+// readLeads starts reading results that are leads. An export ($2) has contact
+// data besides the address where the organization owns it. With a batch ($3)
+// these are the rows of items that are about to be delivered.
+func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch bool, condition string, args ...any) (pgx.Rows, error) {
+	return c.pool.Query(ctx, `
+		SELECT l.id, CASE WHEN NOT given THEN '' WHEN i.field = 'email' THEN i.value WHEN 'email' = ANY (i.carries) THEN l.email ELSE '' END,
+			l.first_name, l.last_name, l.title, l.seniority, l.department, l.company, l.domain, l.industry, l.headcount::bigint,
+			l.country, l.region, l.city,
+			CASE WHEN $2 THEN CASE WHEN given AND 'phone' = ANY (i.carries) THEN l.phone ELSE '' END END,
+			CASE WHEN $2 THEN CASE WHEN given AND 'direct_email' = ANY (i.carries) THEN l.direct_email ELSE '' END END,
+			CASE WHEN $2 THEN CASE WHEN given AND 'profile' = ANY (i.carries) THEN l.profile ELSE '' END END,
+			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at
+		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
+		CROSS JOIN LATERAL (SELECT $3 OR i.delivered_at IS NOT NULL AS given) g
+		WHERE i.order_id = $1 AND `+condition+`
+		ORDER BY i.n`, append([]any{orderID, export, batch}, args...)...)
+}
+
+func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf, format string, opts ResultOptions) error {
+	export := of.Kind == order.Export
+	rows, err := c.readLeads(ctx, of.OrderID, export, false, `(i.delivered_at IS NOT NULL OR ($4 AND i.verdict IS NOT NULL))`, opts.All)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	out := bufio.NewWriterSize(w, 64<<10)
+	write := writeNDJSON(out)
+	if format == CSV {
+		if write, err = writeCSV(out, export); err != nil {
+			return err
+		}
+	}
+	for rows.Next() {
+		r, err := pgx.RowToStructByPos[result](rows)
+		if err != nil {
+			return err
+		}
+		if err := write(r); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// ExportBatch returns the rows of an export's items from..to that are valid and
+// not delivered yet, by number, as its NDJSON results will have them: what is
+// sent to the destination before it is charged.
+func (c *Catalogue) ExportBatch(ctx context.Context, orderID string, from, to int64) ([]json.RawMessage, error) {
+	rows, err := c.readLeads(ctx, orderID, true, true,
+		`i.n BETWEEN $4 AND $5 AND i.verdict = 'valid' AND i.retry_at IS NULL AND i.delivered_at IS NULL`, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
+	}
+	results, err := pgx.CollectRows(rows, pgx.RowToStructByPos[result])
+	if err != nil {
+		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
+	}
+	batch := make([]json.RawMessage, len(results))
+	for i, r := range results {
+		var row bytes.Buffer
+		if err := writeNDJSON(&row)(r); err != nil {
+			return nil, fmt.Errorf("writing item %d of export %s: %w", from+int64(i), orderID, err)
+		}
+		batch[i] = bytes.TrimSpace(row.Bytes())
+	}
+	return batch, nil
 }
 
 func writeNDJSON(w io.Writer) func(result) error {
@@ -119,20 +180,14 @@ func writeNDJSON(w io.Writer) func(result) error {
 	return func(r result) error { return enc.Encode(r) }
 }
 
-func writeCSV(w io.Writer, opts ResultOptions) (func(result) error, error) {
+func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
-	header := []string{
-		"id", "email", "first_name", "last_name", "title", "seniority", "department", "company",
-		"domain", "industry", "headcount", "country", "region", "city",
+	header := slices.Clone(columns[:])
+	if !export {
+		header = slices.Clone(columns[:colPhone])
 	}
-	if opts.Phone {
-		header = append(header, "phone")
-	}
-	if opts.DirectEmail {
-		header = append(header, "direct_email")
-	}
-	header = append(header, "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at")
+	header = append(header, verdictColumns...)
 	if err := out.Write(header); err != nil {
 		return nil, err
 	}
@@ -141,21 +196,16 @@ func writeCSV(w io.Writer, opts ResultOptions) (func(result) error, error) {
 	return func(r result) error {
 		cells = append(cells[:0], r.ID, r.Email, r.FirstName, r.LastName, r.Title, r.Seniority, r.Department,
 			r.Company, r.Domain, r.Industry, number(r.Headcount), r.Country, r.Region, r.City)
-		if r.Phone != nil {
-			cells = append(cells, *r.Phone)
+		for _, contact := range []*string{r.Phone, r.DirectEmail, r.Profile} {
+			if contact != nil {
+				cells = append(cells, *contact)
+			}
 		}
-		if r.DirectEmail != nil {
-			cells = append(cells, *r.DirectEmail)
-		}
-		cells = append(cells, r.Verdict, r.Reason, r.MXHost, number(r.SMTPCode), r.SMTPEnhanced)
+		cells = append(cells, r.Verdict, r.Reason, r.MXHost, number(r.SMTPCode), r.SMTPEnhanced, moment(r.CheckedAt))
 		for i := range cells {
 			cells[i] = guard(cells[i])
 		}
-		checked := ""
-		if r.CheckedAt != nil {
-			checked = r.CheckedAt.UTC().Format(time.RFC3339)
-		}
-		if err := out.Write(append(cells, checked)); err != nil {
+		if err := out.Write(cells); err != nil {
 			return err
 		}
 		out.Flush()
@@ -193,17 +243,24 @@ func unguard(cell string) string {
 
 func needsGuard(cell string) bool { return cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0 }
 
+// isPhoneNumber reports whether a cell is a telephone number, or several with a
+// semicolon between them.
 func isPhoneNumber(cell string) bool {
-	digits := 0
-	for i := range len(cell) {
-		switch c := cell[i]; {
-		case i == 0 && c == '+':
-		case c >= '0' && c <= '9' && i > 0:
-			digits++
-		case c == ' ' && i > 1:
-		default:
+	for number := range strings.SplitSeq(cell, ";") {
+		digits := 0
+		for i := range len(number) {
+			switch c := number[i]; {
+			case i == 0 && c == '+':
+			case c >= '0' && c <= '9' && i > 0:
+				digits++
+			case c == ' ' && i > 1:
+			default:
+				return false
+			}
+		}
+		if digits < 5 {
 			return false
 		}
 	}
-	return digits >= 5
+	return true
 }

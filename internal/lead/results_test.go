@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/lead"
+	"holdfast/internal/order"
 )
 
 // deliver gives the items of an order verdicts and delivers the valid ones.
@@ -30,32 +31,33 @@ func (f fixture) deliver(orderID string) {
 
 // nasty leads: what a spreadsheet would run, what a CSV reader could stumble
 // over, and telephone numbers.
-const nasty = "id,email,first_name,last_name,title,company,phone,direct_email,headcount,country\r\n" +
-	"a,a@b.test,=1+1,\"+cmd|' /C calc'!A0\",-2+3,\"@SUM(A1)\",+4930123456,=x@home.test,7,DE\r\n" +
-	"b,b@b.test,\"Zoë \"\"Z\"\"\",\"O'Neil, Ann\",\"two\nlines\",'=already quoted,+49 30 1234,,,\r\n" +
-	"c,c@b.test,'quoted',漢字,\u00a0,Ltd;,+49-30-1234,,,\r\n"
+const nasty = "id,email,first_name,last_name,title,company,phone,direct_email,headcount,country,profile\r\n" +
+	"a,a@b.test,=1+1,\"+cmd|' /C calc'!A0\",-2+3,\"@SUM(A1)\",+4930123456,=x@home.test,7,DE,=profile\r\n" +
+	"b,b@b.test,\"Zoë \"\"Z\"\"\",\"O'Neil, Ann\",\"two\nlines\",'=already quoted,+49 30 1234;+49 30 12345,,,,\r\n" +
+	"c,c@b.test,'quoted',漢字,\u00a0,Ltd;,+49-30-1234,,,,\"two\nlines\"\r\n"
 
 func TestC6_ResultsAreSafeInASpreadsheet(t *testing.T) {
 	f := setup(t)
 	require.Equal(t, int64(3), f.importCSV(nasty).Imported)
-	_, err := f.Select(f.ctx, selection("ord_1", 10))
-	require.NoError(t, err)
-	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET verdict = 'valid', reason = 'accepted', checked_at = now(), delivered_at = now()`)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_1", lead.CSV, lead.ResultOptions{Phone: true, DirectEmail: true}))
-	written := out.String()
+	f.ownField("", order.EmailField, "a", "b", "c")
+	f.ownField("", order.PhoneField, "a", "b", "c")
+	f.ownField("", order.DirectEmailField, "a", "b", "c")
+	f.ownField("", order.ProfileField, "a", "b", "c")
+	f.enter("ord_1", order.Export)
+	f.selectFields(lead.FieldSelection{OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("a", "b", "c"), Fields: wants("email"), Carry: wants("email", "phone", "direct_email", "profile")})
+	f.deliverValid("ord_1")
+	written := f.results("ord_1", lead.CSV)
 	require.True(t, utf8.ValidString(written))
-	rows, err := csv.NewReader(&out).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(written)).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"id", "email", "first_name", "last_name", "title", "seniority", "department", "company", "domain",
-		"industry", "headcount", "country", "region", "city", "phone", "direct_email",
+		"industry", "headcount", "country", "region", "city", "phone", "direct_email", "profile",
 		"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
 	}, rows[0])
 	require.Equal(t, []string{
-		"a", "a@b.test", "'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "", "", "'@SUM(A1)", "", "", "7", "DE", "", "", "+4930123456", "'=x@home.test",
-	}, rows[1][:16])
+		"a", "a@b.test", "'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "", "", "'@SUM(A1)", "", "", "7", "DE", "", "", "+4930123456", "'=x@home.test", "'=profile",
+	}, rows[1][:17])
 	for _, row := range rows[1:] {
 		for i, cell := range row {
 			if cell != "" && rows[0][i] != "phone" {
@@ -110,13 +112,13 @@ func TestC7_ResultsAreTheDeliveredItems(t *testing.T) {
 	require.Len(t, addresses, 120)
 
 	// All of them: with verdicts, but addresses only where delivered.
-	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_1", lead.CSV, lead.ResultOptions{All: true, Phone: true, DirectEmail: true}))
+	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_1", lead.CSV, lead.ResultOptions{All: true}))
 	rows, err := csv.NewReader(&out).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 1+180, "every fourth item has no verdict yet")
 	for _, row := range rows[1:] {
-		if row[16] == "invalid" {
-			require.Equal(t, []string{"", "", ""}, []string{row[1], row[14], row[15]})
+		if row[14] == "invalid" {
+			require.Empty(t, row[1])
 		} else {
 			require.NotEmpty(t, row[1])
 		}

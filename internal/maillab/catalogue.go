@@ -24,7 +24,7 @@ type CatalogueOptions struct {
 // CatalogueHeader names the columns of a catalogue.
 var CatalogueHeader = []string{
 	"id", "email", "first_name", "last_name", "title", "seniority", "department", "company", "domain",
-	"industry", "headcount", "country", "region", "city", "phone", "direct_email",
+	"industry", "headcount", "country", "region", "city", "phone", "direct_email", "profile",
 }
 
 // WriteCatalogue writes n synthetic people as CSV with a header, streaming.
@@ -71,6 +71,7 @@ func (w *World) Emails(n int, validShare float64) []string {
 type people struct {
 	world     *World
 	random    *rand.Rand
+	details   *rand.Rand // of further numbers and profiles
 	companies []employer
 	upTo      []float64 // share of the rows that belong to companies 0…i
 	existing  float64   // share of existing mailboxes where a host tells
@@ -90,7 +91,7 @@ func (w *World) newPeople(validShare float64) *people {
 	if validShare <= 0 {
 		validShare = 0.5
 	}
-	p := &people{world: w, random: rand.New(rand.NewPCG(w.config.Seed, 20))}
+	p := &people{world: w, random: rand.New(rand.NewPCG(w.config.Seed, 20)), details: rand.New(rand.NewPCG(w.config.Seed, 21))}
 	total, telling := 0.0, 0.0
 	for i, d := range w.companies {
 		e := employer{
@@ -132,14 +133,33 @@ func (p *people) next(row int, record []string) {
 	record[7], record[8], record[9] = e.name, e.company.domain, e.industry
 	record[10] = strconv.Itoa(e.headcount)
 	record[11], record[12], record[13] = e.place.country, e.place.region, e.place.city
-	record[14], record[15] = "", ""
+	record[14], record[15], record[16] = "", "", ""
 	if r.IntN(10) < 7 {
 		record[14] = phone(e.place.country, r)
 	}
 	if r.IntN(10) < 4 {
 		record[15] = first.ascii + "." + last.ascii + strconv.Itoa(row) + "@" + FreeDomains[r.IntN(len(FreeDomains))]
 	}
+	if record[14] != "" && p.details.IntN(5) == 0 {
+		record[14] += ";" + phone(e.place.country, p.details)
+	}
+	if p.details.IntN(10) < 3 {
+		record[16] = first.written + " " + temperaments[p.details.IntN(len(temperaments))] +
+			" " + approaches[p.details.IntN(len(approaches))]
+	}
 }
+
+// What profiles say: of the person, and of how to write to them.
+var (
+	temperaments = []string{
+		"decides fast and on facts.", "wants to see numbers first.", "likes to hear how others solved it.",
+		"thinks in years, not in quarters.", "is curious about anything new.", "asks for a plan before a price.",
+	}
+	approaches = []string{
+		"Keep it short and end with one question.", "Begin with the problem, not with the product.",
+		"Mornings are better than afternoons.", "A call says more than three mails.", "Put the evidence in the first line.",
+	}
+)
 
 // person thinks of the company's next person: every combination of names of
 // the place's culture once, then again with a number.

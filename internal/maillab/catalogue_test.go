@@ -25,14 +25,21 @@ func TestCatalogue_M6(t *testing.T) {
 		require.Len(t, rows, n+1)
 		ids, emails, kinds := map[string]bool{}, map[string]bool{}, map[Kind]int{}
 		phones := map[string]string{} // each once, with its country
-		valid := 0
+		valid, several, profiles := 0, 0, 0
 		for _, row := range rows[1:] {
 			require.False(t, ids[row[0]] || emails[row[1]], "a row twice: %v", row)
 			ids[row[0]], emails[row[1]] = true, true
 			require.True(t, strings.HasSuffix(row[1], "@"+row[8]))
-			require.NotContains(t, row[:14], "", "only phone and direct_email may be left out")
+			require.NotContains(t, row[:14], "", "only phone, direct_email and profile may be left out")
 			if row[14] != "" {
-				phones[row[14]] = row[11]
+				numbers := strings.Split(row[14], ";")
+				several += min(len(numbers)-1, 1)
+				for _, number := range numbers {
+					phones[number] = row[11]
+				}
+			}
+			if row[16] != "" {
+				profiles++
 			}
 			if world.Truth(row[1]).Verdict == "valid" {
 				valid++
@@ -50,6 +57,8 @@ func TestCatalogue_M6(t *testing.T) {
 			want = 0.5
 		}
 		require.InDelta(t, want, float64(valid)/n, 0.02)
+		require.InDelta(t, 0.14, float64(several)/n, 0.02)
+		require.InDelta(t, 0.3, float64(profiles)/n, 0.02)
 		require.InDelta(t, 0.08, float64(kinds[CatchAll])/n, 0.03)
 		require.InDelta(t, 0.48, float64(kinds[Shared])/n, 0.08)
 		for _, k := range mix {

@@ -1,0 +1,114 @@
+package lead
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// revealColumns say who a lead is; the fields that were revealed follow.
+var revealColumns = []string{"id", "first_name", "last_name", "title", "company", "domain", "country"}
+
+// fieldRow is a row of a list with what an order found for it.
+type fieldRow struct {
+	Cells     []string
+	Problem   string // why the row stands for no lead
+	Lead      []string
+	Values    []string // one for each field, as are the next two
+	Verdicts  []string
+	Reasons   []string
+	CheckedAt *time.Time
+}
+
+// writeFields streams what an order that reveals or enriches has found, a row for
+// each row of its list in the list's order: the lead or, enriched, the row's own
+// cells, then for each field its value where that was delivered, the verdict and
+// the reason. A row with nothing decided yet is left out.
+func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf, format string) error {
+	var columns []string
+	if err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, of.List).Scan(&columns); err != nil {
+		return noList(err)
+	}
+	id := findMatchColumns(columns).id
+	enrich := of.Kind == order.Enrich
+	var ours []string
+	if enrich {
+		ours = []string{"lead_id"}
+	} else {
+		columns, ours = nil, revealColumns
+	}
+	for _, field := range of.Fields {
+		name := string(field)
+		if enrich {
+			name = "found_" + name
+		}
+		ours = append(ours[:len(ours):len(ours)], name, name+"_verdict", name+"_reason")
+	}
+	ours = append(ours, "checked_at")
+	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "found_", ours))
+	if err != nil {
+		return err
+	}
+	rows, err := c.pool.Query(ctx, `
+		SELECT r.cells, coalesce(o.problem, ''),
+			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
+			i.found, i.verdicts, i.reasons, i.checked_at
+		FROM order_row o
+		JOIN list_row r ON r.list_id = $2 AND r.n = o.n
+		CROSS JOIN LATERAL (
+			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, max(checked_at) FILTER (WHERE decided) AS checked_at,
+				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
+				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
+				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons
+			FROM order_item
+			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d
+			WHERE order_id = o.order_id AND n >= o.item AND n < o.item + $3) i
+		LEFT JOIN lead l ON l.no = i.lead_no
+		WHERE o.order_id = $1 AND (o.problem IS NOT NULL OR i.decided > 0)
+		ORDER BY o.n`, of.OrderID, of.List, int64(len(of.Fields)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values := make([]any, 0, len(ours))
+	for rows.Next() {
+		r, err := pgx.RowToStructByPos[fieldRow](rows)
+		if err != nil {
+			return err
+		}
+		known := r.Lead != nil
+		if !known {
+			r.Lead = make([]string, len(revealColumns))
+		}
+		if !known && !enrich && id >= 0 && id < len(r.Cells) { // an id that nobody knows
+			r.Lead[0] = r.Cells[id]
+		}
+		if enrich {
+			r.Lead = r.Lead[:1]
+		} else {
+			r.Cells = nil
+		}
+		values = values[:0]
+		for _, value := range r.Lead {
+			values = append(values, value)
+		}
+		for i := range of.Fields {
+			if r.Problem != "" {
+				values = append(values, "", "", r.Problem)
+			} else {
+				values = append(values, r.Values[i], r.Verdicts[i], r.Reasons[i])
+			}
+		}
+		if err := write(r.Cells, append(values, moment(r.CheckedAt))); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return flush()
+}

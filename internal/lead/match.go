@@ -1,0 +1,231 @@
+package lead
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// Why a row stands for no lead.
+const (
+	noMatch   = "no_match"
+	ambiguous = "ambiguous" // what it says fits more than one lead
+)
+
+// matchColumns are the columns of a list that say whom a row is about, by
+// position; -1 where the list has no such column.
+type matchColumns struct{ id, first, last, name, company, domain int }
+
+func findMatchColumns(columns []string) matchColumns {
+	at := func(names ...string) int {
+		for _, name := range names {
+			if i := slices.IndexFunc(columns, func(column string) bool {
+				return strings.EqualFold(strings.NewReplacer("_", " ", "-", " ").Replace(column), name)
+			}); i >= 0 {
+				return i
+			}
+		}
+		return -1
+	}
+	return matchColumns{
+		id:      at("lead id", "id"),
+		first:   at("first name", "firstname", "given name"),
+		last:    at("last name", "lastname", "surname", "family name"),
+		name:    at("full name", "name", "contact name"),
+		company: at("company", "company name", "organization", "organisation", "account name"),
+		domain:  at("domain", "company domain", "website", "company website", "url"),
+	}
+}
+
+// described is what a row says of a person, besides the address.
+type described struct {
+	name, company, domain string // empty where the row is silent; the domain in lower case
+}
+
+func (m matchColumns) describe(cells []string) described {
+	cell := func(i int) string {
+		if i < 0 || i >= len(cells) {
+			return ""
+		}
+		return strings.TrimSpace(unguard(cells[i]))
+	}
+	d := described{company: cell(m.company), domain: domainOf(cell(m.domain))}
+	if first, last := cell(m.first), cell(m.last); first != "" && last != "" {
+		d.name = first + " " + last
+	} else {
+		d.name = strings.Join(strings.Fields(cell(m.name)), " ")
+	}
+	return d
+}
+
+// enough reports whether a lead can be looked for by it without an address.
+func (d described) enough() bool { return d.domain != "" || (d.name != "" && d.company != "") }
+
+// canMatch reports whether the columns are enough to look for leads.
+func (m matchColumns) canMatch() bool {
+	return m.domain >= 0 || (m.company >= 0 && (m.name >= 0 || (m.first >= 0 && m.last >= 0)))
+}
+
+// domainOf takes the domain out of a web address.
+func domainOf(website string) string {
+	domain := strings.ToLower(website)
+	if _, rest, found := strings.Cut(domain, "://"); found {
+		domain = rest
+	}
+	if end := strings.IndexAny(domain, "/?#:"); end >= 0 {
+		domain = domain[:end]
+	}
+	return strings.TrimPrefix(domain, "www.")
+}
+
+// matched is a lead that a row was found to be about.
+type matched struct {
+	N         int64
+	LeadNo    *int64 // nil = none
+	Ambiguous bool
+	Email     string // these four: what is known of the lead
+	Phone     string
+	Direct    string
+	Profile   string
+}
+
+// matchStatement finds for each row the lead it is about: the one that alone
+// has the address (either of its two), else the one that alone has the name and
+// company, else name and domain; and where the row says nothing of a person, the
+// one that is alone under the domain.
+const matchStatement = `
+	SELECT r.n, l.no AS lead_no, l.no IS NULL AND greatest(a.found, c.found, d.found, e.found) > 1 AS ambiguous,
+		coalesce(l.email, '') AS email, coalesce(l.phone, '') AS phone, coalesce(l.direct_email, '') AS direct, coalesce(l.profile, '') AS profile
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+		AS r (n, email, email_domain, name, company, domain)
+	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
+		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.email_domain = r.email_domain AND lower(l.email) COLLATE "C" = lower(r.email) LIMIT 2)
+		UNION
+		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.direct_email <> '' AND lower(l.direct_email) COLLATE "C" = lower(r.email) LIMIT 2)) x) a
+	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
+		SELECT l.no FROM lead l WHERE a.found <> 1 AND r.name <> '' AND r.company <> ''
+			AND lower(l.company) COLLATE "C" = lower(r.company) AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name) LIMIT 2) x) c
+	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
+		SELECT l.no FROM lead l WHERE a.found <> 1 AND c.found <> 1 AND r.name <> '' AND r.domain <> ''
+			AND l.domain = r.domain AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name) LIMIT 2) x) d
+	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
+		SELECT l.no FROM lead l WHERE r.email = '' AND r.name = '' AND r.domain <> '' AND l.domain = r.domain LIMIT 2) x) e
+	LEFT JOIN lead l ON l.no = CASE 1 WHEN a.found THEN a.no WHEN c.found THEN c.no WHEN d.found THEN d.no WHEN e.found THEN e.no END
+	ORDER BY r.n`
+
+// matchRows fills the table named with the rows of a list: for each the lead it
+// is about, or why there is none, and which of the fields it says already.
+func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, fields []FieldWanted) error {
+	const batch = 10_000
+	by := findMatchColumns(columns)
+	for from := int64(0); ; {
+		var n []int64
+		var email, emailDomains, name, company, domain []string
+		var rows [][]string
+		read, err := tx.Query(ctx, `
+			SELECT n, email, cells FROM list_row WHERE list_id = $1 AND n > $2 ORDER BY n LIMIT $3`, listID, from, batch)
+		if err != nil {
+			return err
+		}
+		var address string
+		var cells []string
+		if _, err := pgx.ForEachRow(read, []any{&from, &address, &cells}, func() error {
+			d := by.describe(cells)
+			n, rows = append(n, from), append(rows, cells)
+			email, emailDomains = append(email, address), append(emailDomains, emailDomain(address))
+			name, company, domain = append(name, d.name), append(company, d.company), append(domain, d.domain)
+			cells = nil // rows keeps it
+			return nil
+		}); err != nil {
+			return err
+		}
+		if len(n) == 0 {
+			return nil
+		}
+		found, err := tx.Query(ctx, matchStatement, n, email, emailDomains, name, company, domain)
+		if err != nil {
+			return err
+		}
+		leads, err := pgx.CollectRows(found, pgx.RowToStructByName[matched])
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"named"}, []string{"n", "lead_no", "says", "problem"},
+			pgx.CopyFromSlice(len(leads), func(i int) ([]any, error) {
+				m := leads[i]
+				switch {
+				case m.LeadNo != nil:
+					return []any{m.N, *m.LeadNo, m.says(rows[i], fields), nil}, nil
+				case m.Ambiguous:
+					return []any{m.N, int64(0), int32(0), ambiguous}, nil
+				default:
+					return []any{m.N, int64(0), int32(0), noMatch}, nil
+				}
+			})); err != nil {
+			return err
+		}
+	}
+}
+
+// says returns which of the fields the row has already: bit i for the i-th.
+func (m matched) says(cells []string, fields []FieldWanted) int32 {
+	var bits int32
+	for i, f := range fields {
+		var has bool
+		switch f.Field {
+		case order.EmailField:
+			has = hasCell(cells, m.Email)
+		case order.DirectEmailField:
+			has = hasCell(cells, m.Direct)
+		case order.ProfileField:
+			has = hasCell(cells, m.Profile)
+		case order.PhoneField:
+			has = hasNumbers(cells, m.Phone)
+		case order.LeadField:
+		}
+		if has {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// hasCell reports whether a cell is the value, letter case aside.
+func hasCell(cells []string, value string) bool {
+	return value != "" && slices.ContainsFunc(cells, func(cell string) bool {
+		return strings.EqualFold(strings.TrimSpace(unguard(cell)), value)
+	})
+}
+
+// hasNumbers reports whether the cells have all of the telephone numbers,
+// however they are written.
+func hasNumbers(cells []string, phones string) bool {
+	for number := range strings.SplitSeq(phones, ";") {
+		wanted := digits(number)
+		if wanted == "" || !slices.ContainsFunc(cells, func(cell string) bool {
+			for has := range strings.SplitSeq(cell, ";") {
+				if digits(has) == wanted {
+					return true
+				}
+			}
+			return false
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, text)
+}
