@@ -54,15 +54,7 @@ type carried struct {
 func (o *orderRun) resume(ctx workflow.Context, left carried) {
 	o.carried = left
 	o.terms = left.Reservation.Terms
-	var batches []batch
-	for _, b := range left.Batches {
-		if b.untouched() {
-			batches = append(batches, split(b.From, b.To)...)
-		} else {
-			batches = append(batches, b)
-		}
-	}
-	o.Batches = batches
+	o.Batches = unfold(left.Batches)
 	o.describe(ctx)
 }
 
@@ -102,6 +94,20 @@ func condense(batches []batch) []batch {
 		joined = join(batches, limit)
 	}
 	return joined
+}
+
+// unfold is what the next run makes of it: the ranges that nobody has looked at
+// are batches again.
+func unfold(condensed []batch) []batch {
+	var batches []batch
+	for _, b := range condensed {
+		if b.untouched() {
+			batches = append(batches, split(b.From, b.To)...)
+		} else {
+			batches = append(batches, b)
+		}
+	}
+	return batches
 }
 
 // join joins neighbours as long as together they have no more greylisted items

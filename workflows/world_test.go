@@ -128,6 +128,24 @@ func (w *world) requireBalance(available, held int64) {
 	require.Equal(w.t, [2]int64{available, held}, [2]int64{a, h}, "available and held credits")
 }
 
+// requireExact checks that an order that is over left exact books: all that was
+// held is charged or back, what was charged is delivered, and nothing else is.
+func (w *world) requireExact(o order.Order) {
+	w.t.Helper()
+	require.True(w.t, o.Status.Over(), o.Status)
+	p, err := w.book.Progress(w.t.Context(), o.ID, 1, 1<<40)
+	require.NoError(w.t, err)
+	var charged int64
+	for _, c := range o.Credits {
+		require.Equal(w.t, c.Held, c.Captured+c.Released, "%s credits", c.Type)
+		charged += c.Captured
+	}
+	require.Equal(w.t, charged, p.Delivered, "what is charged is delivered")
+	report, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{})
+	require.NoError(w.t, err)
+	require.Empty(w.t, report.Findings)
+}
+
 // delivered are the lines of an order's result file, without its header.
 func (w *world) delivered(id string) []string {
 	w.t.Helper()
