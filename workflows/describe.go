@@ -94,11 +94,12 @@ func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
 }
 
 // describe puts what a support engineer wants to know into the current details
-// that the Temporal UI shows on the workflow's page.
+// that the Temporal UI shows on the workflow's page. Whose order it is stands
+// there too, because the server gives the static summary to the first run only.
 func (o *orderRun) describe(ctx workflow.Context) {
 	var b strings.Builder
 	p := o.Progress
-	fmt.Fprintf(&b, "**%s**", p.Stage)
+	fmt.Fprintf(&b, "%s: %s of %d\n\n**%s**", o.in.Org, o.in.Request.Kind, o.in.Request.Count, p.Stage)
 	if p.Waiting != "" {
 		fmt.Fprintf(&b, ", waiting for %s", p.Waiting)
 	}

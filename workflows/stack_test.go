@@ -1,0 +1,209 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/wire"
+)
+
+// stack is everything for real: PostgreSQL, a Temporal server, DNS and mail
+// servers, a worker. It comes up once, for all tests that need it; each of them
+// has organizations of its own.
+type stack struct {
+	*wire.Rooms
+	lab  *maillab.Lab
+	cfg  config.Config
+	dir  string
+	down []func() error
+
+	mu     sync.Mutex
+	worker func() error // stops it
+}
+
+// stackLeads is the size of the catalogue; half of it is valid.
+const stackLeads = 10_000
+
+var stackUp = sync.OnceValues(func() (*stack, error) {
+	s := &stack{}
+	return s, s.start(context.Background())
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := stackDown(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+var running *stack // once it has been asked for
+
+func realStack(t *testing.T) *stack {
+	t.Helper()
+	s, err := stackUp()
+	running = s
+	require.NoError(t, err)
+	return s
+}
+
+func stackDown() error {
+	if running == nil {
+		return nil
+	}
+	err := running.stopWorker()
+	for i := len(running.down) - 1; i >= 0; i-- {
+		err = errors.Join(err, running.down[i]())
+	}
+	return err
+}
+
+func (s *stack) start(ctx context.Context) (err error) {
+	if s.dir, err = devstack.TempDir("holdfast-workflows-"); err != nil {
+		return err
+	}
+	s.down = append(s.down, func() error { return os.RemoveAll(s.dir) })
+	servers, err := devstack.StartServers(ctx, config.Config{
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine},
+		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 200, GreylistDelay: 500 * time.Millisecond}})
+	if err != nil {
+		return err
+	}
+	s.down = append(s.down, servers.Stop)
+	s.lab, s.cfg = servers.Lab, servers.Config
+	if err := s.startWorker(ctx); err != nil {
+		return err
+	}
+	if s.Rooms, err = wire.Open(ctx, s.cfg, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	s.down = append(s.down, func() error { s.Close(); return nil })
+	if err := s.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	reader, writer := io.Pipe()
+	go func() { _ = writer.CloseWithError(s.lab.World().WriteCatalogue(writer, stackLeads, 0.5)) }()
+	_, err = s.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	return err
+}
+
+func (s *stack) startWorker(ctx context.Context) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, s.worker, err = wire.StartWorker(ctx, s.cfg, slog.New(slog.DiscardHandler))
+	return err
+}
+
+func (s *stack) stopWorker() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.worker == nil {
+		return nil
+	}
+	stop := s.worker
+	s.worker = nil
+	return stop()
+}
+
+// org makes an organization on a preset, with packs of credits in the shared
+// pool. The refund comes at once.
+func (s *stack) org(t *testing.T, planID string, credits map[string]int64) string {
+	t.Helper()
+	ctx := t.Context()
+	p, err := s.Accounts.Plan(ctx, planID, 0)
+	require.NoError(t, err)
+	if p.RefundDelay > 0 {
+		quick := *p
+		quick.RefundDelay = 0
+		_, err = s.Accounts.SavePlan(ctx, &quick)
+		require.NoError(t, err)
+	}
+	var n int
+	require.NoError(t, s.Pool.QueryRow(ctx, `SELECT count(*) + 1 FROM organization`).Scan(&n))
+	id := fmt.Sprintf("org%d", n)
+	_, err = s.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: t.Name(), Plan: planID})
+	require.NoError(t, err)
+	for credit, amount := range credits {
+		_, err = s.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack/" + credit, Type: credit, Amount: amount, Source: ledger.SourcePack})
+		require.NoError(t, err)
+	}
+	return id
+}
+
+// over waits until an order is over.
+func (s *stack) over(t *testing.T, id string) (o order.Order) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var err error
+		o, err = s.Book.Get(t.Context(), "", id)
+		return err == nil && o.Status.Over()
+	}, 2*time.Minute, 20*time.Millisecond, "the order %s is over", id)
+	return o
+}
+
+// settled submits an order and waits until it is settled.
+func (s *stack) settled(t *testing.T, sub intake.Submission) order.Order {
+	t.Helper()
+	o, err := s.Intake.Submit(t.Context(), sub)
+	require.NoError(t, err)
+	require.Equal(t, order.Reserved, o.Status, "%+v", o.Failure)
+	o = s.over(t, o.ID)
+	require.Equal(t, order.Settled, o.Status, "%+v", o.Failure)
+	s.requireExact(t, o)
+	return o
+}
+
+// requireExact demands exact books of an order that is over.
+func (s *stack) requireExact(t *testing.T, o order.Order) {
+	t.Helper()
+	for _, c := range o.Credits {
+		require.Equal(t, c.Held, c.Captured+c.Released, "%s credits", c.Type)
+	}
+	report, err := ledger.Audit(t.Context(), s.Pool, ledger.AuditOptions{Owner: o.Org})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+}
+
+// requireTrue demands that no verdict of an order contradicts the lab, and that
+// what was delivered is what was charged.
+func (s *stack) requireTrue(t *testing.T, o order.Order) {
+	t.Helper()
+	var charged, delivered int64
+	for _, c := range o.Credits {
+		charged += c.Captured
+	}
+	rows, err := s.Pool.Query(t.Context(), `SELECT value, verdict, delivered_at IS NOT NULL FROM order_item WHERE order_id = $1 AND verdict IS NOT NULL`, o.ID)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var email, verdict string
+		var isDelivered bool
+		require.NoError(t, rows.Scan(&email, &verdict, &isDelivered))
+		require.False(t, s.lab.Truth(email).Wrong(verdict), "%s is not %s", email, verdict)
+		if isDelivered {
+			delivered++
+		}
+	}
+	require.NoError(t, rows.Err())
+	require.Equal(t, charged, delivered)
+}
