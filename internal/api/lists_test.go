@@ -37,3 +37,10 @@ func TestA18_VerifyingWhatCustomersSend(t *testing.T) {
 	stranger := setup(t)
 	stranger.call("POST", "/orders", stranger.jane, map[string]any{"kind": "verify", "list_id": list.ID}, "Idempotency-Key", "v4").problem(422, "invalid_request") // as for one that is not there
 }
+
+func TestA15_APlanThatDoesNotVerifyIsARefusal(t *testing.T) {
+	f := setup(t) // leads are all that its plan sells
+	f.fund(10)
+	p := f.call("POST", "/verify", f.jane, map[string]any{"email": "someone@example.test"}, "Idempotency-Key", "v").problem(422, "invalid_request")
+	require.Contains(t, p.Detail, "does not offer")
+}

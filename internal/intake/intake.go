@@ -170,6 +170,10 @@ func answer(err error) error {
 	switch {
 	case errors.As(err, &app) && app.Type() == "idempotency_key_reused":
 		return ErrKeyReused
+	case errors.As(err, &app) && app.Type() == "invalid_request": // found when it was looked at with the plan
+		invalid := &order.InvalidError{Message: app.Message()}
+		_ = app.Details(&invalid.Field) // without one it is about the whole request
+		return invalid
 	case errors.As(err, &app) && app.NonRetryable():
 		return errors.New(app.Message())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow):
