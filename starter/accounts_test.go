@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/lead"
 	"holdfast/internal/postgres/pgtest"
 )
@@ -84,10 +85,10 @@ func TestCredits(t *testing.T) {
 	w.run("credits", "--org", "acme", "--member", "nobody").fails(exitFailed, "nobody")
 
 	grant := []string{"credits", "grant", "--org", "acme", "--type", "email", "--key", "first", "--json"}
-	var view creditsView
+	var view billing.Credits
 	for range 2 { // the same key is the same grant
 		w.run(append(grant, "--amount", "1000")...).ok().into(&view)
-		require.Equal(t, []creditView{{Type: "email", Pool: "organization", Available: 1000}}, view.Credits)
+		require.Equal(t, []billing.Credit{{Type: "email", Pool: "organization", Available: 1000}}, view.Credits)
 	}
 	w.run(append(grant, "--amount", "1001")...).fails(exitFailed, "idempotency key")
 	w.run("credits", "grant", "--org", "acme", "--type", "gold", "--amount", "5").fails(exitFailed, "it has email")

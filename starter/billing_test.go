@@ -18,7 +18,7 @@ import (
 // available are an organization's credits that can be spent, by pool and type.
 func (w *world) available(args ...string) map[string]int64 {
 	w.t.Helper()
-	var view creditsView
+	var view billing.Credits
 	w.run(append([]string{"credits", "--json"}, args...)...).ok().into(&view)
 	available := map[string]int64{}
 	for _, c := range view.Credits {

@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
-	"holdfast/internal/plan"
 	"holdfast/internal/wire"
 )
 
@@ -45,86 +46,21 @@ func (a *app) creditsCommand() *cobra.Command {
 	return cmd
 }
 
-// creditsView is an organization's credits for machines.
-type creditsView struct {
-	Org     string       `json:"org"`
-	Member  string       `json:"member,omitempty"`
-	Period  *periodView  `json:"period,omitempty"` // absent where the plan has no period
-	Credits []creditView `json:"credits"`
-}
-
-type periodView struct {
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
-}
-
-type creditView struct {
-	Type      string     `json:"type"`
-	Pool      string     `json:"pool"` // organization or member
-	Member    string     `json:"member,omitempty"`
-	Available int64      `json:"available"`
-	Held      int64      `json:"held"`
-	Used      int64      `json:"used"` // charged, less what was reversed
-	Allotment int64      `json:"allotment"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-}
-
-func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (creditsView, error) {
-	view := creditsView{Org: orgID, Member: member, Credits: []creditView{}}
+func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (billing.Credits, error) {
 	org, err := rooms.Accounts.Org(ctx, orgID)
 	if err != nil {
-		return view, err
+		return billing.Credits{}, err
 	}
-	period, err := org.Period(time.Now())
-	if err != nil {
-		return view, err
-	}
+	var who account.Member
 	if member != "" {
-		m, err := rooms.Accounts.Member(ctx, orgID, member)
-		if err != nil {
-			return view, err
-		}
-		if period, err = m.Period(time.Now(), org); err != nil {
-			return view, err
+		if who, err = rooms.Accounts.Member(ctx, orgID, member); err != nil {
+			return billing.Credits{}, err
 		}
 	}
-	terms, err := rooms.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
-	if err != nil {
-		return view, err
-	}
-	if terms.Period == plan.Month {
-		view.Period = &periodView{period.Start.UTC(), period.End.UTC()}
-	}
-	balances, err := rooms.Ledger.Balances(ctx, orgID)
-	if err != nil {
-		return view, err
-	}
-	for _, b := range balances {
-		if member != "" && b.Pool != "" && b.Pool != member {
-			continue
-		}
-		c := creditView{
-			Type: b.Type, Pool: poolName(b.Pool), Member: b.Pool, Available: b.Available,
-			Held: b.Held, Used: b.Captured, Allotment: b.Allotment,
-		}
-		if !b.ExpiresAt.IsZero() {
-			at := b.ExpiresAt.UTC()
-			c.ExpiresAt = &at
-		}
-		view.Credits = append(view.Credits, c)
-	}
-	return view, nil
+	return rooms.Billing.Credits(ctx, org, who, time.Now())
 }
 
-// poolName is the word for a ledger pool.
-func poolName(pool string) string {
-	if pool == "" {
-		return string(plan.Organization)
-	}
-	return string(plan.Member)
-}
-
-func (a *app) showCredits(v creditsView) {
+func (a *app) showCredits(v billing.Credits) {
 	if v.Period != nil {
 		a.say("Credits of %s, %s to %s", v.Org, v.Period.Start.Format(time.DateOnly), v.Period.End.Format(time.DateOnly))
 	} else {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/billing"
 	"holdfast/internal/order"
 )
 
@@ -186,9 +187,9 @@ func wrongOrders(t *testing.T, w *world) {
 	o := order("--org", "acme", "--count", "100001", "--json")
 	require.Equal(t, exitFailed, o.code)
 	require.Contains(t, o.stderr, "credits")
-	var view creditsView
+	var view billing.Credits
 	w.run("credits", "--org", "acme", "--json").ok().into(&view)
-	require.Equal(t, []creditView{{Type: "email", Pool: "organization", Available: 100_000}}, view.Credits)
+	require.Equal(t, []billing.Credit{{Type: "email", Pool: "organization", Available: 100_000}}, view.Credits)
 }
 
 func completedOrder(t *testing.T, w *world) order.Order {

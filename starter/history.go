@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
 )
 
@@ -71,7 +72,7 @@ func (a *app) showHistory(page ledger.HistoryPage) error {
 	entries := []historyEntry{}
 	for _, l := range page.Lines {
 		entries = append(entries, historyEntry{
-			At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: poolName(l.Pool), Amount: l.Amount, Balance: l.Balance,
+			At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: billing.PoolName(l.Pool), Amount: l.Amount, Balance: l.Balance,
 			OrderID: l.OrderID, Action: l.Action, Member: l.Member, Source: string(l.Source), Reason: l.Reason,
 		})
 	}

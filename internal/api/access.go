@@ -29,10 +29,11 @@ const (
 // caller is who sent a request and the organization the request is bound to.
 // Handlers know no other source of an organization.
 type caller struct {
-	keyID  string
-	role   role
-	org    account.Org // without an id where the operator named none
-	member string      // empty for the operator
+	keyID   string
+	role    role
+	org     account.Org    // without an id where the operator named none
+	member  string         // empty for the operator
+	licence account.Member // the member's
 }
 
 // only is the member whose doings the caller may see; empty means everybody's.
@@ -201,7 +202,11 @@ func (k *keyring) caller(ctx context.Context, secret string) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	c := caller{keyID: key.ID, role: member, org: org, member: key.Member}
+	licence, err := k.accounts.Member(ctx, key.Org, key.Member)
+	if err != nil {
+		return caller{}, err
+	}
+	c := caller{keyID: key.ID, role: member, org: org, member: key.Member, licence: licence}
 	if key.Role == account.RoleAdmin {
 		c.role = admin
 	}

@@ -82,10 +82,8 @@ func New(c Config) *API {
 
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.Handle("GET /metrics", a.metrics.handler())
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, r, newProblem(http.StatusNotFound, "There is nothing at this address; see /docs for what there is."))
-	})
-	a.handler = a.observe(methods(mux))
+	mux.Handle("/", nothing(mux))
+	a.handler = a.observe(mux)
 	return a
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
@@ -23,7 +24,7 @@ func (a *API) credits() {
 	}, func(ctx context.Context, in *struct {
 		Member string `query:"member"`
 	},
-	) (*answer[creditsView], error) {
+	) (*answer[billing.Credits], error) {
 		return body(a.creditsOf(ctx, in.Member))
 	})
 	add(a, route{
@@ -62,77 +63,23 @@ func (a *API) credits() {
 	})
 }
 
-type creditsView struct {
-	Org     string   `json:"org"`
-	Member  string   `json:"member,omitempty"`
-	Period  *period  `json:"period,omitempty" doc:"Absent where the plan has no period."`
-	Credits []credit `json:"credits"`
-}
-
-type credit struct {
-	Type      string     `json:"type"`
-	Pool      string     `json:"pool" enum:"member,organization"`
-	Member    string     `json:"member,omitempty" doc:"Whose pool it is."`
-	Available int64      `json:"available"`
-	Held      int64      `json:"held" doc:"Reserved by orders that are not settled."`
-	Used      int64      `json:"used" doc:"Charged, less what was credited back."`
-	Allotment int64      `json:"allotment" doc:"Of the current period."`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"The soonest expiry of what is available."`
-}
-
-func (a *API) creditsOf(ctx context.Context, asked string) (creditsView, error) {
+func (a *API) creditsOf(ctx context.Context, asked string) (billing.Credits, error) {
 	c := callerOf(ctx)
 	whose, err := c.concerns(asked)
 	if err != nil {
-		return creditsView{}, err
+		return billing.Credits{}, err
 	}
-	view := creditsView{Org: c.org.ID, Member: whose, Credits: []credit{}}
-	terms, err := a.Accounts.Plan(ctx, c.org.Plan, c.org.PlanVersion)
-	if err != nil {
-		return view, err
-	}
-	now := time.Now()
-	current, err := c.org.Period(now)
-	if err != nil {
-		return view, err
-	}
-	if whose != "" {
-		m, err := a.Accounts.Member(ctx, c.org.ID, whose)
-		if err != nil {
-			return view, err
-		}
-		if current, err = m.Period(now, c.org); err != nil {
-			return view, err
+	var who account.Member
+	switch whose {
+	case "":
+	case c.member:
+		who = c.licence
+	default:
+		if who, err = a.Accounts.Member(ctx, c.org.ID, whose); err != nil {
+			return billing.Credits{}, err
 		}
 	}
-	if terms.Period == plan.Month {
-		view.Period = &period{current.Start.UTC(), current.End.UTC()}
-	}
-	balances, err := a.Ledger.Balances(ctx, c.org.ID)
-	if err != nil {
-		return view, err
-	}
-	for _, b := range balances {
-		if whose != "" && b.Pool != "" && b.Pool != whose {
-			continue
-		}
-		item := credit{
-			Type: b.Type, Pool: poolName(b.Pool), Member: b.Pool, Available: b.Available,
-			Held: b.Held, Used: b.Captured, Allotment: b.Allotment,
-		}
-		if !b.ExpiresAt.IsZero() {
-			at := b.ExpiresAt.UTC()
-			item.ExpiresAt = &at
-		}
-		view.Credits = append(view.Credits, item)
-	}
-	// A type that the plan knows and nobody had yet is there, with nothing in it.
-	for _, t := range terms.CreditTypes() {
-		if !slices.ContainsFunc(view.Credits, func(c credit) bool { return c.Type == t }) {
-			view.Credits = append(view.Credits, credit{Type: t, Pool: string(plan.Organization)})
-		}
-	}
-	return view, nil
+	return a.Billing.Credits(ctx, c.org, who, time.Now())
 }
 
 // HistoryFilter selects movements of credits.
@@ -189,7 +136,7 @@ func entries(lines []ledger.HistoryLine) []historyEntry {
 	list := make([]historyEntry, len(lines))
 	for i, l := range lines {
 		list[i] = historyEntry{
-			l.At.UTC(), l.Kind, l.Type, poolName(l.Pool), l.Amount, l.Balance,
+			l.At.UTC(), l.Kind, l.Type, billing.PoolName(l.Pool), l.Amount, l.Balance,
 			l.OrderID, l.Action, l.Member, string(l.Source), l.Reason, l.Facts,
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
@@ -75,20 +76,15 @@ type memberList struct {
 // memberUse is a member and what was charged under their name.
 type memberUse struct {
 	account.Member
-	Period  *period       `json:"period,omitempty" doc:"The member's credit period; absent where the plan has none, and usage is then of all time."`
-	Usage   []usage       `json:"usage"`
-	Budgets []plan.Amount `json:"budgets"`
+	Period  *billing.Period `json:"period,omitempty" doc:"The member's credit period; absent where the plan has none, and usage is then of all time."`
+	Usage   []usage         `json:"usage"`
+	Budgets []plan.Amount   `json:"budgets"`
 }
 
 type usage struct {
 	Type string `json:"type"`
 	Pool string `json:"pool" enum:"member,organization"`
 	Used int64  `json:"used" doc:"Credits charged, less what was credited back."`
-}
-
-type period struct {
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
 }
 
 func (a *API) memberUsage(ctx context.Context, org account.Org) (memberList, error) {
@@ -115,7 +111,7 @@ func (a *API) memberUsage(ctx context.Context, org account.Org) (memberList, err
 		}
 		for _, u := range spent[from] {
 			if u.Member == m.ID {
-				use.Usage = append(use.Usage, usage{u.Type, poolName(u.Pool), u.Captured - u.Reversed})
+				use.Usage = append(use.Usage, usage{u.Type, billing.PoolName(u.Pool), u.Captured - u.Reversed})
 			}
 		}
 		if use.Budgets, err = a.Accounts.Budgets(ctx, org.ID, m.ID); err != nil {
@@ -127,7 +123,7 @@ func (a *API) memberUsage(ctx context.Context, org account.Org) (memberList, err
 }
 
 // periodOf is a member's credit period, or nil where the plan has none.
-func (a *API) periodOf(ctx context.Context, org account.Org, m account.Member, now time.Time) (*period, error) {
+func (a *API) periodOf(ctx context.Context, org account.Org, m account.Member, now time.Time) (*billing.Period, error) {
 	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
 	if err != nil || terms.Period != plan.Month {
 		return nil, err
@@ -136,13 +132,5 @@ func (a *API) periodOf(ctx context.Context, org account.Org, m account.Member, n
 	if err != nil {
 		return nil, err
 	}
-	return &period{p.Start.UTC(), p.End.UTC()}, nil
-}
-
-// poolName is the word for a ledger pool.
-func poolName(pool string) string {
-	if pool == "" {
-		return string(plan.Organization)
-	}
-	return string(plan.Member)
+	return &billing.Period{Start: p.Start.UTC(), End: p.End.UTC()}, nil
 }

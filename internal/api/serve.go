@@ -105,25 +105,20 @@ func (w *watched) Write(b []byte) (int, error) {
 // Unwrap gives http.ResponseController the connection below.
 func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// methods answers in our words where the mux would answer 405 in its own.
-func methods(mux *http.ServeMux) http.Handler {
-	others := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
+// nothing answers what no route takes: the address leads nowhere, or only with
+// another method.
+func nothing(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, pattern := mux.Handler(r)
-		if pattern != "/" {
-			mux.ServeHTTP(w, r)
-			return
-		}
 		var allowed []string
-		for _, method := range others {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 			asked := r.Clone(r.Context())
 			asked.Method = method
-			if _, pattern := mux.Handler(asked); pattern != "/" && method != r.Method {
+			if _, pattern := mux.Handler(asked); pattern != "/" {
 				allowed = append(allowed, method)
 			}
 		}
 		if len(allowed) == 0 {
-			mux.ServeHTTP(w, r)
+			writeProblem(w, r, newProblem(http.StatusNotFound, "There is nothing at this address; see /docs for what there is."))
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
