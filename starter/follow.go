@@ -42,6 +42,7 @@ type orderWatcher struct {
 	*screen
 	rooms   *wire.Rooms
 	id      string
+	kind    order.Kind
 	told    int // stages told so far
 	meter   *meter
 	waiting string
@@ -109,7 +110,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func (w *orderWatcher) show(p order.Progress) {
 	for ; w.told < len(p.Stages)-1; w.told++ {
-		if name, what := stageText(p.Stages[w.told].Stage, p); name != "" {
+		if name, what := w.stageText(p.Stages[w.told].Stage, p); name != "" {
 			w.clear()
 			w.tick(name, what, p.Stages[w.told+1].At.Sub(p.Stages[w.told].At))
 		}
@@ -117,8 +118,10 @@ func (w *orderWatcher) show(p order.Progress) {
 	switch p.Stage {
 	case order.StageVerifying:
 		if w.meter == nil {
-			w.meter = w.newMeter("verifying", "leads", p.Total)
+			w.meter = w.newMeter("verifying", plural(itemOf(w.kind)), p.Total)
 		}
+		w.meter.grow(p.Total)
+		w.meter.estimate(p.Rate, p.ETA)
 		note := ""
 		if p.Greylisted > 0 {
 			note = number(p.Greylisted) + " greylisted"
@@ -164,17 +167,29 @@ func (w *orderWatcher) clear() {
 
 // stageText says what a stage that is done has done. That the credits are held
 // has been said when the order was accepted.
-func stageText(s order.Stage, p order.Progress) (name, what string) {
+func (w *orderWatcher) stageText(s order.Stage, p order.Progress) (name, what string) {
 	switch s {
 	case order.StageSelecting:
-		return "selected", count(p.Total, "lead")
+		return "selected", count(p.Total, itemOf(w.kind))
 	case order.StageVerifying:
-		return "verified", count(p.Total, "lead")
+		return "verified", count(p.Total, itemOf(w.kind))
 	case order.StageDelivering:
-		return "delivered", count(p.Tally.Valid, "valid lead")
+		return "delivered", count(p.Tally.Valid, "valid "+itemOf(w.kind))
 	case order.StageRefunding:
 		return "refunded", "what was held and not charged"
 	case order.StageReserving, order.StageOver:
 	}
 	return "", ""
+}
+
+// itemOf is what an order of a kind counts.
+func itemOf(kind order.Kind) string {
+	switch kind {
+	case order.Verify:
+		return "address"
+	case order.Reveal, order.Enrich:
+		return "field"
+	case order.LeadList, order.Export:
+	}
+	return "lead"
 }

@@ -20,6 +20,9 @@ type meter struct {
 	said  time.Time // when it was last shown
 	last  int64     // the largest number so far
 	moved time.Time // when that changed
+
+	rate float64    // units a second, and
+	eta  *time.Time // the end, from who knows better than what is seen here
 }
 
 const (
@@ -80,16 +83,44 @@ func (m *meter) text(note string) string {
 	if m.total > 0 {
 		text = fmt.Sprintf("%s of %s %s", number(m.last), number(m.total), m.unit)
 	}
-	if rate := perSecond(m.last, m.moved.Sub(m.start)); rate > 0 && time.Since(m.moved) < stalled {
+	rate, left := m.pace()
+	if rate > 0 {
 		text += fmt.Sprintf(", %s/s", number(rate))
-		if m.total > m.last {
-			text += fmt.Sprintf(", %s left", took(time.Duration(m.total-m.last)*time.Second/time.Duration(rate)))
-		}
+	}
+	if left > 0 {
+		text += fmt.Sprintf(", %s left", took(left))
 	}
 	if note != "" {
 		text += ", " + note
 	}
 	return text
+}
+
+// grow sets another total: there may turn out to be more.
+func (m *meter) grow(total int64) {
+	if m.bar != nil && total != m.total {
+		m.bar.ChangeMax64(total)
+	}
+	m.total = total
+}
+
+// estimate takes rate and end from who knows better than what is seen here.
+func (m *meter) estimate(rate float64, eta *time.Time) { m.rate, m.eta = rate, eta }
+
+// pace is how many units a second are done, and how long the rest takes; 0 where
+// that is not known.
+func (m *meter) pace() (rate int64, left time.Duration) {
+	if m.eta != nil {
+		return int64(m.rate), time.Until(*m.eta)
+	}
+	if m.rate > 0 {
+		return int64(m.rate), 0
+	}
+	rate = perSecond(m.last, m.moved.Sub(m.start))
+	if rate == 0 || time.Since(m.moved) >= stalled {
+		return 0, 0
+	}
+	return rate, time.Duration(max(0, m.total-m.last)) * time.Second / time.Duration(rate)
 }
 
 // perSecond is a rate in whole units a second.

@@ -142,7 +142,7 @@ func (a *app) watch(ctx context.Context, rooms *wire.Rooms, o order.Order, until
 	if o.Status.Over() {
 		return o, nil
 	}
-	watcher := &orderWatcher{screen: a.screen, rooms: rooms, id: o.ID}
+	watcher := &orderWatcher{screen: a.screen, rooms: rooms, id: o.ID, kind: o.Kind}
 	if _, err := watcher.follow(ctx, until); err != nil {
 		if ctx.Err() != nil {
 			a.note("\nOrder %s goes on; look at it with: %s order show %s --watch", o.ID, program(), o.ID)

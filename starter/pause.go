@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +67,14 @@ func (a *app) showDoing(ctx context.Context, rooms *wire.Rooms, o order.Order) e
 		return err
 	}
 	if p.Total > 0 {
-		a.say("\n  %s of %s verified, %s of them valid", number(p.Done), count(p.Total, "lead"), number(p.Tally.Valid))
+		pace := ""
+		if p.Rate > 0 {
+			pace = fmt.Sprintf(", %s/s", number(int64(p.Rate)))
+		}
+		a.say("\n  %s of %s verified, %s of them valid%s", number(p.Done), count(p.Total, itemOf(o.Kind)), number(p.Tally.Valid), pace)
+	}
+	if p.ETA != nil && p.Stage == order.StageVerifying {
+		a.say("  verified%s, %s", in(p.ETA), when(*p.ETA))
 	}
 	if p.Waiting != "" {
 		a.say("  waiting for %s", p.Waiting)

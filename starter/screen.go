@@ -177,10 +177,17 @@ func count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
+	return number(n) + " " + plural(noun)
+}
+
+func plural(noun string) string {
 	if stem, ok := strings.CutSuffix(noun, "y"); ok {
-		return number(n) + " " + stem + "ies"
+		return stem + "ies"
 	}
-	return number(n) + " " + noun + "s"
+	if strings.HasSuffix(noun, "s") {
+		return noun + "es"
+	}
+	return noun + "s"
 }
 
 // share writes part of a whole as a percentage with one decimal.

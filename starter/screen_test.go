@@ -32,6 +32,7 @@ func TestNumbers(t *testing.T) {
 	require.Equal(t, "-1,234,567", number(-1234567))
 	require.Equal(t, "1 lead", count(1, "lead"))
 	require.Equal(t, "2 journal entries", count(2, "journal entry"))
+	require.Equal(t, "2 addresses", count(2, "address"))
 	require.Equal(t, "33.3%", share(1, 3))
 	require.Equal(t, "66.7%", share(2, 3))
 	require.Equal(t, "–", share(0, 0))
@@ -80,6 +81,11 @@ func TestProgressWithoutATerminalIsPlainLines(t *testing.T) {
 	require.Equal(t, int64(7200), m.last)
 
 	require.Equal(t, "7,200 of 10,000 leads, waiting", m.text("waiting"), "no rate where nothing moves")
+	eta := time.Now().Add(90*time.Second + 300*time.Millisecond)
+	m.estimate(31.7, &eta)
+	require.Equal(t, "7,200 of 10,000 leads, 31/s, 1 min 30 s left", m.text(""), "the order knows better")
+	m.estimate(31.7, nil)
+	require.Equal(t, "7,200 of 10,000 leads, 31/s", m.text(""), "when it ends is not always known")
 	m.close()
 	require.Empty(t, out.String())
 }
