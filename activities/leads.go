@@ -22,26 +22,13 @@ type Selection struct {
 	Decided int64 `json:"decided,omitempty"` // items that have their final verdict from the start
 }
 
-// SelectLeads freezes the order's candidates, leads of the catalogue or the
-// addresses of a list, into items, numbered from 1. Of the catalogue it
-// leaves out what the organization owns already, unless that was asked for. A
-// later round adds further candidates behind them.
+// SelectLeads freezes what the order is about into items, numbered from 1: leads
+// of the catalogue, the addresses of a list, or fields of leads that are named or
+// matched. Of a lead_list it leaves out what the organization owns already,
+// unless that was asked for; a later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection, error) {
 	defer beat(ctx, alive)()
-	s := lead.Selection{
-		OrderID: in.ID, Org: in.Org, Round: in.Round + 1,
-		Criteria: in.Request.Criteria, Count: cmp.Or(in.Count, in.Request.Count), IncludeOwned: in.Request.IncludeOwned,
-	}
-	if len(in.Terms.Charges) > 0 {
-		s.FactType, s.FactScope = in.Terms.Charges[0].Type, in.Terms.Charges[0].Scope
-	}
-	var selected lead.Selected
-	var err error
-	if in.Request.ListID != "" {
-		selected, err = a.Catalogue.SelectList(ctx, in.ID, in.Request.ListID)
-	} else {
-		selected, err = a.Catalogue.Select(ctx, s)
-	}
+	selected, err := a.freeze(ctx, in)
 	if err != nil {
 		return Selection{}, border(err)
 	}
@@ -54,4 +41,26 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
 	o.Selected = selected.Items // after this round, whatever an earlier run of the order had selected by then
 	return Selection{Order: o, Decided: selected.Decided}, border(err)
+}
+
+func (a *Activities) freeze(ctx context.Context, in SelectInput) (lead.Selected, error) {
+	switch in.Request.Kind {
+	case order.Verify:
+		return a.Catalogue.SelectList(ctx, in.ID, in.Request.ListID)
+	case order.Reveal, order.Enrich, order.Export:
+		wanted, err := a.desk().Wanted(ctx, in.Input, in.Terms)
+		if err != nil {
+			return lead.Selected{}, err
+		}
+		return a.Catalogue.SelectFields(ctx, wanted)
+	case order.LeadList:
+	}
+	s := lead.Selection{
+		OrderID: in.ID, Org: in.Org, Round: in.Round + 1,
+		Criteria: in.Request.Criteria, Count: cmp.Or(in.Count, in.Request.Count), IncludeOwned: in.Request.IncludeOwned,
+	}
+	if len(in.Terms.Charges) > 0 {
+		s.FactType, s.FactScope = in.Terms.Charges[0].Type, in.Terms.Charges[0].Scope
+	}
+	return a.Catalogue.Select(ctx, s)
 }

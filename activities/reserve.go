@@ -37,7 +37,8 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		entry.Held = append(entry.Held, order.Amount{Type: line.Type, Amount: line.Amount})
 	}
 	held, err := a.Ledger.Hold(ctx, ledger.Hold{
-		Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold, Memo: memo(in.ID, in.Member, in.Request.Kind),
+		Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold,
+		Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
 	})
 	if err != nil {
 		return order.Reservation{}, border(err)
@@ -66,10 +67,6 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 }
 
 func (a *Activities) desk() *offer.Desk { return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book) }
-
-func memo(orderID, member string, kind order.Kind) ledger.Memo {
-	return ledger.Memo{OrderID: orderID, Member: member, Action: string(kind)}
-}
 
 func insufficient(missing []ledger.Amount) *order.Failure {
 	f := &order.Failure{Code: order.CodeInsufficientCredits}

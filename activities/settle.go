@@ -64,9 +64,10 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 	return Captured{Total: total}, nil
 }
 
-// capture charges one range. The key is made of the very items: a repeated call
-// finds the stored result or nothing left to deliver, and should an item have
-// come in between, the others are known facts by then and cost nothing.
+// capture charges one range and delivers it. The keys of the charges are made of
+// the very items: a repeated call finds the stored results or nothing left to
+// deliver, and should an item have come in between, the others are known facts
+// by then and cost nothing.
 func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) error {
 	delivered := in.Terms.Delivered
 	if len(delivered) == 0 {
@@ -76,57 +77,72 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	// What is charged for comes first, the rest is free.
-	paid := 0
-	for i, item := range items {
-		if !isFree(item, in.Terms) {
-			items[paid], items[i] = item, items[paid]
-			paid++
-		}
-	}
-	charged := items[:paid]
-	digest := digestOf(charged)
+	var owned []int // of items, those that another order paid for meanwhile
 	for _, c := range in.Terms.Charges {
-		if len(charged) == 0 {
-			break
-		}
-		facts := make([]ledger.Fact, len(charged))
-		for i, item := range charged {
-			facts[i] = ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint}
-		}
-		captured, err := a.Ledger.Capture(ctx, ledger.Capture{
-			Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
-			Key:  fmt.Sprintf("%s/capture/%s/%s", in.OrderID, c.Type, digest),
-			Memo: memo(in.OrderID, in.Member, in.Kind),
-		})
+		free, err := a.charge(ctx, in, c, items)
 		if err != nil {
 			return err
 		}
-		if captured.KnownFacts > 0 { // another order of the organization was faster
-			before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, facts)
-			if err != nil {
-				return err
-			}
-			for i := range charged {
-				items[i].AlreadyOwned = items[i].AlreadyOwned || before[i]
-			}
-		}
+		owned = append(owned, free...)
+	}
+	for _, i := range owned {
+		items[i].AlreadyOwned = true
 	}
 	_, err = a.Book.Deliver(ctx, in.OrderID, items)
 	return err
 }
 
-// isFree reports whether an item costs nothing, by its verdict or because it
-// was our own system that failed.
-func isFree(item orderbook.Fact, terms order.Terms) bool {
-	return !slices.Contains(terms.Billable, item.Verdict) ||
-		(item.Verdict == string(verify.Unknown) && verify.Reason(item.Reason).Ours())
+// charge captures what one of the charges is due for. It returns the indexes of
+// the items that turned out to be paid for, by an order that was faster.
+func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact) (free []int, err error) {
+	var due []int
+	var facts []ledger.Fact
+	for i, item := range items {
+		if isDue(c, in, item) {
+			due, facts = append(due, i), append(facts, ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint})
+		}
+	}
+	if len(facts) == 0 {
+		return nil, nil
+	}
+	captured, err := a.Ledger.Capture(ctx, ledger.Capture{
+		Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
+		Key:  fmt.Sprintf("%s/capture/%s/%s", in.OrderID, c.Type, digestOf(facts)),
+		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: in.Kind.Action(c.Field)},
+	})
+	if err != nil || captured.KnownFacts == 0 {
+		return nil, err
+	}
+	before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, facts)
+	for j, paid := range before {
+		if paid {
+			free = append(free, due[j])
+		}
+	}
+	return free, err
 }
 
-func digestOf(items []orderbook.Fact) string {
+// isDue reports whether an item owes a charge: by its field and its verdict,
+// unless it was our own system that failed, or the organization owned it before
+// the order and paying once is enough.
+func isDue(c order.Charge, in CaptureInput, item orderbook.Fact) bool {
+	billable := c.Billable
+	if len(billable) == 0 {
+		billable = in.Terms.Billable
+	}
+	switch {
+	case c.Field != "" && c.Field != item.Field, !slices.Contains(billable, item.Verdict):
+		return false
+	case item.Verdict == string(verify.Unknown) && verify.Reason(item.Reason).Ours():
+		return false
+	}
+	return !item.AlreadyOwned || c.EveryTime(in.OrderID)
+}
+
+func digestOf(facts []ledger.Fact) string {
 	h := sha256.New()
-	for _, item := range items {
-		h.Write(item.Fingerprint[:])
+	for _, f := range facts {
+		h.Write(f.Subject[:])
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
@@ -136,7 +152,7 @@ type DeliverInput struct {
 	OrderID     string        `json:"order_id"`
 	Org         string        `json:"org"`
 	RefundDelay time.Duration `json:"refund_delay"`
-	ListID      string        `json:"list_id,omitempty"` // the list that was verified
+	ListID      string        `json:"list_id,omitempty"` // the list that the order is over
 }
 
 // DeliverOrder counts the items, closes the list and marks the order completed.
@@ -154,7 +170,11 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	if err != nil {
 		return order.Order{}, border(err)
 	}
-	if in.ListID != "" {
+	request, err := a.Book.Request(ctx, in.OrderID)
+	if err != nil {
+		return order.Order{}, border(err)
+	}
+	if request.Kind == order.Verify && in.ListID != "" {
 		list, err := a.Catalogue.List(ctx, in.Org, in.ListID)
 		if err != nil {
 			return order.Order{}, border(err)

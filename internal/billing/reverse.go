@@ -104,7 +104,7 @@ func bounceOps(p *plan.Plan, r Bounces, deliveries []orderbook.Delivery) []ledge
 	var ops []ledger.Reverse
 	at := map[string]int{}
 	for _, d := range deliveries {
-		action, _ := p.Action(string(d.Kind))
+		action, _ := p.Action(d.Kind.Action(d.Field))
 		for _, c := range action.Charges {
 			id := d.OrderID + "/" + c.Type
 			i, known := at[id]
@@ -176,6 +176,10 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 	if err != nil {
 		return Reversed{}, err
 	}
+	request, err := b.book.Request(ctx, r.OrderID)
+	if err != nil {
+		return Reversed{}, err
+	}
 	p, err := b.accounts.Plan(ctx, agreed.PlanID, agreed.PlanVersion)
 	if err != nil {
 		return Reversed{}, err
@@ -189,7 +193,7 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 		if r.Type != "" && r.Type != line.Type {
 			continue
 		}
-		facts := factsOf(p, o, line.Type, r.Leads)
+		facts := factsOf(p, o, request.Fields, line.Type, r.Leads)
 		if len(r.Leads) > 0 && len(facts) == 0 {
 			continue // credits that no lead was charged with
 		}
@@ -211,16 +215,23 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 	return reversed, nil
 }
 
-// factsOf names what an order charged for leads, as the ledger knows it.
-func factsOf(p *plan.Plan, o order.Order, creditType string, leads []string) []ledger.Fact {
+// factsOf names what an order charged for leads, as the ledger knows it: for
+// each field that was revealed or looked for, else for their addresses, which
+// stand for the leads as a whole.
+func factsOf(p *plan.Plan, o order.Order, fields []order.Field, creditType string, leads []string) []ledger.Fact {
+	if len(fields) == 0 {
+		fields = []order.Field{order.EmailField}
+	}
 	var facts []ledger.Fact
-	action, _ := p.Action(string(o.Kind))
-	for _, c := range action.Charges {
-		if c.Type != creditType {
-			continue
-		}
-		for _, id := range leads {
-			facts = append(facts, ledger.Fact{Scope: c.FactScope(o.Member, o.ID), Subject: lead.Fingerprint(id)})
+	for _, f := range fields {
+		action, _ := p.Action(o.Kind.Action(f))
+		for _, c := range action.Charges {
+			if c.Type != creditType {
+				continue
+			}
+			for _, id := range leads {
+				facts = append(facts, ledger.Fact{Scope: c.FactScope(o.Member, o.ID), Subject: lead.Subject(id, f)})
+			}
 		}
 	}
 	return facts

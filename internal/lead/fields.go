@@ -25,6 +25,8 @@ type FieldSelection struct {
 	// FromOrder is, instead of a list, the order of the same organization whose
 	// delivered leads are exported.
 	FromOrder string
+	// LeadIDs are, instead of a list, leads by id: for CountFields alone.
+	LeadIDs []string
 	Fields    []FieldWanted // each makes one item of a lead, in this order
 	Carry     []FieldWanted // of an export: what goes out with an item where it is owned
 }
@@ -188,6 +190,14 @@ func nameLeads(ctx context.Context, tx pgx.Tx, s FieldSelection) error {
 			says integer NOT NULL DEFAULT 0, -- bit i: the row has the i-th field already
 			problem text
 		) ON COMMIT DROP`); err != nil {
+		return err
+	}
+	if len(s.LeadIDs) > 0 {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO named (lead_no, id)
+			SELECT coalesce(l.no, 0), CASE WHEN l.no IS NULL THEN trim(w.id) ELSE '' END
+			FROM unnest($1::text[]) AS w (id) LEFT JOIN lead l ON l.id = trim(w.id)
+			WHERE trim(w.id) <> ''`, s.LeadIDs)
 		return err
 	}
 	if s.FromOrder != "" {

@@ -6,7 +6,6 @@ package offer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -36,13 +35,21 @@ func New(accounts *account.Accounts, l *ledger.Ledger, catalogue *lead.Catalogue
 type Offer struct {
 	Terms order.Terms
 	Hold  []ledger.Line // the most it can cost, and which pools pay
+
+	fields []lead.FieldCount // what there is of the fields that are asked for
 }
 
 // Offer says under which terms the organization's plan sells an order today.
 //
 // Errors: account.ErrNotFound, *order.InvalidError where the plan does not sell
-// orders of this kind.
+// orders of this kind, or what it asks for cannot be looked up.
 func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
+	return d.offer(ctx, in, nil)
+}
+
+// offer makes an offer. leadIDs are the leads of a request whose list is not
+// stored.
+func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
 	org, err := d.accounts.Org(ctx, in.Org)
 	if err != nil {
 		return Offer{}, err
@@ -51,7 +58,19 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	most, err := p.HoldFor(string(in.Request.Kind), in.Request.Count)
+	o := Offer{Terms: terms}
+	var most []plan.Amount
+	switch in.Request.Kind {
+	case order.Reveal, order.Enrich, order.Export:
+		wanted := wantedOf(p, in, terms)
+		wanted.LeadIDs = leadIDs
+		if o.fields, err = d.countFields(ctx, wanted); err != nil {
+			return Offer{}, err
+		}
+		most, err = exactly(in, terms, o.fields)
+	case order.LeadList, order.Verify:
+		most, err = p.HoldFor(string(in.Request.Kind), in.Request.Count)
+	}
 	if err != nil {
 		return Offer{}, err
 	}
@@ -59,7 +78,6 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	o := Offer{Terms: terms}
 	for _, m := range most {
 		o.Hold = append(o.Hold, ledger.Line{
 			Type: m.Type, Amount: m.Amount, Pools: p.Pools(m.Type, in.Member), Budget: budgets[m.Type],
@@ -74,70 +92,43 @@ func (d *Desk) Terms(ctx context.Context, planID string, version int, in order.I
 	return terms, err
 }
 
-// Seal takes the addresses out of what a customer sends and keeps them as a
-// list, so that the request holds no contact data and its count is known. With
-// keep false nothing is stored: good for a quote alone.
-//
-// Errors: *order.InvalidError.
-func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
-	r := body.Request
-	if r.Kind != order.Verify {
-		if len(body.Emails) > 0 {
-			return r, &order.InvalidError{Field: "emails", Message: "emails are for orders of kind verify; leave them out."}
-		}
-		return r, nil
-	}
-	if r.Count != 0 {
-		return r, &order.InvalidError{Field: "count", Message: "A verify verifies all it is given; leave the count out."}
-	}
-	if len(body.Emails) > 0 && r.ListID != "" {
-		return r, &order.InvalidError{Field: "emails", Message: "Give either emails or a list_id, not both."}
-	}
-	if len(body.Emails) > 0 && !keep {
-		r.ListID, r.Count = "-", lead.DistinctEmails(body.Emails)
-		return r, nil
-	}
-	var list lead.List
-	var err error
-	switch {
-	case len(body.Emails) > 0:
-		list, err = d.catalogue.KeepEmails(ctx, org, body.Emails)
-	case r.ListID != "":
-		list, err = d.catalogue.List(ctx, org, r.ListID)
-	}
-	var refused *lead.ListError
-	switch {
-	case errors.Is(err, lead.ErrNoList):
-		return r, &order.InvalidError{Field: "list_id", Message: fmt.Sprintf("There is no list %q; upload it first.", r.ListID)}
-	case errors.As(err, &refused):
-		return r, &order.InvalidError{Field: "emails", Message: refused.Message}
-	case err != nil:
-		return r, err
-	}
-	r.ListID, r.Count = list.ID, list.Unique
-	return r, nil
-}
-
 func (d *Desk) terms(ctx context.Context, planID string, version int, in order.Input) (*plan.Plan, order.Terms, error) {
 	p, err := d.accounts.Plan(ctx, planID, version)
 	if err != nil {
 		return nil, order.Terms{}, err
 	}
-	action, ok := p.Action(string(in.Request.Kind))
-	if !ok {
-		return nil, order.Terms{}, &order.InvalidError{
-			Field:   "kind",
-			Message: fmt.Sprintf("The plan %s does not offer orders of kind %s; change the plan or order something else.", p.ID, in.Request.Kind),
+	terms := order.Terms{Plan: p.ID, PlanVersion: p.Version, RefundDelay: p.RefundDelay}
+	switch in.Request.Kind {
+	case order.LeadList, order.Verify:
+		action, ok := p.Action(string(in.Request.Kind))
+		if !ok {
+			return nil, order.Terms{}, notSold(p, in.Request.Kind)
+		}
+		terms.Billable = action.Billable
+		if in.Request.Kind == order.Verify { // who asks about an address gets every answer
+			terms.Delivered = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
+		}
+		terms.Charges = chargesOf(action, in, "")
+	case order.Reveal, order.Enrich, order.Export:
+		terms.Billable, terms.Delivered = []string{"valid"}, []string{"valid"}
+		if terms.Charges, err = fieldCharges(p, in); err != nil {
+			return nil, order.Terms{}, err
 		}
 	}
-	terms := order.Terms{Plan: p.ID, PlanVersion: p.Version, Billable: action.Billable, RefundDelay: p.RefundDelay}
-	if in.Request.Kind == order.Verify { // who asks about an address gets every answer
-		terms.Delivered = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
-	}
-	for _, c := range action.Charges {
-		terms.Charges = append(terms.Charges, order.Charge{
-			Type: c.Type, Amount: c.Amount, Scope: c.FactScope(in.Member, in.ID),
-		})
-	}
 	return p, terms, nil
+}
+
+func notSold(p *plan.Plan, kind order.Kind) error {
+	return &order.InvalidError{
+		Field:   "kind",
+		Message: fmt.Sprintf("The plan %s does not offer orders of kind %s; change the plan or order something else.", p.ID, kind),
+	}
+}
+
+func chargesOf(action plan.Action, in order.Input, field order.Field) []order.Charge {
+	charges := make([]order.Charge, len(action.Charges))
+	for i, c := range action.Charges {
+		charges[i] = order.Charge{Type: c.Type, Amount: c.Amount, Scope: c.FactScope(in.Member, in.ID), Field: field}
+	}
+	return charges
 }

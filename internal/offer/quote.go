@@ -11,14 +11,15 @@ import (
 const pastOrders = 20
 
 // Quote says what an order would find, hold and probably be charged. It changes
-// nothing. Errors are those of Offer.
-func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
-	o, err := d.Offer(ctx, in)
+// nothing. leadIDs are the leads of a request that was sealed without storing
+// them. Errors are those of Offer.
+func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (order.Quote, error) {
+	o, err := d.offer(ctx, in, leadIDs)
 	if err != nil {
 		return order.Quote{}, err
 	}
 	q := order.Quote{Hold: []order.Amount{}, ExpectedCharge: []order.Range{}, Missing: []order.Amount{}}
-	finds, err := d.find(ctx, in, o.Terms)
+	finds, err := d.find(ctx, in, o)
 	if err != nil {
 		return order.Quote{}, err
 	}
@@ -35,12 +36,12 @@ func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
 	if err != nil {
 		return order.Quote{}, err
 	}
-	low, high := finds.expected(past, o.Terms.Billable)
 	for _, line := range o.Hold {
 		q.Hold = append(q.Hold, order.Amount{Type: line.Type, Amount: line.Amount})
 		r := order.Range{Type: line.Type}
-		for _, c := range o.Terms.Charges {
+		for i, c := range o.Terms.Charges {
 			if c.Type == line.Type {
+				low, high := finds.due[i].expected(past, o.Terms.Billable)
 				r.Low += low * c.Amount
 				r.High += high * c.Amount
 			}
@@ -53,50 +54,78 @@ func (d *Desk) Quote(ctx context.Context, in order.Input) (order.Quote, error) {
 // found is what an order would find in the catalogue.
 type found struct {
 	candidates, owned int64
-	least, most       int64 // of the candidates, those that are not owned
+	due               []due // by charge of the terms
 }
 
-func (d *Desk) find(ctx context.Context, in order.Input, terms order.Terms) (found, error) {
-	if in.Request.Kind == order.Verify {
-		n := in.Request.Count
-		return found{candidates: n, least: n, most: n}, nil
+// due is for how many items a charge can fall due.
+type due struct {
+	least, most int64
+	certain     bool // they need no verification
+}
+
+func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error) {
+	f := found{due: make([]due, len(o.Terms.Charges))}
+	switch in.Request.Kind {
+	case order.Verify:
+		f.candidates = in.Request.Count
+		for i := range f.due {
+			f.due[i] = due{least: f.candidates, most: f.candidates}
+		}
+		return f, nil
+	case order.Reveal, order.Enrich, order.Export:
+		for _, n := range o.fields {
+			f.candidates += n.Items - n.Lacking
+			f.owned += n.Owned
+		}
+		for i, c := range o.Terms.Charges {
+			n := chargeable(in, c, o.fields)
+			f.due[i] = due{least: n, most: n, certain: c.Field == order.ProfileField || c.Field == order.LeadField}
+		}
+		return f, nil
+	case order.LeadList:
 	}
 	s := lead.Selection{Org: in.Org, Criteria: in.Request.Criteria}
-	if len(terms.Charges) > 0 {
-		s.FactType, s.FactScope = terms.Charges[0].Type, terms.Charges[0].Scope
+	if len(o.Terms.Charges) > 0 {
+		s.FactType, s.FactScope = o.Terms.Charges[0].Type, o.Terms.Charges[0].Scope
 	}
 	counted, err := d.catalogue.Count(ctx, s)
 	if err != nil {
 		return found{}, err
 	}
 	fresh, owned := counted.Leads-counted.AlreadyOwned, counted.AlreadyOwned
-	f := found{candidates: fresh, owned: owned}
+	f.candidates, f.owned = fresh, owned
 	if in.Request.IncludeOwned {
 		f.candidates += owned
 	}
 	if !in.Request.Fill { // a filled order goes on until the catalogue has no more
 		f.candidates = min(f.candidates, in.Request.Count)
 	}
-	f.most = min(f.candidates, fresh)
-	f.least = f.most
+	most := min(f.candidates, fresh)
+	least := most
 	if in.Request.IncludeOwned { // by chance, all of the owned ones are among them
-		f.least = max(0, f.candidates-owned)
+		least = max(0, f.candidates-owned)
+	}
+	for i := range f.due {
+		f.due[i] = due{least: least, most: most}
 	}
 	return f, nil
 }
 
-// expected is how many of the candidates will be charged for, by the worst and
-// the best of what came of earlier orders; anything between none and all where
-// there are none.
-func (f found) expected(past []order.Tally, billable []string) (low, high int64) {
-	if len(past) == 0 {
-		return 0, f.most
+// expected is how many items will be charged for, by the worst and the best of
+// what came of earlier orders; anything between none and all where there are
+// none.
+func (d due) expected(past []order.Tally, billable []string) (low, high int64) {
+	if d.certain {
+		return d.least, d.most
 	}
-	low = f.least
+	if len(past) == 0 {
+		return 0, d.most
+	}
+	low = d.least
 	for _, t := range past {
 		total, charged := t.Verified(), t.Of(billable)
-		low = min(low, f.least*charged/total)
-		high = max(high, (f.most*charged+total-1)/total)
+		low = min(low, d.least*charged/total)
+		high = max(high, (d.most*charged+total-1)/total)
 	}
 	return low, high
 }

@@ -3,7 +3,7 @@ package order
 // Quote is what an order would come to, before it is placed. It binds nobody
 // and changes nothing: an order placed later may find other leads and balances.
 type Quote struct {
-	Candidates     int64    `json:"candidates"`      // what the order would verify
+	Candidates     int64    `json:"candidates"`      // leads, addresses or fields of leads that the order could deliver
 	AlreadyOwned   int64    `json:"already_owned"`   // of what it asks for, what the organization owns: free
 	Hold           []Amount `json:"hold"`            // what would be held, the most it can cost
 	ExpectedCharge []Range  `json:"expected_charge"` // what it would probably cost, by past orders

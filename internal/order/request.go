@@ -6,13 +6,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 )
 
 // MaxCount is the largest number of leads one order may ask for where the
 // configuration says nothing else.
 const MaxCount = 1_000_000
+
+// MaxLookups is the largest number of leads, or of rows of a list, that one
+// order may reveal or enrich: they are looked up before it is accepted.
+const MaxLookups = 100_000
 
 // Request is what a customer asks for. It holds criteria and counts, never
 // contact data: it travels through Temporal.
@@ -95,89 +98,6 @@ type Criteria struct {
 	HeadcountMax   int64    `json:"headcount_max,omitempty"` // 0 = no upper limit
 	HasPhone       bool     `json:"has_phone,omitempty"`
 	HasDirectEmail bool     `json:"has_direct_email,omitempty"`
-}
-
-// InvalidError is a request that cannot be carried out as written.
-type InvalidError struct {
-	Field   string // JSON name of the offending field
-	Message string // one sentence for the person who sent it
-}
-
-func (e *InvalidError) Error() string { return e.Message }
-
-// Validate checks the request by itself, without looking at any balance or
-// catalogue. maxCount is the largest permitted Count; 0 means MaxCount.
-func (r Request) Validate(maxCount int64) error {
-	if maxCount <= 0 {
-		maxCount = MaxCount
-	}
-	switch r.Kind {
-	case LeadList:
-		if r.ListID != "" {
-			return &InvalidError{"list_id", "A lead_list takes its leads from the catalogue; leave list_id out, or order a verify."}
-		}
-	case Verify:
-		if err := r.validateVerify(); err != nil {
-			return err
-		}
-	case Reveal, Enrich, Export:
-		return &InvalidError{"kind", fmt.Sprintf("Orders of kind %q are not offered yet; order a lead_list or a verify.", r.Kind)}
-	default:
-		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list or verify.", r.Kind)}
-	}
-	if r.Count <= 0 {
-		return &InvalidError{"count", fmt.Sprintf("The count is %d; ask for at least 1 lead.", r.Count)}
-	}
-	if r.Count > maxCount {
-		return &InvalidError{"count", fmt.Sprintf("The count is %d; one order may ask for at most %d leads.", r.Count, maxCount)}
-	}
-	return r.Criteria.validate()
-}
-
-// validateVerify looks at what only an order over a catalogue may say.
-func (r Request) validateVerify() error {
-	switch {
-	case r.ListID == "":
-		return &InvalidError{"emails", "There is nothing to verify; give emails, or the list_id of an uploaded list."}
-	case r.Fill, r.IncludeOwned:
-		return &InvalidError{"fill", "fill and include_owned are for orders of leads; a verify verifies what it is given."}
-	case !reflect.ValueOf(r.Criteria).IsZero():
-		return &InvalidError{"criteria", "Criteria choose leads from the catalogue; a verify verifies what it is given."}
-	case r.Count == 0:
-		return &InvalidError{"emails", "None of the rows has an address; there is nothing to verify."}
-	}
-	return nil
-}
-
-func (c Criteria) validate() error {
-	if c.HeadcountMin < 0 || c.HeadcountMax < 0 {
-		return &InvalidError{"criteria.headcount_min", "A headcount cannot be negative; leave it out or give a number from 0."}
-	}
-	if c.HeadcountMax > 0 && c.HeadcountMin > c.HeadcountMax {
-		return &InvalidError{"criteria.headcount_max", fmt.Sprintf("The headcount range %d–%d is empty; swap the two.", c.HeadcountMin, c.HeadcountMax)}
-	}
-	v := reflect.ValueOf(c)
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		list, ok := v.Field(i).Interface().([]string)
-		if !ok {
-			continue
-		}
-		if len(list) > 1000 {
-			return &InvalidError{"criteria." + name, fmt.Sprintf("criteria.%s lists %d values; give at most 1000.", name, len(list))}
-		}
-		for _, s := range list {
-			if strings.TrimSpace(s) == "" {
-				return &InvalidError{"criteria." + name, fmt.Sprintf("criteria.%s has an empty value; remove it.", name)}
-			}
-		}
-	}
-	for _, s := range c.Country {
-		if len(s) != 2 {
-			return &InvalidError{"criteria.country", fmt.Sprintf("%q is not a country code; use two letters such as US.", s)}
-		}
-	}
-	return nil
 }
 
 // ParseRequest reads a request from JSON and says which field it does not

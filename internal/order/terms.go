@@ -14,6 +14,15 @@ type Terms struct {
 	RefundDelay time.Duration `json:"refund_delay"`
 }
 
+// Action names what a plan must sell for an item of an order: the kind, and
+// where each field has a price of its own, the field.
+func (k Kind) Action(f Field) string {
+	if k == Reveal || k == Enrich {
+		return string(k) + "_" + string(f)
+	}
+	return string(k)
+}
+
 // Charge is what one delivered item costs.
 type Charge struct {
 	Type     string   `json:"type"`               // credit type
@@ -22,6 +31,9 @@ type Charge struct {
 	Field    Field    `json:"field,omitempty"`    // the items it is for; "" = all
 	Billable []string `json:"billable,omitempty"` // verdicts that are charged; the order's when empty
 }
+
+// EveryTime reports whether each order pays again, whatever is owned.
+func (c Charge) EveryTime(orderID string) bool { return c.Scope == orderID }
 
 // Input starts the Order workflow. It carries no contact data.
 type Input struct {

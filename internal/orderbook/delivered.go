@@ -29,11 +29,24 @@ func (b *Book) PlansUsed(ctx context.Context, org string) ([]PlanVersion, error)
 	return used, nil
 }
 
+// DeliveredLeads is of how many leads an order has delivered anything.
+func (b *Book) DeliveredLeads(ctx context.Context, orderID string) (int64, error) {
+	var leads int64
+	err := b.pool.QueryRow(ctx, `
+		SELECT count(DISTINCT lead_no) FROM order_item
+		WHERE order_id = $1 AND delivered_at IS NOT NULL AND lead_no > 0`, orderID).Scan(&leads)
+	if err != nil {
+		return 0, fmt.Errorf("counting the leads that order %s delivered: %w", orderID, err)
+	}
+	return leads, nil
+}
+
 // Delivery is an item that was delivered.
 type Delivery struct {
 	OrderID     string
 	Kind        order.Kind
 	Member      string
+	Field       order.Field
 	Email       string // in lower case
 	Fingerprint uuid.UUID
 }
@@ -48,11 +61,11 @@ func (b *Book) Deliveries(ctx context.Context, org string, under PlanVersion, em
 		wanted[i] = strings.ToLower(email)
 	}
 	rows, _ := b.pool.Query(ctx, `
-		SELECT o.id AS order_id, o.kind, o.member, lower(i.value) AS email, i.fingerprint
+		SELECT o.id AS order_id, o.kind, o.member, i.field, lower(i.value) AS email, i.fingerprint
 		FROM orders o JOIN order_item i ON i.order_id = o.id
 		WHERE o.org = $1 AND o.plan_id = $2 AND o.plan_version = $3
 			AND (o.settled_at IS NULL OR o.settled_at >= $5)
-			AND i.delivered_at >= $5 AND lower(i.value) = ANY ($4)
+			AND i.delivered_at >= $5 AND i.field IN ('email', 'direct_email') AND lower(i.value) = ANY ($4)
 		ORDER BY o.seq DESC, i.n`, org, under.PlanID, under.PlanVersion, wanted, since)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	if err != nil {

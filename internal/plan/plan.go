@@ -269,16 +269,27 @@ func (p *Plan) HoldFor(action string, count int64) ([]Amount, error) {
 	}
 	var hold []Amount
 	for _, c := range a.Charges {
-		i, found := slices.BinarySearchFunc(hold, c.Type, func(h Amount, t string) int { return cmp.Compare(h.Type, t) })
-		if !found {
-			hold = slices.Insert(hold, i, Amount{Type: c.Type})
+		var err error
+		if hold, err = AddUnits(hold, c.Type, c.Amount, count); err != nil {
+			return nil, err
 		}
-		if count > (math.MaxInt64-hold[i].Amount)/c.Amount {
-			return nil, fmt.Errorf("%d units of %s cost more credits than can be counted; order fewer", count, action)
-		}
-		hold[i].Amount += c.Amount * count
 	}
 	return hold, nil
+}
+
+// AddUnits adds what a number of units cost, each amount credits of a type, to
+// a sum by credit type in alphabetical order. It fails where the sum exceeds an
+// int64.
+func AddUnits(sum []Amount, creditType string, amount, units int64) ([]Amount, error) {
+	i, found := slices.BinarySearchFunc(sum, creditType, func(a Amount, t string) int { return cmp.Compare(a.Type, t) })
+	if !found {
+		sum = slices.Insert(sum, i, Amount{Type: creditType})
+	}
+	if units > (math.MaxInt64-sum[i].Amount)/amount {
+		return nil, fmt.Errorf("%d units cost more credits than can be counted; order fewer", units)
+	}
+	sum[i].Amount += amount * units
+	return sum, nil
 }
 
 // Charges returns the charges that one outcome of an action is due. The

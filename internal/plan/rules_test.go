@@ -255,7 +255,7 @@ actions:
 	require.EqualError(t, err, "a hold for -1 units is not possible; count from 0")
 	// P3
 	_, err = p.HoldFor(plan.Export, math.MaxInt64/3+1)
-	require.EqualError(t, err, "3074457345618258603 units of export cost more credits than can be counted; order fewer")
+	require.EqualError(t, err, "3074457345618258603 units cost more credits than can be counted; order fewer")
 	hold, err = p.HoldFor(plan.Export, math.MaxInt64/3)
 	require.NoError(t, err)
 	require.Equal(t, int64(math.MaxInt64/3*3), hold[0].Amount)

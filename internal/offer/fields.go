@@ -1,0 +1,135 @@
+package offer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/plan"
+)
+
+// fieldCharges are what a plan charges for the items of an order over fields of
+// leads. An export is of addresses where the plan sells it by their verdict, and
+// of leads as a whole where it does not ask for any.
+func fieldCharges(p *plan.Plan, in order.Input) ([]order.Charge, error) {
+	fields := in.Request.Fields
+	if in.Request.Kind == order.Export {
+		fields = []order.Field{order.LeadField}
+		if action, _ := p.Action(plan.Export); len(action.Billable) > 0 {
+			fields = []order.Field{order.EmailField}
+		}
+	}
+	var charges []order.Charge
+	for _, f := range fields {
+		action, ok := p.Action(in.Request.Kind.Action(f))
+		switch {
+		case ok:
+			for _, c := range chargesOf(action, in, f) {
+				c.Billable = action.Billable
+				charges = append(charges, c)
+			}
+		case in.Request.Kind == order.Export:
+			return nil, notSold(p, in.Request.Kind)
+		default:
+			return nil, &order.InvalidError{
+				Field:   "fields",
+				Message: fmt.Sprintf("The plan %s does not sell the field %s to an order of kind %s; leave it out, or change the plan.", p.ID, f, in.Request.Kind),
+			}
+		}
+	}
+	return charges, nil
+}
+
+// Wanted is what an order over fields of leads, under these terms, asks the
+// catalogue for.
+func (d *Desk) Wanted(ctx context.Context, in order.Input, terms order.Terms) (lead.FieldSelection, error) {
+	p, err := d.accounts.Plan(ctx, terms.Plan, terms.PlanVersion)
+	if err != nil {
+		return lead.FieldSelection{}, err
+	}
+	return wantedOf(p, in, terms), nil
+}
+
+func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelection {
+	s := lead.FieldSelection{
+		OrderID: in.ID, Org: in.Org, Member: in.Member,
+		ListID: in.Request.ListID, Match: in.Request.Kind == order.Enrich, FromOrder: in.Request.OrderID,
+	}
+	for _, c := range terms.Charges {
+		i := slices.IndexFunc(s.Fields, func(w lead.FieldWanted) bool { return w.Field == c.Field })
+		if i < 0 {
+			i = len(s.Fields)
+			s.Fields = append(s.Fields, lead.FieldWanted{Field: c.Field})
+		}
+		if s.Fields[i].FactType == "" && !c.EveryTime(in.ID) {
+			s.Fields[i].FactType, s.Fields[i].FactScope = c.Type, c.Scope
+		}
+	}
+	if in.Request.Kind != order.Export {
+		return s
+	}
+	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {
+		if w := ownedBy(p, in, f); w.FactType != "" && f != s.Fields[0].Field {
+			s.Carry = append(s.Carry, w)
+		}
+	}
+	return s
+}
+
+// ownedBy says by which fact an organization owns a field under a plan: the one
+// that a reveal leaves, else an enrichment, else, for an address, a lead list.
+func ownedBy(p *plan.Plan, in order.Input, f order.Field) lead.FieldWanted {
+	actions := []string{order.Reveal.Action(f), order.Enrich.Action(f)}
+	if f == order.EmailField {
+		actions = append(actions, plan.LeadList)
+	}
+	for _, name := range actions {
+		action, _ := p.Action(name)
+		for _, c := range chargesOf(action, in, f) {
+			if !c.EveryTime(in.ID) {
+				return lead.FieldWanted{Field: f, FactType: c.Type, FactScope: c.Scope}
+			}
+		}
+	}
+	return lead.FieldWanted{Field: f}
+}
+
+func (d *Desk) countFields(ctx context.Context, wanted lead.FieldSelection) ([]lead.FieldCount, error) {
+	_, counts, err := d.catalogue.CountFields(ctx, wanted)
+	var refused *lead.ListError
+	switch {
+	case errors.Is(err, lead.ErrNoList):
+		return nil, noList(wanted.ListID)
+	case errors.As(err, &refused):
+		return nil, &order.InvalidError{Field: "list_id", Message: refused.Message}
+	}
+	return counts, err
+}
+
+// exactly is what an order over fields of leads can cost at most: what is there,
+// not owned and not withheld. It needs no credits for anything else.
+func exactly(in order.Input, terms order.Terms, counts []lead.FieldCount) (most []plan.Amount, err error) {
+	for _, c := range terms.Charges {
+		if most, err = plan.AddUnits(most, c.Type, c.Amount, chargeable(in, c, counts)); err != nil {
+			return nil, err
+		}
+	}
+	return most, nil
+}
+
+// chargeable is for how many items a charge can fall due.
+func chargeable(in order.Input, c order.Charge, counts []lead.FieldCount) int64 {
+	for _, n := range counts {
+		switch {
+		case n.Field != c.Field:
+		case c.EveryTime(in.ID):
+			return n.Items - n.Lacking
+		default:
+			return n.Items - n.Owned - n.Lacking
+		}
+	}
+	return 0
+}

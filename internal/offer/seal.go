@@ -1,0 +1,124 @@
+package offer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+)
+
+// notStored is the list of a request that was sealed without storing anything.
+const notStored = "-"
+
+// Seal takes addresses and lead ids out of what a customer sends and keeps them
+// as a list, so that the request holds no contact data and its count is known.
+// With keep false nothing is stored: good for a quote alone.
+//
+// Errors: *order.InvalidError.
+func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
+	r := body.Request
+	switch {
+	case len(body.Emails) > 0 && r.Kind != order.Verify:
+		return r, &order.InvalidError{Field: "emails", Message: "emails are for orders of kind verify; leave them out."}
+	case len(body.LeadIDs) > 0 && r.Kind != order.Reveal && r.Kind != order.Export:
+		return r, &order.InvalidError{Field: "lead_ids", Message: "lead_ids are for orders of kind reveal or export; leave them out."}
+	case r.Count != 0 && r.Kind != order.LeadList:
+		return r, &order.InvalidError{Field: "count", Message: "Only a lead_list takes a count; an order of another kind is for all it is given, so leave the count out."}
+	case len(body.Emails) > 0 && r.ListID != "":
+		return r, &order.InvalidError{Field: "emails", Message: "Give either emails or a list_id, not both."}
+	case len(body.LeadIDs) > 0 && r.ListID != "":
+		return r, &order.InvalidError{Field: "lead_ids", Message: "Give either lead_ids or a list_id, not both."}
+	case len(body.LeadIDs) > order.MaxLookups:
+		return r, &order.InvalidError{Field: "lead_ids", Message: fmt.Sprintf("The order names %d leads; one order may name at most %d, so make several.", len(body.LeadIDs), order.MaxLookups)}
+	}
+	var err error
+	switch {
+	case len(body.Emails) > 0:
+		return d.sealEmails(ctx, org, r, body.Emails, keep)
+	case len(body.LeadIDs) > 0:
+		return d.sealLeads(ctx, org, r, body.LeadIDs, keep)
+	case r.Kind == order.Export && r.OrderID != "":
+		r.Count, err = d.deliveredBy(ctx, org, r.OrderID)
+	case r.Kind != order.LeadList && r.ListID != "":
+		r.Count, err = d.countOf(ctx, org, r)
+	}
+	return r, err
+}
+
+func (d *Desk) sealEmails(ctx context.Context, org string, r order.Request, emails []string, keep bool) (order.Request, error) {
+	if !keep {
+		r.ListID, r.Count = notStored, lead.DistinctEmails(emails)
+		return r, nil
+	}
+	list, err := d.catalogue.KeepEmails(ctx, org, emails)
+	r.ListID, r.Count = list.ID, list.Unique
+	return r, refusedAs("emails", err)
+}
+
+func (d *Desk) sealLeads(ctx context.Context, org string, r order.Request, ids []string, keep bool) (order.Request, error) {
+	if !keep {
+		distinct := map[string]bool{}
+		for _, id := range ids {
+			if id = strings.TrimSpace(id); id != "" {
+				distinct[id] = true
+			}
+		}
+		r.ListID, r.Count = notStored, int64(len(distinct))
+		return r, nil
+	}
+	list, err := d.catalogue.KeepLeadIDs(ctx, org, ids)
+	r.ListID, r.Count = list.ID, list.Rows
+	return r, refusedAs("lead_ids", err)
+}
+
+// refusedAs makes a list that is refused an invalid field of the request.
+func refusedAs(field string, err error) error {
+	var refused *lead.ListError
+	if errors.As(err, &refused) {
+		return &order.InvalidError{Field: field, Message: refused.Message}
+	}
+	return err
+}
+
+func noList(id string) error {
+	return &order.InvalidError{Field: "list_id", Message: fmt.Sprintf("There is no list %q; upload it first.", id)}
+}
+
+// countOf is how many addresses or rows of a list an order is for.
+func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64, error) {
+	list, err := d.catalogue.List(ctx, org, r.ListID)
+	switch {
+	case errors.Is(err, lead.ErrNoList):
+		return 0, noList(r.ListID)
+	case r.Kind == order.Verify:
+		return list.Unique, err
+	}
+	return list.Rows, err
+}
+
+// deliveredBy is how many leads an order has delivered that is to be exported.
+func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
+	refuse := func(format string, args ...any) (int64, error) {
+		return 0, &order.InvalidError{Field: "order_id", Message: fmt.Sprintf(format, args...)}
+	}
+	o, err := d.book.Get(ctx, org, id)
+	switch {
+	case errors.Is(err, orderbook.ErrNotFound):
+		return refuse("There is no order %q to export.", id)
+	case err != nil:
+		return 0, err
+	case o.Kind == order.Verify:
+		return refuse("The order %s verified addresses and delivered no leads; download its results.", id)
+	case !o.Status.Over() && !o.Status.Delivered():
+		return refuse("The order %s is still running; export it once it is completed.", id)
+	}
+	leads, err := d.book.DeliveredLeads(ctx, id)
+	if err == nil && leads == 0 {
+		return refuse("The order %s delivered no leads; there is nothing to export.", id)
+	}
+	return leads, err
+}
