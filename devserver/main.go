@@ -28,6 +28,7 @@ type options struct {
 	namespaces       []string
 	searchAttributes []string // keyword attributes every namespace gets
 	retention        time.Duration
+	fairness         bool // whether fairness keys are heeded
 	logLevel         string
 	readyFile        string
 }
@@ -57,6 +58,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&namespaces, "namespace", "default", "comma-separated `names` of namespaces to have")
 	flags.StringVar(&attributes, "search-attributes", "Organization,OrderKind,OrderStatus", "comma-separated `names` of keyword search attributes every namespace has")
 	flags.DurationVar(&o.retention, "retention", 7*24*time.Hour, "how long a new namespace keeps closed workflows")
+	flags.BoolVar(&o.fairness, "fairness", true, "heed fairness keys, as a server must be told to; false is what many clusters do")
 	flags.StringVar(&o.logLevel, "log-level", "error", "debug, info, warn or error; the log goes to stderr")
 	flags.StringVar(&o.readyFile, "ready-file", "", "a `file` to write the gRPC address to when all is up")
 	if err := flags.Parse(args); err != nil {

@@ -38,7 +38,7 @@ const (
 
 // tuning is the dynamic configuration: the defaults are made for clusters of many
 // machines and put every task on a grid of 50 ms, four partitions wide.
-func tuning() dynamicconfig.StaticClient {
+func tuning(fairness bool) dynamicconfig.StaticClient {
 	const plenty = 100_000 // no limit that one machine could reach
 	return dynamicconfig.StaticClient{
 		// A task is looked at when it is written, not at the next of 20 polls a second.
@@ -50,7 +50,7 @@ func tuning() dynamicconfig.StaticClient {
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 		// Without it fairness keys are ignored, silently.
-		dynamicconfig.MatchingEnableFairness.Key(): true,
+		dynamicconfig.MatchingEnableFairness.Key(): fairness,
 		// What workers say about themselves, for the UI's worker page.
 		dynamicconfig.WorkerHeartbeatsEnabled.Key(): true,
 
@@ -96,7 +96,7 @@ func newServer(o options, logger log.Logger) (temporal.Server, error) {
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithLogger(logger),
 		temporal.WithAuthorizer(authorizer),
-		temporal.WithDynamicConfigClient(tuning()),
+		temporal.WithDynamicConfigClient(tuning(o.fairness)),
 		temporal.WithStaticHosts(members(cfg)),
 	)
 }

@@ -26,6 +26,10 @@ type ServerOptions struct {
 	Dir string
 	// Lab is the mail lab to start.
 	Lab maillab.Config
+	// Unfair starts a Temporal server that ignores fairness keys, Namespaces one
+	// that has these besides default.
+	Unfair     bool
+	Namespaces []string
 	// Note, when set, hears of anything that takes long; Up hears of every part
 	// that answers, where it does and how long that took. Never two calls at once.
 	Note func(text string)
@@ -77,7 +81,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	starting.Go(func() (err error) {
 		began := time.Now()
 		s.Temporal, err = StartTemporal(startCtx, TemporalOptions{
-			Address: cfg.TemporalAddress, Dir: filepath.Join(o.Dir, "temporal"), Note: note,
+			Address: cfg.TemporalAddress, Dir: filepath.Join(o.Dir, "temporal"), Unfair: o.Unfair, Namespaces: o.Namespaces, Note: note,
 		})
 		if err == nil {
 			up("Temporal", cmp.Or(s.Temporal.UIURL, s.Temporal.Address), began)

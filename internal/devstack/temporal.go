@@ -26,6 +26,10 @@ type TemporalOptions struct {
 	// Port and UIPort on 127.0.0.1; 0 takes the one used last time in Dir, or a
 	// free one.
 	Port, UIPort int
+	// Namespaces to have besides default.
+	Namespaces []string
+	// Unfair ignores fairness keys, as servers do that were not told otherwise.
+	Unfair bool
 	// Note, when set, hears in a few words about anything that takes a while. The
 	// first start on a machine builds the server, which takes minutes.
 	Note func(string)
@@ -106,7 +110,8 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 	}
 	defer func() { _ = logFile.Close() }() // the server has its own handle
 	cmd := exec.Command(program,           //nolint:noctx // lives until Stop
-		"--db", file("temporal.db"), "--address", address, "--ui-address", uiAddress, "--ready-file", ready)
+		"--db", file("temporal.db"), "--address", address, "--ui-address", uiAddress, "--ready-file", ready,
+		"--namespace", strings.Join(append([]string{"default"}, o.Namespaces...), ","), "--fairness="+strconv.FormatBool(!o.Unfair))
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	server, err := startChild("the Temporal server", cmd, syscall.SIGTERM)
 	if err != nil {
