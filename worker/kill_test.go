@@ -3,14 +3,8 @@ package main_test
 import (
 	"bytes"
 	"encoding/csv"
-	"log/slog"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,15 +13,11 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"google.golang.org/protobuf/proto"
 
-	"holdfast/internal/account"
-	"holdfast/internal/config"
-	"holdfast/internal/devstack"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
 )
 
@@ -39,26 +29,14 @@ const leads = 3000
 // balance, and no address is in the workflow's history.
 func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	ctx := t.Context()
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second,
-	}, devstack.ServerOptions{
-		Dir: t.TempDir(),
-		// Slow enough that there is a middle to be killed in.
-		Lab:  maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond},
-		Note: func(text string) { t.Log(text) },
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
-	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
-	rooms, err := wire.Open(ctx, servers.Config, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(rooms.Close)
-	furnish(t, rooms, servers.Lab)
+	// Slow enough that there is a middle to be killed in.
+	servers, rooms := startServers(t, maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond})
+	stock(t, rooms, servers.Lab, leads)
+	require.NoError(t, furnish(ctx, rooms, "acme", leads))
 
-	program := filepath.Join(t.TempDir(), "holdfast-worker")
-	build, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
-	victim := startWorker(t, program, servers.Config)
+	program := buildWorker(t)
+	victim, err := startWorker(t, program, servers.Config)
+	require.NoError(t, err)
 
 	submission := intake.Submission{Org: "acme", Key: "kill", Request: order.Request{Kind: order.LeadList, Count: leads}}
 	o, err := rooms.Intake.Submit(ctx, submission)
@@ -69,13 +47,13 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 		p, err := rooms.Intake.Progress(ctx, o.ID)
 		return err == nil && p.Stage == order.StageVerifying && p.Done > leads/10
 	}, 30*time.Second, 20*time.Millisecond, "the order gets going")
-	require.NoError(t, victim.Process.Signal(syscall.SIGKILL))
-	_ = victim.Wait()
+	victim.kill()
 	atDeath, err := rooms.Book.Progress(ctx, o.ID, 1, leads)
 	require.NoError(t, err)
 	require.Less(t, atDeath.Done, int64(leads), "the worker died in the middle")
 
-	startWorker(t, program, servers.Config)
+	_, err = startWorker(t, program, servers.Config)
+	require.NoError(t, err)
 	var settled order.Order
 	require.Eventually(t, func() bool {
 		settled, err = rooms.Book.Get(ctx, "acme", o.ID)
@@ -98,44 +76,6 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, settled, again, "the same submission still gives the same order")
 	requireNoAddressInHistory(t, rooms, o.ID)
-}
-
-// furnish gives the organization credits and leads.
-func furnish(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab) {
-	ctx := t.Context()
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
-	require.NoError(t, err)
-	quick := *p
-	quick.RefundDelay = time.Second
-	_, err = rooms.Accounts.SavePlan(ctx, &quick)
-	require.NoError(t, err)
-	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
-	require.NoError(t, err)
-	_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: leads, Source: ledger.SourcePack})
-	require.NoError(t, err)
-	var file bytes.Buffer
-	require.NoError(t, lab.World().WriteCatalogue(&file, leads, 0.5))
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
-	require.NoError(t, err)
-}
-
-func startWorker(t *testing.T, program string, cfg config.Config) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), program)
-	cmd.Env = append(os.Environ(),
-		"HOLDFAST_DATABASE_URL="+cfg.DatabaseURL,
-		"TEMPORAL_ADDRESS="+cfg.TemporalAddress,
-		"HOLDFAST_DNS_SERVERS="+strings.Join(cfg.DNSServers, ","),
-		"HOLDFAST_SMTP_PORT="+strconv.Itoa(cfg.SMTPPort),
-		"HOLDFAST_SMTP_GREYLIST_RETRY="+cfg.GreylistRetry.String(),
-	)
-	cmd.Stderr = os.Stderr
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	return cmd
 }
 
 // requireTrueVerdicts compares the verdicts with what the lab knows to be true,
@@ -162,7 +102,7 @@ func requireTrueVerdicts(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, o or
 type item struct{ Email, Verdict string }
 
 func items(t *testing.T, rooms *wire.Rooms, id string) []item {
-	rows, err := rooms.Pool.Query(t.Context(), `SELECT value, verdict FROM order_item WHERE order_id = $1`, id)
+	rows, err := rooms.Pool.Query(t.Context(), `SELECT value AS email, verdict FROM order_item WHERE order_id = $1`, id)
 	require.NoError(t, err)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[item])
 	require.NoError(t, err)

@@ -3,6 +3,9 @@ package wire
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/worker"
@@ -36,29 +39,12 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer rooms.Close()
-	verification, err := OpenVerification(cfg)
+	acts, hangUp, err := rooms.Activities()
 	if err != nil {
 		return err
 	}
-	defer verification.Close()
+	defer hangUp()
 
-	phones, err := OpenPhones(cfg)
-	if err != nil {
-		return err
-	}
-	var verifier activities.Verifier = verification
-	if cfg.VerdictCache {
-		verifier = verdicts.New(rooms.Pool, verification)
-	}
-	acts := &activities.Activities{
-		Accounts:  rooms.Accounts,
-		Ledger:    rooms.Ledger,
-		Catalogue: rooms.Catalogue,
-		Book:      rooms.Book,
-		Verifier:  verifier,
-		Phones:    phones,
-		Webhooks:  rooms.Webhooks,
-	}
 	options := worker.Options{
 		WorkerStopTimeout:                drain,
 		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
@@ -87,4 +73,45 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		stopping.Go(func() error { w.Stop(); return nil })
 	}
 	return stopping.Wait()
+}
+
+// Activities are the activities on these rooms, verified by whom the
+// configuration says. hangUp ends all mail sessions politely.
+func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err error) {
+	verification, err := OpenVerification(r.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	phones, err := OpenPhones(r.Config)
+	if err != nil {
+		verification.Close()
+		return nil, nil, err
+	}
+	var verifier activities.Verifier = verification
+	if r.Config.VerdictCache {
+		verifier = verdicts.New(r.Pool, verification)
+	}
+	return &activities.Activities{
+		Accounts:  r.Accounts,
+		Ledger:    r.Ledger,
+		Catalogue: r.Catalogue,
+		Book:      r.Book,
+		Verifier:  verifier,
+		Phones:    phones,
+		Webhooks:  r.Webhooks,
+	}, verification.Close, nil
+}
+
+// WorkerEnv is this process's environment, changed so that a worker started
+// with it works on the servers that cfg names.
+func WorkerEnv(cfg config.Config) []string {
+	return append(os.Environ(),
+		"HOLDFAST_DATABASE_URL="+cfg.DatabaseURL,
+		"TEMPORAL_ADDRESS="+cfg.TemporalAddress,
+		"TEMPORAL_NAMESPACE="+cfg.TemporalNamespace,
+		"HOLDFAST_DNS_SERVERS="+strings.Join(cfg.DNSServers, ","),
+		"HOLDFAST_SMTP_PORT="+strconv.Itoa(cfg.SMTPPort),
+		"HOLDFAST_SMTP_GREYLIST_RETRY="+cfg.GreylistRetry.String(),
+		"HOLDFAST_VERDICT_CACHE="+strconv.FormatBool(cfg.VerdictCache),
+	)
 }

@@ -1,0 +1,245 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/config"
+	"holdfast/internal/intake"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/wire"
+)
+
+// What a worker does to the world it does by these statements.
+const (
+	book    = "INSERT INTO credit_entry"              // 1 the hold, 2 and 3 the captures, 4 the release
+	enter   = "INSERT INTO orders"                    // the order
+	choose  = "INSERT INTO order_item"                // its items
+	move    = "UPDATE orders SET status"              // 1 verifying, 2 completed, 3 settled
+	judge   = "WITH v AS MATERIALIZED"                // 1 … 3 or more: verdicts
+	deliver = "UPDATE order_item SET delivered_at"    // 1 and 2: items
+	finish  = "UPDATE order_item SET retry_at = NULL" // before it is completed
+)
+
+const (
+	momentary = 600 // leads of each order: two batches
+	lanes     = 13  // workers at the same time
+)
+
+// moments are the boundaries of an order's stages.
+var moments = map[string]moment{
+	"before the credits are held":             {book, 1, false},
+	"credits held, order not in the book":     {book, 1, true},
+	"before the order is entered":             {enter, 1, false},
+	"order entered, nobody told":              {enter, 1, true},
+	"before items are chosen":                 {choose, 1, false},
+	"items chosen, order not verifying":       {choose, 1, true},
+	"before the order is verifying":           {move, 1, false},
+	"order verifying, selection not reported": {move, 1, true},
+	"before the first verdicts":               {judge, 1, false},
+	"first verdicts written":                  {judge, 1, true},
+	"some verdicts written, before others":    {judge, 3, false},
+	"a batch verified, not reported":          {judge, 3, true},
+	"before the first capture":                {book, 2, false},
+	"captured, items not delivered":           {book, 2, true},
+	"before the first items are delivered":    {deliver, 1, false},
+	"items delivered, charge not reported":    {deliver, 1, true},
+	"before the second capture":               {book, 3, false},
+	"captured again, items not delivered":     {book, 3, true},
+	"all delivered, charge not reported":      {deliver, 2, true},
+	"before the order is counted":             {finish, 1, false},
+	"before the order is completed":           {move, 2, false},
+	"order completed, delivery not reported":  {move, 2, true},
+	"before the release":                      {book, 4, false},
+	"credits released, order not settled":     {book, 4, true},
+	"before the order is settled":             {move, 3, false},
+	"order settled, workflow not told of it":  {move, 3, true},
+}
+
+// A worker dies by SIGKILL at the boundary of a stage; another one takes over.
+// Whichever boundary it was, the books afterwards say what they say of an order
+// that nothing has happened to.
+func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
+	var namespaces []string
+	for i := range lanes {
+		namespaces = append(namespaces, fmt.Sprintf("lane-%d", i))
+	}
+	// Without hosts that greylist, an order takes the same way every time.
+	servers, rooms := startServers(t, maillab.Config{
+		Domains: 60, Only: []maillab.Kind{maillab.Ordinary, maillab.Shared, maillab.CatchAll, maillab.NoDomain},
+	}, namespaces...)
+	stock(t, rooms, servers.Lab, momentary)
+	program := buildWorker(t)
+	free := make(chan *lane, lanes)
+	for _, namespace := range namespaces {
+		free <- newLane(t, program, servers.Config, namespace)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 140*time.Second)
+	defer cancel()
+	undisturbed, err := (<-free).order(ctx, "undisturbed", nil)
+	require.NoError(t, err)
+	require.Equal(t, order.Settled, undisturbed.Order.Status)
+	require.EqualValues(t, momentary, undisturbed.Order.Tally.Verified())
+	require.Positive(t, undisturbed.Order.Tally.Valid)
+	require.Equal(t, map[string]int64{"grant": 1, "hold": 1, "capture": 2, "release": 1}, undisturbed.Entries)
+
+	outcomes := make(map[string]outcome)
+	var mu sync.Mutex
+	var running errgroup.Group
+	for name, m := range moments {
+		running.Go(func() error {
+			lane := <-free
+			defer func() { free <- lane }()
+			got, err := lane.order(ctx, strings.NewReplacer(",", "", " ", "-").Replace(name), &m)
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[name] = got
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, running.Wait())
+	for name, got := range outcomes {
+		require.Equal(t, undisturbed, got, name)
+	}
+
+	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+}
+
+// lane is a Temporal namespace of its own with one worker, and a proxy between
+// that one and the database.
+type lane struct {
+	t       *testing.T
+	program string
+	cfg     config.Config // of its workers
+	rooms   *wire.Rooms
+	proxy   *proxy
+	worker  workerProcess
+}
+
+func newLane(t *testing.T, program string, cfg config.Config, namespace string) *lane {
+	cfg.TemporalNamespace = namespace
+	l := &lane{t: t, program: program, rooms: openRooms(t, cfg)}
+	database, err := url.Parse(cfg.DatabaseURL)
+	require.NoError(t, err)
+	l.proxy, err = startProxy(database.Host)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.proxy.listener.Close() })
+	database.Host = l.proxy.listener.Addr().String()
+	database.RawQuery = "sslmode=disable"
+	cfg.DatabaseURL = database.String()
+	l.cfg = cfg
+	l.worker, err = startWorker(t, program, cfg)
+	require.NoError(t, err)
+	return l
+}
+
+// outcome is all that an order leaves behind, but for times and identifiers.
+type outcome struct {
+	Order    order.Order
+	Balances []ledger.Balance
+	Entries  map[string]int64 // of the journal, by kind
+	Facts    []fact
+	Items    []itemState
+	Events   []string // topics of what the outside is told
+}
+
+type fact struct {
+	Type, Scope, Subject string
+	Cost                 int64
+	Reversed             bool
+}
+
+type itemState struct {
+	N            int64
+	Value        string
+	Verdict      string
+	Final        bool
+	Delivered    bool
+	AlreadyOwned bool
+}
+
+// order has a new organization order all leads, lets the worker die at the
+// moment, if there is one, starts another and waits for the outcome.
+func (l *lane) order(ctx context.Context, org string, m *moment) (outcome, error) {
+	if err := furnish(ctx, l.rooms, org, 2*momentary); err != nil {
+		return outcome{}, err
+	}
+	succeeded := make(chan error, 1)
+	if m != nil {
+		l.proxy.await(*m, func() {
+			l.worker.kill()
+			var err error
+			l.worker, err = startWorker(l.t, l.program, l.cfg)
+			succeeded <- err
+		})
+	}
+	submission := intake.Submission{Org: org, Key: "order", Request: order.Request{Kind: order.LeadList, Count: momentary}}
+	o, err := l.rooms.Intake.Submit(ctx, submission)
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := l.rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil); err != nil {
+		return outcome{}, err
+	}
+	if m != nil {
+		select {
+		case err := <-succeeded:
+			if err != nil {
+				return outcome{}, err
+			}
+		default:
+			return outcome{}, errors.New("the order was over before the moment came")
+		}
+	}
+	return l.outcome(ctx, org, o.ID)
+}
+
+func (l *lane) outcome(ctx context.Context, org, id string) (outcome, error) {
+	found := outcome{Entries: map[string]int64{}}
+	o, err := l.rooms.Book.Get(ctx, org, id)
+	if err != nil {
+		return found, err
+	}
+	o.ID, o.Org, o.CreatedAt, o.RefundAt, o.CompletedAt, o.SettledAt = "", "", time.Time{}, nil, nil, nil
+	found.Order = o
+	if found.Balances, err = l.rooms.Ledger.Balances(ctx, org); err != nil {
+		return found, err
+	}
+	var kind string
+	var count int64
+	rows, _ := l.rooms.Pool.Query(ctx, `SELECT kind, count(*) FROM credit_entry WHERE owner = $1 GROUP BY kind`, org)
+	if _, err := pgx.ForEachRow(rows, []any{&kind, &count}, func() error { found.Entries[kind] = count; return nil }); err != nil {
+		return found, err
+	}
+	rows, _ = l.rooms.Pool.Query(ctx, `
+		SELECT type, scope, subject::text, cost, reversed FROM credit_fact WHERE owner = $1 ORDER BY 1, 2, 3`, org)
+	if found.Facts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[fact]); err != nil {
+		return found, err
+	}
+	rows, _ = l.rooms.Pool.Query(ctx, `
+		SELECT n, value, verdict, retry_at IS NULL, delivered_at IS NOT NULL, already_owned FROM order_item WHERE order_id = $1 ORDER BY n`, id)
+	if found.Items, err = pgx.CollectRows(rows, pgx.RowToStructByPos[itemState]); err != nil {
+		return found, err
+	}
+	rows, _ = l.rooms.Pool.Query(ctx, `SELECT topic FROM outbox WHERE org = $1 ORDER BY topic`, org)
+	found.Events, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return found, err
+}
