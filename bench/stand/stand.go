@@ -1,0 +1,268 @@
+// Package stand is what orders are measured on: real servers on loopback, a
+// worker in a process of its own, a catalogue, organizations with credits.
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/bench/report"
+	"holdfast/internal/account"
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/intake"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/verify"
+	"holdfast/internal/wire"
+)
+
+// Options describe a stand.
+type Options struct {
+	Leads   int            // of the catalogue, half of them valid
+	Lab     maillab.Config // its greylisting hosts let go after GreylistDelay, or one second
+	Unfair  bool           // a Temporal server that ignores fairness keys
+	Profile string         // file for the worker's CPU profile; "" = none
+}
+
+// Stand is a running stand. The mail lab is in this process.
+type Stand struct {
+	Servers *devstack.Servers
+	Rooms   *wire.Rooms
+
+	dir    string
+	worker *exec.Cmd
+}
+
+// workerWord as the only argument makes the program a stand's worker.
+const workerWord = "worker"
+
+// profileVariable names the file for the worker's CPU profile.
+const profileVariable = "HOLDFAST_BENCH_PROFILE"
+
+// Main runs a benchmark, or, in the process that Start starts, its worker
+// together with what beside, when set, runs.
+func Main(name string, benchmark func(context.Context) error, beside func(context.Context, config.Config) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	run := benchmark
+	if len(os.Args) == 2 && os.Args[1] == workerWord {
+		run = func(ctx context.Context) error { return work(ctx, beside) }
+	}
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+func work(ctx context.Context, beside func(context.Context, config.Config) error) error {
+	if path := os.Getenv(profileVariable); path != "" {
+		file, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	cfg, err := config.Load(ctx)
+	if err != nil {
+		return err
+	}
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.Go(func() error { return wire.RunWorker(ctx, cfg, cfg.Logger(os.Stderr)) })
+	if beside != nil {
+		workers.Go(func() error { return beside(ctx, cfg) })
+	}
+	return workers.Wait()
+}
+
+// Note tells the person who waits what is going on.
+func Note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// Start starts servers and worker and imports the catalogue.
+func Start(ctx context.Context, o Options) (s *Stand, err error) {
+	dir, err := devstack.TempDir("holdfast-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s = &Stand{dir: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if o.Lab.GreylistDelay == 0 {
+		o.Lab.GreylistDelay = time.Second
+	}
+	s.Servers, err = devstack.StartServers(ctx, config.Config{
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: o.Lab.GreylistDelay + 200*time.Millisecond, MaxOrderCount: order.MaxCount,
+	}, devstack.ServerOptions{
+		Dir: dir, Lab: o.Lab, Unfair: o.Unfair, Note: func(text string) { Note("%s", text) },
+	})
+	if err != nil {
+		return s, err
+	}
+	if err := postgres.Migrate(ctx, s.Servers.Config.DatabaseURL); err != nil {
+		return s, err
+	}
+	if s.Rooms, err = wire.Open(ctx, s.Servers.Config, slog.New(slog.DiscardHandler)); err != nil {
+		return s, err
+	}
+	if err := s.stock(ctx, o.Leads); err != nil {
+		return s, err
+	}
+	return s, s.startWorker(o.Profile)
+}
+
+// Stop ends the worker, which drains, and the servers, and removes all data.
+func (s *Stand) Stop() error {
+	var err error
+	if s.worker != nil {
+		err = errors.Join(s.worker.Process.Signal(syscall.SIGTERM), s.worker.Wait())
+	}
+	if s.Rooms != nil {
+		s.Rooms.Close()
+	}
+	if s.Servers != nil {
+		err = errors.Join(err, s.Servers.Stop())
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+func (s *Stand) startWorker(profile string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s.worker = exec.Command(program, workerWord) //nolint:noctx // lives until Stop
+	s.worker.Env = append(wire.WorkerEnv(s.Servers.Config), "HOLDFAST_LOG_LEVEL=error", profileVariable+"="+profile)
+	s.worker.Stderr = os.Stderr
+	s.worker.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop it
+	if err := s.worker.Start(); err != nil {
+		s.worker = nil
+		return err
+	}
+	return nil
+}
+
+// stock imports the catalogue and makes the plan that orders run under: the
+// preset, with a refund that does not wait.
+func (s *Stand) stock(ctx context.Context, leads int) error {
+	began := time.Now()
+	reader, writer := io.Pipe()
+	go func() { _ = writer.CloseWithError(s.Servers.Lab.World().WriteCatalogue(writer, leads, 0.5)) }()
+	imported, err := s.Rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	_ = reader.Close()
+	if err != nil {
+		return err
+	}
+	if imported.Imported != int64(leads) {
+		return fmt.Errorf("the lab made %d different leads, not %d", imported.Imported, leads)
+	}
+	Note("%d leads imported in %s", leads, time.Since(began).Round(time.Second))
+	if err := s.Rooms.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	preset, err := s.Rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	if err != nil {
+		return err
+	}
+	prompt := *preset
+	prompt.RefundDelay = 0
+	_, err = s.Rooms.Accounts.SavePlan(ctx, &prompt)
+	return err
+}
+
+// Organization creates one with this many credits.
+func (s *Stand) Organization(ctx context.Context, id string, credits int64) error {
+	if _, err := s.Rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: "verified-leads"}); err != nil {
+		return err
+	}
+	_, err := s.Rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})
+	return err
+}
+
+// Submit orders leads for an organization, as its first and only order, and
+// returns how long it took until the credits were held.
+func (s *Stand) Submit(ctx context.Context, org string, leads int64) (order.Order, time.Duration, error) {
+	began := time.Now()
+	o, err := s.Rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "order", Request: order.Request{Kind: order.LeadList, Count: leads}})
+	if err == nil && o.Status == order.Rejected {
+		err = fmt.Errorf("order %s is rejected: %s", o.ID, o.Failure.Message)
+	}
+	return o, time.Since(began), err
+}
+
+// Settled waits until the order is over, which the server tells, and returns
+// it. It must have delivered what its credits say.
+func (s *Stand) Settled(ctx context.Context, org, id string) (order.Order, error) {
+	if err := s.Rooms.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil); err != nil {
+		return order.Order{}, err
+	}
+	o, err := s.Rooms.Book.Get(ctx, org, id)
+	if err != nil {
+		return o, err
+	}
+	if c := o.Credits; o.Status != order.Settled || o.Tally.Verified() != o.Selected || o.Selected != o.Requested ||
+		len(c) != 1 || c[0].Held != o.Requested || c[0].Captured != o.Tally.Valid || c[0].Captured+c[0].Released != c[0].Held {
+		return o, fmt.Errorf("order %s did not end as it should: %+v", id, o)
+	}
+	return o, nil
+}
+
+// EngineAlone runs the verification engine, in this process, over n addresses
+// of the catalogue, without order and database.
+func (s *Stand) EngineAlone(ctx context.Context, n int) (time.Duration, error) {
+	var emails []string
+	err := s.Rooms.Pool.QueryRow(ctx, `
+		SELECT array_agg(email ORDER BY email_domain) FROM (SELECT email, email_domain FROM lead ORDER BY hashint8(no) LIMIT $1) l`, n).Scan(&emails)
+	if err != nil {
+		return 0, err
+	}
+	engine, err := verify.New(wire.EngineConfig(s.Servers.Config))
+	if err != nil {
+		return 0, err
+	}
+	defer engine.Close()
+	began := time.Now()
+	err = engine.Verify(ctx, emails, func(int, verify.Result) {})
+	return time.Since(began), err
+}
+
+// Audit proves the books of everything that was measured.
+func (s *Stand) Audit(ctx context.Context, r *report.Report) error {
+	audit, err := ledger.Audit(ctx, s.Rooms.Pool, ledger.AuditOptions{})
+	if err != nil {
+		return err
+	}
+	if len(audit.Findings) > 0 {
+		return fmt.Errorf("the books do not balance: %v", audit.Findings)
+	}
+	var held int64
+	if err := s.Rooms.Pool.QueryRow(ctx, `SELECT coalesce(sum(held), 0)::bigint FROM credit_account`).Scan(&held); err != nil {
+		return err
+	}
+	if held != 0 {
+		return fmt.Errorf("%d credits are still held by orders that are over", held)
+	}
+	r.Note("The audit of the books afterwards found nothing, and no credit is held any more.")
+	return nil
+}
