@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"strings"
 
+	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
 )
 
@@ -25,6 +27,37 @@ func (PhonePatterns) Check(ctx context.Context, numbers []string, region string,
 			return err
 		}
 		each(i, verify.CheckPhone(number, region))
+	}
+	return nil
+}
+
+// checkNumbers finds out about items whose value is a telephone number, or
+// several with semicolons between them: the item is valid when any of them is,
+// and else what the first one is.
+func (a *Activities) checkNumbers(ctx context.Context, items []orderbook.Item, results chan<- orderbook.Verdict) error {
+	if len(items) == 0 {
+		return nil
+	}
+	var numbers []string
+	var of []int // of numbers, the item that each belongs to
+	for i, item := range items {
+		for number := range strings.SplitSeq(item.Value, ";") {
+			numbers, of = append(numbers, strings.TrimSpace(number)), append(of, i)
+		}
+	}
+	found := make([]verify.PhoneResult, len(numbers))
+	if err := a.Phones.Check(ctx, numbers, "", func(k int, r verify.PhoneResult) { found[k] = r }); err != nil {
+		return err
+	}
+	for k := 0; k < len(numbers); {
+		best := found[k]
+		i := of[k]
+		for ; k < len(numbers) && of[k] == i; k++ {
+			if best.Verdict != verify.Valid && found[k].Verdict == verify.Valid {
+				best = found[k]
+			}
+		}
+		results <- orderbook.Verdict{N: items[i].N, Verdict: string(best.Verdict), Reason: string(best.Reason), CheckedAt: best.CheckedAt}
 	}
 	return nil
 }

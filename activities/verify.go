@@ -97,9 +97,13 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 }
 
 func (a *Activities) verifyItems(ctx context.Context, orderID string, items []orderbook.Item, checked *atomic.Int64) error {
-	emails := make([]string, len(items))
-	for i, item := range items {
-		emails[i] = item.Value
+	var addresses, numbers []orderbook.Item
+	for _, item := range items {
+		if item.Field == order.PhoneField {
+			numbers = append(numbers, item)
+		} else {
+			addresses = append(addresses, item)
+		}
 	}
 
 	ctx, stop := context.WithCancelCause(ctx)
@@ -117,9 +121,10 @@ func (a *Activities) verifyItems(ctx context.Context, orderID string, items []or
 	written := make(chan error, 1)
 	go func() { written <- a.writeVerdicts(ctx, orderID, results, checked, stop) }()
 
-	err := a.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
-		results <- verdictOf(items[i].N, r)
-	})
+	err := a.checkNumbers(ctx, numbers, results)
+	if err == nil {
+		err = a.verifyAddresses(ctx, addresses, results)
+	}
 	close(results)
 	if werr := <-written; werr != nil {
 		return werr
@@ -128,6 +133,19 @@ func (a *Activities) verifyItems(ctx context.Context, orderID string, items []or
 		return cause
 	}
 	return err
+}
+
+func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item, results chan<- orderbook.Verdict) error {
+	if len(items) == 0 {
+		return nil
+	}
+	emails := make([]string, len(items))
+	for i, item := range items {
+		emails[i] = item.Value
+	}
+	return a.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
+		results <- verdictOf(items[i].N, r)
+	})
 }
 
 // writeVerdicts writes what comes in until results is closed. It goes on when

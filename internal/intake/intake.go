@@ -6,9 +6,9 @@ package intake
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/webhook"
 	"holdfast/workflows"
 )
 
@@ -41,13 +42,14 @@ type Intake struct {
 	accounts *account.Accounts
 	book     *orderbook.Book
 	offers   *offer.Desk
+	webhooks *webhook.Webhooks
 	maxCount int64
 }
 
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
-func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, maxCount int64) *Intake {
-	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, maxCount: maxCount}
+func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, webhooks *webhook.Webhooks, maxCount int64) *Intake {
+	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount}
 }
 
 // Submission is a request with who makes it and the key that makes it safe to
@@ -101,14 +103,15 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 //
 // Errors: *order.InvalidError, account.ErrNotFound.
 func (in *Intake) Quote(ctx context.Context, s Submission) (order.Quote, error) {
+	leads := s.LeadIDs
 	if err := in.check(ctx, &s, false); err != nil {
 		return order.Quote{}, err
 	}
-	return in.offers.Quote(ctx, order.Input{ID: order.ID(s.Org, s.Key), Org: s.Org, Member: s.Member, Request: s.Request})
+	return in.offers.Quote(ctx, order.Input{ID: order.ID(s.Org, s.Key), Org: s.Org, Member: s.Member, Request: s.Request}, leads...)
 }
 
-// check looks at who makes a submission and at what it says by itself, and
-// takes its addresses out of it.
+// check looks at who makes a submission and at what it says by itself, takes its
+// addresses and lead ids out of it, and finds out where an export goes.
 func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
 		return err
@@ -123,7 +126,33 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 		return err
 	}
 	s.Request, s.Emails, s.LeadIDs = sealed, nil, nil
-	return s.Request.Validate(in.maxCount)
+	if err := s.Request.Validate(in.maxCount); err != nil {
+		return err
+	}
+	if s.Request.Destination == order.ToWebhook {
+		s.Request.WebhookID, err = in.endpoint(ctx, s.Org, s.Request.WebhookID)
+	}
+	return err
+}
+
+// endpoint is the webhook that an export goes to: the one named, or the only one.
+func (in *Intake) endpoint(ctx context.Context, org, id string) (string, error) {
+	list, err := in.webhooks.Endpoints(ctx, org)
+	if err != nil {
+		return "", err
+	}
+	list = slices.DeleteFunc(list, func(e webhook.Endpoint) bool { return e.DisabledAt != nil })
+	switch {
+	case len(list) == 0:
+		return "", &order.InvalidError{Field: "destination", Message: "There is no webhook that an export could go to; set one up, or enable it."}
+	case id == "" && len(list) == 1:
+		return list[0].ID, nil
+	case id == "":
+		return "", &order.InvalidError{Field: "webhook_id", Message: fmt.Sprintf("There are %d webhooks; say by webhook_id which one the export goes to.", len(list))}
+	case !slices.ContainsFunc(list, func(e webhook.Endpoint) bool { return e.ID == id }):
+		return "", &order.InvalidError{Field: "webhook_id", Message: fmt.Sprintf("There is no webhook %q that is enabled; name another, or enable it.", id)}
+	}
+	return id, nil
 }
 
 // reserve starts the workflow, or finds it running, and waits for the
@@ -142,7 +171,7 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 			workflows.AttrOrganization.ValueSet(input.Org),
 			workflows.AttrOrderKind.ValueSet(string(input.Request.Kind)),
 		),
-		StaticSummary: fmt.Sprintf("%s: %s of %d", input.Org, input.Request.Kind, input.Request.Count),
+		StaticSummary: summary(input),
 		StaticDetails: details(input),
 		Priority:      temporal.Priority{FairnessKey: input.Org},
 	}, workflows.Order, workflows.OrderInput{Input: input})
@@ -180,19 +209,6 @@ func answer(err error) error {
 		return ErrNoAnswer
 	}
 	return fmt.Errorf("the order could not be submitted: %w", err)
-}
-
-// details is what the Temporal UI shows of an order besides its summary.
-func details(input order.Input) string {
-	who := input.Org
-	if input.Member != "" {
-		who = fmt.Sprintf("%s of %s", input.Member, input.Org)
-	}
-	criteria, err := json.MarshalIndent(input.Request.Criteria, "", "  ")
-	if err != nil || string(criteria) == "{}" {
-		return fmt.Sprintf("Ordered by %s, without criteria.", who)
-	}
-	return fmt.Sprintf("Ordered by %s.\n\n```json\n%s\n```", who, criteria)
 }
 
 // Cancel asks an order to stop: what was delivered stays, the rest of its hold

@@ -58,7 +58,7 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, 
 		r.Close()
 		return nil, err
 	}
-	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), cfg.MaxOrderCount)
+	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), r.Webhooks, cfg.MaxOrderCount)
 	return r, nil
 }
 
