@@ -13,8 +13,8 @@ import (
 // configuration says nothing else.
 const MaxCount = 1_000_000
 
-// MaxLookups is the largest number of leads, or of rows of a list, that one
-// order may reveal or enrich: they are looked up before it is accepted.
+// MaxLookups is the largest number of leads that one order may name, or of rows
+// that it may enrich: they are looked up before it is accepted.
 const MaxLookups = 100_000
 
 // Request is what a customer asks for. It holds criteria and counts, never

@@ -30,10 +30,8 @@ func (r Request) Validate(maxCount int64) error {
 	case Verify:
 		err = r.validateVerify()
 	case Reveal:
-		maxCount = min(maxCount, MaxLookups)
 		err = r.validateReveal()
 	case Enrich:
-		maxCount = min(maxCount, MaxLookups)
 		err = r.validateEnrich()
 	case Export:
 		err = r.validateExport()
@@ -42,6 +40,9 @@ func (r Request) Validate(maxCount int64) error {
 	}
 	if err != nil {
 		return err
+	}
+	if r.ListID != "" && r.Kind != Verify {
+		maxCount = min(maxCount, MaxLookups)
 	}
 	if r.Count <= 0 {
 		return &InvalidError{"count", fmt.Sprintf("The count is %d; ask for at least 1 lead.", r.Count)}
