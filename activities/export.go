@@ -30,14 +30,22 @@ type exportBatch struct {
 // endpoint an export is for, and returns when that has taken them. A repeated
 // call sends them again under the same id until they are marked as delivered;
 // where nothing is left nothing is sent.
+//
+// An attempt is seen through, cancelled or not: what the endpoint took is
+// charged, so it must be known.
 func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
-	defer beat(ctx, alive)()
+	through := context.WithoutCancel(ctx)
+	defer beat(through, alive)()
 	rows, err := a.Catalogue.ExportBatch(ctx, in.OrderID, in.From, in.To)
 	if err != nil || len(rows) == 0 {
 		return border(err)
 	}
-	return border(a.Webhooks.Send(ctx, in.Org, in.WebhookID, webhook.Message{
+	err = a.Webhooks.Send(through, in.Org, in.WebhookID, webhook.Message{
 		ID: fmt.Sprintf("%s/%d", in.OrderID, in.Part), Type: "export.batch",
 		Data: exportBatch{OrderID: in.OrderID, Part: in.Part, Parts: in.Parts, Rows: rows},
-	}))
+	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return border(err)
 }

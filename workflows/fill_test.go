@@ -1,16 +1,13 @@
 package workflows_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/testsuite"
 
-	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
 )
@@ -103,55 +100,6 @@ func TestSuppressedContactsAreNeitherVerifiedNorDelivered(t *testing.T) {
 	for _, row := range w.delivered(in.ID) {
 		require.NotContains(t, row, "domain1.test")
 		require.NotContains(t, row, "valid.3@")
-	}
-}
-
-// Whatever stops an order that is being filled, and wherever: the books are exact.
-func TestStoppingAFilledOrderLeavesExactBooks(t *testing.T) {
-	for _, stage := range []struct {
-		name  string
-		setup func(w *world, env *testsuite.TestWorkflowEnvironment)
-		want  order.Status
-	}{
-		{"cancelled in a later selection's verification", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.during = func(call int) error {
-				if call == 4 {
-					env.CancelWorkflow()
-				}
-				return nil
-			}
-		}, order.Cancelled},
-		{"cancelled while greylisting hosts are waited for", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.greylisted = 1000
-			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
-		}, order.Cancelled},
-		{"failing to select more", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			calls := 0
-			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(
-				func(ctx context.Context, in activities.SelectInput) (activities.Selection, error) {
-					if calls++; calls == 3 {
-						return activities.Selection{}, temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
-					}
-					return w.acts.SelectLeads(ctx, in)
-				})
-		}, order.Failed},
-	} {
-		t.Run(stage.name, func(t *testing.T) {
-			w := newWorld(t, 3000, 1200)
-			env := w.env()
-			stage.setup(w, env)
-			in := fill(1000)
-			run(env, in)
-
-			require.True(t, env.IsWorkflowCompleted())
-			o := w.stored(in.ID)
-			require.Equal(t, stage.want, o.Status)
-			captured := o.Credits[0].Captured
-			require.Positive(t, captured)
-			require.Equal(t, order.Credit{Type: "email", Held: 1000, Captured: captured, Released: 1000 - captured}, o.Credits[0])
-			w.requireDelivered(in.ID, captured)
-			w.requireBalance(1200-captured, 0)
-		})
 	}
 }
 

@@ -5,14 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/testsuite"
 
-	"holdfast/activities"
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
@@ -141,72 +136,4 @@ func TestARequestToVerifyThatCannotBe(t *testing.T) {
 	}
 	_, err := desk.Seal(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify, ListID: in.Request.ListID}}, true)
 	require.Error(t, err, "somebody else's list is none")
-}
-
-// Whatever stops a verification, and wherever: what was charged is told, and
-// what was not told is refunded.
-func TestStoppingAVerificationLeavesExactBooks(t *testing.T) {
-	broken := temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
-	for _, stage := range []struct {
-		name  string
-		setup func(w *world, env *testsuite.TestWorkflowEnvironment)
-		want  order.Status
-	}{
-		{"cancelled before the list is taken", func(_ *world, env *testsuite.TestWorkflowEnvironment) {
-			env.RegisterDelayedCallback(env.CancelWorkflow, 0)
-		}, order.Cancelled},
-		{"cancelled in the middle of verification", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.during = func(call int) error {
-				if call == 2 {
-					env.CancelWorkflow()
-				}
-				return nil
-			}
-		}, order.Cancelled},
-		{"cancelled while greylisting hosts are waited for", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.greylisted = 1000
-			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
-		}, order.Cancelled},
-		{"failing to take the list", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(activities.Selection{}, broken)
-		}, order.Failed},
-		{"failing to charge", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.CaptureCredits, mock.Anything, mock.Anything).Return(activities.Captured{}, broken)
-		}, order.Failed},
-		{"failing to charge what stays unknown", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.greylisted = 1000
-			env.OnActivity(w.acts.CaptureCredits, mock.Anything, mock.Anything).Return(
-				func(ctx context.Context, in activities.CaptureInput) (activities.Captured, error) {
-					if in.Last {
-						return activities.Captured{}, broken
-					}
-					return w.acts.CaptureCredits(ctx, in)
-				})
-		}, order.Failed},
-		{"failing to deliver", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.DeliverOrder, mock.Anything, mock.Anything).Return(order.Order{}, broken)
-		}, order.Failed},
-	} {
-		t.Run(stage.name, func(t *testing.T) {
-			words := make([]string, 1200)
-			for i := range words {
-				words[i] = []string{"valid", "missing"}[i%2]
-			}
-			w, in := prepaid(t, 2000, addresses(words...)...)
-			env := w.env()
-			stage.setup(w, env)
-			run(env, in)
-
-			require.True(t, env.IsWorkflowCompleted())
-			o := w.betas(in.ID)
-			require.Equal(t, stage.want, o.Status)
-			captured := o.Credits[0].Captured
-			require.Equal(t, order.Credit{Type: "email", Held: 1200, Captured: captured, Released: 1200 - captured}, o.Credits[0])
-			w.requireDelivered(in.ID, captured)
-			require.Len(t, w.delivered(in.ID), int(captured))
-			balances, err := w.ledger.Balances(t.Context(), "beta")
-			require.NoError(t, err)
-			require.Equal(t, [2]int64{2000 - captured, 0}, [2]int64{balances[0].Available, balances[0].Held})
-		})
-	}
 }

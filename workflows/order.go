@@ -165,6 +165,9 @@ func (o *orderRun) settle(ctx workflow.Context) error {
 // and charged, the rest is released at once. The cause is returned, so that the
 // workflow ends as cancelled or failed.
 func (o *orderRun) giveBack(ctx workflow.Context, cause error) error {
+	if err := ctx.Err(); err != nil {
+		cause = err // what failed since the order was cancelled was not tried again
+	}
 	status, failure := order.Cancelled, (*order.Failure)(nil)
 	if !temporal.IsCanceledError(cause) {
 		status, failure = order.Failed, failureOf(cause)

@@ -1,7 +1,6 @@
 package workflows_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
-	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/workflows"
 )
@@ -178,76 +176,6 @@ func TestAddressesGreylistedForGoodStayUnknownAndFree(t *testing.T) {
 	require.EqualValues(t, 1, o.Tally.Unknown, "one in ten, three times over")
 	require.Equal(t, o.Tally.Valid, o.Credits[0].Captured)
 	require.Contains(t, o.Reasons, order.Reason{Verdict: "unknown", Reason: "greylisted", Count: 1})
-}
-
-// Whatever stops an order, and wherever: what was charged is delivered, what
-// was not delivered is refunded, nothing stays held.
-func TestStoppingAnOrderLeavesExactBooks(t *testing.T) {
-	broken := temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
-	stages := []struct {
-		name  string
-		setup func(w *world, env *testsuite.TestWorkflowEnvironment)
-		want  order.Status
-	}{
-		{"cancelled before the leads are selected", func(_ *world, env *testsuite.TestWorkflowEnvironment) {
-			env.RegisterDelayedCallback(env.CancelWorkflow, 0)
-		}, order.Cancelled},
-		{"cancelled in the middle of verification", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.during = func(call int) error {
-				if call == 2 {
-					env.CancelWorkflow()
-				}
-				return nil
-			}
-		}, order.Cancelled},
-		{"cancelled while it waits for greylisting hosts", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			w.verifier.greylisted = 1000
-			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
-		}, order.Cancelled},
-		{"cancelled while it waits for its refund", func(_ *world, env *testsuite.TestWorkflowEnvironment) {
-			env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
-		}, order.Settled},
-		{"failing to select", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.SelectLeads, mock.Anything, mock.Anything).Return(activities.Selection{}, broken)
-		}, order.Failed},
-		{"failing to verify one batch", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.VerifyBatch, mock.Anything, mock.Anything).Return(
-				func(ctx context.Context, in activities.BatchInput) (activities.BatchResult, error) {
-					if in.From > 500 {
-						return activities.BatchResult{}, broken
-					}
-					return w.acts.VerifyBatch(ctx, in)
-				})
-		}, order.Failed},
-		{"failing to charge", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.CaptureCredits, mock.Anything, mock.Anything).Return(activities.Captured{}, broken)
-		}, order.Failed},
-		{"failing to deliver", func(w *world, env *testsuite.TestWorkflowEnvironment) {
-			env.OnActivity(w.acts.DeliverOrder, mock.Anything, mock.Anything).Return(order.Order{}, broken)
-		}, order.Failed},
-	}
-	for _, stage := range stages {
-		t.Run(stage.name, func(t *testing.T) {
-			w := newWorld(t, 1500, 2000)
-			env := w.env()
-			stage.setup(w, env)
-			in := input(1500)
-			run(env, in)
-
-			require.True(t, env.IsWorkflowCompleted())
-			o := w.stored(in.ID)
-			require.Equal(t, stage.want, o.Status)
-			if stage.want == order.Failed {
-				require.Equal(t, "broken", o.Failure.Code)
-				require.ErrorContains(t, env.GetWorkflowError(), "the disk is on fire")
-			}
-			require.Len(t, o.Credits, 1)
-			captured := o.Credits[0].Captured
-			require.Equal(t, order.Credit{Type: "email", Held: 1500, Captured: captured, Released: 1500 - captured}, o.Credits[0])
-			w.requireBalance(2000-captured, 0)
-			w.requireDelivered(in.ID, captured)
-		})
-	}
 }
 
 func TestAnOrderThatCannotReserveTellsItsSubmitterAndHoldsNothing(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/account"
@@ -206,4 +207,15 @@ func (s *stack) requireTrue(t *testing.T, o order.Order) {
 	}
 	require.NoError(t, rows.Err())
 	require.Equal(t, charged, delivered)
+}
+
+// leads are the ids of so many leads of the catalogue that meet a condition in SQL.
+func (s *stack) leads(t *testing.T, n int, condition string) (ids []string) {
+	t.Helper()
+	rows, err := s.Pool.Query(t.Context(), `SELECT id FROM lead WHERE `+condition+` ORDER BY no LIMIT $1`, n)
+	require.NoError(t, err)
+	ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Len(t, ids, n)
+	return ids
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/verify"
+	"holdfast/internal/webhook"
 	"holdfast/workflows"
 )
 
@@ -55,6 +57,8 @@ func newWorld(t *testing.T, n int, credits int64) *world {
 	t.Cleanup(w.ledger.Close)
 	w.acts = &activities.Activities{
 		Accounts: w.accounts, Ledger: w.ledger, Catalogue: w.catalogue, Book: w.book, Verifier: w.verifier,
+		Phones:   activities.PhonePatterns{},
+		Webhooks: webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}
 	require.NoError(t, w.accounts.EnsurePresets(ctx))
 	_, err := w.accounts.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: "verified-leads"})

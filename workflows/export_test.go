@@ -1,0 +1,128 @@
+package workflows_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/order"
+)
+
+// receiver is an endpoint that an export is sent to.
+type receiver struct {
+	*httptest.Server
+	mu    sync.Mutex
+	parts map[string]int // rows by message
+	does  func(part int) int
+}
+
+func newReceiver(t *testing.T, does func(part int) (status int)) *receiver {
+	r := &receiver{parts: map[string]int{}, does: does}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	var message struct {
+		Type string
+		Data struct {
+			Part, Parts int
+			Rows        []json.RawMessage
+		}
+	}
+	if err := json.NewDecoder(request.Body).Decode(&message); err != nil || message.Type != "export.batch" {
+		w.WriteHeader(http.StatusOK) // an event of another kind
+		return
+	}
+	status := r.does(message.Data.Part)
+	if status < 300 {
+		r.mu.Lock()
+		r.parts[request.Header.Get("webhook-id")] = len(message.Data.Rows)
+		r.mu.Unlock()
+	}
+	w.WriteHeader(status)
+}
+
+// rows is how many rows the endpoint has taken, each once.
+func (r *receiver) rows() (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rows := range r.parts {
+		n += int64(rows)
+	}
+	return n
+}
+
+// An export to a webhook is charged part by part for what the endpoint took,
+// whatever the endpoint does and whenever it is cancelled.
+func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
+	const leads, perPart = 1500, 1000
+	s := realStack(t)
+	ids := s.leads(t, leads, "true")
+	for _, c := range []struct {
+		name string
+		does func(part int, cancel func()) int
+		want order.Status
+		most int64 // rows that the endpoint took
+	}{
+		{"it takes everything", func(int, func()) int { return http.StatusOK }, order.Settled, leads},
+		{"cancelled while it takes the first part", func(_ int, cancel func()) int {
+			cancel()
+			return http.StatusOK
+		}, order.Cancelled, perPart},
+		{"cancelled while it takes the last part", func(part int, cancel func()) int {
+			if part == 2 {
+				cancel()
+			}
+			return http.StatusOK
+		}, order.Cancelled, leads},
+		{"cancelled while it is down", func(part int, cancel func()) int {
+			if part == 2 {
+				cancel()
+				return http.StatusServiceUnavailable
+			}
+			return http.StatusOK
+		}, order.Cancelled, perPart},
+		{"it is gone", func(part int, _ func()) int {
+			if part == 2 {
+				return http.StatusGone
+			}
+			return http.StatusOK
+		}, order.Failed, perPart},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			org := s.org(t, "rollover-boost", map[string]int64{"email": leads})
+			id := order.ID(org, "export")
+			var once sync.Once
+			r := newReceiver(t, func(part int) int {
+				return c.does(part, func() {
+					once.Do(func() { assert.NoError(t, s.Intake.Cancel(ctx, org, id)) })
+				})
+			})
+			endpoint, _, err := s.Webhooks.Create(ctx, org, r.URL, []string{"credits.low"})
+			require.NoError(t, err)
+			o, err := s.Intake.Submit(ctx, intake.Submission{
+				Org: org, Key: "export", LeadIDs: ids,
+				Request: order.Request{Kind: order.Export, Destination: order.ToWebhook, WebhookID: endpoint.ID},
+			})
+			require.NoError(t, err)
+			o = s.over(t, o.ID)
+			require.Equal(t, c.want, o.Status, "%+v", o.Failure)
+			s.requireExact(t, o)
+			require.Equal(t, r.rows(), o.Credits[0].Captured, "what it took is charged, nothing else")
+			require.LessOrEqual(t, r.rows(), c.most)
+			require.Positive(t, r.rows())
+			if c.want == order.Settled {
+				require.Equal(t, o.Tally.Valid, r.rows())
+			}
+		})
+	}
+}
