@@ -51,6 +51,7 @@ var access = map[string]struct {
 	"POST /api/v1/verify":                                     {"member", `{"email":"a@b.test"}`},
 	"POST /api/v1/verify/batch":                               {"member", `{"emails":["a@b.test"]}`},
 	"GET /api/v1/leads":                                       {"member", ""},
+	"POST /api/v1/erasures":                                   {"operator", `{"emails":["a@b.test"]}`},
 	"POST /api/v1/webhooks":                                   {"admin", `{"url":"https://example.com/"}`},
 	"GET /api/v1/webhooks":                                    {"admin", ""},
 	"DELETE /api/v1/webhooks/{id}":                            {"admin", ""},

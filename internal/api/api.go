@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/erasure"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
@@ -43,10 +45,15 @@ type Config struct {
 	Catalogue *lead.Catalogue
 	Intake    *intake.Intake
 	Webhooks  *webhook.Webhooks
+	Erasures  *erasure.Erasures
 	Log       *slog.Logger
 
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
+
+	BodyWithin   time.Duration // for a body to arrive, or the next part of an uploaded file; 0 = 15 s
+	WritesWithin time.Duration // for a client to take what was written to it; 0 = 30 s
+	Heartbeat    time.Duration // between two signs of life on an event stream; 0 = 15 s, what proxies between take for silence is longer
 }
 
 // API answers requests. It is an http.Handler and safe for concurrent use.
@@ -63,6 +70,9 @@ type API struct {
 
 // New returns an API that serves /api/v1, /openapi.json, /docs and /metrics.
 func New(c Config) *API {
+	c.BodyWithin = cmp.Or(c.BodyWithin, 15*time.Second)
+	c.WritesWithin = cmp.Or(c.WritesWithin, 30*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
 		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
 		metrics: newMetrics(), drain: make(chan struct{}),
@@ -79,6 +89,7 @@ func New(c Config) *API {
 	a.leads()
 	a.lists()
 	a.webhooks()
+	a.erasures()
 
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.Handle("GET /metrics", a.metrics.handler())

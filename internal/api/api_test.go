@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -114,6 +116,16 @@ func furnish(ctx context.Context, lab *maillab.Lab) error {
 	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
+	verifies, err := rooms.Accounts.Plan(ctx, "prepaid-verification", 0)
+	if err != nil {
+		return err
+	}
+	fuzzed := quick // sells verifications, too
+	fuzzed.ID, fuzzed.Actions = "fuzzed", maps.Clone(p.Actions)
+	fuzzed.Actions["verify"] = verifies.Actions["verify"]
+	if _, err := rooms.Accounts.SavePlan(ctx, &fuzzed); err != nil {
+		return err
+	}
 	slow := *p
 	slow.ID, slow.RefundDelay = "slow", time.Hour
 	if _, err := rooms.Accounts.SavePlan(ctx, &slow); err != nil {
@@ -156,11 +168,23 @@ func setupWith(t *testing.T, planID string, requestsPerMinute int) *fixture {
 }
 
 func (f *fixture) serve(requestsPerMinute int) {
-	f.api = api.New(api.Config{
-		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Log: rooms.Log, OperatorKey: operatorKey, RequestsPerMinute: requestsPerMinute,
-	})
-	server := httptest.NewServer(f.api)
+	f.serveWith(api.Config{RequestsPerMinute: requestsPerMinute})
+}
+
+// serveWith starts another server on the same rooms. It keeps little of what its
+// clients do not take.
+func (f *fixture) serveWith(c api.Config) {
+	f.t.Helper()
+	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
+	c.Intake, c.Webhooks, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Log, operatorKey
+	f.api = api.New(c)
+	server := httptest.NewUnstartedServer(f.api)
+	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		if tcp, ok := conn.(*net.TCPConn); ok && state == http.StateNew {
+			_ = tcp.SetWriteBuffer(4096)
+		}
+	}
+	server.Start()
 	f.t.Cleanup(server.Close)
 	f.url = server.URL
 }

@@ -14,11 +14,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-const (
-	maxBody      = 1 << 20          // bytes, where a route says nothing else
-	bodyWithin   = 15 * time.Second // for a body to arrive
-	writesWithin = 30 * time.Second // for a client to take what was written to it
-)
+// maxBody is how many bytes a body may have where a route says nothing else.
+const maxBody = 1 << 20
 
 // readBody takes in the whole body, in bounded time and size, before anything
 // is done: a request that is cut off changes nothing. Text that no database
@@ -36,20 +33,15 @@ func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 	limit := int64(maxBody)
 	control := http.NewResponseController(w)
 	if route, ok := ctx.Operation().Metadata["route"].(route); ok && route.upload {
-		next(huma.WithValue(ctx, uploadKey{}, &arriving{http.MaxBytesReader(w, r.Body, route.maxBody), control}))
+		next(huma.WithValue(ctx, uploadKey{}, &arriving{http.MaxBytesReader(w, r.Body, route.maxBody), control, a.BodyWithin}))
 		return
 	}
-	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has one, such as a test's
+	_ = control.SetReadDeadline(time.Now().Add(a.BodyWithin)) // not every connection has one
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = control.SetReadDeadline(time.Time{})
-	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large):
-		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusRequestEntityTooLarge, "The body is too large; send less at a time.")))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusRequestTimeout, "The body did not arrive in time; send it again.")))
 	case err != nil:
-		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The body was cut off; send it again.")))
+		a.refuse(ctx, a.problem(ctx.Context(), unread(err)))
 	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 || bytes.Contains(body, []byte(`\u0000`)):
 		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The body is not UTF-8 or holds a zero character; take it out.")))
 	default:
@@ -58,19 +50,32 @@ func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
+// unread says why a body was not read to its end.
+func unread(err error) *Problem {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return newProblem(http.StatusRequestEntityTooLarge, "The body is too large; send it in parts.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(http.StatusRequestTimeout, "The body did not arrive in time; send it again.")
+	}
+	return newProblem(http.StatusBadRequest, "The body was cut off; send it again.")
+}
+
 // patient is a writer to a client that must keep taking what it is given. A
 // stream may take long; a client that has stopped reading may not.
 type patient struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	within  time.Duration
 }
 
-func newPatient(w http.ResponseWriter) *patient {
-	return &patient{w, http.NewResponseController(w)}
+func (a *API) patient(w http.ResponseWriter) *patient {
+	return &patient{w, http.NewResponseController(w), a.WritesWithin}
 }
 
 func (p *patient) Write(b []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(writesWithin)) // not every connection has one, such as a test's
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.within)) // not every connection has one
 	return p.w.Write(b)
 }
 
@@ -88,11 +93,15 @@ func (p *patient) breakOff() {
 type arriving struct {
 	body    io.Reader
 	control *http.ResponseController
+	within  time.Duration // for every part
 }
 
 func (a *arriving) Read(b []byte) (int, error) {
-	_ = a.control.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has one, such as a test's
+	_ = a.control.SetReadDeadline(time.Now().Add(a.within)) // not every connection has one
 	n, err := a.body.Read(b)
 	_ = a.control.SetReadDeadline(time.Time{})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, unread(err)
+	}
 	return n, err
 }

@@ -14,10 +14,8 @@ import (
 	"holdfast/internal/verify"
 )
 
-const (
-	lookEvery      = 500 * time.Millisecond // how often an order that is watched is looked at
-	heartbeatEvery = 15 * time.Second       // what a proxy between may take for silence is longer
-)
+// lookEvery is how often an order that is watched is looked at.
+const lookEvery = 500 * time.Millisecond
 
 // place is where a watcher is: how far the order was at the last event. It is
 // the event's id, so that a client that comes back says it in Last-Event-ID.
@@ -69,7 +67,7 @@ func (a *API) watch(ctx context.Context, in *struct {
 		hc.SetHeader("X-Accel-Buffering", "no") // proxies pass events on as they come
 		_, w := humago.Unwrap(hc)
 		// The stream's end is no error: the client comes back and says where it was.
-		if err := a.tell(ctx, newPatient(w), o, at); err != nil && ctx.Err() == nil {
+		if err := a.tell(ctx, a.patient(w), o, at); err != nil && ctx.Err() == nil {
 			a.Log.InfoContext(ctx, "An event stream ended early.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 		}
 	}}, nil
@@ -78,7 +76,7 @@ func (a *API) watch(ctx context.Context, in *struct {
 // tell writes events until the order is over, the client goes or the server
 // stops.
 func (a *API) tell(ctx context.Context, w *patient, o order.Order, at place) error {
-	looks, beats := time.NewTicker(lookEvery), time.NewTicker(heartbeatEvery)
+	looks, beats := time.NewTicker(lookEvery), time.NewTicker(a.Heartbeat)
 	defer looks.Stop()
 	defer beats.Stop()
 	for {

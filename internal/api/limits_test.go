@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/api"
 )
 
 func TestA10_RateLimitPerKey(t *testing.T) {
@@ -58,24 +61,75 @@ func TestA11_BodiesAreBoundedAndClean(t *testing.T) {
 	require.Equal(t, "GET", r.header.Get("Allow"))
 }
 
+// dial opens a connection to the server, to be used by hand.
+func (f *fixture) dial() *net.TCPConn {
+	f.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { _ = conn.Close() })
+	return conn.(*net.TCPConn)
+}
+
+// deaf opens a connection that takes hardly anything unless it is read.
+func (f *fixture) deaf() net.Conn {
+	f.t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		if e := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); e != nil {
+			return e
+		}
+		return err
+	}}
+	conn, err := dialer.DialContext(f.t.Context(), "tcp", strings.TrimPrefix(f.url, "http://"))
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// read reads one answer.
+func (f *fixture) read(conn net.Conn) *reply {
+	f.t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(f.t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(f.t, err)
+	return &reply{f.t, response.StatusCode, response.Header, text}
+}
+
 func TestA11_ACutOffBodyChangesNothing(t *testing.T) {
 	f := setup(t)
 	f.fund(10)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-	require.NoError(t, err)
-	defer conn.Close()
 	body := `{"kind":"lead_list","count":1}`
-	_, err = fmt.Fprintf(conn, "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: cut\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		f.jane, len(body)+10, body)
-	require.NoError(t, err)
-	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	f.send(request{method: "POST", path: "/api/v1/orders", key: f.jane, body: body, headers: []string{"Idempotency-Key", "cut"}}, true).problem(400, "malformed_request")
+	f.noOrders()
+}
+
+func (f *fixture) noOrders() {
+	f.t.Helper()
 	var page struct{ Orders []struct{ ID string } }
 	f.call("GET", "/orders", f.jane, nil).is(200).into(&page)
-	require.Empty(t, page.Orders)
+	require.Empty(f.t, page.Orders)
+}
+
+// A client that sends its body byte by byte is not waited for longer than for
+// one that sends nothing.
+func TestA11_ATricklingBodyIsNotWaitedFor(t *testing.T) {
+	f := setup(t)
+	f.fund(10)
+	f.serveWith(api.Config{BodyWithin: 200 * time.Millisecond})
+	conn := f.dial()
+	_, err := fmt.Fprintf(conn, "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", f.jane)
+	require.NoError(t, err)
+	go func() {
+		for { // until the server has closed the connection
+			if _, err := conn.Write([]byte(" ")); err != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	f.read(conn).problem(408, "timeout")
+	f.noOrders()
 }
 
 func TestA12_RequestIDs(t *testing.T) {
@@ -114,8 +168,7 @@ func TestA13_DescriptionDocsAndMetrics(t *testing.T) {
 	require.NotContains(t, string(metrics.body), f.org)
 }
 
-// A client that takes nothing of a long answer is left after a while; this one
-// takes it slowly, and gets all of it.
+// A client may take a long answer slowly, and gets all of it.
 func TestA14_ADownloadIsStreamed(t *testing.T) {
 	f := setup(t)
 	f.fund(2000)
@@ -137,4 +190,31 @@ type slowly struct{ io.Reader }
 func (s slowly) Read(b []byte) (int, error) {
 	time.Sleep(time.Millisecond)
 	return s.Reader.Read(b[:min(len(b), 8<<10)])
+}
+
+// A client that takes nothing of a long answer is left after a while, and with
+// it goes what was kept for it.
+func TestA14_AClientThatStopsReadingIsLeft(t *testing.T) {
+	f := setup(t)
+	f.fund(2000)
+	o := f.settled(f.place("stuck", 1000, "60s").ID)
+	f.serveWith(api.Config{WritesWithin: 200 * time.Millisecond})
+	conn := f.deaf()
+	_, err := fmt.Fprintf(conn, "GET /api/v1/orders/%s/results.ndjson?all=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", o.ID, f.jane)
+	require.NoError(t, err)
+	f.open(1) // the request for the metrics is open itself
+	require.Contains(t, logLines.String(), "A download was broken off.")
+	text, err := io.ReadAll(conn)
+	if err == nil { // cut off: the last chunk, of length 0, is missing
+		require.False(t, strings.HasSuffix(string(text), "\r\n0\r\n\r\n"))
+	}
+	require.Less(t, strings.Count(string(text), "\n{"), int(o.Tally.Verified()))
+}
+
+// open waits until n requests are under way, this one counted.
+func (f *fixture) open(n int) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		return strings.Contains(string(f.call("GET", "/metrics", "", nil).body), fmt.Sprintf("holdfast_http_requests_open %d\n", n))
+	}, 10*time.Second, 10*time.Millisecond)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,12 +38,7 @@ func (a *API) lists() {
 		if !ok {
 			return nil, invalid("body", "The list is empty; send it as the body.")
 		}
-		list, err := a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source)
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return nil, newProblem(http.StatusRequestEntityTooLarge, "The list is too large; send it in parts.")
-		}
-		return body(list, err)
+		return body(a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source))
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/verify", name: "verify-email", tag: "Verification", needs: member,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/api"
 	"holdfast/internal/order"
 )
 
@@ -259,9 +260,7 @@ func TestA9_DrainingEndsStreamsAndWaits(t *testing.T) {
 	o := f.place("drained", 5, "20s")
 	done := make(chan []event)
 	go func() { done <- f.events(o.ID, "", -1) }()
-	require.Eventually(t, func() bool {
-		return strings.Contains(string(f.call("GET", "/metrics", "", nil).body), "holdfast_http_requests_open 2")
-	}, 5*time.Second, 10*time.Millisecond, "the stream is open")
+	f.open(2)
 	f.api.Drain()
 	select {
 	case list := <-done:
@@ -269,4 +268,39 @@ func TestA9_DrainingEndsStreamsAndWaits(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		require.Fail(t, "the stream did not end")
 	}
+}
+
+// While nothing happens a stream shows that it lives.
+func TestA9_Heartbeats(t *testing.T) {
+	f := setupWith(t, "slow", 0)
+	f.fund(100)
+	o := f.place("beats", 2, "20s") // delivered, and settled in an hour
+	require.Equal(t, 15*time.Second, api.New(api.Config{}).Heartbeat, "unless it is told otherwise")
+	f.serveWith(api.Config{Heartbeat: 50 * time.Millisecond})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/orders/"+o.ID+"/events", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+f.jane)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	beats := 0
+	for scanner := bufio.NewScanner(response.Body); beats < 3 && scanner.Scan(); {
+		if scanner.Text() == ": heartbeat" {
+			beats++
+		}
+	}
+	require.Equal(t, 3, beats)
+}
+
+// A watcher that stops reading is left, as is one that downloads.
+func TestA9_AWatcherThatStopsReadingIsLeft(t *testing.T) {
+	f := setupWith(t, "slow", 0)
+	f.fund(100)
+	o := f.place("stuck", 2, "20s")
+	f.serveWith(api.Config{Heartbeat: 10 * time.Microsecond, WritesWithin: 200 * time.Millisecond})
+	conn := f.deaf()
+	_, err := fmt.Fprintf(conn, "GET /api/v1/orders/%s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", o.ID, f.jane)
+	require.NoError(t, err)
+	f.open(2)
+	f.open(1)
 }

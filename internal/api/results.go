@@ -47,7 +47,7 @@ func (a *API) stream(ctx context.Context, contentType, name string, write func(*
 		hc.SetHeader("Content-Type", contentType)
 		hc.SetHeader("Content-Disposition", `attachment; filename="`+name+`"`)
 		_, w := humago.Unwrap(hc)
-		out := newPatient(w)
+		out := a.patient(w)
 		if err := write(out); err != nil {
 			a.Log.WarnContext(ctx, "A download was broken off.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 			out.breakOff()

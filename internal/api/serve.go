@@ -59,7 +59,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 				if e.status == 0 {
 					writeProblem(seen, r, newProblem(http.StatusInternalServerError, internal))
 				} else {
-					newPatient(w).breakOff()
+					a.patient(w).breakOff()
 				}
 			}
 			if e.status == 0 {
