@@ -1,27 +1,32 @@
-// Command record runs orders of every kind of ending, and resets, on real
-// servers and writes their histories to workflows/testdata/replay, where the replay test reads
-// them. Record anew only after a change that breaks no running order: a
-// recording that no longer replays is the warning that a change needs
-// workflow.GetVersion.
+// Command record runs orders of every kind and of every kind of ending, and
+// resets, on real servers and writes their histories to
+// workflows/testdata/replay, where the replay test reads them. Record anew only
+// after a change that breaks no running order: a recording that no longer
+// replays is the warning that a change needs workflow.GetVersion.
 //
 //	go run ./workflows/record
-//	go run ./workflows/record -only resets
+//	go run ./workflows/record -only order-settled,reset-scheduled
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"holdfast/internal/account"
@@ -33,25 +38,39 @@ import (
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
 // stories are the orders to record. acme has 5,000 credits and buys leads, beta
-// has 1,000 and has lists verified.
+// has 1,000 and has lists verified, gamma has some of each type and reveals,
+// enriches and exports.
 var stories = []struct {
-	name    string
-	org     string
-	request order.Request
-	list    int         // addresses of the list to verify, if any
-	cancel  order.Stage // the stage in which the order is cancelled, if any
-	want    order.Status
+	name      string
+	org       string
+	request   order.Request
+	given     given       // what comes with the request
+	cancel    order.Stage // the stage in which the order is cancelled, if any
+	maxEvents int         // for an order that continues: of each run
+	want      order.Status
 }{
-	{"settled", "acme", leads(3000, false), 0, "", order.Settled}, // with greylisting hosts, so with a second round
-	{"rejected", "acme", leads(1_000_000, false), 0, "", order.Rejected},
-	{"cancelled", "acme", leads(1000, false), 0, order.StageVerifying, order.Cancelled},
-	{"cut-short", "acme", leads(100, false), 0, order.StageRefunding, order.Settled},
-	{"filled", "acme", leads(200, true), 0, "", order.Settled},
-	{"verified-list", "beta", order.Request{Kind: order.Verify}, 600, "", order.Settled},
+	{name: "settled", org: "acme", request: leads(3000, false), want: order.Settled}, // with greylisting hosts, so with a second round
+	{name: "rejected", org: "acme", request: leads(1_000_000, false), want: order.Rejected},
+	{name: "cancelled", org: "acme", request: leads(1000, false), cancel: order.StageVerifying, want: order.Cancelled},
+	{name: "cut-short", org: "acme", request: leads(100, false), cancel: order.StageRefunding, want: order.Settled},
+	{name: "filled", org: "acme", request: leads(200, true), want: order.Settled},
+	{name: "continued", org: "acme", request: leads(1500, false), maxEvents: 10, want: order.Settled},
+	{name: "verified-list", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(600), want: order.Settled},
+	{name: "revealed", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField, order.PhoneField}}, given: ids(100), want: order.Settled},
+	{name: "revealed-on-file", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, given: ids(20), want: order.Settled},
+	{name: "enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(100), want: order.Settled},
+	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
+	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
 }
+
+const (
+	leadsPlan  = "verified-leads"
+	fieldsPlan = "licence-monthly"
+)
 
 func leads(count int64, fill bool) order.Request {
 	return order.Request{Kind: order.LeadList, Count: count, Fill: fill}
@@ -60,23 +79,40 @@ func leads(count int64, fill bool) order.Request {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	out := flag.String("out", "workflows/testdata/replay", "folder for the recordings")
-	only := flag.String("only", "", "record only orders, or only resets")
+	r := &recorder{}
+	only := flag.String("only", "", "record only these, separated by commas")
+	flag.StringVar(&r.out, "out", "workflows/testdata/replay", "folder for the recordings")
 	flag.Parse()
-	if err := run(ctx, *out, *only); err != nil {
+	if *only != "" {
+		r.only = strings.Split(*only, ",")
+	}
+	if err := r.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out, only string) error {
+// recorder writes recordings from a stack of its own.
+type recorder struct {
+	*wire.Rooms
+	out  string
+	only []string // the names of the recordings to make; empty: all
+}
+
+func (r *recorder) wants(name string) bool { return len(r.only) == 0 || slices.Contains(r.only, name) }
+
+func (r *recorder) run(ctx context.Context) error {
 	dir, err := devstack.TempDir("holdfast-record-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second, Providers: []string{config.OwnEngine}}, devstack.ServerOptions{
+	cfg := config.Config{
+		HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second, Providers: []string{config.OwnEngine},
+		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}
+	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{
 		Dir: dir, Lab: maillab.Config{Domains: 300, Latency: 20 * time.Millisecond, GreylistDelay: time.Second},
 		Note: func(text string) { fmt.Fprintln(os.Stderr, text) },
 	})
@@ -84,84 +120,117 @@ func run(ctx context.Context, out, only string) error {
 		return err
 	}
 	defer func() { _ = servers.Stop() }()
-	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
-	if err != nil {
+	var stop func() error
+	if r.Rooms, stop, err = wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	defer func() { _ = stop() }()
-	if err := furnish(ctx, rooms, servers.Lab); err != nil {
+	if err := furnish(ctx, r.Rooms, servers.Lab); err != nil {
 		return err
 	}
-	if only != "resets" {
-		if err := recordOrders(ctx, rooms, out); err != nil {
-			return err
-		}
-	}
-	if only == "orders" {
-		return nil
-	}
-	return recordResets(ctx, rooms, out)
-}
-
-func recordOrders(ctx context.Context, rooms *wire.Rooms, out string) error {
 	for _, story := range stories {
+		if !r.wants("order-" + story.name) {
+			continue
+		}
 		sub := intake.Submission{Org: story.org, Key: story.name, Request: story.request}
-		if story.list > 0 {
-			if err := rooms.Pool.QueryRow(ctx, `
-				SELECT array_agg(email) FROM (SELECT email FROM lead ORDER BY no LIMIT $1) AS first`, story.list).Scan(&sub.Emails); err != nil {
+		if story.given != nil {
+			if err := story.given(ctx, r, &sub); err != nil {
 				return err
 			}
 		}
-		o, err := rooms.Intake.Submit(ctx, sub)
+		id := order.ID(sub.Org, sub.Key)
+		if story.maxEvents > 0 {
+			err = r.continued(ctx, id, sub, story.maxEvents)
+		} else {
+			err = r.order(ctx, id, sub, story.cancel)
+		}
 		if err != nil {
 			return err
 		}
-		if story.cancel != "" {
-			if err := cancelIn(ctx, rooms, o.ID, story.cancel); err != nil {
-				return err
-			}
-		}
-		if err := save(ctx, rooms, o.ID, filepath.Join(out, "order-"+story.name+".json")); err != nil {
-			return err
-		}
-		if o, err = rooms.Book.Get(ctx, story.org, o.ID); err != nil {
+		o, err := r.Book.Get(ctx, story.org, id)
+		if err != nil {
 			return err
 		}
 		if o.Status != story.want {
 			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", story.name, o.Status, story.want)
 		}
 	}
-	return nil
+	return r.resets(ctx)
+}
+
+func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage) error {
+	if _, err := r.Intake.Submit(ctx, sub); err != nil {
+		return err
+	}
+	if cancel != "" {
+		if err := cancelIn(ctx, r.Rooms, id, cancel); err != nil {
+			return err
+		}
+	}
+	return r.save(ctx, id, "", "order-"+sub.Key)
+}
+
+// continued records the first and the second run of an order that continues.
+func (r *recorder) continued(ctx context.Context, id string, sub intake.Submission, maxEvents int) error {
+	run, err := r.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue},
+		workflows.Order, workflows.OrderInput{Input: order.Input{ID: id, Org: sub.Org, Request: sub.Request}, MaxEvents: maxEvents})
+	if err != nil {
+		return err
+	}
+	first := run.GetRunID() // Get follows the run to those it continues in
+	if err := run.Get(ctx, nil); err != nil {
+		return err
+	}
+	end, err := r.history(ctx, id, first)
+	if err != nil {
+		return err
+	}
+	second := end.Events[len(end.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+	if second == "" {
+		return errors.New("the order did not continue; its recording is of no use")
+	}
+	if err := r.save(ctx, id, first, "order-"+sub.Key); err != nil {
+		return err
+	}
+	return r.save(ctx, id, second, "order-"+sub.Key+"-again")
 }
 
 func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
-	if err != nil {
-		return err
+	for _, plan := range []string{leadsPlan, fieldsPlan} {
+		p, err := rooms.Accounts.Plan(ctx, plan, 0)
+		if err != nil {
+			return err
+		}
+		quick := *p
+		quick.RefundDelay = 5 * time.Second
+		if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+			return err
+		}
 	}
-	quick := *p
-	quick.RefundDelay = 5 * time.Second
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
-		return err
-	}
-	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: quick.ID}); err != nil {
-		return err
-	}
-	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 5000, Source: ledger.SourcePack}); err != nil {
-		return err
-	}
-	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "beta", Name: "Beta", Plan: "prepaid-verification"}); err != nil {
-		return err
-	}
-	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "beta", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack}); err != nil {
-		return err
+	for _, org := range []struct {
+		id, plan string
+		credits  map[string]int64
+	}{
+		{"acme", leadsPlan, map[string]int64{"email": 5000}},
+		{"beta", "prepaid-verification", map[string]int64{"email": 1000}},
+		{"gamma", fieldsPlan, map[string]int64{"email": 3000, "phone": 200, "profile": 100}},
+	} {
+		if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org.id, Name: org.id, Plan: org.plan}); err != nil {
+			return err
+		}
+		for credit, amount := range org.credits {
+			grant := ledger.Grant{Owner: org.id, Key: "pack/" + credit, Type: credit, Amount: amount, Source: ledger.SourcePack}
+			if _, err := rooms.Ledger.Grant(ctx, grant); err != nil {
+				return err
+			}
+		}
 	}
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(lab.World().WriteCatalogue(writer, 5000, 0.5)) }()
-	_, err = rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	_, err := rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
 	return err
 }
 
@@ -181,25 +250,30 @@ func cancelIn(ctx context.Context, rooms *wire.Rooms, id string, stage order.Sta
 	}
 }
 
-// save waits for the end of the workflow and writes its history.
-func save(ctx context.Context, rooms *wire.Rooms, id, path string) error {
-	return saveRun(ctx, rooms, id, "", path)
-}
-
-func saveRun(ctx context.Context, rooms *wire.Rooms, id, runID, path string) error {
-	var h history.History
-	events := rooms.Temporal.GetWorkflowHistory(ctx, id, runID, true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		if err != nil {
-			return err
-		}
-		h.Events = append(h.Events, event)
-	}
-	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(&h)
+// save waits for the end of a workflow and writes the history of one of its
+// runs, the last where runID is empty.
+func (r *recorder) save(ctx context.Context, id, runID, name string) error {
+	h, err := r.history(ctx, id, runID)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %d events\n", path, len(h.Events))
-	return os.WriteFile(path, append(data, '\n'), 0o644)
+	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(h)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d events\n", name, len(h.Events))
+	return os.WriteFile(filepath.Join(r.out, name+".json"), append(data, '\n'), 0o644)
+}
+
+func (r *recorder) history(ctx context.Context, id, runID string) (*history.History, error) {
+	h := &history.History{}
+	events := r.Temporal.GetWorkflowHistory(ctx, id, runID, true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return nil, err
+		}
+		h.Events = append(h.Events, event)
+	}
+	return h, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -13,38 +12,42 @@ import (
 	"holdfast/workflows"
 )
 
-// recordResets records a reset that the schedule started, with missed periods
-// and a plan change to complete, and one that goes on in a new run.
-func recordResets(ctx context.Context, rooms *wire.Rooms, out string) error {
+// resets records a reset that the schedule started, with missed periods and a
+// plan change to complete, and one that goes on in a new run.
+func (r *recorder) resets(ctx context.Context) error {
+	const scheduledReset, continuedReset = "reset-scheduled", "reset-continued"
+	if !r.wants(scheduledReset) && !r.wants(continuedReset) {
+		return nil
+	}
 	begin := time.Now().AddDate(0, -2, -3).UTC()
 	for i := range 60 {
-		if err := lateOrg(ctx, rooms, fmt.Sprintf("late-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
+		if err := lateOrg(ctx, r.Rooms, fmt.Sprintf("late-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
 			return err
 		}
 	}
-	if _, err := rooms.Accounts.ChangePlan(ctx, "late-00", "rollover-power", time.Now()); err != nil {
+	if _, err := r.Accounts.ChangePlan(ctx, "late-00", "rollover-power", time.Now()); err != nil {
 		return err
 	}
-	if _, err := rooms.Intake.EnsureSchedule(ctx, time.Hour); err != nil {
+	if _, err := r.Intake.EnsureSchedule(ctx, time.Hour); err != nil {
 		return err
 	}
-	if err := rooms.Intake.TriggerReset(ctx); err != nil {
+	if err := r.Intake.TriggerReset(ctx); err != nil {
 		return err
 	}
-	id, err := scheduled(ctx, rooms)
+	id, err := scheduled(ctx, r.Rooms)
 	if err != nil {
 		return err
 	}
-	if err := save(ctx, rooms, id, filepath.Join(out, "reset-scheduled.json")); err != nil {
+	if err := r.save(ctx, id, "", scheduledReset); err != nil {
 		return err
 	}
 
 	for i := range 60 {
-		if err := lateOrg(ctx, rooms, fmt.Sprintf("later-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
+		if err := lateOrg(ctx, r.Rooms, fmt.Sprintf("later-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
 			return err
 		}
 	}
-	run, err := rooms.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reset-continued", TaskQueue: workflows.TaskQueue},
+	run, err := r.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reset-continued", TaskQueue: workflows.TaskQueue},
 		workflows.MonthlyReset, workflows.ResetInput{PageSize: 1})
 	if err != nil {
 		return err
@@ -53,7 +56,7 @@ func recordResets(ctx context.Context, rooms *wire.Rooms, out string) error {
 	if err := run.Get(ctx, nil); err != nil {
 		return err
 	}
-	return saveRun(ctx, rooms, run.GetID(), first, filepath.Join(out, "reset-continued.json"))
+	return r.save(ctx, run.GetID(), first, continuedReset)
 }
 
 func lateOrg(ctx context.Context, rooms *wire.Rooms, id string, begin time.Time) error {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/intake"
+)
+
+// given is what comes with a request: addresses, ids of leads, a list, a webhook.
+type given = func(ctx context.Context, r *recorder, sub *intake.Submission) error
+
+func emails(n int) given {
+	return func(ctx context.Context, r *recorder, sub *intake.Submission) (err error) {
+		sub.Emails, err = r.column(ctx, "email", n)
+		return err
+	}
+}
+
+func ids(n int) given {
+	return func(ctx context.Context, r *recorder, sub *intake.Submission) (err error) {
+		sub.LeadIDs, err = r.column(ctx, "id", n)
+		return err
+	}
+}
+
+// people are rows of names and companies, without an address.
+func people(n int) given {
+	return func(ctx context.Context, r *recorder, sub *intake.Submission) error {
+		rows, err := r.column(ctx, "concat_ws(',', first_name, last_name, '\"' || company || '\"')", n)
+		if err != nil {
+			return err
+		}
+		file := "first_name,last_name,company\n" + strings.Join(rows, "\n")
+		list, err := r.Catalogue.KeepList(ctx, sub.Org, "", strings.NewReader(file))
+		sub.Request.ListID = list.ID
+		return err
+	}
+}
+
+// webhookAnd adds an endpoint that takes everything, for as long as this
+// program runs.
+func webhookAnd(more given) given {
+	return func(ctx context.Context, r *recorder, sub *intake.Submission) error {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		receiver := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		go func() { _ = receiver.Serve(listener) }()
+		endpoint, _, err := r.Webhooks.Create(ctx, sub.Org, "http://"+listener.Addr().String(), nil)
+		if err != nil {
+			return err
+		}
+		sub.Request.WebhookID = endpoint.ID
+		return more(ctx, r, sub)
+	}
+}
+
+// column is an expression over the first leads of the catalogue.
+func (r *recorder) column(ctx context.Context, expression string, n int) ([]string, error) {
+	rows, err := r.Pool.Query(ctx, fmt.Sprintf(`SELECT %s FROM lead ORDER BY no LIMIT $1`, expression), n)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
