@@ -243,7 +243,7 @@ func cancelled(t *testing.T, w *world, running order.Order) {
 	}
 	w.run("order", "cancel", o.ID).fails(exitFailed, "over already")
 	w.run("order", "pause", o.ID).fails(exitFailed, "over already")
-	require.Contains(t, w.run("forget", "nobody@nowhere.test").ok().stdout, "0 of 1 forgotten")
+	require.Contains(t, w.run("forget", "nobody@nowhere.test").ok().stdout, "1 entry added")
 	w.run("order", "resume", o.ID).fails(exitFailed, "over already")
 	// An order that waits for its refund gets it at once.
 	w.run("order", "cancel", running.ID, "--json").ok().into(&o)

@@ -3,40 +3,52 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/verdicts"
+	"holdfast/internal/erasure"
 )
 
 func (a *app) forgetCommand() *cobra.Command {
-	return &cobra.Command{
+	var leads []string
+	cmd := &cobra.Command{
 		Use:   "forget ADDRESS…",
-		Short: "Erase what is remembered of addresses, as their owners may demand",
-		Long: `Erase the verdicts that are remembered of addresses from earlier orders, so that
-the next order asks their mail hosts anew. What was delivered to customers is
-not touched; "suppress add" keeps an address out of later orders.`,
-		Example: examples("holdfast forget ann@example.com"),
-		Args:    cobra.MinimumNArgs(1),
+		Short: "Erase people, as they may demand",
+		Long: `Erase people from the catalogue, from the items of all orders, from uploaded
+lists and remembered verdicts, and put them on everybody's suppression list, so
+that no import takes them in and no order delivers them again. What orders have
+counted and charged stays as it is. Files that customers have downloaded are out
+of reach.
+
+Safe to repeat, and beside running orders. An example of what it cannot find: a
+name in an uploaded list without the address; internal/erasure says more.`,
+		Example: examples("holdfast forget ann@example.com", "holdfast forget --lead L0000042,L0000043"),
+		Args: func(_ *cobra.Command, addresses []string) error {
+			if len(addresses)+len(leads) == 0 {
+				return usagef("name who is to be forgotten: an address, or --lead with the id of a lead")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, addresses []string) error {
 			rooms, err := openDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer rooms.Close()
-			memory := verdicts.New(rooms.Pool, nil) // it only forgets
-			var erased int64
-			for _, address := range addresses {
-				gone, err := memory.Erase(cmd.Context(), address)
-				if err != nil {
-					return err
-				}
-				if gone {
-					erased++
-				}
+			report, err := rooms.Erasures.Erase(cmd.Context(), erasure.Request{Emails: addresses, LeadIDs: leads})
+			if err != nil {
+				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]int64{"erased": erased})
+				return a.printJSON(report)
 			}
-			a.say("%s of %s forgotten; of the others nothing was remembered.", number(erased), number(int64(len(addresses))))
+			t := newTable("erased", ">number")
+			t.add("leads of the catalogue", number(report.Leads))
+			t.add("items of orders", number(report.Items))
+			t.add("rows of lists", number(report.ListRows))
+			t.add("remembered verdicts", number(report.Verdicts))
+			a.print(t)
+			a.say("%s added to everybody's suppression list.", count(report.Suppressed, "entry"))
 			return nil
 		},
 	}
+	cmd.Flags().StringSliceVar(&leads, "lead", nil, "ids of leads")
+	return cmd
 }

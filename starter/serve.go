@@ -90,7 +90,7 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 func newAPI(rooms *wire.Rooms) *api.API {
 	return api.New(api.Config{
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
-		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Log: rooms.Log,
+		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Log: rooms.Log,
 		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
 	})
 }

@@ -176,7 +176,7 @@ func (f *fixture) serve(requestsPerMinute int) {
 func (f *fixture) serveWith(c api.Config) {
 	f.t.Helper()
 	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
-	c.Intake, c.Webhooks, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Log, operatorKey
+	c.Intake, c.Webhooks, c.Erasures, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Erasures, rooms.Log, operatorKey
 	f.api = api.New(c)
 	server := httptest.NewUnstartedServer(f.api)
 	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {

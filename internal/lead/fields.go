@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/suppression"
 )
 
 // FieldSelection says which fields of which leads an order wants: it reveals or
@@ -151,6 +152,9 @@ func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads in
 func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selected, error) {
 	var selected Selected
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
 		fields := make([]order.Field, len(s.Fields))
 		for i, f := range s.Fields {
 			fields[i] = f.Field

@@ -262,6 +262,9 @@ func (imp *importer) upsert(ctx context.Context, tx pgx.Tx, b *batch) (done Impo
 	if err := lookUp(ctx, tx); err != nil {
 		return done, err
 	}
+	if err := imp.leaveOutErased(ctx, tx, b); err != nil {
+		return done, err
+	}
 	known, err := imp.knownLeads(ctx, tx, b)
 	if err != nil {
 		return done, err

@@ -15,6 +15,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+	"holdfast/internal/suppression"
 )
 
 // MaxListRows is the largest number of rows a list may have.
@@ -144,6 +147,9 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 		if source.n == 0 {
 			return &ListError{"The list is empty; it needs at least one row with an address."}
 		}
+		if err := blankErased(ctx, tx); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `
 			INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed)
 			SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
@@ -204,6 +210,9 @@ func noList(err error) error {
 func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Selected, error) {
 	var selected Selected
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO order_selection (order_id, list_id, items) SELECT $1, id, unique_rows FROM list WHERE id = $2
 			ON CONFLICT DO NOTHING`, orderID, listID)
@@ -214,12 +223,13 @@ func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Sel
 			return tx.QueryRow(ctx, `SELECT items FROM order_selection WHERE order_id = $1 AND round = 1`, orderID).Scan(&selected.Items)
 		}
 		tag, err = tx.Exec(ctx, `
-			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned)
+			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at)
 			SELECT DISTINCT ON (item) $1, item, 0,
-				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false
+				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false,
+				CASE WHEN email = '' THEN 'unknown' END, CASE WHEN email = '' THEN $3 END, CASE WHEN email = '' THEN now() END -- erased
 			FROM list_row
 			WHERE list_id = $2 AND item IS NOT NULL
-			ORDER BY item, n`, orderID, listID)
+			ORDER BY item, n`, orderID, listID, order.ReasonSuppressed)
 		selected.Items = tag.RowsAffected()
 		return err
 	})

@@ -29,6 +29,7 @@ const (
 	colHeadcount = 10
 	colCountry   = 11
 	colPhone     = 14
+	colDirect    = 15
 	colProfile   = 16
 	numColumns   = 17
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/suppression"
 )
 
 // Selection says which leads an order wants.
@@ -52,6 +53,9 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	s.Round = max(s.Round, 1)
 	var selected Selected
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
 		// The row is the lock: a second call waits for the first and finds it.
 		tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id, round) VALUES ($1, $2) ON CONFLICT DO NOTHING`, s.OrderID, s.Round)
 		if err != nil {
@@ -102,13 +106,14 @@ const isSuppressed = `EXISTS (
 		sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8'))))`
 
 // leaveOutSelected takes away the leads that earlier rounds of the order have
-// selected and returns the hashes of their addresses, one for each item.
+// selected and returns the hashes of their addresses, one for each item: of one
+// that was erased since, of its number.
 func leaveOutSelected(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) (map[int64]bool, error) {
 	addresses := map[int64]bool{}
 	if s.Round == 1 {
 		return addresses, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(lower(value), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
+	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(coalesce(nullif(lower(value), ''), n::text), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
 	if err != nil {
 		return nil, err
 	}

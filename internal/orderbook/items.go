@@ -167,14 +167,19 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 }
 
 // Billable returns the items from..to (inclusive) whose verdict is final, one
-// of verdicts, and that are not delivered yet, by number. The set stays the
-// same until Deliver or a later round of verification.
+// of verdicts, and that are not delivered yet, by number. Whoever was suppressed
+// since the selection becomes unknown first, and is not among them. The set stays
+// the same until Deliver, a later round of verification or a later suppression.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
+	if err := b.withhold(ctx, orderID, from, to, verdicts); err != nil {
+		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
+	}
 	rows, err := b.pool.Query(ctx, `
 		SELECT n, field, fingerprint, already_owned, verdict, reason
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)
-		ORDER BY n`, orderID, from, to, verdicts)
+			AND reason <> $5
+		ORDER BY n`, orderID, from, to, verdicts, order.ReasonSuppressed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
 	}

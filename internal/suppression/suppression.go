@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -52,12 +53,21 @@ func (l *List) Add(ctx context.Context, org, reason string, entries []string) (a
 }
 
 // Remove takes entries off an organization's list, or off everybody's, and says
-// how many were on it.
+// how many were on it. lead:ID takes off the id of a lead that was erased.
 func (l *List) Remove(ctx context.Context, org string, entries []string) (removed int64, err error) {
+	var leads [][]byte
+	entries = slices.DeleteFunc(slices.Clone(entries), func(entry string) bool {
+		id, found := strings.CutPrefix(entry, "lead:")
+		if found {
+			leads = append(leads, LeadSubject(id))
+		}
+		return found
+	})
 	subjects, err := subjectsOf(entries)
 	if err != nil {
 		return 0, err
 	}
+	subjects = append(subjects, leads...)
 	tag, err := l.pool.Exec(ctx, `DELETE FROM suppression WHERE org = $1 AND subject = ANY ($2)`, org, subjects)
 	if err != nil {
 		return 0, fmt.Errorf("the suppression list cannot be written: %w", err)
@@ -97,7 +107,7 @@ func (l *List) Count(ctx context.Context, org string) (int64, error) {
 }
 
 // Subject is what the lists hold of an address or a domain: a SHA-256, 32
-// bytes. The catalogue computes the same in SQL.
+// bytes. The catalogue and the order book compute the same in SQL.
 func Subject(entry string) []byte {
 	entry = strings.ToLower(strings.TrimSpace(entry))
 	if !strings.Contains(entry, "@") {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/suppression"
 	"holdfast/internal/verify"
 )
 
@@ -107,19 +108,25 @@ func (m *Memory) askAndRemember(ctx context.Context, emails []string, each func(
 	return writing
 }
 
-// Erase forgets everything about an address, as its owner may demand. It
-// reports whether there was anything.
-func (m *Memory) Erase(ctx context.Context, email string) (bool, error) {
-	tag, err := m.pool.Exec(ctx, `DELETE FROM verdict WHERE address = $1`, keyOf(email))
-	if err != nil {
-		return false, fmt.Errorf("the verdict on an address was not erased: %w", err)
+// Erase forgets everything about addresses, as their owner may demand. It says
+// of how many there was anything. A mailbox may be spelled in several ways;
+// only those given are found, because what is kept is a hash.
+func Erase(ctx context.Context, tx pgx.Tx, emails []string) (erased int64, err error) {
+	keys := make([][]byte, len(emails))
+	for i, email := range emails {
+		keys[i] = keyOf(email)
 	}
-	return tag.RowsAffected() > 0, nil
+	tag, err := tx.Exec(ctx, `DELETE FROM verdict WHERE address = ANY ($1)`, keys)
+	if err != nil {
+		return 0, fmt.Errorf("the verdicts on a person were not erased: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
 
 // entry is a row of the table verdict.
 type entry struct {
 	Address      []byte
+	Subject      []byte `db:"-"` // by which the suppression lists know it
 	Verdict      string
 	Reason       string
 	Role         bool
@@ -155,8 +162,9 @@ func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.R
 	return known, nil
 }
 
-// remember writes verdicts, each unless a later one is there. Rows are sorted
-// by address, so that two writers never wait for each other in a circle.
+// remember writes verdicts, each unless a later one is there or the person was
+// erased while it was found. Rows are sorted by address, so that two writers
+// never wait for each other in a circle.
 func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -166,27 +174,38 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	})
 	entries = slices.CompactFunc(entries, func(a, b entry) bool { return slices.Equal(a.Address, b.Address) })
 	n := len(entries)
-	addresses, verdict, reason := make([][]byte, n), make([]string, n), make([]string, n)
+	addresses, subjects := make([][]byte, n), make([][]byte, n)
+	verdict, reason := make([]string, n), make([]string, n)
 	role, disposable, free := make([]bool, n), make([]bool, n), make([]bool, n)
 	host, code, enhanced, text := make([]string, n), make([]int, n), make([]string, n), make([]string, n)
 	at, engine := make([]time.Time, n), make([]string, n)
 	for i, e := range entries {
-		addresses[i], verdict[i], reason[i] = e.Address, e.Verdict, e.Reason
+		addresses[i], subjects[i] = e.Address, e.Subject
+		verdict[i], reason[i] = e.Verdict, e.Reason
 		role[i], disposable[i], free[i] = e.Role, e.Disposable, e.Free
 		host[i], code[i], enhanced[i], text[i] = e.MXHost, e.SMTPCode, e.SMTPEnhanced, e.SMTPText
 		at[i], engine[i] = e.CheckedAt, e.Engine
 	}
-	_, err := m.pool.Exec(ctx, `
-		INSERT INTO verdict AS v (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
-		SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::bool[],
-			$7::text[], $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::text[])
-		ON CONFLICT (address) DO UPDATE SET
-			verdict = excluded.verdict, reason = excluded.reason, role = excluded.role, disposable = excluded.disposable,
-			free = excluded.free, mx_host = excluded.mx_host, smtp_code = excluded.smtp_code,
-			smtp_enhanced = excluded.smtp_enhanced, smtp_text = excluded.smtp_text,
-			checked_at = excluded.checked_at, engine = excluded.engine
-		WHERE v.checked_at < excluded.checked_at`,
-		addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine)
+	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO verdict AS v (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
+			SELECT address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine
+			FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::bool[],
+					$7::text[], $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::bytea[])
+				AS n (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine, subject)
+			WHERE NOT EXISTS (SELECT FROM suppression s WHERE s.subject = n.subject AND s.org = '' AND s.reason = 'erased')
+			ON CONFLICT (address) DO UPDATE SET
+				verdict = excluded.verdict, reason = excluded.reason, role = excluded.role, disposable = excluded.disposable,
+				free = excluded.free, mx_host = excluded.mx_host, smtp_code = excluded.smtp_code,
+				smtp_enhanced = excluded.smtp_enhanced, smtp_text = excluded.smtp_text,
+				checked_at = excluded.checked_at, engine = excluded.engine
+			WHERE v.checked_at < excluded.checked_at`,
+			addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine, subjects)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%d verdicts were not remembered: %w", n, err)
 	}
@@ -195,7 +214,7 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 
 func entryOf(email string, r verify.Result) entry {
 	return entry{
-		Address: keyOf(email), Verdict: string(r.Verdict), Reason: string(r.Reason),
+		Address: keyOf(email), Subject: suppression.Subject(email), Verdict: string(r.Verdict), Reason: string(r.Reason),
 		Role: r.Role, Disposable: r.Disposable, Free: r.Free,
 		MXHost: clean(r.MXHost), SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: clean(r.SMTPText),
 		CheckedAt: r.CheckedAt, Engine: r.Engine,

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/suppression"
 	"holdfast/internal/verify"
 )
 
@@ -109,15 +111,28 @@ func TestR2_VerdictsAge(t *testing.T) {
 func TestR3_Erase(t *testing.T) {
 	m, o := setup(t)
 	ask(t, m, "valid.a@example.com", "valid.b@example.com")
-	gone, err := m.Erase(t.Context(), "valid.a@EXAMPLE.com")
-	require.NoError(t, err)
-	require.True(t, gone)
-	gone, err = m.Erase(t.Context(), "valid.a@example.com")
-	require.NoError(t, err)
-	require.False(t, gone)
+	erase := func(addresses ...string) (erased int64) {
+		require.NoError(t, pgx.BeginFunc(t.Context(), m.pool, func(tx pgx.Tx) (err error) {
+			erased, err = Erase(t.Context(), tx, addresses)
+			return err
+		}))
+		return erased
+	}
+	require.EqualValues(t, 1, erase("valid.a@EXAMPLE.com", "valid.c@example.com"))
+	require.Zero(t, erase("valid.a@example.com"))
 	o.asked = nil
 	ask(t, m, "valid.a@example.com", "valid.b@example.com")
 	require.Equal(t, []string{"valid.a@example.com"}, o.asked)
+
+	// A verdict that comes in after its person was erased is not kept.
+	require.NoError(t, pgx.BeginFunc(t.Context(), m.pool, func(tx pgx.Tx) error {
+		_, err := suppression.Erase(t.Context(), tx, []string{"Valid.A@example.com"}, nil)
+		return err
+	}))
+	require.EqualValues(t, 1, erase("valid.a@example.com"))
+	ask(t, m, "valid.a@example.com", "valid.c@example.com")
+	require.Zero(t, erase("valid.a@example.com"))
+	require.EqualValues(t, 1, erase("valid.c@example.com"))
 }
 
 // R4: what was found out before a failure is remembered, and a late writer does

@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/config"
+	"holdfast/internal/erasure"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
@@ -44,6 +45,7 @@ type Rooms struct {
 	Book      *orderbook.Book
 	Billing   *billing.Billing
 	Webhooks  *webhook.Webhooks
+	Erasures  *erasure.Erasures
 	Intake    *intake.Intake
 }
 
@@ -83,6 +85,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Book:      orderbook.New(pool),
 	}
 	r.Webhooks = webhook.New(pool, webhook.Config{Allow: cfg.WebhookAllow})
+	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
 	return r, nil
 }

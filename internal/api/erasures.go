@@ -1,0 +1,31 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"holdfast/internal/erasure"
+)
+
+func (a *API) erasures() {
+	add(a, route{
+		method: http.MethodPost, path: "/erasures", name: "erase-people", tag: "Erasures", needs: operator, noOrg: true, stream: true,
+		summary: "Erase people, as they may demand",
+		about: "From the catalogue, the items of all orders, uploaded lists and remembered verdicts, whoever's they are. They are put on everybody's suppression list: " +
+			"no import takes them in and no order delivers them again. What orders have counted and charged stays. Safe to repeat.",
+	}, func(ctx context.Context, in *struct {
+		Body struct {
+			Emails  []string `json:"emails,omitempty" maxItems:"100" doc:"Their addresses." example:"[\"ann@example.com\"]"`
+			LeadIDs []string `json:"lead_ids,omitempty" maxItems:"100" doc:"Ids of their leads."`
+		}
+	},
+	) (*answer[erasure.Report], error) {
+		report, err := a.Erasures.Erase(ctx, erasure.Request{Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs})
+		var who *erasure.InvalidError
+		if errors.As(err, &who) {
+			return nil, invalid(join("body", who.Field), who.Message)
+		}
+		return body(report, err)
+	})
+}

@@ -1,0 +1,108 @@
+package orderbook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// ErasedItem is an item that was erased.
+type ErasedItem struct {
+	OrderID string
+	N       int64
+	Value   string // what it had, spelled as it was
+}
+
+// AddressesOf returns the addresses that a lead had whenever an order selected
+// it, whatever the catalogue says now.
+func (b *Book) AddressesOf(ctx context.Context, tx pgx.Tx, lead int64) ([]string, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT DISTINCT value FROM order_item
+		WHERE lead_no = $1 AND field IN ('email', 'direct_email') AND value <> ''`, lead)
+	addresses, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("looking for the items of a person: %w", err)
+	}
+	return addresses, nil
+}
+
+// Erase takes the contact data out of all items of a person: those of the leads
+// with the given numbers and those with one of the addresses, letter case aside.
+// What came of an item stays, so that counts and charges stay true; an item that
+// still waits for a verdict is unknown from now on, and suppressed: the verdict
+// that comes in late finds it final.
+func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []string) ([]ErasedItem, error) {
+	wanted := make([]string, len(addresses))
+	for i, address := range addresses {
+		wanted[i] = strings.ToLower(address)
+	}
+	// Locked in the order of their numbers, as every writer does.
+	rows, _ := tx.Query(ctx, `
+		WITH found AS MATERIALIZED (
+			SELECT order_id, n, value FROM order_item
+			WHERE lead_no = ANY ($1) OR lower(value) = ANY ($2)
+			ORDER BY order_id, n
+			FOR UPDATE
+		)
+		UPDATE order_item i SET
+			value = '', mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL, retry_at = NULL,
+			verdict = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN 'unknown' ELSE i.verdict END,
+			reason = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN $3 ELSE i.reason END,
+			checked_at = coalesce(i.checked_at, now())
+		FROM found f
+		WHERE i.order_id = f.order_id AND i.n = f.n
+		RETURNING f.order_id, f.n, f.value`, leads, wanted, order.ReasonSuppressed)
+	erased, err := pgx.CollectRows(rows, pgx.RowToStructByName[ErasedItem])
+	if err != nil {
+		return nil, fmt.Errorf("erasing the items of a person: %w", err)
+	}
+	return erased, nil
+}
+
+// withhold makes the items from..to that are about to be charged, having one of
+// the verdicts, unknown where the person has been suppressed or erased since
+// they were selected. What the order was charged for before that is delivered:
+// a capture may have been recorded by an attempt that got no further.
+func (b *Book) withhold(ctx context.Context, orderID string, from, to int64, verdicts []string) error {
+	// Hardly ever is anything new on the lists while an order runs. The minute
+	// is for who entered it in a transaction that began earlier.
+	var org string
+	var changed bool
+	err := b.pool.QueryRow(ctx, `
+		SELECT org, EXISTS (
+			SELECT FROM suppression s WHERE s.org IN ('', o.org) AND s.added_at >= o.created_at - interval '1 minute')
+		FROM orders o WHERE o.id = $1`, orderID).Scan(&org, &changed)
+	if errors.Is(err, pgx.ErrNoRows) || (err == nil && !changed) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = b.pool.Exec(ctx, `
+		UPDATE order_item i SET
+			verdict = 'unknown', reason = $6, checked_at = now(),
+			mx_host = NULL, smtp_code = NULL, smtp_enhanced = NULL, smtp_text = NULL
+		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3
+			AND i.delivered_at IS NULL AND i.retry_at IS NULL AND i.verdict = ANY ($4) AND i.reason <> $6
+			AND CASE WHEN i.lead_no = 0 THEN i.value = '' -- of a list: erased
+				ELSE NOT EXISTS ( -- a lead that may be given
+					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT EXISTS (
+						SELECT FROM suppression s
+						WHERE s.org IN ('', $5) AND s.subject IN (
+							sha256(convert_to(lower(i.value), 'UTF8')), sha256(convert_to('@' || lower(split_part(i.value, '@', -1)), 'UTF8')),
+							sha256(convert_to(lower(l.email), 'UTF8')), sha256(convert_to('@' || l.email_domain, 'UTF8')),
+							sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8')))))
+				END
+			AND NOT EXISTS (
+				SELECT FROM orders o CROSS JOIN jsonb_array_elements(o.credits) AS c
+				JOIN credit_fact f ON f.owner = $5 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id) AND f.subject = i.fingerprint
+				JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
+				WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`,
+		orderID, from, to, verdicts, org, order.ReasonSuppressed)
+	return err
+}
