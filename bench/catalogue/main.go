@@ -1,6 +1,7 @@
 // Command catalogue measures the catalogue and the order book on a PostgreSQL
 // of its own, as `starter dev` runs it: importing leads, counting and selecting
-// by criteria of every shape, and taking a large order's items through their
+// by criteria of every shape, revealing, enriching and exporting fields, taking
+// in a list of a million rows, and taking a large order's items through their
 // verdicts. With -compare it also times the same counts as plain SQL over
 // ordinary indexes, which is what the facet index was chosen over.
 package main
@@ -39,6 +40,8 @@ func run(ctx context.Context) error {
 	leads := flag.Int("leads", 1_000_000, "leads in the catalogue")
 	count := flag.Int64("count", 10_000, "leads an order selects")
 	items := flag.Int64("items", 100_000, "items of the large order")
+	fields := flag.Int64("fields", 100_000, "leads of an order for fields, besides one of 1,000")
+	rows := flag.Int64("rows", lead.MaxListRows, "rows of the large list")
 	rounds := flag.Int("rounds", 5, "repetitions; the median is reported")
 	compare := flag.Bool("compare", false, "also count with plain SQL over ordinary indexes")
 	dir := flag.String("out", "bench/results", "folder for the JSON file")
@@ -75,6 +78,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if err := b.owning(ctx); err != nil {
+		return err
+	}
+	if err := b.fields(ctx, 1000, *fields); err != nil {
+		return err
+	}
+	if err := b.largeList(ctx, *rows); err != nil {
 		return err
 	}
 	if err := b.largeOrder(ctx, *items); err != nil {

@@ -58,7 +58,7 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
 			i.found, i.verdicts, i.reasons, i.checked_at
 		FROM order_row o
-		JOIN list_row r ON r.list_id = $2 AND r.n = o.n
+		CROSS JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r
 		CROSS JOIN LATERAL (
 			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, max(checked_at) FILTER (WHERE decided) AS checked_at,
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,

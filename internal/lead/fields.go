@@ -28,8 +28,8 @@ type FieldSelection struct {
 	FromOrder string
 	// LeadIDs are, instead of a list, leads by id: for CountFields alone.
 	LeadIDs []string
-	Fields    []FieldWanted // each makes one item of a lead, in this order
-	Carry     []FieldWanted // of an export: what goes out with an item where it is owned
+	Fields  []FieldWanted // each makes one item of a lead, in this order
+	Carry   []FieldWanted // of an export: what goes out with an item where it is owned
 }
 
 // FieldWanted is a field and the fact by which an organization owns it.
@@ -78,7 +78,8 @@ var fieldItems = `
 	LEFT JOIN lead l ON l.no = w.lead_no
 	CROSS JOIN LATERAL (SELECT coalesce($8 AND ` + isSuppressed + `, false) AS suppressed OFFSET 0) x
 	CROSS JOIN unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS f (field, type, scope, ord)
-	CROSS JOIN LATERAL (SELECT ` + subjectOf("coalesce(l.id, w.id)", "f.field") + ` AS subject,
+	CROSS JOIN LATERAL (SELECT CASE WHEN f.field IN ('email', 'lead') AND l.no IS NOT NULL THEN l.fingerprint
+			ELSE ` + subjectOf("coalesce(l.id, w.id)", "f.field") + ` END AS subject,
 		coalesce(CASE f.field WHEN 'email' THEN l.email WHEN 'phone' THEN l.phone
 			WHEN 'direct_email' THEN l.direct_email WHEN 'profile' THEN l.profile END, '') AS value OFFSET 0) v
 	CROSS JOIN LATERAL (SELECT

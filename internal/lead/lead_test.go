@@ -23,12 +23,12 @@ import (
 // fixture is a catalogue on a database of its own.
 type fixture struct {
 	*lead.Catalogue
-	t    *testing.T
+	t    testing.TB
 	ctx  context.Context
 	pool *pgxpool.Pool
 }
 
-func setup(t *testing.T) fixture {
+func setup(t testing.TB) fixture {
 	pool := pgtest.New(t)
 	return fixture{lead.New(pool), t, t.Context(), pool}
 }

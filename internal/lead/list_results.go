@@ -28,7 +28,7 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, 'malformed: ' || r.problem), coalesce(i.mx_host, ''),
 			i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at
-		FROM list_row r LEFT JOIN order_item i ON i.order_id = $1 AND i.n = r.item
+		FROM list_row r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
 		WHERE r.list_id = $2 AND (i.delivered_at IS NOT NULL OR r.item IS NULL)
 		ORDER BY r.n`, orderID, listID)
 	if err != nil {

@@ -101,12 +101,11 @@ type matched struct {
 const matchStatement = `
 	SELECT r.n, l.no AS lead_no, l.no IS NULL AND greatest(a.found, c.found, d.found, e.found) > 1 AS ambiguous,
 		coalesce(l.email, '') AS email, coalesce(l.phone, '') AS phone, coalesce(l.direct_email, '') AS direct, coalesce(l.profile, '') AS profile
-	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-		AS r (n, email, email_domain, name, company, domain)
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) AS r (n, email, name, company, domain)
 	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
-		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.email_domain = r.email_domain AND lower(l.email) COLLATE "C" = lower(r.email) LIMIT 2)
+		(SELECT l.no FROM lead l WHERE r.email <> '' AND lower(l.email) = lower(r.email) LIMIT 2)
 		UNION
-		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.direct_email <> '' AND lower(l.direct_email) COLLATE "C" = lower(r.email) LIMIT 2)) x) a
+		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.direct_email <> '' AND lower(l.direct_email) = lower(r.email) LIMIT 2)) x) a
 	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
 		SELECT l.no FROM lead l WHERE a.found <> 1 AND r.name <> '' AND r.company <> ''
 			AND lower(l.company) COLLATE "C" = lower(r.company) AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name) LIMIT 2) x) c
@@ -125,7 +124,7 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 	by := findMatchColumns(columns)
 	for from := int64(0); ; {
 		var n []int64
-		var email, emailDomains, name, company, domain []string
+		var email, name, company, domain []string
 		var rows [][]string
 		read, err := tx.Query(ctx, `
 			SELECT n, email, cells FROM list_row WHERE list_id = $1 AND n > $2 ORDER BY n LIMIT $3`, listID, from, batch)
@@ -137,8 +136,8 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 		if _, err := pgx.ForEachRow(read, []any{&from, &address, &cells}, func() error {
 			d := by.describe(cells)
 			n, rows = append(n, from), append(rows, cells)
-			email, emailDomains = append(email, address), append(emailDomains, emailDomain(address))
-			name, company, domain = append(name, d.name), append(company, d.company), append(domain, d.domain)
+			email, name = append(email, address), append(name, d.name)
+			company, domain = append(company, d.company), append(domain, d.domain)
 			cells = nil // rows keeps it
 			return nil
 		}); err != nil {
@@ -147,7 +146,7 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 		if len(n) == 0 {
 			return nil
 		}
-		found, err := tx.Query(ctx, matchStatement, n, email, emailDomains, name, company, domain)
+		found, err := tx.Query(ctx, matchStatement, n, email, name, company, domain)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+)
+
+// fields times orders for fields of leads that are named or matched, at two
+// sizes. The organization owns the addresses of a tenth of the leads.
+func (b *bench) fields(ctx context.Context, sizes ...int64) error {
+	const org = "fields"
+	if _, err := b.pool.Exec(ctx, `
+		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
+		SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE no % 10 = 0 ON CONFLICT DO NOTHING`, org); err != nil {
+		return err
+	}
+	email := lead.FieldWanted{Field: order.EmailField, FactType: "email"}
+	phone := lead.FieldWanted{Field: order.PhoneField, FactType: "phone"}
+	all := []lead.FieldWanted{
+		email, phone, {Field: order.DirectEmailField, FactType: "direct_email"}, {Field: order.ProfileField, FactType: "profile"},
+	}
+	table := b.report.Table("Fields of leads", "order", "leads", "list s", "count s", "select s", "results s")
+	for _, size := range sizes {
+		for _, kind := range []struct {
+			name string
+			kind order.Kind
+			sql  string // a row of the list
+			s    lead.FieldSelection
+		}{
+			{"reveal two fields", order.Reveal, "", lead.FieldSelection{Fields: []lead.FieldWanted{email, phone}}},
+			{"enrich by address", order.Enrich, `'Somebody', email`, lead.FieldSelection{Match: true, Fields: []lead.FieldWanted{email, phone}}},
+			{"enrich by name and company", order.Enrich, `first_name || ' ' || last_name, company`, lead.FieldSelection{Match: true, Fields: []lead.FieldWanted{email, phone}}},
+			{"export by address", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{email}, Carry: all}},
+			{"export by lead", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{{Field: order.LeadField}}, Carry: all}},
+		} {
+			b.orders++
+			s := kind.s
+			s.OrderID, s.Org = fmt.Sprintf("ord_%d", b.orders), org
+			began := time.Now()
+			list, err := b.list(ctx, org, kind.sql, size)
+			if err != nil {
+				return fmt.Errorf("%s: %w", kind.name, err)
+			}
+			s.ListID = list.ID
+			kept := time.Since(began)
+			began = time.Now()
+			if _, _, err := b.catalogue.CountFields(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", kind.name, err)
+			}
+			counted := time.Since(began)
+			if _, err := b.pool.Exec(ctx, `
+				INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested)
+				VALUES ($1, $2, '', $3, '{}', '', '', 1, 'verifying', $4)`, s.OrderID, org, kind.kind, list.Rows); err != nil {
+				return err
+			}
+			began = time.Now()
+			if _, err := b.catalogue.SelectFields(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", kind.name, err)
+			}
+			selected := time.Since(began)
+			if _, err := b.pool.Exec(ctx, `
+				UPDATE order_item SET verdict = coalesce(verdict, 'valid'), reason = coalesce(reason, 'accepted'), checked_at = now(),
+					delivered_at = CASE WHEN coalesce(verdict, 'valid') = 'valid' THEN now() END WHERE order_id = $1`, s.OrderID); err != nil {
+				return err
+			}
+			began = time.Now()
+			if err := b.catalogue.WriteResults(ctx, io.Discard, s.OrderID, lead.CSV, lead.ResultOptions{}); err != nil {
+				return fmt.Errorf("%s: %w", kind.name, err)
+			}
+			table.Add(kind.name, list.Rows, kept.Seconds(), counted.Seconds(), selected.Seconds(), time.Since(began).Seconds())
+		}
+	}
+	return nil
+}
+
+// list keeps a list over leads from all over the catalogue: of their ids or,
+// with sql, of two columns.
+func (b *bench) list(ctx context.Context, org, sql string, size int64) (lead.List, error) {
+	columns := sql
+	if sql == "" {
+		columns = `id, ''`
+	}
+	rows, err := b.pool.Query(ctx, `SELECT `+columns+` FROM lead ORDER BY hashtext(id) LIMIT $1`, size)
+	if err != nil {
+		return lead.List{}, err
+	}
+	pairs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ A, B string }])
+	if err != nil {
+		return lead.List{}, err
+	}
+	if sql == "" {
+		ids := make([]string, len(pairs))
+		for i, p := range pairs {
+			ids[i] = p.A
+		}
+		return b.catalogue.KeepLeadIDs(ctx, org, ids)
+	}
+	source, feed := io.Pipe()
+	go func() {
+		header := "name,company\n"
+		if sql == `'Somebody', email` {
+			header = "note,email\n"
+		}
+		_, err := io.WriteString(feed, header)
+		for _, p := range pairs {
+			if err == nil {
+				_, err = fmt.Fprintf(feed, "%s,%s\n", p.A, p.B)
+			}
+		}
+		_ = feed.CloseWithError(err) // does not fail
+	}()
+	return b.catalogue.KeepList(ctx, org, "", source)
+}
+
+// largeList uploads a list as large as lists may be and selects its addresses,
+// watching the memory.
+func (b *bench) largeList(ctx context.Context, rows int64) error {
+	table := b.report.Table("A large list to verify", "step", "rows", "seconds", "memory MB")
+	watch := func(name string, f func() error) error {
+		runtime.GC()
+		var before runtime.MemStats
+		runtime.ReadMemStats(&before)
+		done := make(chan error, 1)
+		began := time.Now()
+		go func() { done <- f() }()
+		most := before.HeapAlloc
+		for {
+			select {
+			case err := <-done:
+				table.Add(name, rows, time.Since(began).Seconds(), int64(most-before.HeapAlloc)>>20)
+				return err
+			case <-time.After(50 * time.Millisecond):
+				var now runtime.MemStats
+				runtime.ReadMemStats(&now)
+				most = max(most, now.HeapAlloc)
+			}
+		}
+	}
+	var list lead.List
+	if err := watch("upload", func() (err error) {
+		list, err = b.catalogue.KeepList(ctx, "acme", "", &manyAddresses{left: rows})
+		return err
+	}); err != nil {
+		return err
+	}
+	return watch("select", func() error {
+		_, err := b.catalogue.SelectList(ctx, "ord_list", list.ID)
+		return err
+	})
+}
+
+// manyAddresses is a list that is made while it is read.
+type manyAddresses struct{ left int64 }
+
+func (m *manyAddresses) Read(p []byte) (n int, err error) {
+	const longest = 80
+	for m.left > 0 && len(p)-n >= longest {
+		n += copy(p[n:], fmt.Sprintf("Person %d,person.%d@company-%d.test\n", m.left, m.left, m.left*7919%50_000))
+		m.left--
+	}
+	if n == 0 && m.left == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
