@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/config"
+	"holdfast/internal/devstack"
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/wire"
+)
+
+// TestServe is a day of an HTTP server: it says what is missing whenever
+// something is, and when it is told to stop it finishes what it has begun.
+func TestServe(t *testing.T) {
+	t.Parallel()
+	temporal, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
+	database := pgtest.NewURL(t)
+	w := newWorld(t, "HOLDFAST_DATABASE_URL="+database, "TEMPORAL_ADDRESS="+temporal.Address)
+	w.run("migrate").ok()
+	w.run("org", "create", "acme").ok()
+	w.run("member", "create", "ann", "--org", "acme").ok()
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "10").ok()
+	key := strings.TrimSpace(w.run("key", "create", "--org", "acme", "--member", "ann").ok().stdout)
+	_, stopWorker, err := wire.StartWorker(t.Context(), config.Config{DatabaseURL: database, TemporalAddress: temporal.Address}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	serving, at := startServe(w)
+
+	readiness := func(at, wrong, what string) {
+		t.Helper()
+		want := map[string]string{"status": "not ready", "database": "ok", "temporal": "ok"}
+		code := http.StatusServiceUnavailable
+		if want[wrong] = what; wrong == "" {
+			want, code = map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}, http.StatusOK
+		}
+		require.Eventually(t, func() bool {
+			have, _ := get(t, at+"/readyz")
+			return have == code
+		}, 20*time.Second, 20*time.Millisecond)
+		var said map[string]string
+		_, body := get(t, at+"/readyz")
+		outcome{t: t, stdout: body}.into(&said)
+		require.Equal(t, want, said)
+	}
+	readiness(at, "", "")
+	elsewhere(t, database, func(conn *pgx.Conn) {
+		_, err := conn.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`)
+		require.NoError(t, err)
+		readiness(at, "schema", "is not this program's")
+		_, err = conn.Exec(t.Context(), `DELETE FROM goose_db_version WHERE version_id = 9999`)
+		require.NoError(t, err)
+		readiness(at, "", "")
+	})
+	drained(t, serving, at, key)
+	require.NoError(t, stopWorker())
+
+	_, at = startServe(w)
+	server, err := url.Parse(database)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(server.Path, "/")
+	server.Path = "/postgres"
+	elsewhere(t, server.String(), func(conn *pgx.Conn) {
+		closed := fmt.Sprintf(`ALTER DATABASE %s ALLOW_CONNECTIONS `, pgx.Identifier{name}.Sanitize())
+		_, err := conn.Exec(t.Context(), closed+"false")
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, name)
+		require.NoError(t, err)
+		readiness(at, "database", "does not answer")
+		_, err = conn.Exec(t.Context(), closed+"true")
+		require.NoError(t, err)
+		readiness(at, "", "")
+	})
+	require.NoError(t, temporal.Stop())
+	readiness(at, "temporal", "does not answer")
+	code, _ := get(t, at+"/healthz")
+	require.Equal(t, http.StatusOK, code, "it lives, whatever is missing")
+}
+
+// elsewhere does something on a connection of its own.
+func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	do(conn)
+}
+
+// drained stops a server while somebody watches an order and somebody else is in
+// the middle of an upload: the stream ends, the upload is finished and answered,
+// and the process is over.
+func drained(t *testing.T, serving *process, at, key string) {
+	t.Helper()
+	call := func(method, path, body string) *http.Response {
+		request, err := http.NewRequestWithContext(t.Context(), method, at+"/api/v1"+path, strings.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+key)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Idempotency-Key", "drained")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		return response
+	}
+	// The catalogue is empty: the order delivers nothing and gives its credits
+	// back in five minutes.
+	placed := call(http.MethodPost, "/orders?wait=30s", `{"kind":"lead_list","count":5}`)
+	require.Equal(t, http.StatusCreated, placed.StatusCode)
+	where := strings.TrimPrefix(placed.Header.Get("Location"), "/api/v1")
+	require.NoError(t, placed.Body.Close())
+	stream := call(http.MethodGet, where+"/events", "")
+	defer func() { _ = stream.Body.Close() }()
+	events := bufio.NewReader(stream.Body)
+	line, err := events.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "event: status\n", line)
+
+	var dialer net.Dialer
+	upload, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(at, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = upload.Close() }()
+	const list = "one@example.test\ntwo@example.test\n"
+	_, err = fmt.Fprintf(upload, "POST /api/v1/lists HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", key, len(list), list[:10])
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, metrics := get(t, at+"/metrics")
+		return strings.Contains(metrics, "holdfast_http_requests_open 3\n")
+	}, 10*time.Second, 10*time.Millisecond, "the stream, the upload and this")
+
+	code := make(chan int, 1)
+	go func() { code <- serving.signal(syscall.SIGTERM) }()
+	_, err = io.Copy(io.Discard, events)
+	require.NoError(t, err, "the stream ends in order")
+	require.Empty(t, code, "the server waits for the upload")
+	_, err = io.WriteString(upload, list[10:])
+	require.NoError(t, err)
+	answer, err := http.ReadResponse(bufio.NewReader(upload), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, answer.StatusCode)
+	require.NoError(t, answer.Body.Close())
+	require.Zero(t, <-code, serving.output.String())
+}
+
+func TestKeys(t *testing.T) {
+	w := newDatabaseWorld(t)
+	w.run("org", "create", "acme").ok()
+	w.run("member", "create", "ann", "--org", "acme", "--role", "admin").ok()
+	w.run("member", "create", "bob", "--org", "acme").ok()
+	require.Contains(t, w.run("key", "list", "--org", "acme").ok().stdout, "No keys yet")
+
+	shown := w.run("key", "create", "--org", "acme", "--member", "bob").ok()
+	secret := strings.TrimSpace(shown.stdout)
+	require.Regexp(t, `^hf_[a-z2-7]{52}$`, secret, "the key alone, to be taken by a script")
+	require.Contains(t, shown.stderr, "cannot be shown again")
+	var made struct{ ID, Member, Role, Prefix, Key string }
+	w.run("key", "create", "--org", "acme", "--member", "ann", "--json").ok().into(&made)
+	require.Equal(t, "ann admin", made.Member+" "+made.Role, "her own role, when none is named")
+	require.True(t, strings.HasPrefix(made.Key, made.Prefix))
+
+	list := w.run("key", "list", "--org", "acme").ok().stdout
+	require.Contains(t, list, secret[:11]+"…")
+	require.NotContains(t, list, secret)
+	require.Contains(t, list, "never")
+	w.run("key", "revoke", made.ID, "--org", "acme").ok()
+	w.run("key", "revoke", made.ID, "--org", "acme").ok()
+	var keys []struct {
+		ID        string
+		RevokedAt *time.Time `json:"revoked_at"`
+	}
+	w.run("key", "list", "--org", "acme", "--json").ok().into(&keys)
+	require.Len(t, keys, 2)
+	for _, k := range keys {
+		require.Equal(t, k.ID == made.ID, k.RevokedAt != nil)
+	}
+
+	w.run("key", "create", "--org", "acme", "--member", "bob", "--role", "admin").fails(exitFailed, "not an admin")
+	w.run("key", "create", "--org", "acme", "--member", "nobody").fails(exitFailed, "no member")
+	w.run("key", "create", "--org", "nobody", "--member", "bob").fails(exitFailed, "nobody")
+	w.run("key", "revoke", "key_none", "--org", "acme").fails(exitFailed, "no key")
+	w.run("key", "revoke", made.ID, "--org", "nobody").fails(exitFailed, "no key")
+	w.run("key", "revoke", "--org", "acme").fails(exitUsage, "the key's id")
+	w.run("key", "list").fails(exitUsage, `"org" not set`)
+}
