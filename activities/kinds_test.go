@@ -37,7 +37,8 @@ func TestRule_K1_K2_AFieldIsOneCreditOfItsTypeHoweverManyNumbers(t *testing.T) {
 	require.Equal(t, []order.Credit{{Type: "phone", Held: 3, Captured: 2, Released: 1}}, got.Credits)
 	require.Equal(t, order.Tally{Valid: 2, Invalid: 1, Unknown: 1}, got.Tally)
 	require.ElementsMatch(t, []order.Reason{
-		{Verdict: "valid", Reason: "number_pattern", Count: 2}, {Verdict: "invalid", Reason: "number_pattern", Count: 1},
+		{Verdict: "valid", Reason: "number_pattern", Count: 2},
+		{Verdict: "invalid", Reason: "number_pattern", Count: 1},
 		{Verdict: "unknown", Reason: order.ReasonNotFound, Count: 1},
 	}, got.Reasons)
 
@@ -253,7 +254,7 @@ func TestRule_A9_ARevealedAddressThatBouncesIsCreditedBackOnce(t *testing.T) {
 	for i, want := range []int64{1, 0} {
 		bounced, err := desk.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: fmt.Sprint(i), Emails: []string{"VALID.1@a.test"}}, time.Now())
 		require.NoError(t, err)
-		require.EqualValues(t, want, bounced.Facts, "the address, not the number, and once")
+		require.Equal(t, want, bounced.Facts, "the address, not the number, and once")
 	}
 	o.balanced()
 }

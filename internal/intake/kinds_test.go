@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,7 @@ type stack struct {
 
 func start(t *testing.T) stack {
 	ctx := t.Context()
-	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine}}, devstack.ServerOptions{
+	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine}, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, devstack.ServerOptions{
 		Dir: t.TempDir(), Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond},
 		Note: func(text string) { t.Log(text) },
 	})
@@ -59,7 +60,7 @@ func start(t *testing.T) stack {
 	})
 
 	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	for id, plan := range map[string]string{"acme": "verified-leads", "beta": "prepaid-verification"} {
+	for id, plan := range map[string]string{"acme": "verified-leads", "beta": "prepaid-verification", "gamma": "workspace-paid"} {
 		p, err := rooms.Accounts.Plan(ctx, plan, 0)
 		require.NoError(t, err)
 		quick := *p
@@ -68,8 +69,10 @@ func start(t *testing.T) stack {
 		require.NoError(t, err)
 		_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan})
 		require.NoError(t, err)
-		_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack", Type: "email", Amount: 2000, Source: ledger.SourcePack})
-		require.NoError(t, err)
+		for _, creditType := range p.CreditTypes() {
+			_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack/" + creditType, Type: creditType, Amount: 2000, Source: ledger.SourcePack})
+			require.NoError(t, err)
+		}
 	}
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(servers.Lab.World().WriteCatalogue(writer, catalogueLeads, 0.5)) }()

@@ -197,7 +197,8 @@ func TestRule_N2_N12_AQuoteKnowsWhatIsOwnedMissingOrWithheld(t *testing.T) {
 	o, err := f.Offer(f.ctx, in)
 	require.NoError(t, err)
 	for i, line := range o.Hold {
-		require.Equal(t, q.Hold[i], order.Amount{Type: line.Type, Amount: line.Amount}, "what the quote names is what is held")
+		require.Equal(t, q.Hold[i].Type, line.Type)
+		require.Equal(t, q.Hold[i].Amount, line.Amount, "what the quote names is what is held")
 		require.Equal(t, []string{"bob", ""}, line.Pools, "N5")
 	}
 }

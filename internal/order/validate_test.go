@@ -50,7 +50,7 @@ func TestEveryKindSaysWhatItLacksOrDoesNotTake(t *testing.T) {
 		"reveal of nothing":                 {with(reveal, func(r *order.Request) { r.Fields = nil }), "fields"},
 		"reveal of what there is not":       {with(reveal, func(r *order.Request) { r.Fields = []order.Field{"shoe_size"} }), "fields"},
 		"reveal of the lead as such":        {with(reveal, func(r *order.Request) { r.Fields = []order.Field{order.LeadField} }), "fields"},
-		"reveal of something twice":         {with(reveal, func(r *order.Request) { r.Fields = append(email, email...) }), "fields"},
+		"reveal of something twice":         {with(reveal, func(r *order.Request) { r.Fields = []order.Field{order.EmailField, order.EmailField} }), "fields"},
 		"reveal by criteria":                {with(reveal, func(r *order.Request) { r.Criteria.Title = "engineer" }), "criteria"},
 		"reveal including owned":            {with(reveal, func(r *order.Request) { r.IncludeOwned = true }), "include_owned"},
 		"reveal to a file":                  {with(reveal, func(r *order.Request) { r.Destination = order.ToFile }), "destination"},
