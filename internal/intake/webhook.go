@@ -15,7 +15,8 @@ import (
 const (
 	publishEvery = 250 * time.Millisecond
 	publishAtMax = 500              // events that one transaction takes from the outbox
-	checkEvery   = 30 * time.Second // for endpoints whose workflow was not woken, by a crash in between
+	checkEvery   = 30 * time.Second // for endpoints whose workflow was not woken, by a crash in between, and for old events
+	removeAtMax  = 5000             // old events that are removed at a time
 )
 
 // WakeWebhook starts the workflow that delivers to an endpoint, or tells the one
@@ -51,7 +52,8 @@ func (in *Intake) PublishEvents(ctx context.Context, hooks *webhook.Webhooks, lo
 
 // publish empties the outbox and wakes the endpoints that got something. Every
 // now and then it wakes all that have something pending: a workflow that was
-// not started, or ended by hand, is made up for.
+// not started, or ended by hand, is made up for. Then it also removes what was
+// told long ago.
 func (in *Intake) publish(ctx context.Context, hooks *webhook.Webhooks, checked *time.Time) error {
 	wake := map[string]bool{}
 	for {
@@ -74,6 +76,9 @@ func (in *Intake) publish(ctx context.Context, hooks *webhook.Webhooks, checked 
 		}
 		for _, e := range endpoints {
 			wake[e] = true
+		}
+		if _, err := hooks.Remove(ctx, removeAtMax); err != nil {
+			return err
 		}
 	}
 	for endpoint := range wake {

@@ -121,24 +121,37 @@ func (w *Webhooks) exists(ctx context.Context, org, endpoint string) error {
 }
 
 // Resend makes a new delivery of an event that was delivered or has failed. The
-// receiver sees the same event id.
+// receiver sees the same event id. ErrNotFound where there is no such delivery,
+// or none any more; ErrInvalid where it is pending or the endpoint disabled.
 func (w *Webhooks) Resend(ctx context.Context, org, endpoint string, delivery int64) error {
-	if err := w.exists(ctx, org, endpoint); err != nil {
-		return err
-	}
-	var id int64
-	err := w.pool.QueryRow(ctx, `
-		INSERT INTO webhook_delivery (endpoint, event, subject, again)
-		SELECT d.endpoint, d.event, d.subject, 1 + (SELECT max(again) FROM webhook_delivery WHERE endpoint = d.endpoint AND event = d.event)
-		FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint
-		WHERE d.endpoint = $1 AND d.id = $2 AND d.status <> 'pending' AND e.disabled_at IS NULL
-		ON CONFLICT (endpoint, event, again) DO UPDATE SET again = excluded.again -- two clicks are one
-		RETURNING id`, endpoint, delivery).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return &failure{ErrInvalid, "There is no such delivery, it is still pending, or the webhook is disabled; enable it first."}
-	}
-	if err != nil {
-		return fmt.Errorf("the delivery was not repeated: %w", err)
-	}
-	return nil
+	return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		var event int64
+		var pending, disabled bool
+		// Locked, so that the event is not removed meanwhile.
+		err := tx.QueryRow(ctx, `
+			SELECT o.id, d.status = 'pending', e.disabled_at IS NOT NULL
+			FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint JOIN outbox o ON o.id = d.event
+			WHERE e.org = $1 AND e.id = $2 AND e.deleted_at IS NULL AND d.id = $3
+			FOR UPDATE OF o`, org, endpoint, delivery).Scan(&event, &pending, &disabled)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return &failure{ErrNotFound, fmt.Sprintf("There is no such delivery; they are kept for %d days after the last attempt.", int(Kept.Hours()/24))}
+		case err != nil:
+			return fmt.Errorf("the delivery cannot be read: %w", err)
+		case disabled:
+			return &failure{ErrInvalid, "The webhook is disabled; enable it first."}
+		case pending:
+			return &failure{ErrInvalid, "The delivery is still pending; it will be sent."}
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO webhook_delivery (endpoint, event, subject, again)
+			SELECT endpoint, event, subject, 1 + (SELECT max(again) FROM webhook_delivery WHERE endpoint = $1 AND event = $3)
+			FROM webhook_delivery d WHERE id = $2
+				AND NOT EXISTS (SELECT FROM webhook_delivery WHERE endpoint = $1 AND event = $3 AND status = 'pending') -- two clicks are one`,
+			endpoint, delivery, event)
+		if err != nil {
+			return fmt.Errorf("the delivery was not repeated: %w", err)
+		}
+		return nil
+	})
 }

@@ -329,3 +329,60 @@ func TestW7_URLs(t *testing.T) {
 	_, _, err := strict.Create(f.ctx, "acme", "https://example.com", []string{"order.eaten"})
 	require.ErrorIs(t, err, webhook.ErrInvalid)
 }
+
+func TestW8_OldEventsGoWithTheirDeliveries(t *testing.T) {
+	f := setup(t, time.Hour)
+	taken, refusing := newReceiver(t), newReceiver(t)
+	refusing.answer = func(event string) int {
+		if event == "order.reserved ord_waiting" {
+			return 503
+		}
+		return 200
+	}
+	e, pending := f.endpoint(taken), f.endpoint(refusing)
+	for _, id := range []string{"ord_old", "ord_again", "ord_waiting"} {
+		f.happened("order.reserved", id)
+	}
+	f.publish()
+	for _, endpoint := range []webhook.Endpoint{e, pending} {
+		_, err := f.Deliver(f.ctx, endpoint.ID, 10)
+		require.NoError(t, err)
+	}
+	f.happened("order.reserved", "ord_unpublished")
+	remove := func() int64 {
+		n, err := f.Remove(f.ctx, 100)
+		require.NoError(t, err)
+		return n
+	}
+	require.Zero(t, remove(), "all of it is new")
+	_, err := f.pool.Exec(f.ctx, `UPDATE webhook_delivery SET attempted_at = attempted_at - interval '31 days', created_at = created_at - interval '31 days'`)
+	require.NoError(t, err)
+	_, err = f.pool.Exec(f.ctx, `UPDATE outbox SET created_at = created_at - interval '31 days', published_at = published_at - interval '31 days'`)
+	require.NoError(t, err)
+	of := func(endpoint webhook.Endpoint, subject string) *webhook.Delivery {
+		for _, d := range f.deliveries(endpoint) {
+			if d.Subject == subject {
+				return &d
+			}
+		}
+		return nil
+	}
+	old := of(e, "ord_old")
+	again := of(e, "ord_again")
+	for range 2 { // two clicks are one
+		require.NoError(t, f.Resend(f.ctx, "acme", e.ID, again.ID))
+	}
+	f.deliver(e)
+	require.EqualValues(t, 1, remove(), "what was sent again lately, is pending or unpublished stays")
+	require.Nil(t, of(e, "ord_old"))
+	require.Nil(t, of(pending, "ord_old"))
+	require.NotNil(t, of(e, "ord_waiting"), "it goes when all of its deliveries may")
+	require.Len(t, f.deliveries(e), 3)
+	err = f.Resend(f.ctx, "acme", e.ID, old.ID)
+	require.ErrorIs(t, err, webhook.ErrNotFound)
+	require.ErrorContains(t, err, "kept for 30 days")
+	require.ErrorIs(t, f.Resend(f.ctx, "acme", pending.ID, of(pending, "ord_waiting").ID), webhook.ErrInvalid)
+	f.publish()
+	f.deliver(e)
+	require.Equal(t, "order.reserved ord_unpublished", taken.events()[len(taken.events())-1])
+}
