@@ -17,7 +17,7 @@ import (
 var recordings = []string{
 	"order-settled", "order-rejected", "order-cancelled", "order-cut-short", "order-filled", "order-continued", "order-continued-again",
 	"order-verified-list", "order-revealed", "order-revealed-on-file", "order-enriched", "order-exported", "order-pushed",
-	"reset-scheduled", "reset-continued",
+	"reset-scheduled", "reset-continued", "webhook-delivered",
 }
 
 // Workflows that were recorded earlier replay on today's code. A recording that

@@ -1,13 +1,15 @@
 package workflows_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,7 +88,7 @@ func (s *stack) start(ctx context.Context) (err error) {
 	servers, err := devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine},
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 200, GreylistDelay: 500 * time.Millisecond}})
+	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 400, GreylistDelay: 500 * time.Millisecond}})
 	if err != nil {
 		return err
 	}
@@ -102,10 +104,30 @@ func (s *stack) start(ctx context.Context) (err error) {
 	if err := s.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	reader, writer := io.Pipe()
-	go func() { _ = writer.CloseWithError(s.lab.World().WriteCatalogue(writer, stackLeads, 0.5)) }()
-	_, err = s.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	_, err = s.Catalogue.Import(ctx, bytes.NewReader(s.halfValid()), lead.CSV, lead.ImportOptions{})
 	return err
+}
+
+// halfValid is a catalogue of which exactly one half is valid in truth.
+func (s *stack) halfValid() []byte {
+	var all, half bytes.Buffer
+	if err := s.lab.World().WriteCatalogue(&all, 2*stackLeads, 0.5); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	lines := strings.SplitAfter(all.String(), "\n")
+	half.WriteString(lines[0])
+	wanted := map[bool]int{true: stackLeads / 2, false: stackLeads / 2}
+	for _, line := range lines[1:] {
+		cells := strings.SplitN(line, ",", 3)
+		if len(cells) < 3 {
+			continue
+		}
+		if valid := s.lab.Truth(cells[1]).Verdict == "valid"; wanted[valid] > 0 {
+			wanted[valid]--
+			half.WriteString(line)
+		}
+	}
+	return half.Bytes()
 }
 
 func (s *stack) startWorker(ctx context.Context) (err error) {
@@ -209,13 +231,81 @@ func (s *stack) requireTrue(t *testing.T, o order.Order) {
 	require.Equal(t, charged, delivered)
 }
 
-// leads are the ids of so many leads of the catalogue that meet a condition in SQL.
-func (s *stack) leads(t *testing.T, n int, condition string) (ids []string) {
+// leads are the ids of so many leads of the catalogue that meet a condition in
+// SQL.
+func (s *stack) leads(t *testing.T, n int, condition string) []string {
 	t.Helper()
 	rows, err := s.Pool.Query(t.Context(), `SELECT id FROM lead WHERE `+condition+` ORDER BY no LIMIT $1`, n)
 	require.NoError(t, err)
-	ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.Len(t, ids, n)
 	return ids
+}
+
+// told are the ids of so many leads that have the verdict in truth, at hosts
+// that tell it to anybody who asks.
+func (s *stack) told(t *testing.T, n int, verdict, condition string) (ids []string) {
+	t.Helper()
+	rows, err := s.Pool.Query(t.Context(), `SELECT id, email FROM lead WHERE `+condition+` ORDER BY no`)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() && len(ids) < n {
+		var id, email string
+		require.NoError(t, rows.Scan(&id, &email))
+		_, domain, _ := strings.Cut(email, "@")
+		if s.lab.World().KindOf(domain) == maillab.Ordinary && s.lab.Truth(email).Verdict == verdict {
+			ids = append(ids, id)
+		}
+	}
+	require.Len(t, ids, n)
+	return ids
+}
+
+// member adds a member with the credits that the plan gives them.
+func (s *stack) member(t *testing.T, org, id string) {
+	t.Helper()
+	_, err := s.Accounts.CreateMember(t.Context(), account.Member{Org: org, ID: id, Name: id})
+	require.NoError(t, err)
+	require.NoError(t, s.Billing.CatchUp(t.Context(), org, time.Now()))
+}
+
+// available is what a pool has of a type of credits.
+func (s *stack) available(t *testing.T, org, pool, credit string) int64 {
+	t.Helper()
+	balances, err := s.Ledger.Balances(t.Context(), org)
+	require.NoError(t, err)
+	for _, b := range balances {
+		if b.Pool == pool && b.Type == credit {
+			return b.Available
+		}
+	}
+	return 0
+}
+
+// rows are an order's results, without the header.
+func (s *stack) rows(t *testing.T, id string) (header []string, rows [][]string) {
+	t.Helper()
+	var file bytes.Buffer
+	require.NoError(t, s.Catalogue.WriteResults(t.Context(), &file, id, lead.CSV, lead.ResultOptions{}))
+	all, err := csv.NewReader(&file).ReadAll()
+	require.NoError(t, err)
+	return all[0], all[1:]
+}
+
+// captured is what an order was charged, by type of credits.
+func captured(o order.Order) map[string]int64 {
+	charged := map[string]int64{}
+	for _, c := range o.Credits {
+		charged[c.Type] = c.Captured
+	}
+	return charged
+}
+
+func reveal(org, member, key string, ids []string, fields ...order.Field) intake.Submission {
+	return intake.Submission{Org: org, Member: member, Key: key, LeadIDs: ids, Request: order.Request{Kind: order.Reveal, Fields: fields}}
+}
+
+func export(org, member, key string, ids []string) intake.Submission {
+	return intake.Submission{Org: org, Member: member, Key: key, LeadIDs: ids, Request: order.Request{Kind: order.Export}}
 }

@@ -155,7 +155,10 @@ func (r *recorder) run(ctx context.Context) error {
 			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", story.name, o.Status, story.want)
 		}
 	}
-	return r.resets(ctx)
+	if err := r.resets(ctx); err != nil {
+		return err
+	}
+	return r.webhooks(ctx)
 }
 
 func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage) error {
