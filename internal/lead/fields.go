@@ -85,9 +85,10 @@ var fieldItems = `
 	CROSS JOIN LATERAL (SELECT
 		EXISTS (SELECT FROM credit_fact o WHERE f.type <> '' AND o.owner = $1 AND o.type = f.type AND o.scope = f.scope
 			AND o.subject = v.subject AND NOT o.reversed) AS owned,
-		(SELECT array_agg(c.field) FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
+		CASE WHEN cardinality($5::text[]) > 0 THEN (SELECT array_agg(c.field)
+			FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
 			JOIN credit_fact o ON o.owner = $1 AND o.type = c.type AND o.scope = c.scope
-				AND o.subject = ` + subjectOf("l.id", "c.field") + ` AND NOT o.reversed) AS carries OFFSET 0) own
+				AND o.subject = ` + subjectOf("l.id", "c.field") + ` AND NOT o.reversed) END AS carries OFFSET 0) own
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN l.no IS NULL THEN 'not_found'
 		WHEN x.suppressed THEN 'suppressed'
