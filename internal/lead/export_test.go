@@ -90,7 +90,7 @@ func TestC12_ABatchIsWhatTheResultsWillHave(t *testing.T) {
 	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET delivered_at = now() WHERE verdict = 'valid'`)
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(f.results("ord_1", lead.NDJSON)), "\n")
-	require.Equal(t, lines, []string{string(batch[0]), string(batch[1])})
+	require.Equal(t, []string{string(batch[0]), string(batch[1])}, lines)
 	var last map[string]any
 	require.NoError(t, json.Unmarshal(batch[1], &last))
 	require.Equal(t, []any{"c@x.test", "+4930123458", "", ""}, []any{last["email"], last["phone"], last["direct_email"], last["profile"]})

@@ -75,8 +75,8 @@ func TestC10_RowsOfOneLeadShareItsItems(t *testing.T) {
 		"Stranger,Elsewhere,,8,,\n"+
 		"ann lee,ACME,,9,+49301234567,\n", "email", "phone", "profile")
 	require.Len(t, items, 3)
-	require.Equal(t, "", items[0].Reason, "one of the rows has it, the other does not")
-	require.Equal(t, "", items[1].Reason, "as with the numbers")
+	require.Empty(t, items[0].Reason, "one of the rows has it, the other does not")
+	require.Empty(t, items[1].Reason, "as with the numbers")
 	for i := range rows { // when it was checked differs
 		last := len(rows[i]) - 1
 		if i == 1 || i == 3 {

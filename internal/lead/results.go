@@ -183,7 +183,7 @@ func writeNDJSON(w io.Writer) func(result) error {
 func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
-	header := slices.Clone(columns[:])
+	header := slices.Clone(columns)
 	if !export {
 		header = slices.Clone(columns[:colPhone])
 	}
