@@ -12,7 +12,7 @@ import (
 func (a *API) leads() {
 	add(a, route{
 		method: http.MethodGet, path: "/leads", name: "find-leads", tag: "Leads", needs: member,
-		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order.",
+		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes.",
 	}, a.findLeads)
 }
 

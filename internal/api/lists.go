@@ -26,8 +26,9 @@ func (a *API) lists() {
 	add(a, route{
 		method: http.MethodPost, path: "/lists", name: "upload-list", tag: "Verification", status: http.StatusCreated, needs: member, stream: true,
 		upload: true, maxBody: maxUpload,
-		summary: "Upload a list of addresses, to verify it with an order",
-		about:   "CSV with any columns, or plain text with an address a line. The same list uploaded again is the same list.",
+		summary: "Upload a list, to verify or enrich it with an order",
+		about: "CSV with any columns, or plain text with an address a line. To be enriched, a row needs an address, a name with a company or a domain, " +
+			"or a domain. The same list uploaded again is the same list.",
 	}, func(ctx context.Context, in *struct {
 		Column string `query:"column" maxLength:"200" doc:"The column that has the addresses; found by itself when left out."`
 	},

@@ -22,7 +22,9 @@ func (a *API) orders() {
 	add(a, route{
 		method: http.MethodPost, path: "/orders", name: "create-order", tag: "Orders", status: http.StatusCreated, needs: member, stream: true,
 		summary: "Place an order",
-		about: "Answers when the credits are held. Where they do not suffice the answer is 402 with what is missing, and nothing is held. " +
+		about: "A lead_list delivers leads that match criteria, a verify the verdicts on addresses, a reveal fields of leads by their ids, " +
+			"an enrich what is new about the rows of a list, an export leads as a file or to a webhook. " +
+			"Answers when the credits are held. Where they do not suffice the answer is 402 with what is missing, and nothing is held. " +
 			"With wait it answers when the order is delivered, or when the time is over, with the order as it then stands.",
 	}, a.createOrder)
 	add(a, route{
@@ -30,7 +32,7 @@ func (a *API) orders() {
 		summary: "Say what an order would find, hold and probably be charged", about: "Takes an order's body. Nothing is held or changed.",
 	}, func(ctx context.Context, in *struct{ Body order.Body }) (*answer[order.Quote], error) {
 		c := callerOf(ctx)
-		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body.Request, Emails: in.Body.Emails}))
+		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs}))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orders", name: "list-orders", tag: "Orders", needs: member, anyOrg: true,
@@ -69,6 +71,7 @@ func (a *API) orders() {
 		}
 		return &taggedOrder{Status: http.StatusOK, Tag: tag, Body: o}, nil
 	})
+	a.showExamples()
 	a.orderSteps()
 }
 
@@ -188,7 +191,7 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
 	defer cancel()
 	c := callerOf(ctx)
-	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails})
+	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs})
 	switch {
 	case err != nil:
 		return nil, err

@@ -15,7 +15,8 @@ func (a *API) results() {
 	for format, contentType := range map[string]string{lead.CSV: "text/csv; charset=utf-8", lead.NDJSON: "application/x-ndjson"} {
 		add(a, route{
 			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download-" + format, tag: "Orders", needs: member, anyOrg: true, stream: true,
-			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far.",
+			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far. Leads come with the catalogue's columns; what a reveal found a row for each lead; " +
+				"of a list that is verified or enriched, every row with all of its columns and ours beside them.",
 			produces: []string{contentType},
 		}, func(ctx context.Context, in *struct {
 			OrderID
