@@ -91,7 +91,7 @@ func (r *demoReport) finish(o order.Order, total time.Duration) {
 // awaited.
 func (d *demo) tellVerdicts() {
 	d.heading("Verdicts")
-	d.print(outcomeTable(d.order.Reasons, d.order.Tally.Verified()))
+	d.print(outcomeTable("leads", d.order.Reasons, d.order.Tally.Verified()))
 	d.heading("Refund, %s after the delivery", took(d.refundDelay))
 }
 

@@ -20,7 +20,8 @@ import (
 
 func (a *app) orderCommand() *cobra.Command {
 	return group("order", "Start and follow orders",
-		a.orderLeadListCommand(), a.orderVerifyCommand(), a.orderShowCommand(), a.orderListCommand(),
+		a.orderLeadListCommand(), a.orderVerifyCommand(), a.orderRevealCommand(), a.orderEnrichCommand(), a.orderExportCommand(),
+		a.orderShowCommand(), a.orderListCommand(),
 		a.orderCancelCommand(), a.orderPauseCommand(), a.orderResumeCommand(), a.orderReverseCommand(), a.orderResultsCommand())
 }
 
@@ -80,6 +81,7 @@ order answers. Without --key a new one is made and printed.`,
 type orderRun struct {
 	watch string
 	quote bool
+	wait  bool // for the results, which are written instead of the order
 }
 
 // addOrderFlags adds the flags that orders of every kind have.
@@ -116,7 +118,7 @@ func (a *app) submitWith(ctx context.Context, sub intake.Submission, run orderRu
 		if a.json {
 			return a.printJSON(q)
 		}
-		a.showQuote(q)
+		a.showQuote(sub.Request.Kind, q)
 		return nil
 	}
 	if sub.Key == "" {
@@ -126,6 +128,9 @@ func (a *app) submitWith(ctx context.Context, sub intake.Submission, run orderRu
 	o, err := rooms.Intake.Submit(ctx, sub)
 	if err != nil {
 		return err
+	}
+	if run.wait && o.Status != order.Rejected {
+		return a.deliver(ctx, rooms, o)
 	}
 	if run.watch != "" && !o.Status.Over() {
 		a.note("Order %s holds %s.", o.ID, heldText(o.Credits))

@@ -84,7 +84,8 @@ func (a *app) upload(ctx context.Context, rooms *wire.Rooms, org, column, path s
 		return list, errors.New(refused.Message)
 	}
 	if err == nil {
-		a.note("List %s: %s, %s to verify, %s malformed.", list.ID, count(list.Rows, "row"), number(list.Unique), number(list.Malformed))
+		a.note("List %s: %s, %s, %s without an address that may be matched by name, %s malformed.",
+			list.ID, count(list.Rows, "row"), count(list.Unique, "address"), number(list.Matchable), number(list.Malformed))
 	}
 	return list, err
 }

@@ -19,9 +19,14 @@ func (a *app) showOrder(o order.Order) {
 	}
 	line("organization", "%s", who)
 	line("status", "%s", a.paint(statusColor(o.Status), string(o.Status)))
-	if o.Kind == order.Verify {
+	switch o.Kind {
+	case order.Verify:
 		line("asked for", "%s, %s of the list left out as duplicates", count(o.Requested, "verdict"), count(o.Tally.Duplicate, "row"))
-	} else {
+	case order.Reveal:
+		line("asked for", "%s of %s", count(o.Selected, "field"), count(o.Requested, "lead"))
+	case order.Enrich:
+		line("asked for", "%s for the leads of %s", count(o.Selected, "field"), count(o.Requested, "row"))
+	case order.LeadList, order.Export:
 		line("asked for", "%s, %s selected", count(o.Requested, "lead"), number(o.Selected))
 	}
 	line("created", "%s", when(o.CreatedAt))
@@ -43,7 +48,7 @@ func (a *app) showOrder(o order.Order) {
 	}
 	if len(o.Reasons) > 0 {
 		a.say("")
-		a.print(outcomeTable(o.Reasons, o.Tally.Verified()+o.Tally.Duplicate))
+		a.print(outcomeTable(plural(itemOf(o.Kind)), o.Reasons, o.Tally.Verified()+o.Tally.Duplicate))
 	}
 	if o.Status.Delivered() || o.Tally.Valid > 0 {
 		a.say("\n%s", a.paint(dim, "The results: "+program()+" order results "+o.ID))
@@ -51,9 +56,9 @@ func (a *app) showOrder(o order.Order) {
 }
 
 // showQuote prints what an order would come to.
-func (a *app) showQuote(q order.Quote) {
+func (a *app) showQuote(kind order.Kind, q order.Quote) {
 	a.heading("Quote")
-	a.say("  %s to verify, %s owned already", count(q.Candidates, "candidate"), number(q.AlreadyOwned))
+	a.say("  %s that could be delivered, %s owned already", count(q.Candidates, itemOf(kind)), number(q.AlreadyOwned))
 	missing := map[string]int64{}
 	for _, m := range q.Missing {
 		missing[m.Type] = m.Amount
@@ -96,7 +101,7 @@ func creditTable(credits []order.Credit) *table {
 
 // outcomeTable counts results by verdict and reason, the most frequent verdict
 // first. total is what the shares are parts of.
-func outcomeTable(reasons []order.Reason, total int64) *table {
+func outcomeTable(items string, reasons []order.Reason, total int64) *table {
 	byVerdict := map[string]int64{}
 	for _, r := range reasons {
 		byVerdict[r.Verdict] += r.Count
@@ -109,7 +114,7 @@ func outcomeTable(reasons []order.Reason, total int64) *table {
 			cmp.Compare(b.Count, a.Count),
 			cmp.Compare(a.Reason, b.Reason))
 	})
-	t := newTable("verdict", "reason", ">leads", ">share")
+	t := newTable("verdict", "reason", ">"+items, ">share")
 	t.indent = 2
 	last := ""
 	for _, r := range reasons {

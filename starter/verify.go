@@ -148,7 +148,7 @@ func (a *app) summarize(counts outcomes, elapsed time.Duration, stats verify.Sta
 	s := *a.screen
 	s.json = true // the standard output belongs to the results
 	total := counts.total()
-	s.print(outcomeTable(counts.list(), total))
+	s.print(outcomeTable("addresses", counts.list(), total))
 	s.note("%s addresses in %s, %s a second; %s, %s, %s.", number(total), took(elapsed),
 		number(perSecond(total, elapsed)), count(stats.Connections, "connection"),
 		count(stats.Queries, "DNS query"), count(stats.Transactions, "mail transaction"))
