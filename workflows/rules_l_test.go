@@ -44,7 +44,7 @@ func TestRule_L2_TripleVerification(t *testing.T) {
 	w.acts.Verifier = engine
 	var file bytes.Buffer
 	require.NoError(t, lab.World().WriteCatalogue(&file, 200, 0.5))
-	nowhere := `nowhere,ada@there-is-no-such-domain.test,Ada,Lovelace,,,,,,,,US,,,,` + "\n"
+	nowhere := `nowhere,ada@there-is-no-such-domain.test,Ada,Lovelace,,,,,,,,US,,,,,` + "\n"
 	report, err := w.catalogue.Import(t.Context(), strings.NewReader(file.String()+nowhere), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 	require.EqualValues(t, 201, report.Imported)

@@ -169,7 +169,7 @@ func TestRule_N12_AnExportIsQuotedAndUndone(t *testing.T) {
 	require.Equal(t, []order.Amount{{Type: "email", Amount: 30}}, q.Hold)
 
 	o := s.settled(t, export(org, "", "mistake", ids[:30]))
-	require.EqualValues(t, q.Hold[0].Amount, captured(o)["email"])
+	require.Equal(t, q.Hold[0].Amount, captured(o)["email"])
 	require.Zero(t, s.available(t, org, "", "email"))
 	undone, err := s.Billing.Reverse(t.Context(), billing.Reversal{OrderID: o.ID, Key: "undo", Reason: "exported by mistake"}, time.Now())
 	require.NoError(t, err)
