@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast/internal/lead"
@@ -26,7 +27,7 @@ func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool)
 		return r, &order.InvalidError{Field: "emails", Message: "emails are for orders of kind verify; leave them out."}
 	case len(body.LeadIDs) > 0 && r.Kind != order.Reveal && r.Kind != order.Export:
 		return r, &order.InvalidError{Field: "lead_ids", Message: "lead_ids are for orders of kind reveal or export; leave them out."}
-	case r.Count != 0 && r.Kind != order.LeadList:
+	case r.Count != 0 && slices.Contains([]order.Kind{order.Verify, order.Reveal, order.Enrich, order.Export}, r.Kind):
 		return r, &order.InvalidError{Field: "count", Message: "Only a lead_list takes a count; an order of another kind is for all it is given, so leave the count out."}
 	case len(body.Emails) > 0 && r.ListID != "":
 		return r, &order.InvalidError{Field: "emails", Message: "Give either emails or a list_id, not both."}
