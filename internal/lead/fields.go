@@ -66,6 +66,13 @@ func subjectOf(id, field string) string {
 		CASE WHEN ` + field + ` IN ('email', 'lead') THEN '' ELSE '/' || ` + field + ` END, 'UTF8')), 1, 16), 'hex')::uuid`
 }
 
+// ownsFact says in SQL whether the organization $1 owns the fact of a type and
+// scope about a subject. It is a scalar for the reason that isOwned is one.
+func ownsFact(of, subject string) string {
+	return `coalesce(` + of + `.type <> '' AND (SELECT NOT o.reversed FROM credit_fact o
+		WHERE o.owner = $1 AND o.type = ` + of + `.type AND o.scope = ` + of + `.scope AND o.subject = ` + subject + `), false)`
+}
+
 // fieldItems are the items of the leads in the table wanted (rank, lead_no, id,
 // says), one for each field. Parameters: $1 the organization, $2–$4 the fields
 // with types and scopes of their facts, $5–$7 the same of what is carried, $8
@@ -83,12 +90,10 @@ var fieldItems = `
 		coalesce(CASE f.field WHEN 'email' THEN l.email WHEN 'phone' THEN l.phone
 			WHEN 'direct_email' THEN l.direct_email WHEN 'profile' THEN l.profile END, '') AS value OFFSET 0) v
 	CROSS JOIN LATERAL (SELECT
-		EXISTS (SELECT FROM credit_fact o WHERE f.type <> '' AND o.owner = $1 AND o.type = f.type AND o.scope = f.scope
-			AND o.subject = v.subject AND NOT o.reversed) AS owned,
+		` + ownsFact("f", "v.subject") + ` AS owned,
 		CASE WHEN cardinality($5::text[]) > 0 THEN (SELECT array_agg(c.field)
 			FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
-			JOIN credit_fact o ON o.owner = $1 AND o.type = c.type AND o.scope = c.scope
-				AND o.subject = ` + subjectOf("l.id", "c.field") + ` AND NOT o.reversed) END AS carries OFFSET 0) own
+			WHERE ` + ownsFact("c", subjectOf("l.id", "c.field")) + `) END AS carries OFFSET 0) own
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN l.no IS NULL THEN 'not_found'
 		WHEN x.suppressed THEN 'suppressed'
