@@ -102,8 +102,8 @@ func TestCredits(t *testing.T) {
 	require.Contains(t, o.stdout, "2199-12-31")
 
 	var history struct {
-		Entries    []historyEntry `json:"entries"`
-		NextCursor string         `json:"next_cursor"`
+		Entries    []billing.Entry `json:"entries"`
+		NextCursor string          `json:"next_cursor"`
 	}
 	w.run("credits", "history", "--org", "acme", "--json").ok().into(&history)
 	require.Len(t, history.Entries, 2)

@@ -1,28 +1,11 @@
 package main
 
 import (
-	"time"
-
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
 )
-
-// historyEntry is one movement of credits for machines.
-type historyEntry struct {
-	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"`
-	Type    string    `json:"type"`
-	Pool    string    `json:"pool"`
-	Amount  int64     `json:"amount"`
-	Balance int64     `json:"balance"`
-	OrderID string    `json:"order_id,omitempty"`
-	Action  string    `json:"action,omitempty"`
-	Member  string    `json:"member,omitempty"`
-	Source  string    `json:"source,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-}
 
 func (a *app) creditsHistoryCommand() *cobra.Command {
 	var f ledger.HistoryFilter
@@ -48,7 +31,7 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 			if _, err := rooms.Accounts.Org(cmd.Context(), f.Owner); err != nil {
 				return err
 			}
-			page, err := rooms.Ledger.History(cmd.Context(), f)
+			page, err := rooms.Billing.History(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
@@ -68,29 +51,22 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showHistory(page ledger.HistoryPage) error {
-	entries := []historyEntry{}
-	for _, l := range page.Lines {
-		entries = append(entries, historyEntry{
-			At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: billing.PoolName(l.Pool), Amount: l.Amount, Balance: l.Balance,
-			OrderID: l.OrderID, Action: l.Action, Member: l.Member, Source: string(l.Source), Reason: l.Reason,
-		})
-	}
+func (a *app) showHistory(page billing.History) error {
 	if a.json {
-		return a.printJSON(struct {
-			Entries    []historyEntry `json:"entries"`
-			NextCursor string         `json:"next_cursor,omitempty"`
-		}{entries, page.NextCursor})
+		return a.printJSON(page)
 	}
-	if len(entries) == 0 {
+	if len(page.Entries) == 0 {
 		a.say("No movements.")
 		return nil
 	}
 	t := newTable("at", "kind", "type", "pool", ">credits", ">balance", "order", "what")
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		what := e.Action
 		if e.Kind == "grant" {
 			what = e.Source
+		}
+		if e.LeadID != "" {
+			what += " " + e.LeadID
 		}
 		if e.Reason != "" {
 			what += " (" + e.Reason + ")"

@@ -34,6 +34,7 @@ var access = map[string]struct {
 	"PUT /api/v1/plans/{id}":                                  {"operator", `{}`},
 	"GET /api/v1/credits":                                     {"member", ""},
 	"GET /api/v1/credits/history":                             {"member", ""},
+	"GET /api/v1/credits/history/{id}/leads":                  {"member", ""},
 	"GET /api/v1/credits/history.csv":                         {"member", ""},
 	"POST /api/v1/bounces":                                    {"member", `{"emails":["a@b.test"]}`},
 	"POST /api/v1/quotes":                                     {"member", `{"kind":"lead_list","count":1}`},

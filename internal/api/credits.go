@@ -35,14 +35,29 @@ func (a *API) credits() {
 		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
-	) (*answer[historyPage], error) {
+	) (*answer[billing.History], error) {
 		filter, err := in.filter(ctx)
 		if err != nil {
 			return nil, err
 		}
 		filter.Cursor, filter.Limit = in.Cursor, in.Limit
-		page, err := a.Ledger.History(ctx, filter)
-		return body(historyPage{entries(page.Lines), page.NextCursor}, err)
+		return body(a.Billing.History(ctx, filter))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/credits/history/{id}/leads", name: "list-history-leads", tag: "Credits", needs: member,
+		summary: "List the leads that one entry of the history charged or credited back",
+	}, func(ctx context.Context, in *struct {
+		Entry  string `path:"id" maxLength:"100" doc:"The number in entry." example:"42"`
+		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
+	},
+	) (*answer[billing.Leads], error) {
+		entry, err := strconv.ParseInt(in.Entry, 10, 64)
+		if err != nil {
+			return nil, ledger.ErrNoEntry
+		}
+		c := callerOf(ctx)
+		return body(a.Billing.LeadsOfEntry(ctx, c.org.ID, c.only(), entry, in.Cursor, in.Limit))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history.csv", name: "download-history", tag: "Credits", needs: member, stream: true,
@@ -112,37 +127,6 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 	return filter, nil
 }
 
-type historyPage struct {
-	Entries    []historyEntry `json:"entries"`
-	NextCursor string         `json:"next_cursor,omitempty"`
-}
-
-type historyEntry struct {
-	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"`
-	Type    string    `json:"type"`
-	Pool    string    `json:"pool" enum:"member,organization"`
-	Amount  int64     `json:"amount" doc:"Credits moved."`
-	Balance int64     `json:"balance" doc:"Available in this pool afterwards."`
-	OrderID string    `json:"order_id,omitempty"`
-	Action  string    `json:"action,omitempty"`
-	Member  string    `json:"member,omitempty"`
-	Source  string    `json:"source,omitempty" doc:"Of the credits: allotment, pack, promotion, adjustment, rollover or reinstated."`
-	Reason  string    `json:"reason,omitempty"`
-	Leads   int64     `json:"leads,omitempty" doc:"How many leads were charged or credited back."`
-}
-
-func entries(lines []ledger.HistoryLine) []historyEntry {
-	list := make([]historyEntry, len(lines))
-	for i, l := range lines {
-		list[i] = historyEntry{
-			l.At.UTC(), l.Kind, l.Type, billing.PoolName(l.Pool), l.Amount, l.Balance,
-			l.OrderID, l.Action, l.Member, string(l.Source), l.Reason, l.Facts,
-		}
-	}
-	return list
-}
-
 // historyCSV writes page after page: it holds one in memory.
 func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*huma.StreamResponse, error) {
 	filter, err := in.filter(ctx)
@@ -150,19 +134,19 @@ func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*hum
 		return nil, err
 	}
 	filter.Limit = 1000
-	page, err := a.Ledger.History(ctx, filter)
+	page, err := a.Billing.History(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
 	return a.stream(ctx, "text/csv; charset=utf-8", "credits.csv", func(w *patient) error {
 		out := csv.NewWriter(w)
 		out.UseCRLF = true
-		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads"}) // Flush tells
+		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads", "lead_id"}) // Flush tells
 		for {
-			for _, e := range entries(page.Lines) {
+			for _, e := range page.Entries {
 				_ = out.Write([]string{ // Error tells
 					e.At.Format(time.RFC3339Nano), e.Kind, e.Type, e.Pool, strconv.FormatInt(e.Amount, 10), strconv.FormatInt(e.Balance, 10),
-					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10),
+					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10), plain(e.LeadID),
 				})
 			}
 			out.Flush()
@@ -170,7 +154,7 @@ func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*hum
 				return err
 			}
 			filter.Cursor = page.NextCursor
-			if page, err = a.Ledger.History(ctx, filter); err != nil {
+			if page, err = a.Billing.History(ctx, filter); err != nil {
 				return err
 			}
 		}

@@ -179,6 +179,7 @@ var roomErrors = []struct {
 	{intake.ErrOver, "conflict"},
 	{ledger.ErrKeyReused, "idempotency_key_reused"},
 	{ledger.ErrInvalid, "invalid_request"},
+	{ledger.ErrNoEntry, "not_found"},
 	{ledger.ErrUnknownHold, "conflict"},
 	{ledger.ErrHoldExhausted, "conflict"},
 	{billing.ErrRunning, "conflict"},

@@ -26,6 +26,7 @@ type HistoryFilter struct {
 
 // HistoryLine is one movement of credits.
 type HistoryLine struct {
+	Seq     int64 // of the journal entry
 	At      time.Time
 	Kind    string // grant, hold, capture, release, expire, reverse or rollover
 	Type    string
@@ -153,7 +154,7 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 
 func (r *historyRow) line(kind string, p *posting) (HistoryLine, error) {
 	line := HistoryLine{
-		At: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Balance: p.Balance,
+		Seq: r.Seq, At: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Balance: p.Balance,
 		OrderID: r.OrderID, Action: r.Action, Member: r.Member, Reason: r.Reason,
 	}
 	if kind != "capture" && kind != "reverse" {
