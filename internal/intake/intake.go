@@ -241,7 +241,8 @@ func (in *Intake) Cancel(ctx context.Context, org, id string) error {
 }
 
 // Pause keeps an order from beginning new batches: those under way are finished
-// and charged. An order that has been verified already is not held back.
+// and charged. Once everything is verified only the parts of an export are held
+// back.
 //
 // Errors: orderbook.ErrNotFound, ErrOver.
 func (in *Intake) Pause(ctx context.Context, org, id string) error {
