@@ -92,6 +92,9 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, paused.Waiting, still.Waiting, "another worker knows that it is paused")
 	require.Equal(t, paused.Stages, still.Stages)
+	require.InDelta(t, paused.Rate, still.Rate, 0.001, "the time that it is paused does not count")
+	require.Positive(t, still.Rate)
+	require.Nil(t, still.ETA, "nobody knows when it is resumed")
 	require.NoError(t, s.Intake.Resume(ctx, sub.Org, id))
 
 	o := s.over(t, id)
