@@ -193,6 +193,7 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 type ReleaseInput struct {
 	OrderID     string         `json:"order_id"`
 	Org         string         `json:"org"`
+	Member      string         `json:"member,omitempty"`
 	Plan        string         `json:"plan"`
 	PlanVersion int            `json:"plan_version"`
 	At          time.Time      `json:"at"`     // the workflow's time: the same in every attempt
@@ -238,17 +239,9 @@ func (a *Activities) lateRelease(ctx context.Context, in ReleaseInput, release *
 	if err != nil {
 		return err
 	}
-	org, err := a.Accounts.Org(ctx, in.Org)
-	if err != nil {
-		return err
-	}
-	period, err := org.Period(in.At)
-	if err != nil {
-		return err
-	}
 	release.Late = ledger.LateRelease(p.LateRelease)
-	release.ReinstateUntil = p.ReinstateUntil(in.At, period)
-	return nil
+	release.ReinstateUntil, err = a.billing().Until(ctx, p, in.Org, in.Member, "", in.At)
+	return err
 }
 
 func (a *Activities) end(ctx context.Context, in ReleaseInput) error {

@@ -184,7 +184,7 @@ func (o *orderRun) release(ctx workflow.Context, status order.Status, failure *o
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	in := activities.ReleaseInput{
-		OrderID: o.in.ID, Org: o.in.Org, Plan: o.terms.Plan, PlanVersion: o.terms.PlanVersion,
+		OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Plan: o.terms.Plan, PlanVersion: o.terms.PlanVersion,
 		At: workflow.Now(ctx), Status: status, Failure: failure,
 	}
 	var ended order.Order

@@ -5,6 +5,7 @@
 package billing
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -56,13 +57,34 @@ func add(sum, more []account.ResetCredit) []account.ResetCredit {
 	return sum
 }
 
-// reinstateUntil is when credits of a type expire that come back at t although
-// the grant they were taken from is over: with the period where the plan lets
-// the type's credits expire with it, after the plan's time where it has no
-// period, and never where what is left of a period is kept anyway.
-func reinstateUntil(p *plan.Plan, creditType string, t time.Time, period plan.Period) time.Time {
-	if p.Period == plan.Month && p.Credits[creditType].AtPeriodEnd != plan.Expire {
-		return time.Time{}
+// Until is when credits of a type expire that come back to an organization and
+// its member at t although the grant they were taken from is over: with the
+// period of their pool where the plan lets credits expire with it, after the
+// plan's time where it has no period, and never where what is left of a period
+// is kept anyway. Without a credit type, it is that of credits that expire.
+func (b *Billing) Until(ctx context.Context, p *plan.Plan, orgID, member, creditType string, t time.Time) (ledger.Until, error) {
+	if p.Period == plan.Month && creditType != "" && p.Credits[creditType].AtPeriodEnd != plan.Expire {
+		return ledger.Until{}, nil
 	}
-	return p.ReinstateUntil(t, period)
+	org, err := b.accounts.Org(ctx, orgID)
+	if err != nil {
+		return ledger.Until{}, err
+	}
+	period, err := org.Period(t)
+	if err != nil {
+		return ledger.Until{}, err
+	}
+	until := ledger.Until{Shared: p.ReinstateUntil(t, period), Own: p.ReinstateUntil(t, period)}
+	if member == "" {
+		return until, nil
+	}
+	m, err := b.accounts.Member(ctx, orgID, member)
+	if err != nil {
+		return ledger.Until{}, err
+	}
+	if period, err = m.Period(t, org); err != nil {
+		return ledger.Until{}, err
+	}
+	until.Own = p.ReinstateUntil(t, period)
+	return until, nil
 }

@@ -81,7 +81,7 @@ func (b *Billing) Bounce(ctx context.Context, r Bounces, now time.Time) (Bounced
 			found[d.Email] = true
 		}
 		for _, op := range bounceOps(p, r, deliveries) {
-			if op.ReinstateUntil, err = b.until(ctx, p, r.Org, op.Memo.Member, op.Type, now); err != nil {
+			if op.ReinstateUntil, err = b.Until(ctx, p, r.Org, op.Memo.Member, op.Type, now); err != nil {
 				return Bounced{}, err
 			}
 			reversed, err := b.ledger.Reverse(ctx, op)
@@ -202,7 +202,7 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 			Type: line.Type, Amount: r.Amount, Facts: facts,
 			Memo: ledger.Memo{OrderID: o.ID, Action: "reverse", Member: o.Member, Reason: r.Reason},
 		}
-		if op.ReinstateUntil, err = b.until(ctx, p, o.Org, o.Member, line.Type, now); err != nil {
+		if op.ReinstateUntil, err = b.Until(ctx, p, o.Org, o.Member, line.Type, now); err != nil {
 			return Reversed{}, err
 		}
 		result, err := b.ledger.Reverse(ctx, op)
@@ -235,29 +235,6 @@ func factsOf(p *plan.Plan, o order.Order, fields []order.Field, creditType strin
 		}
 	}
 	return facts
-}
-
-// until is when credits of a type expire that come back at t after their own
-// grant is over: in the credit month of the pool they mostly come from.
-func (b *Billing) until(ctx context.Context, p *plan.Plan, orgID, member, creditType string, t time.Time) (time.Time, error) {
-	org, err := b.accounts.Org(ctx, orgID)
-	if err != nil {
-		return time.Time{}, err
-	}
-	period, err := org.Period(t)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if member != "" && p.Credits[creditType].Owner == plan.Member {
-		m, err := b.accounts.Member(ctx, orgID, member)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if period, err = m.Period(t, org); err != nil {
-			return time.Time{}, err
-		}
-	}
-	return reinstateUntil(p, creditType, t, period), nil
 }
 
 func addAmounts(sum []plan.Amount, more []ledger.Amount) []plan.Amount {

@@ -441,7 +441,7 @@ func (b *books) giveBack(e *entry, op Release, l *lot, n int64, fresh newLots) {
 	case op.Late == LateExpire:
 		b.move(e, moveLapse, l, n)
 	default:
-		into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil)
+		into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil.of(l.pool))
 		b.moveInto(e, moveReinstate, l, into, n)
 	}
 }

@@ -121,6 +121,6 @@ func (b *books) creditBack(e *entry, op Reverse, l *lot, n int64, fresh newLots)
 	if !l.renewed && !l.expiredAt(e.at) {
 		return b.move(e, moveReverse, l, n)
 	}
-	into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil)
+	into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil.of(l.pool))
 	return b.moveInto(e, moveRestore, l, into, n)
 }

@@ -107,7 +107,7 @@ func TestLateReleases(t *testing.T) {
 		d := newDesk(t)
 		d.grant("1", "bob", 10, SourceAllotment, 3, end)
 		d.hold(noon, "h", 10, "bob")
-		released := d.run(late, Release{Owner: "acme", Key: "r", HoldID: "h", Late: policy, ReinstateUntil: until})
+		released := d.run(late, Release{Owner: "acme", Key: "r", HoldID: "h", Late: policy, ReinstateUntil: Until{Shared: until.Add(time.Hour), Own: until}})
 		require.Equal(t, ReleaseResult{Released: []Amount{{"email", 10}}}, released)
 		require.Equal(t, back, d.left(late, "bob"), policy)
 		require.Zero(t, d.left(until, "bob"))

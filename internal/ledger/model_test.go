@@ -388,7 +388,7 @@ func (m *model) release(op Release, now time.Time) (ReleaseResult, error) {
 			case !g.over(now):
 				g.available++
 			case op.Late != LateExpire:
-				fresh.one(modelGrant{id: g.id, source: SourceReinstated, priority: g.priority, expires: op.ReinstateUntil})
+				fresh.one(modelGrant{id: g.id, source: SourceReinstated, priority: g.priority, expires: expiryIn(op.ReinstateUntil, g.id.pool)})
 			}
 		}
 		if n > 0 {
@@ -464,7 +464,7 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 			c.state = "reversed"
 			result.Reversed++
 			if c.from.over(now) {
-				fresh.one(modelGrant{id: c.from.id, source: SourceReinstated, priority: c.from.priority, expires: op.ReinstateUntil})
+				fresh.one(modelGrant{id: c.from.id, source: SourceReinstated, priority: c.from.priority, expires: expiryIn(op.ReinstateUntil, c.from.id.pool)})
 			} else {
 				c.from.available++
 			}
@@ -540,4 +540,12 @@ func (m *model) holding(g *modelGrant) bool {
 		}
 	}
 	return false
+}
+
+// expiryIn is when credits expire that come back to a pool late.
+func expiryIn(u Until, pool string) time.Time {
+	if pool != "" {
+		return u.Own
+	}
+	return u.Shared
 }

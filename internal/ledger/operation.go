@@ -169,8 +169,22 @@ type Release struct {
 	Key            string
 	HoldID         string
 	Late           LateRelease
-	ReinstateUntil time.Time // expiry of reinstated credits; zero = never
+	ReinstateUntil Until
 	Memo           Memo
+}
+
+// Until is when credits expire that come back after their own grant has: those
+// of the shared pool, and those of a member's own. The zero time is never.
+type Until struct {
+	Shared time.Time
+	Own    time.Time
+}
+
+func (u Until) of(pool string) time.Time {
+	if pool == "" {
+		return u.Shared
+	}
+	return u.Own
 }
 
 // ReleaseResult is the result of a Release.
@@ -191,7 +205,7 @@ type Reverse struct {
 	Type           string
 	Facts          []Fact
 	Amount         int64
-	ReinstateUntil time.Time // expiry of credits whose own grant has expired; zero = never
+	ReinstateUntil Until
 	Memo           Memo
 }
 

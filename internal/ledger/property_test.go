@@ -324,7 +324,7 @@ func (w *world) draw(t *rapid.T) operation {
 		return Release{
 			Owner: w.tables.name, Key: key, HoldID: w.drawHold(t), Memo: memo,
 			Late:           rapid.SampledFrom([]LateRelease{"", LateReinstate, LateExpire}).Draw(t, "late"),
-			ReinstateUntil: w.drawExpiry(t),
+			ReinstateUntil: Until{Shared: w.drawExpiry(t), Own: w.drawExpiry(t)},
 		}
 	case kindReverse:
 		return w.drawReverse(t, key, memo)
@@ -360,7 +360,7 @@ func (w *world) draw(t *rapid.T) operation {
 }
 
 func (w *world) drawReverse(t *rapid.T, key string, memo Memo) Reverse {
-	r := Reverse{Owner: w.tables.name, Key: key, Memo: memo, HoldID: w.drawHold(t), ReinstateUntil: w.drawExpiry(t)}
+	r := Reverse{Owner: w.tables.name, Key: key, Memo: memo, HoldID: w.drawHold(t), ReinstateUntil: Until{Shared: w.drawExpiry(t), Own: w.drawExpiry(t)}}
 	switch rapid.IntRange(0, 2).Draw(t, "part") {
 	case 0:
 		r.Type = rapid.SampledFrom([]string{"", "email", "phone"}).Draw(t, "type")

@@ -349,7 +349,7 @@ func (op Release) check() error {
 	default:
 		return invalid("a late release can %q or %q, not %q", LateReinstate, LateExpire, op.Late)
 	}
-	return firstError(required("hold id", op.HoldID), expiry(op.ReinstateUntil))
+	return firstError(required("hold id", op.HoldID), expiry(op.ReinstateUntil.Shared), expiry(op.ReinstateUntil.Own))
 }
 
 func (op Reverse) check() error {
@@ -363,7 +363,7 @@ func (op Reverse) check() error {
 		return invalid("a reversal of facts or of an amount must name the credit type")
 	}
 	return firstError(texts("hold id", op.HoldID), texts("credit type", op.Type), scopes(op.Facts),
-		amount("reversal", op.Amount, 0), expiry(op.ReinstateUntil))
+		amount("reversal", op.Amount, 0), expiry(op.ReinstateUntil.Shared), expiry(op.ReinstateUntil.Own))
 }
 
 func (op Expire) check() error { return nil }
