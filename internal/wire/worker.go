@@ -65,6 +65,14 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 			return err
 		}
 	}
+	var tidying errgroup.Group
+	tidying.Go(func() error { // an import that was killed has left leads that cannot be found
+		if err := rooms.Catalogue.Reindex(ctx); err != nil && ctx.Err() == nil {
+			logger.Warn("The catalogue's index is not up to date; the next import or worker tries again.", "error", err)
+		}
+		return nil
+	})
+	defer func() { _ = tidying.Wait() }() // before the rooms are closed
 	logger.Info("The worker is running.", "task_queues", []string{workflows.TaskQueue, workflows.VerifyTaskQueue})
 	rooms.Intake.PublishEvents(ctx, rooms.Webhooks, logger) // until ctx is done
 	logger.Info("The worker is stopping; activities under way are being finished.")
