@@ -6,12 +6,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -19,25 +17,17 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"holdfast/bench/report"
-	"holdfast/internal/account"
-	"holdfast/internal/config"
-	"holdfast/internal/devstack"
+	"holdfast/bench/stand"
 	"holdfast/internal/intake"
-	"holdfast/internal/lead"
-	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/verify"
-	"holdfast/internal/wire"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var o options
+func main() { stand.Main("order", run, nil) }
+
+func parse() (o options, err error) {
 	flag.IntVar(&o.leads, "leads", 10_000, "leads per order")
 	flag.IntVar(&o.runs, "runs", 5, "orders to take the median of, at least 1")
 	flag.IntVar(&o.accepts, "accepts", 300, "small orders to measure the acceptance with")
@@ -48,11 +38,10 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "order:", err)
-		stop()
-		os.Exit(1)
+	if o.leads < 1 || o.runs < 1 || o.accepts < 1 {
+		return o, errors.New("there is nothing to measure; give numbers from 1 on")
 	}
+	return o, nil
 }
 
 type options struct {
@@ -61,35 +50,30 @@ type options struct {
 	out                  string
 }
 
-// bench is a stack with a worker and a catalogue.
+// bench is a stand and what is measured on it.
 type bench struct {
 	options
-	servers *devstack.Servers
-	rooms   *wire.Rooms
-	report  *report.Report
+	*stand.Stand
+	report *report.Report
 }
 
-func run(ctx context.Context, o options) (err error) {
-	dir, err := devstack.TempDir("holdfast-bench-")
+func run(ctx context.Context) (err error) {
+	o, err := parse()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	servers, err := devstack.StartServers(ctx, config.Config{HTTPAddr: "127.0.0.1:0", GreylistRetry: 1200 * time.Millisecond}, devstack.ServerOptions{
-		Dir: dir, Lab: maillab.Config{Latency: o.latency, GreylistDelay: time.Second}, Note: note,
-	})
+	s, err := stand.Start(ctx, stand.Options{Leads: o.leads, Lab: maillab.Config{Latency: o.latency}})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = servers.Stop() }()
-	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	for i := range o.runs + 1 {
+		if err := s.Organization(ctx, orgOf(i), 1_000_000); err != nil {
+			return err
+		}
 	}
-	defer func() { _ = stop() }()
-
-	b := &bench{options: o, servers: servers, rooms: rooms, report: report.New("order", "Orders: acceptance and delivery")}
-	for _, step := range []func(context.Context) error{b.furnish, b.acceptance, b.delivery} {
+	b := &bench{options: o, Stand: s, report: report.New("order", "Orders: acceptance and delivery")}
+	for _, step := range []func(context.Context) error{b.acceptance, b.delivery} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -98,43 +82,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	path, err := b.report.Save(o.out)
-	note("written to " + path)
+	stand.Note("written to %s", path)
 	return err
-}
-
-func note(text string) { fmt.Fprintln(os.Stderr, text) }
-
-// furnish imports enough leads for every run and creates one organization a run.
-func (b *bench) furnish(ctx context.Context) error {
-	file, err := os.CreateTemp("", "holdfast-leads-*.csv")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	if err := b.servers.Lab.World().WriteCatalogue(file, b.leads, 0.5); err != nil {
-		return err
-	}
-	if _, err := file.Seek(0, 0); err != nil {
-		return err
-	}
-	if _, err := b.rooms.Catalogue.Import(ctx, file, lead.CSV, lead.ImportOptions{}); err != nil {
-		return err
-	}
-	if err := b.rooms.Accounts.EnsurePresets(ctx); err != nil {
-		return err
-	}
-	for i := range b.runs + 1 {
-		org := orgOf(i)
-		if _, err := b.rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
-			return err
-		}
-		if _, err := b.rooms.Ledger.Grant(ctx, ledger.Grant{
-			Owner: org, Key: "pack", Type: "email", Amount: 1_000_000, Source: ledger.SourcePack,
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func orgOf(i int) string { return fmt.Sprintf("org-%d", i) }
@@ -152,7 +101,7 @@ func Nothing(ctx workflow.Context) error {
 // acceptance measures how long a submitter waits for "reserved", alone and
 // among eight.
 func (b *bench) acceptance(ctx context.Context) error {
-	idle := worker.New(b.rooms.Temporal, "bench", worker.Options{})
+	idle := worker.New(b.Rooms.Temporal, "bench", worker.Options{})
 	idle.RegisterWorkflow(Nothing)
 	if err := idle.Start(); err != nil {
 		return err
@@ -198,7 +147,7 @@ func breathe(ctx context.Context, _ string) error {
 // awaitDelivery waits until the order with this key has been delivered.
 func (b *bench) awaitDelivery(ctx context.Context, key string) error {
 	for {
-		o, err := b.rooms.Book.Get(ctx, orgOf(0), order.ID(orgOf(0), key))
+		o, err := b.Rooms.Book.Get(ctx, orgOf(0), order.ID(orgOf(0), key))
 		if err != nil || o.Status.Delivered() {
 			return err
 		}
@@ -209,10 +158,10 @@ func (b *bench) awaitDelivery(ctx context.Context, key string) error {
 }
 
 func (b *bench) startNothing(ctx context.Context, key string) error {
-	start := b.rooms.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+	start := b.Rooms.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: key, TaskQueue: "bench", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, Nothing)
-	handle, err := b.rooms.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+	handle, err := b.Rooms.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions:          client.UpdateWorkflowOptions{UpdateName: "answer", WaitForStage: client.WorkflowUpdateStageCompleted},
 	})
@@ -223,7 +172,7 @@ func (b *bench) startNothing(ctx context.Context, key string) error {
 }
 
 func (b *bench) submitSmall(ctx context.Context, key string) error {
-	o, err := b.rooms.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
+	o, err := b.Rooms.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
 		Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Country: []string{"ZZ"}}, // finds nobody: acceptance alone
 	}})
 	if err == nil && o.Status == order.Rejected {
@@ -261,7 +210,7 @@ func (b *bench) delivery(ctx context.Context) error {
 		return err
 	}
 	for i := range b.runs {
-		alone, err := b.verifyAlone(ctx)
+		alone, err := b.EngineAlone(ctx, b.leads)
 		if err != nil {
 			return err
 		}
@@ -271,48 +220,31 @@ func (b *bench) delivery(ctx context.Context) error {
 			return err
 		}
 		total, first = append(total, d.delivered.Seconds()), append(first, d.firstRound.Seconds())
-		events, bytes = append(events, float64(d.events)), append(bytes, float64(d.bytes)/1024)
+		events, bytes = append(events, float64(d.MaxEvents)), append(bytes, float64(d.MaxBytes)/1024)
 	}
 	n := float64(b.leads)
-	table.Add("first order, greylisting hosts make it wait", greeting.delivered.Seconds(), n/greeting.delivered.Seconds(), greeting.events, float64(greeting.bytes)/1024)
+	table.Add("first order, greylisting hosts make it wait", greeting.delivered.Seconds(), n/greeting.delivered.Seconds(), greeting.MaxEvents, float64(greeting.MaxBytes)/1024)
 	table.Add("engine alone, one pass (yardstick)", report.Median(engine), n/report.Median(engine), "", "")
 	table.Add("order, accepted → first pass verified", report.Median(first), n/report.Median(first), "", "")
 	table.Add("order, accepted → delivered", report.Median(total), n/report.Median(total), report.Median(events), report.Median(bytes))
-	b.report.Note("The first order meets greylisting hosts for the first time, waits for them (%s) and asks them again; the later ones, and the engine alone, are known to them. All charges are included.", b.servers.Config.GreylistRetry)
+	b.report.Note("The first order meets greylisting hosts for the first time, waits for them (%s) and asks them again; the later ones, and the engine alone, are known to them. All charges are included.", b.Servers.Config.GreylistRetry)
 	return nil
-}
-
-// verifyAlone runs the engine over all addresses, without order or database.
-func (b *bench) verifyAlone(ctx context.Context) (time.Duration, error) {
-	var emails []string
-	if err := b.rooms.Pool.QueryRow(ctx, `SELECT array_agg(email ORDER BY email_domain) FROM lead`).Scan(&emails); err != nil {
-		return 0, err
-	}
-	cfg := b.servers.Config
-	engine, err := verify.New(verify.Config{DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, GreylistRetry: cfg.GreylistRetry})
-	if err != nil {
-		return 0, err
-	}
-	defer engine.Close()
-	began := time.Now()
-	err = engine.Verify(ctx, emails, func(int, verify.Result) {})
-	return time.Since(began), err
 }
 
 type delivered struct {
 	delivered, firstRound time.Duration
-	events, bytes         int
+	stand.History
 }
 
 func (b *bench) deliverOnce(ctx context.Context, org string) (delivered, error) {
 	began := time.Now()
-	o, err := b.rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "big", Request: order.Request{Kind: order.LeadList, Count: int64(b.leads)}})
+	o, err := b.Rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "big", Request: order.Request{Kind: order.LeadList, Count: int64(b.leads)}})
 	if err != nil {
 		return delivered{}, err
 	}
 	var d delivered
 	for {
-		p, err := b.rooms.Intake.Progress(ctx, o.ID)
+		p, err := b.Rooms.Intake.Progress(ctx, o.ID)
 		if err != nil {
 			return d, err
 		}
@@ -324,18 +256,10 @@ func (b *bench) deliverOnce(ctx context.Context, org string) (delivered, error) 
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if o, err = b.rooms.Book.Get(ctx, org, o.ID); err != nil {
+	if o, err = b.Settled(ctx, org, o.ID); err != nil {
 		return d, err
 	}
 	d.delivered = o.CompletedAt.Sub(o.CreatedAt)
-	events := b.rooms.Temporal.GetWorkflowHistory(ctx, o.ID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		if err != nil {
-			return d, err
-		}
-		d.events++
-		d.bytes += proto.Size(event)
-	}
-	return d, nil
+	d.History, err = b.History(ctx, o.ID)
+	return d, err
 }

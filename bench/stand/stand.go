@@ -136,7 +136,8 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 func (s *Stand) Stop() error {
 	var err error
 	if s.worker != nil {
-		err = errors.Join(s.worker.Process.Signal(syscall.SIGTERM), s.worker.Wait())
+		_ = s.worker.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		err = <-s.ended
 	}
 	if s.Rooms != nil {
 		s.Rooms.Close()
