@@ -112,7 +112,8 @@ func (e *Erasures) erase(ctx context.Context, emails, ids []string, report *Repo
 			return err
 		}
 		// Who it is: all leads with an address in common, and the addresses that
-		// they had when orders selected them.
+		// they had when orders selected them. Rows are looked up from here on, as
+		// the catalogue sees to for the rest of the transaction.
 		person, err := e.catalogue.FindPerson(ctx, tx, emails, ids, func(no int64) ([]string, error) {
 			return e.book.AddressesOf(ctx, tx, no)
 		})
