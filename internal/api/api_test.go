@@ -120,9 +120,16 @@ func furnish(ctx context.Context, lab *maillab.Lab) error {
 	if err != nil {
 		return err
 	}
-	fuzzed := quick // sells verifications, too
+	licences, err := rooms.Accounts.Plan(ctx, "licence-monthly", 0)
+	if err != nil {
+		return err
+	}
+	fuzzed := quick // sells orders of every kind
 	fuzzed.ID, fuzzed.Actions = "fuzzed", maps.Clone(p.Actions)
 	fuzzed.Actions["verify"] = verifies.Actions["verify"]
+	for _, name := range []string{"reveal_email", "enrich_email", "export"} {
+		fuzzed.Actions[name] = licences.Actions[name]
+	}
 	if _, err := rooms.Accounts.SavePlan(ctx, &fuzzed); err != nil {
 		return err
 	}

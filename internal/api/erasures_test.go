@@ -38,6 +38,13 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	v.fund(10)
 	v.call("POST", "/verify/batch", v.jane, map[string]any{"emails": []string{strings.ToUpper(person.Email), "nobody@nowhere.test"}}, "Idempotency-Key", "v").is(200).into(&verified)
 	f.call("POST", "/bounces", f.jane, map[string]any{"emails": []string{person.Email}}, "Idempotency-Key", "b").is(200)
+	w := setupWith(t, "workspace-paid", 0)
+	revealed := w.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": []string{person.ID}, "fields": []string{"email", "phone", "direct_email"}})
+	require.Contains(t, string(w.call("GET", "/orders/"+revealed.ID+"/results.csv", w.jane, nil).is(200).body), "+4917098765432")
+	named := w.call("POST", "/lists", w.jane, "name,company\nZyx Zyxquill,Zyx Ltd\n", "Content-Type", "text/csv").is(201).text("id")
+	enriched := w.ordered("enrich", map[string]any{"kind": "enrich", "list_id": named, "fields": []string{"phone"}})
+	require.EqualValues(t, 1, enriched.Tally.Valid)
+	exported := w.ordered("export", map[string]any{"kind": "export", "lead_ids": []string{person.ID}})
 	first, verified.Order = f.settled(first.ID), v.settled(verified.Order.ID)
 	traces := []string{strings.ToLower(person.Email), "zyx", "4917098765432"}
 	dump := pgtest.Dump(t, rooms.Pool)
@@ -47,14 +54,14 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 
 	var report erasure.Report
 	f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"Zyx@home.test"}, "lead_ids": []string{person.ID}}).is(200).into(&report)
-	require.Equal(t, erasure.Report{Leads: 1, Items: 2, ListRows: 1, Verdicts: report.Verdicts, Suppressed: 3}, report)
+	require.Equal(t, erasure.Report{Leads: 1, Items: 2 + 3 + 1 + 1, ListRows: 3, Verdicts: report.Verdicts, Suppressed: 3}, report)
 	f.call("POST", "/erasures", operatorKey, map[string]any{"lead_ids": []string{person.ID}}).is(200).into(&report)
 	require.Equal(t, erasure.Report{}, report)
 	refused := f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"a@b.test", "zyxquill"}}).problem(422, "invalid_request")
 	require.Equal(t, "body.emails[1]", refused.Errors[0].Field)
 	f.call("POST", "/erasures", operatorKey, map[string]any{}).problem(422, "invalid_request")
 
-	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, verified.Order.ID)
+	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, verified.Order.ID, revealed.ID, enriched.ID, exported.ID)
 	for _, trace := range traces {
 		require.NotContains(t, dump, trace)
 		require.NotContains(t, histories, trace)
@@ -63,6 +70,11 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	audited(t)
 	require.Equal(t, first, f.order(first.ID))
 	require.Equal(t, verified.Order, v.order(verified.Order.ID))
+	for _, o := range []order.Order{revealed, enriched, exported} {
+		results := string(w.call("GET", "/orders/"+o.ID+"/results.csv", w.jane, nil).is(200).body)
+		require.NotContains(t, strings.ToLower(results), "zyx")
+		require.NotContains(t, results, "4917098765432")
+	}
 	rows := strings.Count(string(f.call("GET", "/orders/"+first.ID+"/results.ndjson", f.jane, nil).is(200).body), "\n")
 	require.EqualValues(t, first.Tally.Valid-1, rows)
 

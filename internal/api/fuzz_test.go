@@ -157,8 +157,14 @@ func (g generator) request(op *huma.Operation, org string, keys []string, known 
 			media = op.RequestBody.Content["text/csv"]
 		}
 		r.body = g.text(media.Schema)
-		if strings.HasSuffix(op.Path, "/orders") && g.IntN(3) == 0 { // one that makes sense: chance rarely finds it
-			r.body = fmt.Sprintf(`{"kind":"lead_list","count":%d}`, pick(g, []int64{1, 3, 1000, 1 << 40}))
+		if (strings.HasSuffix(op.Path, "/orders") || strings.HasSuffix(op.Path, "/quotes")) && g.IntN(2) == 0 { // one that makes sense: chance rarely finds it
+			r.body = pick(g, []string{
+				fmt.Sprintf(`{"kind":"lead_list","count":%d}`, pick(g, []int64{1, 3, 1 << 40})),
+				`{"kind":"lead_list","count":1000}`,
+				fmt.Sprintf(`{"kind":"reveal","lead_ids":["%s","x"],"fields":["email"]}`, known["Leads"]),
+				fmt.Sprintf(`{"kind":"enrich","list_id":"%s","fields":["email"]}`, known["lists"]),
+				fmt.Sprintf(`{"kind":"export","order_id":"%s"}`, known["Orders"]),
+			})
 		}
 		if g.IntN(30) == 0 {
 			r.headers = append(r.headers, "Content-Type", pick(g, []string{"text/html", "application/x-www-form-urlencoded", "", "/"}))
@@ -217,6 +223,8 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 	known := map[string]string{
 		"Orders":   f.settled(f.place("known", 2, "20s").ID).ID,
 		"Webhooks": f.call("POST", "/webhooks", f.admin, `{"url":"https://example.com/"}`).is(201).text("id"),
+		"Leads":    f.preview("")[0],
+		"lists":    f.call("POST", "/lists", f.jane, "name,company\nAnn Smith,Nowhere Ltd\n", "Content-Type", "text/csv").is(201).text("id"),
 	}
 	keys := []string{operatorKey, f.admin, f.jane}
 	g := generator{rand.New(rand.NewPCG(seed, 0)), f.api.OpenAPI().Components.Schemas}

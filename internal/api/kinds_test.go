@@ -127,7 +127,7 @@ func TestA20_Reveal(t *testing.T) {
 	again := f.ordered("again", reveal)
 	require.Zero(t, captured(again, "email")+captured(again, "phone"), "nothing is paid for twice")
 	require.Equal(t, emails+phones, again.Tally.AlreadyOwned)
-	require.EqualValues(t, emails+phones, f.quote(reveal).AlreadyOwned)
+	require.Equal(t, emails+phones, f.quote(reveal).AlreadyOwned)
 	var ndjson int
 	for range strings.Lines(string(f.call("GET", "/orders/"+again.ID+"/results.ndjson", f.jane, nil).is(200).body)) {
 		ndjson++
@@ -187,7 +187,7 @@ func TestA20_Enrich(t *testing.T) {
 	enrich := map[string]any{"kind": "enrich", "list_id": list.ID, "fields": []string{"phone"}}
 	require.True(t, f.quote(enrich).Covered)
 	o := f.ordered("enrich", enrich)
-	require.EqualValues(t, list.Rows, o.Requested)
+	require.Equal(t, list.Rows, o.Requested)
 	rows := f.file(o)
 	require.Len(t, rows, int(list.Rows), "the list, row by row")
 	found := 0
@@ -275,7 +275,7 @@ func TestA20_AnExportThatUnlocks(t *testing.T) {
 	first := f.ordered("first", map[string]any{"kind": "reveal", "lead_ids": ids[:10], "fields": []string{"email"}})
 	o := f.ordered("export", map[string]any{"kind": "export", "lead_ids": ids})
 	rows := f.file(o)
-	require.EqualValues(t, o.Tally.Valid, len(rows))
+	require.Len(t, rows, int(o.Tally.Valid))
 	require.Equal(t, o.Tally.Valid-first.Tally.Valid, captured(o, "email"))
 	require.Equal(t, first.Tally.Valid, o.Tally.AlreadyOwned)
 	profile := f.ordered("profile", map[string]any{"kind": "reveal", "lead_ids": ids, "fields": []string{"profile"}})
