@@ -21,6 +21,7 @@ type Series struct {
 type Axes struct {
 	Title, X, Y string
 	LogX, LogY  bool
+	LegendRight bool // for lines that fall
 }
 
 // Lines draws series with their points into dir/name.svg and returns the path.
@@ -77,7 +78,7 @@ func (a Axes) plot() *plot.Plot {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = a.Title, a.X, a.Y
 	p.Title.Padding = vg.Points(6)
 	p.Legend.Top = true
-	p.Legend.Left = true
+	p.Legend.Left = !a.LegendRight
 	p.Add(plotter.NewGrid())
 	if a.LogX {
 		p.X.Scale = plot.LogScale{}

@@ -269,7 +269,7 @@ func (b *bench) plot(ours, baseline []cost) error {
 	}
 	wall, cpu := func(c cost) time.Duration { return c.wall }, func(c cost) time.Duration { return c.cpu.Ours() }
 	_, err := report.Lines(b.out, "size", report.Axes{
-		Title: "Cost of a contact by the size of its order", X: "contacts in the order", Y: "µs per contact", LogX: true, LogY: true,
+		Title: "Cost of a contact by the size of its order", X: "contacts in the order", Y: "µs per contact", LogX: true, LogY: true, LegendRight: true,
 	},
 		line("order, wall", ours, wall, false), line("order, CPU", ours, cpu, true),
 		line("activity per contact, wall", baseline, wall, false), line("activity per contact, CPU", baseline, cpu, true))
