@@ -53,7 +53,7 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 			return Captured{}, border(err)
 		}
 	}
-	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
 	if err != nil {
 		return Captured{}, border(err)
 	}
@@ -166,7 +166,7 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	if err != nil {
 		return order.Order{}, border(err)
 	}
-	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
 	if err != nil {
 		return order.Order{}, border(err)
 	}
@@ -245,7 +245,7 @@ func (a *Activities) lateRelease(ctx context.Context, in ReleaseInput, release *
 }
 
 func (a *Activities) end(ctx context.Context, in ReleaseInput) error {
-	credits, err := a.credits(ctx, in.Org, in.OrderID)
+	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
 	if err != nil {
 		return err
 	}
@@ -264,17 +264,4 @@ func (a *Activities) end(ctx context.Context, in ReleaseInput) error {
 		failure = *in.Failure
 	}
 	return a.Book.Fail(ctx, in.OrderID, failure, tally, credits)
-}
-
-// credits is what the ledger says of an order's hold.
-func (a *Activities) credits(ctx context.Context, org, orderID string) ([]order.Credit, error) {
-	held, err := a.Ledger.HoldState(ctx, org, orderID)
-	if err != nil {
-		return nil, err
-	}
-	credits := make([]order.Credit, len(held))
-	for i, l := range held {
-		credits[i] = order.Credit{Type: l.Type, Held: l.Amount, Captured: l.Captured, Released: l.Released}
-	}
-	return credits, nil
 }

@@ -91,10 +91,19 @@ func statusColor(s order.Status) string {
 
 // creditTable says what became of the credits an order held.
 func creditTable(credits []order.Credit) *table {
-	t := newTable("credits", ">held", ">charged", ">refunded", ">still held")
+	columns := []string{"credits", ">held", ">charged", ">refunded", ">still held"}
+	reversed := slices.ContainsFunc(credits, func(c order.Credit) bool { return c.Reversed > 0 })
+	if reversed {
+		columns = append(columns, ">credited back")
+	}
+	t := newTable(columns...)
 	t.indent = 2
 	for _, c := range credits {
-		t.add(c.Type, number(c.Held), number(c.Captured), number(c.Released), number(c.Held-c.Captured-c.Released))
+		row := []string{c.Type, number(c.Held), number(c.Captured), number(c.Released), number(c.Held - c.Captured - c.Released)}
+		if reversed {
+			row = append(row, number(c.Reversed))
+		}
+		t.add(row...)
 	}
 	return t
 }

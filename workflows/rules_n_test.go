@@ -82,6 +82,9 @@ func TestRule_N12_AnOperatorReversesAnOrder(t *testing.T) {
 	require.Equal(t, []plan.Amount{{Type: "email", Amount: 50}}, rest.Credits)
 	require.Equal(t, int64(57), rest.Facts)
 	require.Equal(t, int64(1_000), w.balance("").Available)
+	shown, err := w.book.Get(t.Context(), "beta", o.ID)
+	require.NoError(t, err)
+	require.Equal(t, []order.Credit{{Type: "email", Held: 100, Captured: 60, Released: 40, Reversed: 60}}, shown.Credits)
 
 	page, err := w.ledger.History(t.Context(), ledger.HistoryFilter{Owner: "beta", OrderID: o.ID, Kind: "reverse"})
 	require.NoError(t, err)

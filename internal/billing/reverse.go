@@ -90,6 +90,9 @@ func (b *Billing) Bounce(ctx context.Context, r Bounces, now time.Time) (Bounced
 			}
 			bounced.Facts += reversed.Facts
 			bounced.Credits = addAmounts(bounced.Credits, reversed.Amounts)
+			if err := b.note(ctx, r.Org, op.HoldID); err != nil {
+				return Bounced{}, err
+			}
 		}
 	}
 	bounced.Found = len(found)
@@ -212,7 +215,7 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 		reversed.Facts += result.Facts
 		reversed.Credits = addAmounts(reversed.Credits, result.Amounts)
 	}
-	return reversed, nil
+	return reversed, b.note(ctx, o.Org, o.ID)
 }
 
 // factsOf names what an order charged for leads, as the ledger knows it: for
@@ -235,6 +238,32 @@ func factsOf(p *plan.Plan, o order.Order, fields []order.Field, creditType strin
 		}
 	}
 	return facts
+}
+
+// note brings an order's credits in the book up to date with the ledger.
+func (b *Billing) note(ctx context.Context, org, orderID string) error {
+	credits, err := b.OrderCredits(ctx, org, orderID)
+	if errors.Is(err, ledger.ErrUnknownHold) {
+		return nil // it cost nothing
+	}
+	if err != nil {
+		return err
+	}
+	return b.book.NoteCredits(ctx, orderID, credits)
+}
+
+// OrderCredits is what the ledger says has become of the credits that an order
+// held. The error is ledger.ErrUnknownHold where it never held any.
+func (b *Billing) OrderCredits(ctx context.Context, org, orderID string) ([]order.Credit, error) {
+	held, err := b.ledger.HoldState(ctx, org, orderID)
+	if err != nil {
+		return nil, err
+	}
+	credits := make([]order.Credit, len(held))
+	for i, l := range held {
+		credits[i] = order.Credit{Type: l.Type, Held: l.Amount, Captured: l.Captured, Released: l.Released, Reversed: l.Reversed}
+	}
+	return credits, nil
 }
 
 func addAmounts(sum []plan.Amount, more []ledger.Amount) []plan.Amount {

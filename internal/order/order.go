@@ -59,12 +59,14 @@ type Amount struct {
 
 // Credit is what became of the credits of one type that an order held.
 // Held is the amount of the hold at reservation; Captured has been charged,
-// Released given back; Held − Captured − Released is still reserved.
+// Released given back; Held − Captured − Released is still reserved. Reversed is
+// what has been credited back of Captured since, after a bounce or a mistake.
 type Credit struct {
 	Type     string `json:"type"`
 	Held     int64  `json:"held"`
 	Captured int64  `json:"captured"`
 	Released int64  `json:"released"`
+	Reversed int64  `json:"reversed,omitempty"`
 }
 
 // Failure codes.

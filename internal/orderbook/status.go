@@ -40,6 +40,15 @@ func (b *Book) Complete(ctx context.Context, id string, tally order.Tally, reaso
 	return b.change(ctx, id, order.Completed, update{tally: &tally, reasons: reasons, credits: credits, refundAt: &refundAt})
 }
 
+// NoteCredits notes what has become of the order's credits, for example that
+// some were credited back. It may be called again.
+func (b *Book) NoteCredits(ctx context.Context, id string, credits []order.Credit) error {
+	if _, err := b.pool.Exec(ctx, `UPDATE orders SET credits = $2 WHERE id = $1`, id, credits); err != nil {
+		return fmt.Errorf("noting the credits of order %s: %w", id, err)
+	}
+	return nil
+}
+
 // Settle moves a completed order to settled: the rest of the hold has been
 // released.
 func (b *Book) Settle(ctx context.Context, id string, credits []order.Credit) error {
