@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
 )
 
@@ -36,6 +37,9 @@ type exportBatch struct {
 func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
 	through := context.WithoutCancel(ctx)
 	defer beat(through, alive)()
+	if err := a.Book.Withhold(ctx, in.OrderID, in.From, in.To, []string{string(verify.Valid)}); err != nil {
+		return border(err)
+	}
 	rows, err := a.Catalogue.ExportBatch(ctx, in.OrderID, in.From, in.To)
 	if err != nil || len(rows) == 0 {
 		return border(err)

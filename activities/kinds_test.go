@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
+	"holdfast/internal/suppression"
 )
 
 const (
@@ -193,6 +194,11 @@ func TestRule_N11_AnExportIsChargedForWhatTheWebhookTook(t *testing.T) {
 		require.NoError(t, err)
 		return state[0].Captured
 	}
+	var late string // suppressed when everything is verified
+	require.NoError(t, o.pool.QueryRow(t.Context(), `
+		SELECT value FROM order_item WHERE order_id = $1 AND n <= 15 AND verdict = 'valid' ORDER BY n LIMIT 1`, b.in.ID).Scan(&late))
+	_, err = suppression.New(o.pool).Add(t.Context(), "acme", "asked to", []string{late})
+	require.NoError(t, err)
 	require.NoError(t, push(1, 15, 1))
 	require.Zero(t, captured(), "sending charges nothing by itself")
 	require.NoError(t, push(1, 15, 1))
@@ -214,6 +220,7 @@ func TestRule_N11_AnExportIsChargedForWhatTheWebhookTook(t *testing.T) {
 	require.Equal(t, []order.Credit{{Type: "email", Held: 30, Captured: int64(len(first)), Released: 30 - int64(len(first))}}, cancelled.Credits)
 	for _, row := range first {
 		require.Contains(t, row["email"], "valid.")
+		require.NotEqual(t, late, row["email"])
 	}
 	o.balanced()
 }

@@ -64,11 +64,11 @@ func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []
 	return erased, nil
 }
 
-// withhold makes the items from..to that are about to be charged, having one of
-// the verdicts, unknown where the person has been suppressed or erased since
-// they were selected. What the order was charged for before that is delivered:
+// Withhold makes the items from..to that are about to go out, having one of the
+// verdicts, unknown where the person has been suppressed or erased since they
+// were selected. Billable does so by itself. What the order was charged for before that is delivered:
 // a capture may have been recorded by an attempt that got no further.
-func (b *Book) withhold(ctx context.Context, orderID string, from, to int64, verdicts []string) error {
+func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, verdicts []string) error {
 	// Hardly ever is anything new on the lists while an order runs. The minute
 	// is for who entered it in a transaction that began earlier.
 	var org string
@@ -81,7 +81,7 @@ func (b *Book) withhold(ctx context.Context, orderID string, from, to int64, ver
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("looking for who was suppressed since order %s began: %w", orderID, err)
 	}
 	_, err = b.pool.Exec(ctx, `
 		UPDATE order_item i SET
@@ -104,5 +104,8 @@ func (b *Book) withhold(ctx context.Context, orderID string, from, to int64, ver
 				JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
 				WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`,
 		orderID, from, to, verdicts, org, order.ReasonSuppressed)
-	return err
+	if err != nil {
+		return fmt.Errorf("withholding who was suppressed since order %s began: %w", orderID, err)
+	}
+	return nil
 }

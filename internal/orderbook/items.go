@@ -171,8 +171,8 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 // since the selection becomes unknown first, and is not among them. The set stays
 // the same until Deliver, a later round of verification or a later suppression.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
-	if err := b.withhold(ctx, orderID, from, to, verdicts); err != nil {
-		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
+	if err := b.Withhold(ctx, orderID, from, to, verdicts); err != nil {
+		return nil, err
 	}
 	rows, err := b.pool.Query(ctx, `
 		SELECT n, field, fingerprint, already_owned, verdict, reason
