@@ -77,7 +77,7 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, balances, 1)
 		require.Zero(t, balances[0].Held)
-		require.EqualValues(t, each*count-charged, balances[0].Available)
+		require.Equal(t, each*count-charged, balances[0].Available)
 	}
 	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
