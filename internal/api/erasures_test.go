@@ -30,7 +30,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	line, _, _ := strings.Cut(string(f.call("GET", "/orders/"+first.ID+"/results.ndjson", f.jane, nil).is(200).body), "\n")
 	require.NoError(t, json.Unmarshal([]byte(line), &person))
 	_, err := rooms.Catalogue.Import(t.Context(), strings.NewReader(fmt.Sprintf(
-		"id,email,first_name,last_name,company,domain,phone,direct_email\n%s,%s,Zyx,Zyxquill,Zyx Ltd,%s,+4917098765432,zyx@home.test\n",
+		"id,email,first_name,last_name,company,domain,phone,direct_email\n%s,%s,Zyxquilla,Zyxquill,Zyxquill Ltd,%s,+4917098765432,zyxquill@home.test\n",
 		person.ID, person.Email, person.Domain)), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 	var verified struct{ Order order.Order }
@@ -41,19 +41,19 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	w := setupWith(t, "workspace-paid", 0)
 	revealed := w.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": []string{person.ID}, "fields": []string{"email", "phone", "direct_email"}})
 	require.Contains(t, string(w.call("GET", "/orders/"+revealed.ID+"/results.csv", w.jane, nil).is(200).body), "+4917098765432")
-	named := w.call("POST", "/lists", w.jane, "name,company\nZyx Zyxquill,Zyx Ltd\n", "Content-Type", "text/csv").is(201).text("id")
+	named := w.call("POST", "/lists", w.jane, "name,company\nZyxquilla Zyxquill,Zyxquill Ltd\n", "Content-Type", "text/csv").is(201).text("id")
 	enriched := w.ordered("enrich", map[string]any{"kind": "enrich", "list_id": named, "fields": []string{"phone"}})
 	require.EqualValues(t, 1, enriched.Tally.Valid)
 	exported := w.ordered("export", map[string]any{"kind": "export", "lead_ids": []string{person.ID}})
 	first, verified.Order = f.settled(first.ID), v.settled(verified.Order.ID)
-	traces := []string{strings.ToLower(person.Email), "zyx", "4917098765432"}
+	traces := []string{strings.ToLower(person.Email), "zyxquill", "4917098765432"}
 	dump := pgtest.Dump(t, rooms.Pool)
 	for _, trace := range traces {
 		require.Contains(t, dump, trace)
 	}
 
 	var report erasure.Report
-	f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"Zyx@home.test"}, "lead_ids": []string{person.ID}}).is(200).into(&report)
+	f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"Zyxquill@home.test"}, "lead_ids": []string{person.ID}}).is(200).into(&report)
 	require.Equal(t, erasure.Report{Leads: 1, Items: 2 + 3 + 1 + 1, ListRows: 3, Verdicts: report.Verdicts, Suppressed: 3}, report)
 	f.call("POST", "/erasures", operatorKey, map[string]any{"lead_ids": []string{person.ID}}).is(200).into(&report)
 	require.Equal(t, erasure.Report{}, report)
@@ -72,7 +72,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	require.Equal(t, verified.Order, v.order(verified.Order.ID))
 	for _, o := range []order.Order{revealed, enriched, exported} {
 		results := string(w.call("GET", "/orders/"+o.ID+"/results.csv", w.jane, nil).is(200).body)
-		require.NotContains(t, strings.ToLower(results), "zyx")
+		require.NotContains(t, strings.ToLower(results), "zyxquill")
 		require.NotContains(t, results, "4917098765432")
 	}
 	rows := strings.Count(string(f.call("GET", "/orders/"+first.ID+"/results.ndjson", f.jane, nil).is(200).body), "\n")
