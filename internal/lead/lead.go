@@ -15,7 +15,8 @@ import (
 // Catalogue gives access to the leads in PostgreSQL. It is safe for concurrent
 // use.
 type Catalogue struct {
-	pool *pgxpool.Pool
+	pool      *pgxpool.Pool
+	ownedSets ownedSets
 }
 
 // New returns the catalogue stored in the database behind pool.

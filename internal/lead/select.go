@@ -248,20 +248,6 @@ func (c *Catalogue) Count(ctx context.Context, s Selection) (Counted, error) {
 	return counted, nil
 }
 
-// owned returns the leads that the organization owns: of few leads, those
-// among them; of many, all there are, from the organization's facts.
-func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitmap) (*roaring.Bitmap, error) {
-	const few = 20_000
-	if leads.GetCardinality() > few {
-		return numbers(ctx, c.pool, `
-			SELECT l.no FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
-			WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed`, s.Org, s.FactType, s.FactScope)
-	}
-	return numbers(ctx, c.pool, `
-		SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
-		WHERE `+isOwned, s.Org, s.FactType, s.FactScope, leads.ToArray())
-}
-
 // Masked is a lead as it may be shown to somebody who has not paid for it.
 type Masked struct {
 	ID             string `json:"id"`

@@ -1,0 +1,160 @@
+package lead
+
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/ledger"
+)
+
+// ownership is what a set of owned leads is about: an organization and the type
+// and scope of its facts.
+type ownership struct{ org, factType, factScope string }
+
+// ownedSet is the leads that an organization owned at a place in its journal, of
+// the leads that the catalogue had then. Leads deleted since may be in it: they
+// are in no criteria's set any more, and no number is given twice.
+type ownedSet struct {
+	seq   int64           // the last journal entry
+	head  []byte          // its hash
+	last  int64           // the highest lead number
+	leads *roaring.Bitmap // nil = nothing is known; never changed once others can see it
+}
+
+// ownedSets keeps the sets of those who own many leads and were asked for.
+type ownedSets struct {
+	mu    sync.Mutex
+	known map[ownership]ownedSet
+}
+
+const (
+	// maxOwnedSets bounds the memory: a set takes at most a bit for each lead of
+	// the catalogue.
+	maxOwnedSets = 256
+	// worthKeeping is how many owned leads take longer to read than to ask for.
+	worthKeeping = 1000
+)
+
+func (s *ownedSets) get(of ownership) ownedSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[of]
+}
+
+func (s *ownedSets) put(of ownership, set ownedSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[ownership]ownedSet{}
+	}
+	delete(s.known, of)
+	if set.leads.GetCardinality() < worthKeeping {
+		return
+	}
+	for other := range s.known { // whichever comes first
+		if len(s.known) < maxOwnedSets {
+			break
+		}
+		delete(s.known, other)
+	}
+	s.known[of] = set
+}
+
+// owned returns a set with those of the leads that the organization owns, and
+// perhaps others. Of few leads it looks at each, unless it knows what the
+// organization owns; of many it reads all the organization's facts once and
+// afterwards what its journal and the catalogue have had since.
+func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitmap) (*roaring.Bitmap, error) {
+	const few = 20_000
+	of := ownership{s.Org, s.FactType, s.FactScope}
+	set := c.ownedSets.get(of)
+	if set.leads == nil && leads.GetCardinality() <= few {
+		return numbers(ctx, c.pool, `
+			SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
+			WHERE `+isOwned, s.Org, s.FactType, s.FactScope, leads.ToArray())
+	}
+	// One snapshot: what the journal says was charged is in the facts, too.
+	err := pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		set, err = set.upToDate(ctx, tx, of)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.ownedSets.put(of, set)
+	return set.leads, nil
+}
+
+// upToDate returns the set as it is now. It looks again at the leads whose facts
+// were charged or reversed since, and at those that were imported since, for the
+// fact may be older than the lead. Where that is more than a quarter of the set,
+// or the journal is not the one that was read (a database that was restored), it
+// reads everything anew.
+func (s ownedSet) upToDate(ctx context.Context, tx pgx.Tx, of ownership) (ownedSet, error) {
+	var now ownedSet
+	var before []byte // the hash of the entry up to which the set is good
+	if err := tx.QueryRow(ctx, `
+		SELECT coalesce(o.seq, 0), coalesce(o.head, ''), coalesce((SELECT max(no) FROM lead), 0),
+			coalesce((SELECT hash FROM credit_entry WHERE owner = $1 AND seq = $2), '')
+		FROM (SELECT) AS one LEFT JOIN credit_owner o ON o.owner = $1`, of.org, s.seq).
+		Scan(&now.seq, &now.head, &now.last, &before); err != nil {
+		return now, err
+	}
+	if s.leads == nil || !bytes.Equal(before, s.head) {
+		return now.readAll(ctx, tx, of)
+	}
+	now.last = max(now.last, s.last)
+	most := int64(s.leads.GetCardinality() / 4)
+	if now.seq-s.seq+now.last-s.last > most {
+		return now.readAll(ctx, tx, of)
+	}
+	var subjects [][16]byte
+	if now.seq > s.seq {
+		var err error
+		if subjects, err = ledger.FactsSince(ctx, tx, of.org, of.factType, of.factScope, s.seq); err != nil {
+			return now, err
+		}
+	}
+	if int64(len(subjects)) > most {
+		return now.readAll(ctx, tx, of)
+	}
+	now.leads = s.leads
+	if len(subjects) == 0 && now.last == s.last {
+		return now, nil
+	}
+	if err := lookUp(ctx, tx); err != nil {
+		return now, err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT l.no, `+isOwned+` FROM (
+			SELECT no, fingerprint FROM lead WHERE no > $4
+			UNION SELECT no, fingerprint FROM unnest($5::uuid[]) AS changed (fingerprint) JOIN lead USING (fingerprint)
+		) l`, of.org, of.factType, of.factScope, s.last, subjects)
+	if err != nil {
+		return now, err
+	}
+	now.leads = s.leads.Clone()
+	var no int64
+	var owned bool
+	_, err = pgx.ForEachRow(rows, []any{&no, &owned}, func() error {
+		if owned {
+			now.leads.Add(uint32(no))
+		} else {
+			now.leads.Remove(uint32(no))
+		}
+		return nil
+	})
+	return now, err
+}
+
+// readAll completes the set with all of the organization's leads.
+func (s ownedSet) readAll(ctx context.Context, tx pgx.Tx, of ownership) (_ ownedSet, err error) {
+	s.leads, err = numbers(ctx, tx, `
+		SELECT l.no FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
+		WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed`, of.org, of.factType, of.factScope)
+	return s, err
+}

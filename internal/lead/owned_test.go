@@ -1,0 +1,148 @@
+package lead_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+)
+
+// TestC5_OwnedLeadsAreCountedExactly charges and credits back through the
+// ledger, imports and deletes leads at random, in steps small and large. A
+// catalogue that remembers what it counted before says the same as plain SQL,
+// and as a catalogue that has never counted.
+func TestC5_OwnedLeadsAreCountedExactly(t *testing.T) {
+	f := setup(t)
+	const org = "acme"
+	random := rand.New(rand.NewPCG(11, 1))
+	next := 21_000 // enough leads for a count to read all facts
+	_, err := f.Import(f.ctx, file(t, people(next, 9)), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	books := ledger.New(f.pool)
+	defer books.Close()
+	steps := 0
+	key := func() string {
+		steps++
+		return fmt.Sprintf("step %d", steps)
+	}
+	for _, kind := range []string{"email", "phone"} {
+		_, err := books.Grant(f.ctx, ledger.Grant{Owner: org, Key: key(), Type: kind, Amount: 1_000_000, Source: ledger.SourcePack})
+		require.NoError(t, err)
+	}
+
+	type fact struct {
+		kind string
+		ledger.Fact
+	}
+	var charged []fact
+	some := func(n int) []string { // ids of leads, also of those that are deleted or yet to come
+		ids := make([]string, n)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("L%07d", random.IntN(next+50))
+		}
+		return ids
+	}
+	charge := func(n int) {
+		kind, scope := []string{"email", "email", "phone"}[random.IntN(3)], []string{"", "", "jane"}[random.IntN(3)]
+		var facts []ledger.Fact
+		for _, id := range some(n) {
+			facts = append(facts, ledger.Fact{Scope: scope, Subject: lead.Fingerprint(id)})
+			charged = append(charged, fact{kind, facts[len(facts)-1]})
+		}
+		result, err := books.Charge(f.ctx, ledger.Charge{Owner: org, Key: key(), Lines: []ledger.ChargeLine{{Type: kind, Pools: []string{""}, Facts: facts, UnitCost: 1}}})
+		require.NoError(t, err)
+		require.True(t, result.Charged)
+	}
+	reverse := func(n int) {
+		var facts []ledger.Fact
+		kind := charged[random.IntN(len(charged))].kind
+		for range n {
+			if c := charged[random.IntN(len(charged))]; c.kind == kind {
+				facts = append(facts, c.Fact)
+			}
+		}
+		if len(facts) == 0 {
+			return
+		}
+		_, err := books.Reverse(f.ctx, ledger.Reverse{Owner: org, Key: key(), Type: kind, Facts: facts})
+		require.NoError(t, err)
+	}
+	bring := func(ids []string) {
+		rows := "id,email,country\n"
+		for _, id := range ids {
+			rows += id + "," + id + "@new.test,US\n"
+		}
+		f.importCSV(rows)
+	}
+	erase := func(n int) {
+		err := pgx.BeginFunc(f.ctx, f.pool, func(tx pgx.Tx) error {
+			var numbers []int64
+			rows, _ := tx.Query(f.ctx, `SELECT no FROM lead WHERE id = ANY ($1) OR no = (SELECT max(no) FROM lead)`, some(n))
+			numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			if err == nil {
+				_, err = f.EraseLeads(f.ctx, tx, numbers)
+			}
+			return err
+		})
+		require.NoError(t, err)
+		require.NoError(t, f.Reindex(f.ctx))
+	}
+	plain := func(where string, s lead.Selection) (counted lead.Counted) {
+		require.NoError(t, f.pool.QueryRow(f.ctx, `
+			SELECT count(*), count(c.subject) FROM lead l
+			LEFT JOIN credit_fact c ON c.owner = $1 AND c.type = $2 AND c.scope = $3 AND c.subject = l.fingerprint AND NOT c.reversed
+			WHERE `+where, s.Org, s.FactType, s.FactScope).Scan(&counted.Leads, &counted.AlreadyOwned))
+		return counted
+	}
+
+	charge(6000)
+	charge(6000)
+	for step := range 24 {
+		var did []string
+		for range 1 + random.IntN(3) {
+			n := []int{1, 1, 30, 400, 3000}[random.IntN(5)]
+			switch random.IntN(6) {
+			case 0, 1:
+				did = append(did, fmt.Sprint("charge ", n))
+				charge(n)
+			case 2:
+				did = append(did, fmt.Sprint("reverse ", n))
+				reverse(n)
+			case 3:
+				n = min(n, 400)
+				did = append(did, fmt.Sprint("import ", n))
+				ids := some(n / 2) // some are known, some were deleted and are owned still
+				for range n - n/2 {
+					ids = append(ids, fmt.Sprintf("L%07d", next))
+					next++
+				}
+				bring(ids)
+			case 4:
+				n = min(n, 30)
+				did = append(did, fmt.Sprint("erase ", n))
+				erase(n)
+			case 5:
+				did = append(did, "nothing")
+			}
+		}
+		fresh := lead.New(f.pool)
+		for _, of := range []struct{ kind, scope string }{{"email", ""}, {"email", "jane"}, {"phone", ""}, {"phone", "nobody"}} {
+			for where, criteria := range map[string]order.Criteria{"true": {}, "country = 'US'": {Country: []string{"US"}}} {
+				s := lead.Selection{Org: org, Criteria: criteria, FactType: of.kind, FactScope: of.scope}
+				want := plain(where, s)
+				for name, catalogue := range map[string]*lead.Catalogue{"remembering": f.Catalogue, "fresh": fresh} {
+					got, err := catalogue.Count(f.ctx, s)
+					require.NoError(t, err)
+					require.Equal(t, want, got, "%s catalogue, step %d: %s; %v where %s", name, step, strings.Join(did, ", "), of, where)
+				}
+			}
+		}
+	}
+}
