@@ -280,21 +280,22 @@ func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, e
 	return selected, err
 }
 
-// parameters are those of fieldItems.
+// parameters are those of fieldItems. A type and scope of which the organization
+// has no facts at all is left out, for then there is nothing to look up for each
+// lead.
 func (s FieldSelection) parameters(ctx context.Context, tx pgx.Tx) ([]any, error) {
+	var fields, types, scopes []string
+	for _, f := range slices.Concat(s.Fields, s.Carry) {
+		fields, types, scopes = append(fields, string(f.Field)), append(types, f.FactType), append(scopes, f.FactScope)
+	}
 	var suppressing bool // whether there is any list to look at
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1))`, s.Org).Scan(&suppressing); err != nil {
+	if err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1)), ARRAY(
+			SELECT CASE WHEN EXISTS (SELECT FROM credit_fact o WHERE o.owner = $1 AND o.type = f.type AND o.scope = f.scope) THEN f.type ELSE '' END
+			FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS f (type, scope, ord) ORDER BY ord)`, s.Org, types, scopes).
+		Scan(&suppressing, &types); err != nil {
 		return nil, err
 	}
-	parameters := []any{s.Org}
-	for _, wanted := range [][]FieldWanted{s.Fields, s.Carry} {
-		fields, types, scopes := []string{}, []string{}, []string{}
-		for _, f := range wanted {
-			fields = append(fields, string(f.Field))
-			types = append(types, f.FactType)
-			scopes = append(scopes, f.FactScope)
-		}
-		parameters = append(parameters, fields, types, scopes)
-	}
-	return append(parameters, suppressing), nil
+	n := len(s.Fields)
+	return []any{s.Org, fields[:n], types[:n], scopes[:n], fields[n:], types[n:], scopes[n:], suppressing}, nil
 }
