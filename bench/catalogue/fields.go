@@ -41,9 +41,8 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 			{"export by address", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{email}, Carry: all}},
 			{"export by lead", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{{Field: order.LeadField}}, Carry: all}},
 		} {
-			b.orders++
 			s := kind.s
-			s.OrderID, s.Org = fmt.Sprintf("ord_%d", b.orders), org
+			s.OrderID, s.Org = b.nextOrder(), org
 			began := time.Now()
 			list, err := b.list(ctx, org, kind.sql, size)
 			if err != nil {
@@ -56,9 +55,7 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 				return fmt.Errorf("%s: %w", kind.name, err)
 			}
 			counted := time.Since(began)
-			if _, err := b.pool.Exec(ctx, `
-				INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested)
-				VALUES ($1, $2, '', $3, '{}', '', '', 1, 'verifying', $4)`, s.OrderID, org, kind.kind, list.Rows); err != nil {
+			if err := b.enter(ctx, s.OrderID, org, kind.kind, list.Rows); err != nil {
 				return err
 			}
 			began = time.Now()

@@ -16,11 +16,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/bench/report"
 	"holdfast/internal/devstack"
 	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -41,6 +44,7 @@ func run(ctx context.Context) error {
 	count := flag.Int64("count", 10_000, "leads an order selects")
 	items := flag.Int64("items", 100_000, "items of the large order")
 	fields := flag.Int64("fields", 100_000, "leads of an order for fields, besides one of 1,000")
+	exported := flag.Int64("exported", 100_000, "leads of the large export, besides one of 10,000")
 	rows := flag.Int64("rows", lead.MaxListRows, "rows of the large list")
 	rounds := flag.Int("rounds", 5, "repetitions; the median is reported")
 	compare := flag.Bool("compare", false, "also count with plain SQL over ordinary indexes")
@@ -81,6 +85,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if err := b.fields(ctx, 1000, *fields); err != nil {
+		return err
+	}
+	if err := b.exports(ctx, 10_000, *exported); err != nil {
 		return err
 	}
 	if err := b.largeList(ctx, *rows); err != nil {
@@ -263,41 +270,97 @@ func (b *bench) criteria(ctx context.Context, compare bool) error {
 }
 
 func (b *bench) selectOne(ctx context.Context, org string, criteria order.Criteria) error {
-	b.orders++
 	_, err := b.catalogue.Select(ctx, lead.Selection{
-		OrderID: fmt.Sprintf("ord_%d", b.orders), Org: org, Criteria: criteria, Count: b.count, FactType: "email",
+		OrderID: b.nextOrder(), Org: org, Criteria: criteria, Count: b.count, FactType: "email",
 	})
 	return err
 }
 
-// owning times an organization that owns a good part of the catalogue already.
+// owning times an organization that owns a good part of the catalogue already:
+// the first count of a process, later ones, and one after a thousand more leads
+// were charged, beside the plain SQL that counts the same.
 func (b *bench) owning(ctx context.Context) error {
-	table := b.report.Table("An organization that owns much", "leads owned", "count ms", fmt.Sprintf("select %d ms", b.count))
+	books := ledger.New(b.pool)
+	defer books.Close()
+	table := b.report.Table("An organization that owns much", "leads owned", "first count ms", "count ms", "count after 1,000 more ms", "plain SQL ms", fmt.Sprintf("select %d ms", b.count))
 	for _, percent := range []int{1, 10, 50} {
 		org := fmt.Sprintf("owner%d", percent)
-		tag, err := b.pool.Exec(ctx, `
+		if _, err := b.pool.Exec(ctx, `
 			INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
-			SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE hashtext(id) & 127 < $2::int * 128 / 100`, org, percent)
-		if err != nil {
+			SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE hashtext(id) & 127 < $2::int * 128 / 100`, org, percent); err != nil {
 			return err
 		}
 		if _, err := b.pool.Exec(ctx, `ANALYZE credit_fact`); err != nil {
 			return err
 		}
-		counting, err := b.median(func() error {
-			_, err := b.catalogue.Count(ctx, lead.Selection{Org: org, FactType: "email"})
+		if _, err := books.Grant(ctx, ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: 1_000_000, Source: ledger.SourcePack}); err != nil {
 			return err
-		})
+		}
+		var counted lead.Counted
+		count := func() (err error) {
+			counted, err = b.catalogue.Count(ctx, lead.Selection{Org: org, FactType: "email"})
+			return err
+		}
+		began := time.Now()
+		if err := count(); err != nil {
+			return err
+		}
+		first := report.Milliseconds(time.Since(began))
+		later, err := b.median(count)
 		if err != nil {
 			return err
+		}
+		var after []float64
+		for round := range b.rounds {
+			if err := b.chargeMore(ctx, books, org, round); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := count(); err != nil {
+				return err
+			}
+			after = append(after, report.Milliseconds(time.Since(began)))
+		}
+		var owned int64
+		began = time.Now()
+		if err := b.pool.QueryRow(ctx, `
+			SELECT count(*) FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
+			WHERE f.owner = $1 AND f.type = 'email' AND f.scope = '' AND NOT f.reversed`, org).Scan(&owned); err != nil {
+			return err
+		}
+		plain := report.Milliseconds(time.Since(began))
+		if owned != counted.AlreadyOwned {
+			return fmt.Errorf("plain SQL counts %d leads that %s owns, the catalogue %d", owned, org, counted.AlreadyOwned)
 		}
 		selecting, err := b.median(func() error { return b.selectOne(ctx, org, order.Criteria{}) })
 		if err != nil {
 			return err
 		}
-		table.Add(tag.RowsAffected(), counting, selecting)
+		table.Add(owned, first, later, report.Median(after), plain, selecting)
 	}
 	return nil
+}
+
+// chargeMore charges a thousand leads from all over the catalogue, as an order
+// does for a part of its items.
+func (b *bench) chargeMore(ctx context.Context, books *ledger.Ledger, org string, round int) error {
+	rows, err := b.pool.Query(ctx, `SELECT fingerprint FROM lead ORDER BY hashtext(id || $1) LIMIT 1000`, fmt.Sprint(round))
+	if err != nil {
+		return err
+	}
+	subjects, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return err
+	}
+	facts := make([]ledger.Fact, len(subjects))
+	for i, subject := range subjects {
+		facts[i].Subject = subject
+	}
+	_, err = books.Charge(ctx, ledger.Charge{
+		Owner: org, Key: fmt.Sprintf("more %d", round),
+		Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Facts: facts, UnitCost: 1}},
+	})
+	return err
 }
 
 // largeOrder takes one order's items through their verdicts and delivery, a
