@@ -51,6 +51,9 @@ func tuning(fairness bool) dynamicconfig.StaticClient {
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 		// Without it fairness keys are ignored, silently.
 		dynamicconfig.MatchingEnableFairness.Key(): fairness,
+		// The worker that ends a workflow task takes along the activities it
+		// scheduled, without a way through the task queue.
+		dynamicconfig.EnableActivityEagerExecution.Key(): true,
 		// What workers say about themselves, for the UI's worker page.
 		dynamicconfig.WorkerHeartbeatsEnabled.Key(): true,
 

@@ -45,7 +45,12 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	}
 	defer hangUp()
 
+	// Pollers in fixed numbers serve running orders first while there are any
+	// tasks of theirs; these see to it that new orders have their turn too.
+	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
 	options := worker.Options{
+		WorkflowTaskPollerBehavior:       pollers,
+		ActivityTaskPollerBehavior:       pollers,
 		WorkerStopTimeout:                drain,
 		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
 		DefaultHeartbeatThrottleInterval: heartbeatThrottle,
