@@ -78,6 +78,68 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 	return nil
 }
 
+// countFields times what an order for fields of a thousand leads counts before it
+// is placed, without and with a list of addresses that must not be given away.
+func (b *bench) countFields(ctx context.Context, size int64) error {
+	const org = "fields"
+	email, phone := lead.FieldWanted{Field: order.EmailField, FactType: "email"}, lead.FieldWanted{Field: order.PhoneField, FactType: "phone"}
+	two := []lead.FieldWanted{email, phone}
+	byID, err := b.list(ctx, org, "", size)
+	if err != nil {
+		return err
+	}
+	byAddress, err := b.list(ctx, org, `'Somebody', email`, size)
+	if err != nil {
+		return err
+	}
+	byName, err := b.list(ctx, org, `first_name || ' ' || last_name, company`, size)
+	if err != nil {
+		return err
+	}
+	rows, err := b.pool.Query(ctx, `SELECT id FROM lead ORDER BY hashtext(id) LIMIT $1`, size)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	table := b.report.Table(fmt.Sprintf("Counting two fields of %d leads, median of %d", size, b.rounds), "leads named by", "ms", "ms with 100,000 suppressed")
+	named := []struct {
+		name string
+		s    lead.FieldSelection
+	}{
+		{"id, in the request", lead.FieldSelection{Org: org, LeadIDs: ids, Fields: two}},
+		{"id, in a list", lead.FieldSelection{Org: org, ListID: byID.ID, Fields: two}},
+		{"address", lead.FieldSelection{Org: org, ListID: byAddress.ID, Match: true, Fields: two}},
+		{"name and company", lead.FieldSelection{Org: org, ListID: byName.ID, Match: true, Fields: two}},
+	}
+	var took [2][]float64 // without and with suppressed addresses
+	for i := range took {
+		for _, n := range named {
+			ms, err := b.median(func() error { _, _, err := b.catalogue.CountFields(ctx, n.s); return err })
+			if err != nil {
+				return err
+			}
+			took[i] = append(took[i], ms)
+		}
+		if i == 0 {
+			if _, err := b.pool.Exec(ctx, `
+				INSERT INTO suppression (org, subject, reason)
+				SELECT $1, sha256(convert_to('somebody.' || n || '@example.test', 'UTF8')), 'opted_out' FROM generate_series(1, 100000) AS n`, org); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := b.pool.Exec(ctx, `DELETE FROM suppression WHERE org = $1`, org); err != nil {
+		return err
+	}
+	for i, n := range named {
+		table.Add(n.name, took[0][i], took[1][i])
+	}
+	return nil
+}
+
 // list keeps a list over leads from all over the catalogue: of their ids or,
 // with sql, of two columns.
 func (b *bench) list(ctx context.Context, org, sql string, size int64) (lead.List, error) {

@@ -87,6 +87,9 @@ func run(ctx context.Context) error {
 	if err := b.fields(ctx, 1000, *fields); err != nil {
 		return err
 	}
+	if err := b.countFields(ctx, 1000); err != nil {
+		return err
+	}
 	if err := b.exports(ctx, 10_000, *exported); err != nil {
 		return err
 	}
