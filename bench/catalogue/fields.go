@@ -13,10 +13,13 @@ import (
 	"holdfast/internal/order"
 )
 
+// fieldsOrg is the organization that orders fields.
+const fieldsOrg = "fields"
+
 // fields times orders for fields of leads that are named or matched, at two
 // sizes. The organization owns the addresses of a tenth of the leads.
 func (b *bench) fields(ctx context.Context, sizes ...int64) error {
-	const org = "fields"
+	const org = fieldsOrg
 	if _, err := b.pool.Exec(ctx, `
 		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
 		SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE no % 10 = 0 ON CONFLICT DO NOTHING`, org); err != nil {
@@ -44,7 +47,7 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 			s := kind.s
 			s.OrderID, s.Org = b.nextOrder(), org
 			began := time.Now()
-			list, err := b.list(ctx, org, kind.sql, size)
+			list, err := b.list(ctx, kind.sql, size)
 			if err != nil {
 				return fmt.Errorf("%s: %w", kind.name, err)
 			}
@@ -81,18 +84,18 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 // countFields times what an order for fields of a thousand leads counts before it
 // is placed, without and with a list of addresses that must not be given away.
 func (b *bench) countFields(ctx context.Context, size int64) error {
-	const org = "fields"
+	const org = fieldsOrg
 	email, phone := lead.FieldWanted{Field: order.EmailField, FactType: "email"}, lead.FieldWanted{Field: order.PhoneField, FactType: "phone"}
 	two := []lead.FieldWanted{email, phone}
-	byID, err := b.list(ctx, org, "", size)
+	byID, err := b.list(ctx, "", size)
 	if err != nil {
 		return err
 	}
-	byAddress, err := b.list(ctx, org, `'Somebody', email`, size)
+	byAddress, err := b.list(ctx, `'Somebody', email`, size)
 	if err != nil {
 		return err
 	}
-	byName, err := b.list(ctx, org, `first_name || ' ' || last_name, company`, size)
+	byName, err := b.list(ctx, `first_name || ' ' || last_name, company`, size)
 	if err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (b *bench) countFields(ctx context.Context, size int64) error {
 
 // list keeps a list over leads from all over the catalogue: of their ids or,
 // with sql, of two columns.
-func (b *bench) list(ctx context.Context, org, sql string, size int64) (lead.List, error) {
+func (b *bench) list(ctx context.Context, sql string, size int64) (lead.List, error) {
 	columns := sql
 	if sql == "" {
 		columns = `id, ''`
@@ -160,7 +163,7 @@ func (b *bench) list(ctx context.Context, org, sql string, size int64) (lead.Lis
 		for i, p := range pairs {
 			ids[i] = p.A
 		}
-		return b.catalogue.KeepLeadIDs(ctx, org, ids)
+		return b.catalogue.KeepLeadIDs(ctx, fieldsOrg, ids)
 	}
 	source, feed := io.Pipe()
 	go func() {
@@ -176,7 +179,7 @@ func (b *bench) list(ctx context.Context, org, sql string, size int64) (lead.Lis
 		}
 		_ = feed.CloseWithError(err) // does not fail
 	}()
-	return b.catalogue.KeepList(ctx, org, "", source)
+	return b.catalogue.KeepList(ctx, fieldsOrg, "", source)
 }
 
 // largeList uploads a list as large as lists may be and selects its addresses,
