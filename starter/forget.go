@@ -19,7 +19,7 @@ of reach.
 
 Safe to repeat, and beside running orders. An example of what it cannot find: a
 name in an uploaded list without the address; internal/erasure says more.`,
-		Example: examples("holdfast forget ann@example.com", "holdfast forget --lead L0000042,L0000043"),
+		Example: examples("holdfast forget ann@example.com", "holdfast forget --lead L00000042,L00000043"),
 		Args: func(_ *cobra.Command, addresses []string) error {
 			if len(addresses)+len(leads) == 0 {
 				return usagef("name who is to be forgotten: an address, or --lead with the id of a lead")

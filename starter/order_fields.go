@@ -27,8 +27,8 @@ the catalogue does not have costs nothing.
 With --wait the command returns with the fields themselves, as CSV or, with
 --json, as NDJSON.`,
 		Example: examples(
-			"holdfast order reveal --org acme --lead L0000042,L0000043 --field email,phone --wait",
-			"holdfast order reveal --org acme --lead L0000042 --field email --field direct_email --quote"),
+			"holdfast order reveal --org acme --lead L00000042,L00000043 --field email,phone --wait",
+			"holdfast order reveal --org acme --lead L00000042 --field email --field direct_email --quote"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.submit(cmd.Context(), sub, run)
@@ -88,7 +88,7 @@ refused before anything is spent, and each batch is charged once the webhook has
 taken it.`,
 		Example: examples(
 			"holdfast order export --org acme --order ord_4k2n… --wait > leads.csv",
-			"holdfast order export --org acme --lead L0000042,L0000043 --quote",
+			"holdfast order export --org acme --lead L00000042,L00000043 --quote",
 			"holdfast order export --org acme --order ord_4k2n… --destination webhook --webhook wh_7f3a… --watch"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
