@@ -41,6 +41,6 @@ func TestA18_VerifyingWhatCustomersSend(t *testing.T) {
 func TestA15_APlanThatDoesNotVerifyIsARefusal(t *testing.T) {
 	f := setup(t) // leads are all that its plan sells
 	f.fund(10)
-	p := f.call("POST", "/verify", f.jane, map[string]any{"email": "someone@example.test"}, "Idempotency-Key", "v").problem(422, "invalid_request")
+	p := f.call("POST", "/verify", f.jane, map[string]any{"email": "only-here@example.test"}, "Idempotency-Key", "v").problem(422, "invalid_request")
 	require.Contains(t, p.Detail, "does not offer")
 }

@@ -93,7 +93,7 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 				ELSE NOT EXISTS ( -- a lead that may be given
 					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT EXISTS (
 						SELECT FROM suppression s
-						WHERE s.org IN ('', $5) AND s.subject IN (
+						WHERE s.org || '' IN ('', $5) AND s.subject IN (
 							sha256(convert_to(lower(i.value), 'UTF8')), sha256(convert_to('@' || lower(split_part(i.value, '@', -1)), 'UTF8')),
 							sha256(convert_to(lower(l.email), 'UTF8')), sha256(convert_to('@' || l.email_domain, 'UTF8')),
 							sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8')))))

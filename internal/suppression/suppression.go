@@ -87,7 +87,7 @@ func (l *List) Suppressed(ctx context.Context, org string, entries []string) ([]
 		domains[i] = Subject(entry[strings.LastIndexByte(entry, '@')+1:])
 	}
 	rows, _ := l.pool.Query(ctx, `
-		SELECT EXISTS (SELECT FROM suppression s WHERE s.subject IN (entry.subject, entry.domain) AND s.org IN ('', $1))
+		SELECT EXISTS (SELECT FROM suppression s WHERE s.subject IN (entry.subject, entry.domain) AND s.org || '' IN ('', $1))
 		FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS entry (subject, domain, n)
 		ORDER BY n`, org, subjects, domains)
 	suppressed, err := pgx.CollectRows(rows, pgx.RowTo[bool])
