@@ -13,6 +13,7 @@ import (
 
 	"holdfast/activities"
 	"holdfast/internal/billing"
+	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
@@ -119,6 +120,24 @@ func TestRule_N3_N4_AnExportCostsTheAddressesThatAreFoundAndNew(t *testing.T) {
 			o.balanced()
 		})
 	}
+}
+
+// Whoever has paid for a lead's number gets it out of an export, without the
+// address where that is not valid.
+func TestAnExportHasWhatIsOwnedOfALeadWhoseAddressIsNotValid(t *testing.T) {
+	o := open(t, "rollover-boost", "email", 10, "phone", 10)
+	o.knows([5]string{"a", "invalid.1@a.test", london}, [5]string{"b", "invalid.2@b.test", mountain}, [5]string{"c", "valid.3@c.test", nowhere})
+	o.order("jane", "number", reveal([]string{"a"}, order.PhoneField))
+	exported := o.order("jane", "export", export([]string{"a", "b", "c"}))
+	require.Equal(t, map[string]int64{"email": 1}, spent(exported), "one address was found")
+
+	var file strings.Builder
+	require.NoError(t, o.Catalogue.WriteResults(t.Context(), &file, exported.ID, lead.NDJSON, lead.ResultOptions{}))
+	require.Equal(t, 2, strings.Count(file.String(), "\n"), file.String())
+	require.Contains(t, file.String(), `"id":"a","email":""`)
+	require.Contains(t, file.String(), london)
+	require.NotContains(t, file.String(), "invalid.")
+	o.balanced()
 }
 
 func TestRule_A6_EnrichmentCostsWhatIsNew(t *testing.T) {

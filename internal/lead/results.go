@@ -108,7 +108,7 @@ func (c *Catalogue) selectionOf(ctx context.Context, orderID string) (selectionO
 // these are the rows of items that are about to be delivered.
 func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch bool, condition string, args ...any) (pgx.Rows, error) {
 	return c.pool.Query(ctx, `
-		SELECT l.id, CASE WHEN NOT given THEN '' WHEN i.field = 'email' THEN i.value WHEN 'email' = ANY (i.carries) THEN l.email ELSE '' END,
+		SELECT l.id, CASE WHEN NOT given THEN '' WHEN i.field = 'email' THEN CASE WHEN $2 AND i.verdict <> 'valid' THEN '' ELSE i.value END WHEN 'email' = ANY (i.carries) THEN l.email ELSE '' END,
 			l.first_name, l.last_name, l.title, l.seniority, l.department, l.company, l.domain, l.industry, l.headcount::bigint,
 			l.country, l.region, l.city,
 			CASE WHEN $2 THEN CASE WHEN given AND 'phone' = ANY (i.carries) THEN l.phone ELSE '' END END,
@@ -155,7 +155,7 @@ func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf,
 // sent to the destination before it is charged.
 func (c *Catalogue) ExportBatch(ctx context.Context, orderID string, from, to int64) ([]json.RawMessage, error) {
 	rows, err := c.readLeads(ctx, orderID, true, true,
-		`i.n BETWEEN $4 AND $5 AND i.verdict = 'valid' AND i.retry_at IS NULL AND i.delivered_at IS NULL`, from, to)
+		`i.n BETWEEN $4 AND $5 AND (i.verdict = 'valid' OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL AND i.reason <> 'suppressed')) AND i.retry_at IS NULL AND i.delivered_at IS NULL`, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
 	}

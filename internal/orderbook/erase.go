@@ -88,7 +88,7 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 			verdict = 'unknown', reason = $6, checked_at = now(),
 			mx_host = NULL, smtp_code = NULL, smtp_enhanced = NULL, smtp_text = NULL
 		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3
-			AND i.delivered_at IS NULL AND i.retry_at IS NULL AND i.verdict = ANY ($4) AND i.reason <> $6
+			AND i.delivered_at IS NULL AND i.retry_at IS NULL AND (i.verdict = ANY ($4) OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL)) AND i.reason <> $6
 			AND CASE WHEN i.lead_no = 0 THEN i.value = '' -- of a list: erased
 				ELSE NOT EXISTS ( -- a lead that may be given
 					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT EXISTS (

@@ -167,7 +167,8 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 }
 
 // Billable returns the items from..to (inclusive) whose verdict is final, one
-// of verdicts, and that are not delivered yet, by number. Whoever was suppressed
+// of verdicts, and that are not delivered yet, by number. An item that carries
+// what the organization owns goes out whatever its verdict is. Whoever was suppressed
 // since the selection becomes unknown first, and is not among them. The set stays
 // the same until Deliver, a later round of verification or a later suppression.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
@@ -177,8 +178,8 @@ func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, ver
 	rows, err := b.pool.Query(ctx, `
 		SELECT n, field, fingerprint, already_owned, verdict, reason
 		FROM order_item
-		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL AND verdict = ANY ($4)
-			AND reason <> $5
+		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL
+			AND (verdict = ANY ($4) OR (verdict IS NOT NULL AND carries IS NOT NULL)) AND reason <> $5
 		ORDER BY n`, orderID, from, to, verdicts, order.ReasonSuppressed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
