@@ -144,7 +144,7 @@ func (o *office) finish(b begun) order.Order {
 		require.Equal(o.t, b.selection.Selected, result.Done)
 	}
 	do(o, o.CaptureCredits, o.capture(b, all))
-	do(o, o.DeliverOrder, activities.DeliverInput{OrderID: b.in.ID, Org: "acme", ListID: b.in.Request.ListID})
+	do(o, o.DeliverOrder, activities.DeliverInput{OrderID: b.in.ID, Org: "acme"})
 	return do(o, o.ReleaseHold, activities.ReleaseInput{
 		OrderID: b.in.ID, Org: "acme", Plan: b.terms.Plan, PlanVersion: b.terms.PlanVersion, At: time.Now(), Status: order.Settled,
 	})

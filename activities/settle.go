@@ -152,7 +152,6 @@ type DeliverInput struct {
 	OrderID     string        `json:"order_id"`
 	Org         string        `json:"org"`
 	RefundDelay time.Duration `json:"refund_delay"`
-	ListID      string        `json:"list_id,omitempty"` // the list that the order is over
 }
 
 // DeliverOrder counts the items, closes the list and marks the order completed.
@@ -174,8 +173,8 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	if err != nil {
 		return order.Order{}, border(err)
 	}
-	if request.Kind == order.Verify && in.ListID != "" {
-		list, err := a.Catalogue.List(ctx, in.Org, in.ListID)
+	if request.Kind == order.Verify {
+		list, err := a.Catalogue.List(ctx, in.Org, request.ListID)
 		if err != nil {
 			return order.Order{}, border(err)
 		}

@@ -125,7 +125,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 // deliver counts, closes the list and publishes it.
 func (o *orderRun) deliver(ctx workflow.Context) error {
 	o.enter(ctx, order.StageDelivering)
-	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay, ListID: o.in.Request.ListID}
+	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay}
 
 	var delivered order.Order
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in).Get(ctx, &delivered); err != nil {

@@ -18,7 +18,6 @@ import (
 type FieldSelection struct {
 	OrderID string
 	Org     string
-	Member  string
 	// ListID is the list whose rows name leads by id or, with Match, are
 	// matched to leads.
 	ListID string

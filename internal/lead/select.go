@@ -98,15 +98,8 @@ const isOwned = `coalesce((
 	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint), false)`
 
 // isSuppressed says in SQL whether the lead l must not be given to the
-// organization $1, by its addresses or their domains (see internal/suppression).
-// It looks for the subject, never for the organization (hence the empty text):
-// before the statistics know of a list that was just uploaded, the planner would
-// read the whole of it for each lead.
-const isSuppressed = `EXISTS (
-	SELECT FROM suppression s
-	WHERE s.org || '' IN ('', $1) AND s.subject IN (
-		sha256(convert_to(lower(l.email), 'UTF8')), sha256(convert_to('@' || l.email_domain, 'UTF8')),
-		sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8'))))`
+// organization $1.
+var isSuppressed = suppression.LeadSQL("$1", "l")
 
 // leaveOutSelected takes away the leads that earlier rounds of the order have
 // selected and returns the hashes of their addresses, one for each item: of one

@@ -55,7 +55,7 @@ func (d *Desk) Wanted(ctx context.Context, in order.Input, terms order.Terms) (l
 
 func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelection {
 	s := lead.FieldSelection{
-		OrderID: in.ID, Org: in.Org, Member: in.Member,
+		OrderID: in.ID, Org: in.Org,
 		ListID: in.Request.ListID, Match: in.Request.Kind == order.Enrich, FromOrder: in.Request.OrderID,
 	}
 	for _, c := range terms.Charges {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/suppression"
 )
 
 // ErasedItem is an item that was erased.
@@ -64,10 +65,11 @@ func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []
 	return erased, nil
 }
 
-// Withhold makes the items from..to that are about to go out, having one of the
-// verdicts, unknown where the person has been suppressed or erased since they
-// were selected. Billable does so by itself. What the order was charged for before that is delivered:
-// a capture may have been recorded by an attempt that got no further.
+// Withhold makes the items from..to that are about to go out (see Billable)
+// unknown where the person has been suppressed or erased since they were
+// selected. Billable does so by itself. What the order was charged for before
+// that is delivered: a capture may have been recorded by an attempt that got no
+// further.
 func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, verdicts []string) error {
 	// Hardly ever is anything new on the lists while an order runs. The minute
 	// is for who entered it in a transaction that began earlier.
@@ -85,25 +87,20 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 	}
 	_, err = b.pool.Exec(ctx, `
 		UPDATE order_item i SET
-			verdict = 'unknown', reason = $6, checked_at = now(),
+			verdict = 'unknown', reason = $5, checked_at = now(),
 			mx_host = NULL, smtp_code = NULL, smtp_enhanced = NULL, smtp_text = NULL
 		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3
-			AND i.delivered_at IS NULL AND i.retry_at IS NULL AND (i.verdict = ANY ($4) OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL)) AND i.reason <> $6
+			AND `+goesOut+`
 			AND CASE WHEN i.lead_no = 0 THEN i.value = '' -- of a list: erased
 				ELSE NOT EXISTS ( -- a lead that may be given
-					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT EXISTS (
-						SELECT FROM suppression s
-						WHERE s.org || '' IN ('', $5) AND s.subject IN (
-							sha256(convert_to(lower(i.value), 'UTF8')), sha256(convert_to('@' || lower(split_part(i.value, '@', -1)), 'UTF8')),
-							sha256(convert_to(lower(l.email), 'UTF8')), sha256(convert_to('@' || l.email_domain, 'UTF8')),
-							sha256(convert_to(lower(l.direct_email), 'UTF8')), sha256(convert_to('@' || l.domain, 'UTF8')))))
+					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT `+suppression.LeadSQL("$6", "l", "i.value")+`)
 				END
 			AND NOT EXISTS (
 				SELECT FROM orders o CROSS JOIN jsonb_array_elements(o.credits) AS c
-				JOIN credit_fact f ON f.owner = $5 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id) AND f.subject = i.fingerprint
+				JOIN credit_fact f ON f.owner = $6 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id) AND f.subject = i.fingerprint
 				JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
 				WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`,
-		orderID, from, to, verdicts, org, order.ReasonSuppressed)
+		orderID, from, to, verdicts, order.ReasonSuppressed, org)
 	if err != nil {
 		return fmt.Errorf("withholding who was suppressed since order %s began: %w", orderID, err)
 	}

@@ -166,20 +166,26 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 	return nil
 }
 
+// goesOut says in SQL whether the item i is to be delivered and is not yet: its
+// verdict is final and one of $4, or it carries what the organization owns, and
+// the reason is not $5, suppressed.
+const goesOut = `i.delivered_at IS NULL AND i.retry_at IS NULL AND i.reason <> $5
+	AND (i.verdict = ANY ($4) OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL))`
+
 // Billable returns the items from..to (inclusive) whose verdict is final, one
 // of verdicts, and that are not delivered yet, by number. An item that carries
-// what the organization owns goes out whatever its verdict is. Whoever was suppressed
-// since the selection becomes unknown first, and is not among them. The set stays
-// the same until Deliver, a later round of verification or a later suppression.
+// what the organization owns goes out whatever its verdict is. Whoever was
+// suppressed since the selection becomes unknown first, and is not among them.
+// The set stays the same until Deliver, a later round of verification or a later
+// suppression.
 func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, verdicts []string) ([]Fact, error) {
 	if err := b.Withhold(ctx, orderID, from, to, verdicts); err != nil {
 		return nil, err
 	}
 	rows, err := b.pool.Query(ctx, `
 		SELECT n, field, fingerprint, already_owned, verdict, reason
-		FROM order_item
-		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND delivered_at IS NULL AND retry_at IS NULL
-			AND (verdict = ANY ($4) OR (verdict IS NOT NULL AND carries IS NOT NULL)) AND reason <> $5
+		FROM order_item i
+		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3 AND `+goesOut+`
 		ORDER BY n`, orderID, from, to, verdicts, order.ReasonSuppressed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)

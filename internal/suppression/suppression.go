@@ -87,7 +87,7 @@ func (l *List) Suppressed(ctx context.Context, org string, entries []string) ([]
 		domains[i] = Subject(entry[strings.LastIndexByte(entry, '@')+1:])
 	}
 	rows, _ := l.pool.Query(ctx, `
-		SELECT EXISTS (SELECT FROM suppression s WHERE s.subject IN (entry.subject, entry.domain) AND s.org || '' IN ('', $1))
+		SELECT `+listed("$1", "entry.subject, entry.domain")+`
 		FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS entry (subject, domain, n)
 		ORDER BY n`, org, subjects, domains)
 	suppressed, err := pgx.CollectRows(rows, pgx.RowTo[bool])
@@ -106,8 +106,32 @@ func (l *List) Count(ctx context.Context, org string) (int64, error) {
 	return n, nil
 }
 
+// LeadSQL says in SQL whether the lead of a table, named by its alias, must not
+// be given to an organization, by its addresses or their domains; more are
+// further addresses of the person.
+func LeadSQL(org, lead string, more ...string) string {
+	subjects := addressSQL(lead+".email", lead+".email_domain") + ", " + addressSQL(lead+".direct_email", lead+".domain")
+	for _, address := range more {
+		subjects += ", " + addressSQL(address, "lower(split_part("+address+", '@', -1))")
+	}
+	return listed(org, subjects)
+}
+
+// addressSQL is Subject in SQL, of an address and of a domain in lower case.
+func addressSQL(address, domain string) string {
+	return `sha256(convert_to(lower(` + address + `), 'UTF8')), sha256(convert_to('@' || ` + domain + `, 'UTF8'))`
+}
+
+// listed says in SQL whether any of the subjects is on an organization's list or
+// everybody's. It looks for the subject, never for the organization (hence the
+// empty text): before the statistics know of a list that was just uploaded, the
+// planner would read the whole of it for each lead.
+func listed(org, subjects string) string {
+	return `EXISTS (SELECT FROM suppression s WHERE s.org || '' IN ('', ` + org + `) AND s.subject IN (` + subjects + `))`
+}
+
 // Subject is what the lists hold of an address or a domain: a SHA-256, 32
-// bytes. The catalogue and the order book compute the same in SQL.
+// bytes.
 func Subject(entry string) []byte {
 	entry = strings.ToLower(strings.TrimSpace(entry))
 	if !strings.Contains(entry, "@") {
