@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,11 +68,7 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 // deliver, and should an item have come in between, the others are known facts
 // by then and cost nothing.
 func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) error {
-	delivered := in.Terms.Delivered
-	if len(delivered) == 0 {
-		delivered = in.Terms.Billable
-	}
-	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, delivered)
+	items, err := a.Book.Billable(ctx, in.OrderID, r.From, r.To, delivered(in.Terms))
 	if err != nil || len(items) == 0 {
 		return err
 	}
@@ -95,13 +90,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 // charge captures what one of the charges is due for. It returns the indexes of
 // the items that turned out to be paid for, by an order that was faster.
 func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact) (free []int, err error) {
-	var due []int
-	var facts []ledger.Fact
-	for i, item := range items {
-		if isDue(c, in, item) {
-			due, facts = append(due, i), append(facts, ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint})
-		}
-	}
+	due, facts := dueFacts(c, in, items)
 	if len(facts) == 0 {
 		return nil, nil
 	}
@@ -120,6 +109,25 @@ func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge
 		}
 	}
 	return free, err
+}
+
+// delivered are the verdicts that a customer gets, charged or free.
+func delivered(t order.Terms) []string {
+	if len(t.Delivered) == 0 {
+		return t.Billable
+	}
+	return t.Delivered
+}
+
+// dueFacts are what the ledger is asked to charge, and the index of the item
+// that each of them is about.
+func dueFacts(c order.Charge, in CaptureInput, items []orderbook.Fact) (due []int, facts []ledger.Fact) {
+	for i, item := range items {
+		if isDue(c, in, item) {
+			due, facts = append(due, i), append(facts, ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint})
+		}
+	}
+	return due, facts
 }
 
 // isDue reports whether an item owes a charge: by its field and its verdict,
@@ -186,81 +194,4 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
 	return o, border(err)
-}
-
-// ReleaseInput is the input of ReleaseHold.
-type ReleaseInput struct {
-	OrderID     string         `json:"order_id"`
-	Org         string         `json:"org"`
-	Member      string         `json:"member,omitempty"`
-	Plan        string         `json:"plan"`
-	PlanVersion int            `json:"plan_version"`
-	At          time.Time      `json:"at"`     // the workflow's time: the same in every attempt
-	Status      order.Status   `json:"status"` // settled, cancelled or failed
-	Failure     *order.Failure `json:"failure,omitempty"`
-}
-
-// ReleaseHold gives back what the order's hold still has and ends the order in
-// the given status. An order that never got as far as a hold ends all the same.
-func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
-	defer beat(ctx, alive)()
-	release := ledger.Release{
-		Owner: in.Org, Key: in.OrderID + "/release", HoldID: in.OrderID,
-		Memo: ledger.Memo{OrderID: in.OrderID, Reason: string(in.Status)},
-	}
-	if in.Plan != "" {
-		if err := a.lateRelease(ctx, in, &release); err != nil {
-			return order.Order{}, border(err)
-		}
-	}
-	_, err := a.Ledger.Release(ctx, release)
-	if errors.Is(err, ledger.ErrUnknownHold) {
-		return order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}, nil
-	}
-	if err != nil {
-		return order.Order{}, border(err)
-	}
-	err = a.end(ctx, in)
-	if errors.Is(err, orderbook.ErrNotFound) { // held, but never entered
-		return order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}, nil
-	}
-	if err != nil {
-		return order.Order{}, border(err)
-	}
-	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
-	return o, border(err)
-}
-
-// lateRelease says what the plan does with credits whose grant has expired
-// while the order held them.
-func (a *Activities) lateRelease(ctx context.Context, in ReleaseInput, release *ledger.Release) error {
-	p, err := a.Accounts.Plan(ctx, in.Plan, in.PlanVersion)
-	if err != nil {
-		return err
-	}
-	release.Late = ledger.LateRelease(p.LateRelease)
-	release.ReinstateUntil, err = a.billing().Until(ctx, p, in.Org, in.Member, "", in.At)
-	return err
-}
-
-func (a *Activities) end(ctx context.Context, in ReleaseInput) error {
-	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
-	if err != nil {
-		return err
-	}
-	if in.Status == order.Settled {
-		return a.Book.Settle(ctx, in.OrderID, credits)
-	}
-	tally, _, err := a.Book.Tally(ctx, in.OrderID)
-	if err != nil {
-		return err
-	}
-	if in.Status == order.Cancelled {
-		return a.Book.Cancel(ctx, in.OrderID, tally, credits)
-	}
-	failure := order.Failure{Code: order.CodeInternal}
-	if in.Failure != nil {
-		failure = *in.Failure
-	}
-	return a.Book.Fail(ctx, in.OrderID, failure, tally, credits)
 }

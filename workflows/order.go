@@ -163,7 +163,8 @@ func (o *orderRun) settle(ctx workflow.Context) error {
 
 // giveBack ends an order that cannot go on: what was delivered stays delivered
 // and charged, the rest is released at once. The cause is returned, so that the
-// workflow ends as cancelled or failed.
+// workflow ends as cancelled or failed; but an order whose list was closed by
+// then is settled, whatever the cause was.
 func (o *orderRun) giveBack(ctx workflow.Context, cause error) error {
 	if err := ctx.Err(); err != nil {
 		cause = err // what failed since the order was cancelled was not tried again
@@ -175,6 +176,9 @@ func (o *orderRun) giveBack(ctx workflow.Context, cause error) error {
 	if err := o.release(ctx, status, failure); err != nil {
 		return err
 	}
+	if o.Order.Status == order.Settled {
+		return nil
+	}
 	return cause
 }
 
@@ -184,7 +188,8 @@ func (o *orderRun) release(ctx workflow.Context, status order.Status, failure *o
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	in := activities.ReleaseInput{
-		OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Plan: o.terms.Plan, PlanVersion: o.terms.PlanVersion,
+		OrderID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Kind: o.in.Request.Kind,
+		Plan: o.terms.Plan, PlanVersion: o.terms.PlanVersion, Terms: o.terms,
 		At: workflow.Now(ctx), Status: status, Failure: failure,
 	}
 	var ended order.Order

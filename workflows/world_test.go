@@ -145,7 +145,7 @@ func (w *world) requireExact(o order.Order) {
 		charged += c.Captured
 	}
 	require.Equal(w.t, charged, p.Delivered, "what is charged is delivered")
-	report, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{Owner: o.Org})
 	require.NoError(w.t, err)
 	require.Empty(w.t, report.Findings)
 }

@@ -298,7 +298,7 @@ func TestO2_Ways(t *testing.T) {
 		order.Cancelled: func(id string) error { return f.Cancel(f.ctx, id, order.Tally{}, nil) },
 		order.Failed:    func(id string) error { return f.Fail(f.ctx, id, failure, order.Tally{}, nil) },
 	}
-	const moves, stays, over = "moves", "stays", "over"
+	const moves, stays, settles, over = "moves", "stays", "settles", "over"
 	for from, test := range map[order.Status]struct {
 		reach []order.Status
 		want  map[order.Status]string
@@ -310,16 +310,16 @@ func TestO2_Ways(t *testing.T) {
 			order.Verifying: stays, order.Completed: moves, order.Settled: over, order.Cancelled: moves, order.Failed: moves,
 		}},
 		order.Completed: {[]order.Status{order.Verifying, order.Completed}, map[order.Status]string{
-			order.Verifying: stays, order.Completed: stays, order.Settled: moves, order.Cancelled: over, order.Failed: over,
+			order.Verifying: stays, order.Completed: stays, order.Settled: moves, order.Cancelled: settles, order.Failed: settles,
 		}},
 		order.Settled: {[]order.Status{order.Verifying, order.Completed, order.Settled}, map[order.Status]string{
-			order.Verifying: stays, order.Completed: stays, order.Settled: stays, order.Cancelled: over, order.Failed: over,
+			order.Verifying: stays, order.Completed: stays, order.Settled: stays, order.Cancelled: stays, order.Failed: stays,
 		}},
 		order.Cancelled: {[]order.Status{order.Cancelled}, map[order.Status]string{
-			order.Verifying: over, order.Completed: over, order.Settled: over, order.Cancelled: stays, order.Failed: over,
+			order.Verifying: over, order.Completed: over, order.Settled: stays, order.Cancelled: stays, order.Failed: stays,
 		}},
 		order.Failed: {[]order.Status{order.Failed}, map[order.Status]string{
-			order.Verifying: over, order.Completed: over, order.Settled: over, order.Cancelled: over, order.Failed: stays,
+			order.Verifying: over, order.Completed: over, order.Settled: stays, order.Cancelled: stays, order.Failed: stays,
 		}},
 	} {
 		for to, want := range test.want {
@@ -340,6 +340,10 @@ func TestO2_Ways(t *testing.T) {
 				case stays:
 					require.NoError(t, err)
 					require.Equal(t, from, o.Status)
+				case settles:
+					require.NoError(t, err)
+					require.Equal(t, order.Settled, o.Status)
+					require.Nil(t, o.Failure)
 				case over:
 					require.ErrorIs(t, err, orderbook.ErrOver)
 					require.Equal(t, from, o.Status)

@@ -16,8 +16,9 @@ import (
 // that were frozen for it.
 //
 // This and the other changes of status may be called again: an order that is
-// at the status already, or beyond it on the same way, stays as it is. The
-// error is ErrNotFound, or ErrOver when the order has gone another way.
+// at the status already, or beyond it on the same way, stays as it is, and so
+// does one that is asked to end and has ended. The error is ErrNotFound, or
+// ErrOver when the order has gone another way.
 func (b *Book) Start(ctx context.Context, id string, selected int64) error {
 	return b.change(ctx, id, order.Verifying, update{selected: &selected})
 }
@@ -56,13 +57,14 @@ func (b *Book) Settle(ctx context.Context, id string, credits []order.Credit) er
 }
 
 // Cancel moves a reserved or verifying order to cancelled. What was delivered
-// stays delivered.
+// stays delivered. A completed order is settled instead: its list was delivered
+// before the cancellation came.
 func (b *Book) Cancel(ctx context.Context, id string, tally order.Tally, credits []order.Credit) error {
 	return b.change(ctx, id, order.Cancelled, update{tally: &tally, credits: credits})
 }
 
 // Fail moves a reserved or verifying order to failed. What was delivered stays
-// delivered.
+// delivered. A completed order is settled instead, as by Cancel.
 func (b *Book) Fail(ctx context.Context, id string, failure order.Failure, tally order.Tally, credits []order.Credit) error {
 	return b.change(ctx, id, order.Failed, update{tally: &tally, credits: credits, failure: &failure})
 }
@@ -88,6 +90,21 @@ func passed(now, status order.Status) bool {
 	return at >= 0 && wanted >= 0 && at > wanted
 }
 
+// end is how an order that stands at now ends when it is asked to end in
+// another status: what is delivered is settled, whatever stopped the order, and
+// what has ended stays as it ended. It is decided while the row is locked,
+// because a cancellation and the last step of an order can come together.
+func end(now, to order.Status, u update) (order.Status, update) {
+	switch {
+	case !to.Over():
+	case now.Over():
+		return now, u
+	case now == order.Completed:
+		return order.Settled, update{credits: u.credits}
+	}
+	return to, u
+}
+
 // update is what changes with a status; nil stays as it was.
 type update struct {
 	selected *int64
@@ -108,6 +125,7 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 		if err != nil {
 			return err
 		}
+		to, u := end(now, to, u)
 		if passed(now, to) {
 			return nil
 		}
