@@ -63,11 +63,11 @@ func (a *app) showQuote(kind order.Kind, q order.Quote) {
 	for _, m := range q.Missing {
 		missing[m.Type] = m.Amount
 	}
-	t := newTable("credits", ">hold", ">expected charge", ">missing")
+	t := newTable("credits", ">hold", ">expected charge", ">based on", ">missing")
 	t.indent = 2
 	for i, h := range q.Hold {
 		r := q.ExpectedCharge[i]
-		t.add(h.Type, number(h.Amount), number(r.Low)+"–"+number(r.High), number(missing[h.Type]))
+		t.add(h.Type, number(h.Amount), number(r.Low)+"–"+number(r.High), basis(r), number(missing[h.Type]))
 	}
 	a.print(t)
 	if q.Covered {
@@ -75,6 +75,17 @@ func (a *app) showQuote(kind order.Kind, q order.Quote) {
 	} else {
 		a.say("\nThe credits do not cover it; nothing would be held.")
 	}
+}
+
+// basis says on what an expected charge rests.
+func basis(r order.Range) string {
+	switch {
+	case r.Known > 0:
+		return count(r.Known, "contact")
+	case r.Low == r.High:
+		return "exact"
+	}
+	return "no earlier order"
 }
 
 func statusColor(s order.Status) string {

@@ -7,9 +7,6 @@ import (
 	"holdfast/internal/order"
 )
 
-// pastOrders is how many earlier orders a quote looks at.
-const pastOrders = 20
-
 // Quote says what an order would find, hold and probably be charged. It changes
 // nothing. leadIDs are the leads of a request that was sealed without storing
 // them. Errors are those of Offer.
@@ -32,23 +29,39 @@ func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (or
 		q.Missing = append(q.Missing, order.Amount(m))
 	}
 	q.Covered = len(missing) == 0
-	past, err := d.book.PastTallies(ctx, in.Org, in.Request.Kind, pastOrders)
-	if err != nil {
-		return order.Quote{}, err
-	}
 	for _, line := range o.Hold {
 		q.Hold = append(q.Hold, order.Amount{Type: line.Type, Amount: line.Amount})
-		r := order.Range{Type: line.Type}
-		for i, c := range o.Terms.Charges {
-			if c.Type == line.Type {
-				low, high := finds.due[i].expected(past, o.Terms.Billable)
-				r.Low += low * c.Amount
-				r.High += high * c.Amount
-			}
-		}
-		q.ExpectedCharge = append(q.ExpectedCharge, order.Range{Type: r.Type, Low: min(r.Low, line.Amount), High: min(r.High, line.Amount)})
 	}
-	return q, nil
+	q.ExpectedCharge, err = d.expectedCharges(ctx, in, o, finds)
+	return q, err
+}
+
+// expectedCharges says for each line of the hold how much of it will probably be
+// charged, and on how many contacts of earlier orders that rests.
+func (d *Desk) expectedCharges(ctx context.Context, in order.Input, o Offer, finds found) ([]order.Range, error) {
+	ranges := make([]order.Range, len(o.Hold))
+	for i, line := range o.Hold {
+		r := order.Range{Type: line.Type}
+		for j, c := range o.Terms.Charges {
+			if c.Type != line.Type {
+				continue
+			}
+			low, high := finds.due[j].least, finds.due[j].most
+			if !finds.due[j].certain {
+				rate, err := d.rate(ctx, in, c, o.Terms.Billable)
+				if err != nil {
+					return nil, err
+				}
+				low, high = rate.of(finds.due[j])
+				r.Known += rate.known
+			}
+			r.Low += low * c.Amount
+			r.High += high * c.Amount
+		}
+		r.Low, r.High = min(r.Low, line.Amount), min(r.High, line.Amount)
+		ranges[i] = r
+	}
+	return ranges, nil
 }
 
 // found is what an order would find in the catalogue.
@@ -109,23 +122,4 @@ func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error)
 		f.due[i] = due{least: least, most: most}
 	}
 	return f, nil
-}
-
-// expected is how many items will be charged for, by the worst and the best of
-// what came of earlier orders; anything between none and all where there are
-// none.
-func (d due) expected(past []order.Tally, billable []string) (low, high int64) {
-	if d.certain {
-		return d.least, d.most
-	}
-	if len(past) == 0 {
-		return 0, d.most
-	}
-	low = d.least
-	for _, t := range past {
-		total, charged := t.Verified(), t.Of(billable)
-		low = min(low, d.least*charged/total)
-		high = max(high, (d.most*charged+total-1)/total)
-	}
-	return low, high
 }

@@ -57,3 +57,25 @@ type Reason struct {
 	Reason  string `json:"reason"`
 	Count   int64  `json:"count"`
 }
+
+// Of counts the items with one of the verdicts.
+func (t Tally) Of(verdicts []string) int64 {
+	var n int64
+	for _, v := range verdicts {
+		switch v {
+		case "valid":
+			n += t.Valid
+		case "invalid":
+			n += t.Invalid
+		case "catch_all":
+			n += t.CatchAll
+		case "risky":
+			n += t.Risky
+		case "disposable":
+			n += t.Disposable
+		case "unknown":
+			n += t.Unknown
+		}
+	}
+	return n
+}

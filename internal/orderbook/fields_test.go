@@ -9,33 +9,53 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-// A quote goes by what verification found: what items were from the start says
-// nothing about that.
-func TestPastTalliesLeaveOutWhatNeededNoVerification(t *testing.T) {
+// A quote goes by what verification found, field by field: what items were from
+// the start says nothing about that, and neither does another field.
+func TestOutcomesAreWhatVerificationFound(t *testing.T) {
 	f := setup(t)
-	enter := func(id string, selected int, tally order.Tally, reasons ...order.Reason) {
-		_, err := f.pool.Exec(f.ctx, `
-			INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, completed_at,
-				selected, valid, invalid, "unknown", already_owned, reasons)
-			VALUES ($1, 'acme', '', 'reveal', '{}', '', 'p', 1, 'completed', 1, now(), $2, $3, $4, $5, $6, $7)`,
-			id, selected, tally.Valid, tally.Invalid, tally.Unknown, tally.AlreadyOwned, reasons)
+	f.verifying("ord_1", 300)
+	_, err := f.pool.Exec(f.ctx, `
+		UPDATE order_item SET field = CASE WHEN n <= 200 THEN 'email' ELSE 'phone' END, checked_at = now(),
+			verdict = CASE WHEN n % 4 = 0 THEN 'unknown' WHEN n % 2 = 0 THEN 'invalid' ELSE 'valid' END,
+			reason = CASE WHEN n <= 20 THEN 'owned' WHEN n % 4 = 0 THEN 'blocked' WHEN n % 2 = 0 THEN 'no_such_user' ELSE 'accepted' END
+		WHERE order_id = 'ord_1'`)
+	require.NoError(t, err)
+	kind := order.Kind("")
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT kind FROM orders WHERE id = 'ord_1'`).Scan(&kind))
+	for _, org := range []string{"acme", ""} {
+		got, err := f.Outcomes(f.ctx, org, kind, order.EmailField)
 		require.NoError(t, err)
+		require.Len(t, got, 3)
+		counts := map[string]int64{}
+		for _, o := range got {
+			counts[o.Verdict+"/"+o.Reason] = o.Items
+		}
+		require.Equal(t, map[string]int64{"valid/accepted": 90, "invalid/no_such_user": 45, "unknown/blocked": 45}, counts)
 	}
-	enter("ord_few", 1000, order.Tally{Valid: 500, Invalid: 10, Unknown: 490},
-		order.Reason{Verdict: "valid", Reason: order.ReasonOnFile, Count: 500}, order.Reason{Verdict: "invalid", Reason: "no_such_user", Count: 10},
-		order.Reason{Verdict: "unknown", Reason: order.ReasonNotFound, Count: 490})
-	past, err := f.PastTallies(f.ctx, "acme", order.Reveal, 10)
+	none, err := f.Outcomes(f.ctx, "other", kind, order.EmailField)
 	require.NoError(t, err)
-	require.Empty(t, past, "ten verifications say little")
+	require.Empty(t, none)
+}
 
-	enter("ord_1", 100, order.Tally{Valid: 60, Invalid: 10, Unknown: 30, AlreadyOwned: 20},
-		order.Reason{Verdict: "valid", Reason: "accepted", Count: 30}, order.Reason{Verdict: "valid", Reason: order.ReasonOwned, Count: 18},
-		order.Reason{Verdict: "valid", Reason: order.ReasonOnFile, Count: 12}, order.Reason{Verdict: "invalid", Reason: "no_such_user", Count: 10},
-		order.Reason{Verdict: "unknown", Reason: order.ReasonNotFound, Count: 15}, order.Reason{Verdict: "unknown", Reason: order.ReasonSuppressed, Count: 10},
-		order.Reason{Verdict: "unknown", Reason: "blocked", Count: 5})
-	past, err = f.PastTallies(f.ctx, "acme", order.Reveal, 10)
+// Of large orders a bounded sample is read, each item at most once and from all
+// parts of the order.
+func TestOutcomesSampleLargeOrdersEvenly(t *testing.T) {
+	f := setup(t)
+	f.verifying("ord_1", 9000)
+	_, err := f.pool.Exec(f.ctx, `UPDATE order_item SET checked_at = now(), reason = (n / 1000)::text, verdict = 'valid' WHERE order_id = 'ord_1'`)
 	require.NoError(t, err)
-	require.Equal(t, []order.Tally{{Valid: 30, Invalid: 10, Unknown: 5, AlreadyOwned: 2}}, past)
+	kind := order.Kind("")
+	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT kind FROM orders WHERE id = 'ord_1'`).Scan(&kind))
+	got, err := f.Outcomes(f.ctx, "acme", kind, order.EmailField)
+	require.NoError(t, err)
+	var sum int64
+	for _, o := range got {
+		sum += o.Items
+		if o.Reason != "9" { // one item alone
+			require.InDelta(t, 4000/9, o.Items, 3, "part %s", o.Reason)
+		}
+	}
+	require.EqualValues(t, 4000, sum)
 }
 
 // O7: an order delivers leads, however many fields of each.
