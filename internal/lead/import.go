@@ -13,8 +13,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/value"
 )
 
 // Formats of files with leads.
@@ -146,6 +149,7 @@ type batch struct {
 type importRow struct {
 	line int64
 	rec  record
+	keys value.Lead
 }
 
 func newBatch() *batch {
@@ -153,13 +157,15 @@ func newBatch() *batch {
 }
 
 func (b *batch) add(line int64, rec *record) {
+	keys := value.OfLead(rec[colEmail], rec[colPhone], rec[colDirect], rec[colProfile], rec[colCountry])
+	rec[colPhone] = keys.Phone
 	if i, twice := b.at[rec[colID]]; twice {
 		b.reject(b.rows[i].line, fmt.Sprintf("the id %q occurs again on line %d, which counts", rec[colID], line))
-		b.rows[i] = importRow{line, *rec}
+		b.rows[i] = importRow{line, *rec, keys}
 		return
 	}
 	b.at[rec[colID]] = len(b.rows)
-	b.rows = append(b.rows, importRow{line, *rec})
+	b.rows = append(b.rows, importRow{line, *rec, keys})
 }
 
 func (b *batch) reject(line int64, reason string) {
@@ -340,7 +346,7 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 	imp.copied.Reset()
 	for i := range b.rows {
 		if no, found := known[i]; found {
-			writeCopy(&imp.copied, no, &b.rows[i].rec)
+			writeCopy(&imp.copied, no, &b.rows[i].rec, b.rows[i].keys)
 		}
 	}
 	if _, err := tx.Exec(ctx, `
@@ -348,7 +354,8 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 			no bigint, id text, fingerprint uuid, email text, email_domain text,
 			first_name text, last_name text, title text, seniority text, department text,
 			company text, domain text, industry text, headcount integer, country text,
-			region text, city text, phone text, direct_email text, profile text
+			region text, city text, phone text, direct_email text, profile text,
+			email_key uuid, phone_keys uuid[], direct_key uuid, profile_key uuid
 		) ON COMMIT DELETE ROWS`); err != nil {
 		return nil, err
 	}
@@ -362,7 +369,8 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 			department = i.department, company = i.company, domain = i.domain,
 			industry = i.industry, headcount = i.headcount, country = i.country,
 			region = i.region, city = i.city, phone = i.phone,
-			direct_email = i.direct_email, profile = i.profile, imported_at = now()
+			direct_email = i.direct_email, profile = i.profile, imported_at = now(),
+			email_key = i.email_key, phone_keys = i.phone_keys, direct_key = i.direct_key, profile_key = i.profile_key
 		FROM lead_import i
 		WHERE l.no = i.no AND
 			(l.email, l.first_name, l.last_name, l.title, l.seniority, l.department, l.company,
@@ -393,38 +401,60 @@ func (imp *importer) insert(ctx context.Context, tx pgx.Tx, b *batch, known map[
 	no := first
 	for i := range b.rows {
 		if _, found := known[i]; !found {
-			writeCopy(&imp.copied, no, &b.rows[i].rec)
+			writeCopy(&imp.copied, no, &b.rows[i].rec, b.rows[i].keys)
 			no++
 		}
 	}
 	_, err = tx.Conn().PgConn().CopyFrom(ctx, &imp.copied, `
 		COPY lead (no, id, fingerprint, email, email_domain, first_name, last_name, title, seniority,
-			department, company, domain, industry, headcount, country, region, city, phone, direct_email, profile)
+			department, company, domain, industry, headcount, country, region, city, phone, direct_email, profile,
+			email_key, phone_keys, direct_key, profile_key)
 		FROM STDIN`)
 	return first, err
 }
 
 // writeCopy writes a lead in PostgreSQL's text format of COPY.
-func writeCopy(w *bytes.Buffer, no int64, rec *record) {
+func writeCopy(w *bytes.Buffer, no int64, rec *record, keys value.Lead) {
 	w.WriteString(strconv.FormatInt(no, 10))
-	for i, value := range rec {
+	for i, cell := range rec {
 		w.WriteByte('\t')
 		switch {
-		case i == colHeadcount && value == "":
+		case i == colHeadcount && cell == "":
 			w.WriteString(`\N`)
 		default:
-			escapeCopy(w, value)
+			escapeCopy(w, cell)
 		}
 		switch i {
 		case colID:
 			w.WriteByte('\t')
-			w.WriteString(Fingerprint(value).String())
+			w.WriteString(Fingerprint(cell).String())
 		case colEmail:
 			w.WriteByte('\t')
-			escapeCopy(w, emailDomain(value))
+			escapeCopy(w, emailDomain(cell))
 		}
 	}
+	w.WriteByte('\t')
+	writeKey(w, keys.Email)
+	w.WriteString("\t{")
+	for i, key := range keys.Numbers {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		w.WriteString(key.String())
+	}
+	w.WriteString("}\t")
+	writeKey(w, keys.Direct)
+	w.WriteByte('\t')
+	writeKey(w, keys.Profile)
 	w.WriteByte('\n')
+}
+
+func writeKey(w *bytes.Buffer, key uuid.UUID) {
+	if key == uuid.Nil {
+		w.WriteString(`\N`)
+		return
+	}
+	w.WriteString(key.String())
 }
 
 func escapeCopy(w *bytes.Buffer, value string) {

@@ -242,21 +242,47 @@ func (op Hold) run(b *books, e *entry) (any, error) {
 }
 
 // unpaid sorts facts into those new to the organization, each once, grouped as
-// the journal keeps them, and the number of those it owns already.
+// the journal keeps them, and the number of those it owns already. What comes
+// with a fact is in the groups, too, and costs nothing.
 func (b *books) unpaid(kind string, facts []Fact, cost int64) (groups []factGroup, fresh, known int64) {
 	seen := make(map[factID]struct{}, len(facts))
-	for _, f := range facts {
-		id := factID{kind, f.Scope, f.Subject}
-		if _, twice := seen[id]; twice {
-			continue
+	owned := func(id factID) bool {
+		if _, now := seen[id]; now {
+			return true
 		}
+		f := b.facts[id]
+		return f != nil && !f.reversed
+	}
+	take := func(id factID, cost int64) {
 		seen[id] = struct{}{}
-		if owned := b.facts[id]; owned != nil && !owned.reversed {
-			known++
-			continue
-		}
-		fresh++
 		groups = addFact(groups, id, cost)
+	}
+	for i := range facts {
+		f := &facts[i]
+		id := factID{kind, f.Scope, f.Subject}
+		_, twice := seen[id]
+		missing := make([]factID, 0, len(f.With))
+		for _, w := range f.With {
+			if with := (factID{kind, f.Scope, w}); !owned(with) {
+				missing = append(missing, with)
+			}
+		}
+		switch {
+		case twice:
+		case owned(id):
+			known++
+			seen[id] = struct{}{}
+		case len(f.With) > 0 && len(missing) == 0:
+			known++
+		default:
+			fresh++
+			take(id, cost)
+		}
+		for _, with := range missing {
+			if !owned(with) { // it may be named twice
+				take(with, 0)
+			}
+		}
 	}
 	return groups, fresh, known
 }

@@ -42,8 +42,10 @@ func (op Reverse) run(b *books, e *entry) (any, error) {
 		f.reversed = true
 		b.changedFact(f)
 		e.groups = addFact(e.groups, f.factID, f.cost)
+		if f.cost > 0 { // others came with one
+			result.Facts++
+		}
 	}
-	result.Facts = int64(len(facts))
 	return result, nil
 }
 

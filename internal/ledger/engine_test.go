@@ -230,6 +230,40 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	require.NoError(t, d.tables.replayed())
 }
 
+// What comes with a fact is owned with it and free; where it is owned, so is the
+// fact, in one operation as in several. A fact that was paid for brings what is new
+// with it at no cost.
+func TestI5_WhatComesWithAFactIsPaidForOnce(t *testing.T) {
+	d := newDesk(t)
+	d.grant("1", "", 100, SourcePack, 0, time.Time{})
+	fact := func(subject byte, with ...byte) Fact {
+		f := Fact{Subject: [16]byte{subject}}
+		for _, w := range with {
+			f.With = append(f.With, [16]byte{w})
+		}
+		return f
+	}
+	charge := func(key string, facts ...Fact) CaptureResult {
+		result, ok := d.run(noon, Charge{Owner: "acme", Key: key, Lines: []ChargeLine{
+			{Type: "email", Pools: []string{""}, Facts: facts, UnitCost: 2},
+		}}).(ChargeResult)
+		require.True(t, ok)
+		return result.Lines[0]
+	}
+	const ann, ida, bob, address, other, changed = 1, 2, 3, 11, 12, 13
+	require.Equal(t, CaptureResult{Charged: 2, NewFacts: 1, KnownFacts: 1}, charge("two rows", fact(ann, address), fact(ida, address)))
+	require.Equal(t, CaptureResult{KnownFacts: 1}, charge("the value again", fact(address)))
+	require.Equal(t, CaptureResult{KnownFacts: 1}, charge("under another row", fact(bob, address)))
+	require.Equal(t, CaptureResult{Charged: 2, NewFacts: 1}, charge("one of two", fact(bob, address, other)))
+	require.Equal(t, CaptureResult{KnownFacts: 1}, charge("the row's value changed", fact(ann, changed)))
+	require.Equal(t, CaptureResult{KnownFacts: 1}, charge("and is owned", fact(changed)))
+	require.Equal(t, ReverseResult{Reversed: 2, Amounts: []Amount{{"email", 2}}, Facts: 1},
+		d.run(noon, Reverse{Owner: "acme", Key: "back", HoldID: "two rows", Type: "email", Facts: []Fact{fact(ann), fact(address)}}))
+	require.Equal(t, CaptureResult{Charged: 2, NewFacts: 1}, charge("costs again", fact(address)))
+	require.EqualValues(t, 96, d.left(noon, ""))
+	require.NoError(t, d.tables.replayed())
+}
+
 func TestReversedFactsCostAgain(t *testing.T) { // A9
 	d := newDesk(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})

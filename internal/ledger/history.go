@@ -165,7 +165,7 @@ func (r *historyRow) line(kind string, p *posting) (HistoryLine, error) {
 		return line, err
 	}
 	for _, g := range groups {
-		if g.kind == p.Type {
+		if g.kind == p.Type && g.cost > 0 { // what comes with a fact costs nothing
 			line.Facts += int64(len(g.subjects))
 			line.Subject = g.subjects[0]
 		}

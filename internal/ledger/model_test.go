@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -260,26 +261,43 @@ func (m *model) hold(op Hold, now time.Time) HoldResult {
 	return HoldResult{Held: true}
 }
 
-// news are the facts of a list that must be paid for.
-func (m *model) news(kind string, facts []Fact) (fresh []factID, known int64) {
-	for _, f := range distinct(facts) {
-		id := factID{kind, f.Scope, f.Subject}
-		if old := m.facts[id]; old != nil && old.owned {
-			known++
-		} else {
-			fresh = append(fresh, id)
-		}
+// news are the facts that a list makes owned, with what each costs. paid of them
+// are paid for, the others come with one that is; known is how many of the list
+// were owned before.
+func (m *model) news(kind string, facts []Fact, cost int64) (fresh map[factID]int64, paid, known int64) {
+	fresh = map[factID]int64{}
+	counted := map[factID]bool{}
+	owned := func(id factID) bool {
+		_, now := fresh[id]
+		return now || counted[id] || m.facts[id] != nil && m.facts[id].owned
 	}
-	return fresh, known
-}
-
-func distinct(facts []Fact) (d []Fact) {
 	for _, f := range facts {
-		if !slices.Contains(d, f) {
-			d = append(d, f)
+		id := factID{kind, f.Scope, f.Subject}
+		lacking := map[factID]bool{}
+		for _, w := range f.With {
+			if with := (factID{kind, f.Scope, w}); !owned(with) {
+				lacking[with] = true
+			}
+		}
+		_, named := fresh[id]
+		switch {
+		case named || counted[id]:
+		case owned(id):
+			counted[id] = true
+			known++
+		case len(f.With) > 0 && len(lacking) == 0:
+			known++
+		default:
+			fresh[id] = cost
+			paid++
+		}
+		for with := range lacking {
+			if !owned(with) {
+				fresh[with] = 0
+			}
 		}
 	}
-	return d
+	return fresh, paid, known
 }
 
 func (m *model) capture(op Capture) (CaptureResult, error) {
@@ -290,8 +308,8 @@ func (m *model) capture(op Capture) (CaptureResult, error) {
 	if h.closed {
 		return CaptureResult{}, ErrHoldClosed
 	}
-	fresh, known := m.news(op.Type, op.Facts)
-	cost := op.Amount + int64(len(fresh))*op.UnitCost
+	fresh, paid, known := m.news(op.Type, op.Facts, op.UnitCost)
+	cost := op.Amount + paid*op.UnitCost
 	var left []*modelCredit
 	for _, c := range h.credits {
 		if c.from.id.kind == op.Type && c.state == "held" {
@@ -304,10 +322,10 @@ func (m *model) capture(op Capture) (CaptureResult, error) {
 	for _, c := range left[:cost] {
 		c.state = "captured"
 	}
-	for _, id := range fresh {
-		m.facts[id] = &modelFact{hold: op.HoldID, cost: op.UnitCost, owned: true}
+	for id, cost := range fresh {
+		m.facts[id] = &modelFact{hold: op.HoldID, cost: cost, owned: true}
 	}
-	return CaptureResult{Charged: cost, NewFacts: int64(len(fresh)), KnownFacts: known}, nil
+	return CaptureResult{Charged: cost, NewFacts: paid, KnownFacts: known}, nil
 }
 
 func (m *model) charge(op Charge, now time.Time) ChargeResult {
@@ -316,14 +334,12 @@ func (m *model) charge(op Charge, now time.Time) ChargeResult {
 	var types []string
 	fresh := map[factID]int64{}
 	for _, l := range op.Lines {
-		ids, known := m.news(l.Type, l.Facts)
-		cost := l.Amount + int64(len(ids))*l.UnitCost
-		for _, id := range ids {
-			fresh[id] = l.UnitCost
-		}
+		news, paid, known := m.news(l.Type, l.Facts, l.UnitCost)
+		cost := l.Amount + paid*l.UnitCost
+		maps.Copy(fresh, news)
 		lines = append(lines, Line{Type: l.Type, Amount: cost, Pools: l.Pools, Budget: l.Budget})
 		types = append(types, l.Type)
-		result.Lines = append(result.Lines, CaptureResult{Charged: cost, NewFacts: int64(len(ids)), KnownFacts: known})
+		result.Lines = append(result.Lines, CaptureResult{Charged: cost, NewFacts: paid, KnownFacts: known})
 	}
 	credits, missing := m.take(lines, now)
 	if missing != nil {
@@ -432,8 +448,9 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 	var ended []*modelFact
 	switch {
 	case len(op.Facts) > 0:
-		for _, f := range distinct(op.Facts) {
-			if owned := m.facts[factID{op.Type, f.Scope, f.Subject}]; owned != nil && owned.owned && (op.HoldID == "" || owned.hold == op.HoldID) {
+		for _, f := range op.Facts {
+			owned := m.facts[factID{op.Type, f.Scope, f.Subject}]
+			if owned != nil && owned.owned && (op.HoldID == "" || owned.hold == op.HoldID) && !slices.Contains(ended, owned) {
 				ended = append(ended, owned)
 				want(owned.hold, op.Type, owned.cost)
 			}
@@ -478,8 +495,10 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 	}
 	for _, f := range ended {
 		f.owned = false
+		if f.cost > 0 {
+			result.Facts++
+		}
 	}
-	result.Facts = int64(len(ended))
 	return result, nil
 }
 

@@ -62,11 +62,18 @@ func (n *needs) budget(b *books, budget Budget, kind string) {
 }
 
 func (n *needs) factsOf(b *books, kind string, facts []Fact) {
-	for _, f := range facts {
-		id := factID{kind, f.Scope, f.Subject}
-		if _, known := b.facts[id]; !known {
-			add(&n.facts, id)
+	for i := range facts {
+		f := &facts[i]
+		n.fact(b, factID{kind, f.Scope, f.Subject})
+		for _, w := range f.With {
+			n.fact(b, factID{kind, f.Scope, w})
 		}
+	}
+}
+
+func (n *needs) fact(b *books, id factID) {
+	if _, known := b.facts[id]; !known {
+		add(&n.facts, id)
 	}
 }
 

@@ -113,6 +113,10 @@ type HoldResult struct {
 type Fact struct {
 	Scope   string // "" = once per organization, member id = once per member, order id = in every order
 	Subject [16]byte
+	// With are the subjects of the same scope that come with it, free. Where all
+	// of them are owned already the fact is known; charged or known by itself, it
+	// makes all of them owned.
+	With [][16]byte
 }
 
 // Capture charges a hold: UnitCost for each fact that is new to the
@@ -213,7 +217,7 @@ type Reverse struct {
 type ReverseResult struct {
 	Reversed int64    `json:"reversed"` // credits, all types together
 	Amounts  []Amount `json:"amounts,omitempty"`
-	Facts    int64    `json:"facts,omitempty"` // facts that are no longer owned
+	Facts    int64    `json:"facts,omitempty"` // facts that were paid for and are no longer owned
 }
 
 // Expire writes off every credit of the organization whose time is over. The

@@ -407,6 +407,10 @@ func (w *world) drawFacts(t *rapid.T) (facts []Fact) {
 			Scope:   rapid.SampledFrom([]string{"", "", "", "ann", "bob"}).Draw(t, "scope"),
 			Subject: [16]byte{byte(rapid.IntRange(0, 60).Draw(t, "subject"))},
 		})
+		for range max(0, rapid.IntRange(-2, 2).Draw(t, "with")) {
+			f := &facts[len(facts)-1]
+			f.With = append(f.With, [16]byte{byte(rapid.IntRange(0, 60).Draw(t, "subject"))})
+		}
 	}
 	return facts
 }

@@ -163,6 +163,9 @@ func (d *digest) facts(facts []Fact) {
 	for i := range sorted {
 		d.str(sorted[i].Scope)
 		*d = append(*d, sorted[i].Subject[:]...)
+		for _, w := range sorted[i].With {
+			*d = append(*d, w[:]...)
+		}
 	}
 }
 

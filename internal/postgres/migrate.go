@@ -45,7 +45,7 @@ type Migration struct {
 // Migrate brings the schema at url to the newest version. It may run in many
 // processes at once: one works, the others wait and find nothing left to do.
 func Migrate(ctx context.Context, url string) error {
-	return withGoose(ctx, url, func(provider *goose.Provider) error {
+	return withGoose(ctx, url, func(provider *goose.Provider, db *sql.DB) error {
 		if _, err := provider.Up(ctx); err != nil {
 			var partial *goose.PartialError
 			if errors.As(err, &partial) && partial.Failed != nil {
@@ -53,14 +53,14 @@ func Migrate(ctx context.Context, url string) error {
 			}
 			return fmt.Errorf("the schema could not be migrated: %w", err)
 		}
-		return nil
+		return makeKeys(ctx, db)
 	})
 }
 
 // Status lists every migration this program knows, oldest first.
 func Status(ctx context.Context, url string) ([]Migration, error) {
 	var list []Migration
-	err := withGoose(ctx, url, func(provider *goose.Provider) error {
+	err := withGoose(ctx, url, func(provider *goose.Provider, _ *sql.DB) error {
 		status, err := provider.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("the schema's state could not be read: %w", err)
@@ -119,7 +119,7 @@ func newest() (int64, error) {
 
 // withGoose runs do against the database at url; without any migration there is
 // nothing to do.
-func withGoose(ctx context.Context, url string, do func(*goose.Provider) error) error {
+func withGoose(ctx context.Context, url string, do func(*goose.Provider, *sql.DB) error) error {
 	config, err := parse(url)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func withGoose(ctx context.Context, url string, do func(*goose.Provider) error) 
 	if err != nil {
 		return fmt.Errorf("the migrations could not be read: %w", err)
 	}
-	return do(provider)
+	return do(provider, db)
 }
 
 func ping(ctx context.Context, db *sql.DB) error {
