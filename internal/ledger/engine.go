@@ -60,6 +60,7 @@ func (b *books) post(e *entry) {
 	b.head = e.hash
 	b.changes.entries = append(b.changes.entries, *e)
 	b.watch(e)
+	b.announce(e)
 }
 
 // expire writes off what has expired in some accounts, before anything is done

@@ -28,7 +28,7 @@ type HistoryFilter struct {
 type HistoryLine struct {
 	Seq     int64 // of the journal entry
 	At      time.Time
-	Kind    string // grant, hold, capture, release, expire, reverse or rollover
+	Kind    string // grant, hold, capture, release, expire, reverse, rollover or void
 	Type    string
 	Pool    string
 	Amount  int64 // credits moved, always positive
@@ -59,7 +59,7 @@ func historyKind(m move) string {
 		return "expire"
 	case moveReverse, moveRestore:
 		return "reverse"
-	case moveGrant, moveHold, moveRollover:
+	case moveGrant, moveHold, moveRollover, moveVoid:
 		return string(m)
 	case moveCarry, moveAlert:
 	}

@@ -18,7 +18,7 @@ const (
 	held
 	captured
 	expired
-	voided // moved into another grant
+	voided // moved into another grant, or taken back
 	buckets
 	none = buckets // credits that come into being
 )
@@ -38,13 +38,14 @@ const (
 	moveRollover  move = "rollover"  // carried into the next period
 	moveReverse   move = "reverse"   // credited back
 	moveRestore   move = "restore"   // credited back into a new grant, the old one being over
+	moveVoid      move = "void"      // taken back
 	moveCarry     move = "carry"     // no credits: a period ended, the account's carry is set
 	moveAlert     move = "alert"     // no credits: the account's alert is set
 )
 
 func (m move) from() bucket {
 	switch m {
-	case moveHold, moveCharge, moveExpire, moveRollover:
+	case moveHold, moveCharge, moveExpire, moveRollover, moveVoid:
 		return available
 	case moveCapture, moveRelease, moveReinstate, moveLapse:
 		return held
@@ -65,7 +66,7 @@ func (m move) to() bucket {
 		return captured
 	case moveLapse, moveExpire:
 		return expired
-	case moveReinstate, moveRollover, moveRestore:
+	case moveReinstate, moveRollover, moveRestore, moveVoid:
 		return voided
 	case moveCarry, moveAlert:
 	}
@@ -118,6 +119,7 @@ const (
 	kindCharge  kind = "charge"
 	kindRelease kind = "release"
 	kindReverse kind = "reverse"
+	kindVoid    kind = "void"
 	kindExpire  kind = "expire"
 	kindRenew   kind = "renew"
 	kindAlert   kind = "alert"

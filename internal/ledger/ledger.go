@@ -84,6 +84,11 @@ func (l *Ledger) Reverse(ctx context.Context, op Reverse) (ReverseResult, error)
 	return do[ReverseResult](ctx, l, op)
 }
 
+// Void takes credits of a grant back that are still available.
+func (l *Ledger) Void(ctx context.Context, op Void) (VoidResult, error) {
+	return do[VoidResult](ctx, l, op)
+}
+
 // Expire writes off every credit whose time is over.
 func (l *Ledger) Expire(ctx context.Context, op Expire) (ExpireResult, error) {
 	return do[ExpireResult](ctx, l, op)

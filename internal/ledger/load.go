@@ -284,7 +284,7 @@ func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
 		}
 		for i, o := range k.owners {
 			if t.byOwner[o].books.lots[k.numbers[i]] == nil {
-				return fmt.Errorf("a hold of %s draws on grant %d, which does not exist: run the audit", o, k.numbers[i])
+				return fmt.Errorf("grant %d of %s does not exist: run the audit", k.numbers[i], o)
 			}
 		}
 		return nil

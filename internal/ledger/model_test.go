@@ -18,6 +18,7 @@ type model struct {
 	facts   map[factID]*modelFact
 	carries map[accountID]*modelCarry
 	alerts  map[accountID][]int64
+	told    []string // events about credits that the last operation moved
 }
 
 type modelGrant struct {
@@ -26,6 +27,7 @@ type modelGrant struct {
 	priority  int32
 	expires   time.Time
 	available int64
+	expired   int64
 	renewed   bool
 }
 
@@ -69,6 +71,11 @@ func (m *model) spendable(id accountID, now time.Time) (grants []*modelGrant) {
 			grants = append(grants, g)
 		}
 	}
+	return burnOrder(grants)
+}
+
+// burnOrder sorts grants of one account as they are spent.
+func burnOrder(grants []*modelGrant) []*modelGrant {
 	never := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	slices.SortStableFunc(grants, func(a, b *modelGrant) int { // stable: oldest first
 		ea, eb := a.expires, b.expires
@@ -146,12 +153,29 @@ func (m *model) notice(op operation, now time.Time) {
 		looksAt = func(id accountID) bool {
 			return id.pool == op.Pool && slices.ContainsFunc(op.Lines, func(l Renewal) bool { return l.Type == id.kind })
 		}
+	case Void:
+		if op.Grant <= int64(len(m.grants)) {
+			looksAt = func(id accountID) bool { return id == m.grants[op.Grant-1].id }
+		}
 	case Expire:
 		looksAt = func(accountID) bool { return true }
 	}
+	gone := map[accountID]int64{}
 	for _, g := range m.grants {
 		if looksAt(g.id) && !g.expires.IsZero() && !g.expires.After(now) {
+			gone[g.id] += g.available
+			g.expired += g.available
 			g.available = 0
+		}
+	}
+	m.tell("credits.expired", gone)
+}
+
+// tell notes the events about credits of some accounts.
+func (m *model) tell(topic string, moved map[accountID]int64) {
+	for id, n := range moved {
+		if n > 0 {
+			m.told = append(m.told, fmt.Sprintf("%s %s/%s %d", topic, id.pool, id.kind, n))
 		}
 	}
 }
@@ -199,6 +223,32 @@ func (m *model) used(budget, kind string) (n int64) {
 		}
 	}
 	return n
+}
+
+// void takes back what is available of a grant, and counts the rest credit by credit.
+func (m *model) void(op Void) (VoidResult, error) {
+	if op.Grant > int64(len(m.grants)) {
+		return VoidResult{}, ErrUnknownGrant
+	}
+	g := m.grants[op.Grant-1]
+	result := VoidResult{Pool: g.id.pool, Type: g.id.kind, Expired: g.expired}
+	for g.available > 0 && (op.Amount == 0 || result.Voided < op.Amount) {
+		g.available--
+		result.Voided++
+	}
+	result.Available = g.available
+	for _, h := range m.holds {
+		for _, c := range h.credits {
+			switch {
+			case c.from == g && c.state == "held":
+				result.Held++
+			case c.from == g && c.state == "captured":
+				result.Spent++
+			}
+		}
+	}
+	m.tell("credits.voided", map[accountID]int64{g.id: result.Voided})
+	return result, nil
 }
 
 func (m *model) grant(op Grant) {
@@ -386,6 +436,8 @@ func (m *model) release(op Release, now time.Time) (ReleaseResult, error) {
 	h.closed = true
 	var result ReleaseResult
 	fresh := &returning{model: m}
+	late := map[accountID]int64{}
+	defer func() { m.tell("credits.expired", late) }()
 	for _, kind := range h.types {
 		n := int64(0)
 		for _, c := range slices.Backward(h.credits) {
@@ -401,10 +453,15 @@ func (m *model) release(op Release, now time.Time) (ReleaseResult, error) {
 				k.left--
 				fresh.one(modelGrant{id: g.id, source: SourceRollover, priority: k.priority, expires: k.until})
 			case g.renewed && k != nil:
+				g.expired++
+				late[g.id]++
 			case !g.over(now):
 				g.available++
 			case op.Late != LateExpire:
 				fresh.one(modelGrant{id: g.id, source: SourceReinstated, priority: g.priority, expires: expiryIn(op.ReinstateUntil, g.id.pool)})
+			default:
+				g.expired++
+				late[g.id]++
 			}
 		}
 		if n > 0 {
@@ -476,9 +533,12 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 	}
 	var result ReverseResult
 	fresh := &returning{model: m}
+	back := map[accountID]int64{}
+	defer func() { m.tell("credits.reversed", back) }()
 	for _, p := range parts {
 		for _, c := range m.holds[p.hold].captured(p.kind)[:p.n] {
 			c.state = "reversed"
+			back[c.from.id]++
 			result.Reversed++
 			if c.from.over(now) {
 				fresh.one(modelGrant{id: c.from.id, source: SourceReinstated, priority: c.from.priority, expires: expiryIn(op.ReinstateUntil, c.from.id.pool)})
@@ -513,7 +573,7 @@ func (m *model) renew(op Renew, now time.Time) RenewResult {
 			room = l.Cap
 			m.carries[id] = &modelCarry{priority: l.CarriedPriority, until: l.CarriedUntil}
 		}
-		for _, g := range m.grants {
+		for _, g := range burnOrder(slices.Clone(m.grants)) {
 			if g.id != id || g.source != SourceAllotment && g.source != SourceRollover {
 				continue
 			}
@@ -526,6 +586,7 @@ func (m *model) renew(op Renew, now time.Time) RenewResult {
 					room--
 					r.Rolled++
 				} else {
+					g.expired++
 					r.Expired++
 				}
 			}

@@ -13,6 +13,8 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was already used for a different request")
 	// ErrUnknownHold says that there is no hold under this id.
 	ErrUnknownHold = errors.New("there is no such hold")
+	// ErrUnknownGrant says that there is no grant of this number.
+	ErrUnknownGrant = errors.New("there is no such grant")
 	// ErrHoldClosed says that the hold has already been released.
 	ErrHoldClosed = errors.New("the hold is already closed")
 	// ErrHoldExhausted says that more was asked for than the hold still has.
@@ -218,6 +220,29 @@ type ReverseResult struct {
 	Reversed int64    `json:"reversed"` // credits, all types together
 	Amounts  []Amount `json:"amounts,omitempty"`
 	Facts    int64    `json:"facts,omitempty"` // facts that were paid for and are no longer owned
+}
+
+// Void takes credits of one grant back, as far as they are available: for a
+// purchase that was refunded or a grant made by mistake. What is held or spent
+// stays, and the result says how much that is.
+type Void struct {
+	Owner  string
+	Key    string
+	Grant  int64 // number of the grant within the organization
+	Amount int64 // at most so many credits; 0 = all that is available
+	Memo   Memo
+}
+
+// VoidResult is the result of a Void. All numbers but Voided are the grant's
+// after it.
+type VoidResult struct {
+	Pool      string `json:"pool,omitempty"`
+	Type      string `json:"type"`
+	Voided    int64  `json:"voided"`              // taken back by this operation
+	Available int64  `json:"available,omitempty"` // left in the grant
+	Held      int64  `json:"held,omitempty"`      // reserved by open holds
+	Spent     int64  `json:"spent,omitempty"`     // captured and not reversed
+	Expired   int64  `json:"expired,omitempty"`
 }
 
 // Expire writes off every credit of the organization whose time is over. The

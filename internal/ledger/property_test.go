@@ -185,8 +185,9 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		require.Empty(t, events)
 		return
 	}
-	var lows, told []string
+	var lows, told, moved []string
 	before := w.model.accounts()
+	w.model.told = nil
 	w.model.notice(op, now)
 	noticed := w.model.accounts()
 	for id, n := range noticed {
@@ -197,6 +198,7 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 	switch op := op.(type) {
 	case Grant:
 		w.model.grant(op)
+		w.model.tell("credits.granted", map[accountID]int64{{op.Pool, op.Type}: op.Amount})
 		want = GrantResult{GrantID: int64(len(w.model.grants))}
 	case Hold:
 		want = w.model.hold(op, now)
@@ -210,6 +212,8 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		want, err = w.model.reverse(op, now)
 	case Renew:
 		want = w.model.renew(op, now)
+	case Void:
+		want, err = w.model.void(op)
 	case Alert:
 		want = w.model.alert(op)
 	case Expire:
@@ -219,11 +223,18 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		lows = append(lows, w.model.fell(id, noticed[id], n)...)
 	}
 	for _, e := range events {
+		if e.topic != "credits.low" {
+			var m movedPayload
+			require.NoError(t, json.Unmarshal(e.payload, &m))
+			moved = append(moved, fmt.Sprintf("%s %s/%s %d", e.topic, m.Pool, m.Type, m.Amount))
+			continue
+		}
 		var p lowPayload
 		require.NoError(t, json.Unmarshal(e.payload, &p))
 		told = append(told, fmt.Sprintf("%s/%s has %d, %d is low", p.Pool, p.Type, p.Available, p.Threshold))
 	}
 	require.ElementsMatch(t, lows, told, "%+v", op)
+	require.ElementsMatch(t, w.model.told, moved, "%+v", op)
 	if err != nil {
 		require.ErrorIs(t, got.err, err, "%+v", op)
 		return
@@ -270,6 +281,13 @@ func (w *world) balances(t *rapid.T) {
 			require.Equal(t, w.model.held(id), held_, "I4: %v", id)
 		}
 	}
+	require.Len(t, w.tables.rows.lots, len(w.model.grants))
+	for i, g := range w.model.grants {
+		l := w.tables.rows.lots[int64(i+1)]
+		require.Equal(t, g.id, l.accountID, "grant %d", l.no)
+		require.Equal(t, g.available, l.bucket[available], "I3: grant %d", l.no)
+		require.Equal(t, g.expired, l.bucket[expired], "I3: grant %d", l.no)
+	}
 	for id, used := range w.tables.rows.budgets {
 		require.Equal(t, w.model.used(id.name, id.kind), used, "I8: %v", id)
 	}
@@ -296,7 +314,7 @@ func (w *world) draw(t *rapid.T) operation {
 	memo := Memo{Member: rapid.SampledFrom(testPools).Draw(t, "member")}
 	switch rapid.SampledFrom([]kind{
 		kindGrant, kindGrant, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
-		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindExpire, kindRenew, kindAlert,
+		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindVoid, kindExpire, kindRenew, kindAlert,
 	}).Draw(t, "operation") {
 	case kindHold:
 		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
@@ -328,6 +346,11 @@ func (w *world) draw(t *rapid.T) operation {
 		}
 	case kindReverse:
 		return w.drawReverse(t, key, memo)
+	case kindVoid:
+		return Void{
+			Owner: w.tables.name, Key: key, Memo: memo,
+			Grant: int64(rapid.IntRange(1, len(w.model.grants)+1).Draw(t, "grant")), Amount: rapid.Int64Range(0, 6).Draw(t, "amount"),
+		}
 	case kindExpire:
 		return Expire{Owner: w.tables.name, Key: key, Memo: memo}
 	case kindRenew:

@@ -23,6 +23,7 @@ type replay struct {
 	lots     map[int64]*lot
 	holds    map[string]*hold
 	budgets  map[budgetID]int64
+	taken    int64   // credits taken back by voids
 	opened   int64   // holds ever
 	closed   []*hold // closed by the latest entries; whoever takes them empties it
 
@@ -147,7 +148,7 @@ func (r *replay) post(e *entry, p *posting) {
 	case moveAlert:
 		a.alertAt = slices.Clone(p.Alert) // decoding uses its memory again
 	case moveGrant, moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveLapse,
-		moveExpire, moveRollover, moveReverse, moveRestore:
+		moveExpire, moveRollover, moveReverse, moveRestore, moveVoid:
 		if p.Carry != nil {
 			a.carry = p.Carry
 		}
@@ -189,7 +190,10 @@ func (r *replay) transfer(e *entry, p *posting, a *account) {
 	a.available += change(available, from, to, p.Amount)
 	a.held += change(held, from, to, p.Amount)
 	r.list(a, l)
-	if to == voided {
+	switch {
+	case p.Move == moveVoid:
+		r.taken += p.Amount
+	case to == voided:
 		r.receive(e, p, a)
 	}
 	r.slice(e, p)
@@ -325,8 +329,9 @@ func (r *replay) conclude() {
 			movedSum += l.amount
 		}
 	}
-	if voidedSum != movedSum {
-		r.report("I10", "credit_grant", r.owner, fmt.Sprintf("%d credits were moved out of grants, %d into others", voidedSum, movedSum))
+	if voidedSum != movedSum+r.taken {
+		r.report("I10", "credit_grant", r.owner, fmt.Sprintf("%d credits left their grants, %d went into others and %d were taken back",
+			voidedSum, movedSum, r.taken))
 	}
 	for id, a := range r.accounts {
 		if s := perAccount[id]; s.available != a.available || s.held != a.held {

@@ -1,0 +1,116 @@
+package ledger
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Topics of the events that tell how credits moved. A hold, a capture and a
+// release belong to an order, which has events of its own, and a period that is
+// renewed has its credits.reset.
+const (
+	topicGranted  = "credits.granted"
+	topicExpired  = "credits.expired"
+	topicVoided   = "credits.voided"
+	topicReversed = "credits.reversed"
+)
+
+// topicOf is the event that a posting of an entry is told by, if any.
+func topicOf(k kind, m move) string {
+	switch m {
+	case moveGrant, moveExpire:
+		if k == kindRenew {
+			return ""
+		}
+		if m == moveGrant {
+			return topicGranted
+		}
+		return topicExpired
+	case moveLapse:
+		return topicExpired
+	case moveVoid:
+		return topicVoided
+	case moveReverse, moveRestore:
+		return topicReversed
+	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveCarry, moveAlert:
+	}
+	return ""
+}
+
+// announce writes the events of an entry: one for each topic, pool and type,
+// however many grants it moved credits of.
+func (b *books) announce(e *entry) {
+	var told []movedPayload
+	for i := range e.postings {
+		p := &e.postings[i]
+		topic := topicOf(e.kind, p.Move)
+		if topic == "" {
+			continue
+		}
+		m := movedOf(&told, topic, p)
+		m.Amount += p.Amount
+		m.Balance = p.Balance
+	}
+	for i := range told {
+		m := &told[i]
+		b.changes.events = append(b.changes.events, event{
+			topic:   m.topic,
+			key:     fmt.Sprintf("%s/%d/%s/%s", m.topic, e.seq, m.Pool, m.Type),
+			payload: m.json(b.owner, e),
+		})
+	}
+}
+
+// movedPayload is the body of an event about credits that moved.
+type movedPayload struct {
+	topic   string
+	Pool    string
+	Type    string
+	Amount  int64
+	Balance int64
+	Grant   int64  // of a grant or a void
+	Terms   *terms // of a grant
+}
+
+// movedOf finds or begins the event that a posting belongs to.
+func movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
+	for i := range *told {
+		if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
+			return m
+		}
+	}
+	m := movedPayload{topic: topic, Pool: p.Pool, Type: p.Type}
+	if topic == topicGranted || topic == topicVoided { // these entries are about one grant
+		m.Grant, m.Terms = p.Grant, p.Terms
+	}
+	*told = append(*told, m)
+	return &(*told)[len(*told)-1]
+}
+
+func (m *movedPayload) json(owner string, e *entry) []byte {
+	b := append([]byte(nil), `{"org":`...)
+	b = appendString(b, owner)
+	b = append(b, `,"pool":`...)
+	b = appendString(b, m.Pool)
+	b = append(b, `,"type":`...)
+	b = appendString(b, m.Type)
+	b = append(b, `,"amount":`...)
+	b = strconv.AppendInt(b, m.Amount, 10)
+	b = append(b, `,"balance":`...)
+	b = strconv.AppendInt(b, m.Balance, 10)
+	b = append(b, `,"entry":`...)
+	b = strconv.AppendInt(b, e.seq, 10)
+	b = appendIntField(b, `,"grant_id":`, m.Grant)
+	if t := m.Terms; t != nil {
+		b = appendStringField(b, `,"source":`, string(t.Source))
+		b = appendIntField(b, `,"priority":`, int64(t.Priority))
+		b = appendTimeField(b, `,"expires_at":`, t.ExpiresAt)
+	}
+	b = appendStringField(b, `,"order_id":`, e.memo.OrderID)
+	b = appendStringField(b, `,"member":`, e.memo.Member)
+	b = appendStringField(b, `,"action":`, e.memo.Action)
+	b = appendStringField(b, `,"reason":`, e.memo.Reason)
+	b = append(append(b, `,"at":"`...), e.at.AppendFormat(nil, time.RFC3339Nano)...)
+	return append(b, `"}`...)
+}
