@@ -183,3 +183,31 @@ func TestImport(t *testing.T) {
 	w.feed("colour,shape\nred,round\n", "import", "-").fails(exitFailed, "id")
 	require.Equal(t, 1, strings.Count(w.feed(header, "import", "-").ok().stdout, "0 rows"))
 }
+
+func TestVoidAGrant(t *testing.T) {
+	w := newDatabaseWorld(t)
+	w.run("org", "create", "acme", "--plan", "prepaid-verification").ok()
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "500").ok()
+	void := []string{"credits", "void", "--org", "acme", "--grant", "1"}
+	w.run(void...).fails(exitUsage, "reason")
+	w.run(append(void, "--reason", " ")...).fails(exitUsage, "reason")
+	w.run(append(void, "--reason", "r", "--amount", "0")...).fails(exitUsage, "at least 1")
+	w.run("credits", "void", "--org", "acme", "--grant", "2", "--reason", "r").fails(exitFailed, "no such grant")
+	w.run("credits", "void", "--org", "nobody", "--grant", "1", "--reason", "r").fails(exitFailed, "nobody")
+
+	var voided billing.Voided
+	for range 2 {
+		w.run(append(void, "--amount", "120", "--reason", "typing error", "--key", "k", "--json")...).ok().into(&voided)
+		require.Equal(t, billing.Voided{GrantID: 1, Org: "acme", Type: "email", Voided: 120, Available: 380, Reason: "typing error"}, voided)
+	}
+	require.Contains(t, w.run(append(void, "--reason", "chargeback")...).ok().stdout, "380 email credits of grant 1 voided")
+	require.Zero(t, w.available("--org", "acme")["/email"])
+	var grants billing.Grants
+	w.run("credits", "grants", "--org", "acme", "--json").ok().into(&grants)
+	require.Len(t, grants.Grants, 1)
+	require.EqualValues(t, 500, grants.Grants[0].Voided)
+	require.Contains(t, w.run("credits", "grants", "--org", "acme").ok().stdout, "500")
+	require.Contains(t, w.run("credits", "grants", "--org", "acme", "--live").ok().stdout, "No grants")
+	require.Contains(t, w.run("credits", "history", "--org", "acme", "--kind", "void").ok().stdout, "chargeback")
+	w.run("audit").ok()
+}

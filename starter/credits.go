@@ -42,7 +42,7 @@ func (a *app) creditsCommand() *cobra.Command {
 	}
 	addOrgFlag(cmd, &org)
 	cmd.Flags().StringVar(&member, "member", "", "only this member's and the shared credits")
-	cmd.AddCommand(a.creditsGrantCommand(), a.creditsHistoryCommand())
+	cmd.AddCommand(a.creditsGrantCommand(), a.creditsGrantsCommand(), a.creditsVoidCommand(), a.creditsHistoryCommand())
 	return cmd
 }
 

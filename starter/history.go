@@ -41,7 +41,7 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 	flags := cmd.Flags()
 	addOrgFlag(cmd, &f.Owner)
 	flags.StringVar(&f.Type, "type", "", "only credits of this type")
-	flags.StringVar(&f.Kind, "kind", "", "only grant, hold, capture, release, expire, reverse or rollover")
+	flags.StringVar(&f.Kind, "kind", "", "only grant, hold, capture, release, expire, reverse, rollover or void")
 	flags.StringVar(&f.Member, "member", "", "only this member's doings")
 	flags.StringVar(&f.OrderID, "order", "", "only this order's")
 	flags.StringVar(&from, "from", "", "from this date or time on")

@@ -84,6 +84,7 @@ func New(c Config) *API {
 	a.members()
 	a.plans()
 	a.credits()
+	a.grants()
 	a.orders()
 	a.results()
 	a.leads()

@@ -103,7 +103,7 @@ type HistoryFilter struct {
 	To     time.Time `query:"to" doc:"Before this time."`
 	Type   string    `query:"type" doc:"Credit type."`
 	Pool   string    `query:"pool" enum:"member,organization" doc:"The licence's own credits, or the shared ones. member needs a member."`
-	Kind   string    `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover"`
+	Kind   string    `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover,void"`
 	Member string    `query:"member" doc:"Whose doings."`
 	Order  string    `query:"order" doc:"Of which order."`
 }

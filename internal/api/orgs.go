@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
-	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
 
@@ -72,10 +69,6 @@ func (a *API) orgs() {
 		return body(change, err)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/grants", name: "grant-credits", tag: "Credits", status: http.StatusCreated, needs: operator,
-		summary: "Give credits to an organization or one of its members",
-	}, a.grant)
-	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/keys", name: "create-key", tag: "Organizations", status: http.StatusCreated, needs: admin,
 		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash.",
 	}, func(ctx context.Context, in *struct {
@@ -114,49 +107,6 @@ type newKey struct {
 
 type keyList struct {
 	Keys []account.Key `json:"keys"`
-}
-
-type granted struct {
-	GrantID   int64     `json:"grant_id"`
-	Org       string    `json:"org"`
-	Member    string    `json:"member,omitempty"`
-	Type      string    `json:"type"`
-	Amount    int64     `json:"amount"`
-	Source    string    `json:"source"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
-}
-
-func (a *API) grant(ctx context.Context, in *struct {
-	Idempotent
-	Body struct {
-		Type      string    `json:"type" example:"email"`
-		Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`
-		Source    string    `json:"source" enum:"pack,promotion,adjustment"`
-		ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Never when left out."`
-		Member    string    `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
-		Reason    string    `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
-	}
-},
-) (*answer[granted], error) {
-	org, b := callerOf(ctx).org, in.Body
-	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
-	if err != nil {
-		return nil, err
-	}
-	if types := terms.CreditTypes(); !slices.Contains(types, b.Type) {
-		return nil, invalid("body.type", "The organization's plan has no credits of this type; it has "+strings.Join(types, ", ")+".")
-	}
-	if b.Member != "" {
-		if _, err := a.Accounts.Member(ctx, org.ID, b.Member); err != nil {
-			return nil, err
-		}
-	}
-	expires := b.ExpiresAt.Truncate(time.Microsecond)
-	result, err := a.Ledger.Grant(ctx, ledger.Grant{
-		Owner: org.ID, Key: "api/grant/" + in.Key, Pool: b.Member, Type: b.Type, Amount: b.Amount,
-		Source: ledger.Source(b.Source), ExpiresAt: expires, Memo: ledger.Memo{Reason: b.Reason},
-	})
-	return body(granted{result.GrantID, org.ID, b.Member, b.Type, b.Amount, b.Source, expires}, err)
 }
 
 func (a *API) plans() {

@@ -180,6 +180,7 @@ var roomErrors = []struct {
 	{ledger.ErrKeyReused, "idempotency_key_reused"},
 	{ledger.ErrInvalid, "invalid_request"},
 	{ledger.ErrNoEntry, "not_found"},
+	{ledger.ErrUnknownGrant, "not_found"},
 	{ledger.ErrUnknownHold, "conflict"},
 	{ledger.ErrHoldExhausted, "conflict"},
 	{billing.ErrRunning, "conflict"},

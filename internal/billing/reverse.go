@@ -20,8 +20,8 @@ import (
 
 // Errors of this package; test with errors.Is. Each is a sentence for the user.
 var (
-	ErrNoReason = errors.New("a reversal needs a reason, for the journal; say why it is made")
-	ErrNoKey    = errors.New("a reversal needs an idempotency key; send the same one again to repeat the request safely")
+	ErrNoReason = errors.New("a reason is needed, for the journal; say why credits are moved")
+	ErrNoKey    = errors.New("an idempotency key is needed; send the same one again to repeat the request safely")
 	ErrRunning  = errors.New("the order is still running; cancel it first, then reverse what it charged")
 	ErrPart     = errors.New("a part of an order is either some of its leads or a number of credits of one type")
 )

@@ -41,7 +41,7 @@ func (f *failure) Unwrap() error { return f.kind }
 // Topics are the events that can be subscribed to.
 var Topics = []string{
 	"order.reserved", "order.completed", "order.settled", "order.rejected", "order.cancelled", "order.failed",
-	"credits.low", "credits.reset", topicDisabled,
+	"credits.low", "credits.reset", "credits.granted", "credits.expired", "credits.voided", "credits.reversed", topicDisabled,
 }
 
 // topicDisabled is the notice that an endpoint is not tried any more; the

@@ -1,0 +1,98 @@
+package billing
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"holdfast/internal/ledger"
+)
+
+// Grants is a page of an organization's grants, newest first.
+type Grants struct {
+	Grants     []Grant `json:"grants"`
+	NextCursor string  `json:"next_cursor,omitempty"`
+}
+
+// Grant is credits that arrived together, and where they are now.
+type Grant struct {
+	ID        int64      `json:"grant_id"`
+	Type      string     `json:"type"`
+	Pool      string     `json:"pool" enum:"member,organization"`
+	Member    string     `json:"member,omitempty" doc:"Whose own credits they are."`
+	Source    string     `json:"source" doc:"allotment, pack, promotion, adjustment, rollover or reinstated."`
+	Priority  int32      `json:"priority" doc:"A lower one is spent first."`
+	GrantedAt time.Time  `json:"granted_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Absent where they never expire."`
+	Amount    int64      `json:"amount"`
+	Available int64      `json:"available"`
+	Held      int64      `json:"held"`
+	Spent     int64      `json:"spent"`
+	Expired   int64      `json:"expired"`
+	Voided    int64      `json:"voided" doc:"Taken back, or moved into another grant: rolled over or reinstated."`
+}
+
+// Grants lists the grants of an organization.
+func (b *Billing) Grants(ctx context.Context, f ledger.GrantFilter) (Grants, error) {
+	page, next, err := b.ledger.Grants(ctx, f)
+	view := Grants{Grants: make([]Grant, len(page)), NextCursor: next}
+	now := time.Now()
+	for i, g := range page {
+		v := Grant{
+			ID: g.No, Type: g.Type, Pool: PoolName(g.Pool), Member: g.Pool, Source: string(g.Source), Priority: g.Priority, GrantedAt: g.GrantedAt,
+			Amount: g.Amount, Available: g.Available, Held: g.Held, Spent: g.Spent, Expired: g.Expired, Voided: g.Voided,
+		}
+		if !g.ExpiresAt.IsZero() {
+			v.ExpiresAt = &page[i].ExpiresAt
+			if !g.ExpiresAt.After(now) { // nothing has touched it since
+				v.Expired, v.Available = v.Expired+v.Available, 0
+			}
+		}
+		view.Grants[i] = v
+	}
+	return view, err
+}
+
+// Void takes credits of a grant back: a purchase that was refunded, a typing
+// error.
+type Void struct {
+	Org    string
+	Key    string // idempotency key
+	Grant  int64
+	Amount int64 // at most so many; 0 = all that is available
+	Reason string
+}
+
+// Voided is what a void came to. What was spent or is held stays so.
+type Voided struct {
+	GrantID   int64  `json:"grant_id"`
+	Org       string `json:"org"`
+	Member    string `json:"member,omitempty"`
+	Type      string `json:"type"`
+	Voided    int64  `json:"voided" doc:"Credits taken back by this request."`
+	Available int64  `json:"available" doc:"Left in the grant."`
+	Held      int64  `json:"held" doc:"Reserved by orders that are not settled. What they give back can be voided then."`
+	Spent     int64  `json:"spent" doc:"Spent before, and not taken back."`
+	Expired   int64  `json:"expired"`
+	Reason    string `json:"reason"`
+}
+
+// Void takes back what is available of a grant, and says what was spent. The
+// same request again gets the same answer.
+//
+// Errors: ErrNoReason, ErrNoKey, ledger.ErrUnknownGrant, ledger.ErrKeyReused.
+func (b *Billing) Void(ctx context.Context, v Void) (Voided, error) {
+	switch {
+	case strings.TrimSpace(v.Reason) == "":
+		return Voided{}, ErrNoReason
+	case v.Key == "":
+		return Voided{}, ErrNoKey
+	}
+	r, err := b.ledger.Void(ctx, ledger.Void{
+		Owner: v.Org, Key: "void/" + v.Key, Grant: v.Grant, Amount: v.Amount, Memo: ledger.Memo{Action: "void", Reason: v.Reason},
+	})
+	return Voided{
+		GrantID: v.Grant, Org: v.Org, Member: r.Pool, Type: r.Type, Reason: v.Reason,
+		Voided: r.Voided, Available: r.Available, Held: r.Held, Spent: r.Spent, Expired: r.Expired,
+	}, err
+}

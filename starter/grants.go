@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/billing"
+	"holdfast/internal/ledger"
+)
+
+func (a *app) creditsGrantsCommand() *cobra.Command {
+	var f ledger.GrantFilter
+	var member string
+	cmd := &cobra.Command{
+		Use:     "grants",
+		Short:   "List the grants and where their credits are, newest first",
+		Example: examples("holdfast credits grants --org acme", "holdfast credits grants --org acme --member bob --live"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rooms, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			if _, err := rooms.Accounts.Org(cmd.Context(), f.Owner); err != nil {
+				return err
+			}
+			if member != "" {
+				f.Pool = &member
+			}
+			page, err := rooms.Billing.Grants(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			return a.showGrants(page)
+		},
+	}
+	flags := cmd.Flags()
+	addOrgFlag(cmd, &f.Owner)
+	flags.StringVar(&member, "member", "", "only this member's own")
+	flags.StringVar(&f.Type, "type", "", "only credits of this type")
+	flags.BoolVar(&f.Live, "live", false, "only grants with credits that are available or held")
+	flags.IntVar(&f.Limit, "limit", 50, "how many, at most 1000")
+	flags.StringVar(&f.Cursor, "cursor", "", "continue after the page before")
+	return cmd
+}
+
+func (a *app) showGrants(page billing.Grants) error {
+	if a.json {
+		return a.printJSON(page)
+	}
+	if len(page.Grants) == 0 {
+		a.say("No grants.")
+		return nil
+	}
+	t := newTable(">grant", "type", "pool", "source", "granted", "expires", ">credits", ">available", ">held", ">spent", ">expired", ">voided")
+	for _, g := range page.Grants {
+		expires, pool := "never", g.Pool
+		if g.ExpiresAt != nil {
+			expires = when(*g.ExpiresAt)
+		}
+		if g.Member != "" {
+			pool += " " + g.Member
+		}
+		t.add(number(g.ID), g.Type, pool, g.Source, when(g.GrantedAt), expires,
+			number(g.Amount), number(g.Available), number(g.Held), number(g.Spent), number(g.Expired), number(g.Voided))
+	}
+	a.print(t)
+	if page.NextCursor != "" {
+		a.note("More: --cursor %s", page.NextCursor)
+	}
+	return nil
+}
+
+func (a *app) creditsVoidCommand() *cobra.Command {
+	var v billing.Void
+	cmd := &cobra.Command{
+		Use:   "void",
+		Short: "Take credits of a grant back",
+		Long: `Takes credits of a grant back, for a refunded purchase or a grant made by
+mistake: what is available of it, or at most --amount. What was spent or is held
+by orders stays, and is printed. "credits grants" lists the grants.
+
+Sent again with the same key, the void happens once. Without --key a new one is
+made and printed.`,
+		Example: examples(
+			`holdfast credits void --org acme --grant 7 --reason "payment failed"`,
+			`holdfast credits void --org acme --grant 7 --amount 500 --reason "typing error" --key ticket-4711`),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if v.Amount < 0 || v.Amount == 0 && cmd.Flags().Changed("amount") {
+				return usagef("the amount is %d; void at least 1 credit, or leave it out to void all that is available", v.Amount)
+			}
+			if v.Key == "" {
+				v.Key = newKey()
+				a.note("Idempotency key: %s", v.Key)
+			}
+			rooms, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			if _, err := rooms.Accounts.Org(cmd.Context(), v.Org); err != nil {
+				return err
+			}
+			voided, err := rooms.Billing.Void(cmd.Context(), v)
+			if errors.Is(err, billing.ErrNoReason) {
+				return &usageError{err}
+			}
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(voided)
+			}
+			a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
+			a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
+				number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available))
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	addOrgFlag(cmd, &v.Org)
+	flags.Int64Var(&v.Grant, "grant", 0, "number of the grant")
+	flags.Int64Var(&v.Amount, "amount", 0, "at most so many credits; all that is available when left out")
+	flags.StringVar(&v.Reason, "reason", "", "why, for the journal")
+	flags.StringVar(&v.Key, "key", "", "idempotency key: the same key is the same void")
+	required(cmd, "grant", "reason")
+	return cmd
+}
