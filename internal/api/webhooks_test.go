@@ -47,6 +47,7 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 		types = append(types, event.Type+" "+event.Data.Org)
 	}))
 	t.Cleanup(endpoint.Close)
+	f.fund(100) // credits.granted: before the webhook is there
 	mu.Lock()
 	made := f.call("POST", "/webhooks", f.admin, map[string]any{"url": endpoint.URL}).is(201)
 	secret = made.text("secret")
@@ -54,7 +55,6 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 	id := made.text("id")
 	require.NotContains(t, string(f.call("GET", "/webhooks", f.admin, nil).is(200).body), secret)
 
-	f.fund(100)
 	f.settled(f.place("told", 5, "20s").ID)
 	told := func(n int) func() bool {
 		return func() bool {
