@@ -121,7 +121,7 @@ func (a *Activities) verifyItems(ctx context.Context, orderID string, items []or
 	written := make(chan error, 1)
 	go func() { written <- a.writeVerdicts(ctx, orderID, results, checked, stop) }()
 
-	err := a.checkNumbers(ctx, numbers, results)
+	err := a.checkNumbers(ctx, orderID, numbers, results)
 	if err == nil {
 		err = a.verifyAddresses(ctx, addresses, results)
 	}

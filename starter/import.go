@@ -74,6 +74,9 @@ func (a *app) importLeads(ctx context.Context, in io.Reader, format string) erro
 	a.say("%s read in %s (%s a second): %s new, %s updated, %s unchanged, %s left out.",
 		count(report.Rows, "row"), took(elapsed), number(perSecond(report.Rows, elapsed)),
 		number(report.Imported), number(report.Updated), number(report.Unchanged), number(report.Rejected))
+	if report.Cleaned > 0 {
+		a.note("%s had an address with something around it (a name, quotes, invisible characters), which was taken off.", count(report.Cleaned, "row"))
+	}
 	if len(report.IgnoredColumns) > 0 {
 		a.note("Columns that the catalogue does not know: %s.", strings.Join(report.IgnoredColumns, ", "))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,7 +52,12 @@ func (a *API) lists() {
 		}
 	},
 	) (*answer[verified], error) {
-		return body(a.verify(ctx, in.Key, []string{in.Body.Email}))
+		v, err := a.verify(ctx, in.Key, []string{in.Body.Email})
+		var bad *order.InvalidError
+		if errors.As(err, &bad) && bad.Field == "emails" { // the request has one only
+			err = &order.InvalidError{Field: "email", Message: bad.Message}
+		}
+		return body(v, err)
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/verify/batch", name: "verify-batch", tag: "Verification", needs: member,

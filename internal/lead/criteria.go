@@ -2,6 +2,7 @@ package lead
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,13 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/verify"
 )
 
 // matching returns the numbers of the leads that match the criteria: the
 // intersection over the criteria of the union over their values.
 func matching(ctx context.Context, db querier, criteria order.Criteria) (*roaring.Bitmap, error) {
 	var q facetQuery
-	q.anyOf("country", criteria.Country)
+	q.anyOf("country", countriesAlike(criteria.Country))
 	q.anyOf("region", criteria.Region)
 	q.anyOf("city", criteria.City)
 	q.anyOf("industry", criteria.Industry)
@@ -68,6 +70,22 @@ func matching(ctx context.Context, db querier, criteria order.Criteria) (*roarin
 		sets = append(sets, set)
 	}
 	return roaring.FastAnd(sets...), nil
+}
+
+// countriesAlike adds to the codes of countries the ISO codes of the same ones:
+// the catalogue has those, and of early imports what their files had.
+func countriesAlike(codes []string) []string {
+	alike := slices.Clone(codes)
+	for _, code := range codes {
+		iso := verify.Country(code)
+		if iso != "" {
+			alike = append(alike, iso)
+		}
+		if iso == "GB" {
+			alike = append(alike, "UK")
+		}
+	}
+	return alike
 }
 
 // facetQuery gathers facet values so that one statement reads them all. A term

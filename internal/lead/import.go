@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/internal/value"
+	"holdfast/internal/verify"
 )
 
 // Formats of files with leads.
@@ -51,6 +52,7 @@ type ImportReport struct {
 	Updated        int64     `json:"updated"`                   // leads that were there and have changed
 	Unchanged      int64     `json:"unchanged"`                 // leads that were there exactly so
 	Rejected       int64     `json:"rejected"`                  // rows left out
+	Cleaned        int64     `json:"cleaned"`                   // rows whose addresses were freed of a name, quotes and the like; they are counted above too
 	Problems       []Problem `json:"problems,omitempty"`        // why rows were left out, the first MaxProblems of them
 	IgnoredColumns []string  `json:"ignored_columns,omitempty"` // columns of the file that the catalogue does not know
 }
@@ -143,6 +145,7 @@ type batch struct {
 	rows     []importRow    // clean, no two with the same id
 	at       map[string]int // where an id is in rows, while they are read
 	read     int64          // rows read for it, bad ones included
+	cleaned  int64          // rows whose addresses were freed of something
 	problems []Problem      // bad rows
 }
 
@@ -224,11 +227,18 @@ func readBatches(ctx context.Context, rows recordReader, batches chan<- *batch) 
 		if bad == nil {
 			bad = clean(&rec)
 		}
+		cleaned := false
+		if bad == nil {
+			cleaned, bad = cleanAddresses(&rec)
+		}
 		b.read++
 		if bad != nil {
 			b.reject(line, bad.reason)
 		} else {
 			b.add(line, &rec)
+		}
+		if cleaned {
+			b.cleaned++
 		}
 		if len(b.rows) == importBatch || len(b.problems) == importBatch {
 			if err := send(); err != nil {
@@ -255,6 +265,7 @@ func (imp *importer) store(ctx context.Context, conn *pgxpool.Conn, b *batch) er
 	imp.report.Updated += done.Updated
 	imp.report.Unchanged += done.Unchanged
 	imp.report.Rejected += int64(len(b.problems))
+	imp.report.Cleaned += b.cleaned
 	slices.SortFunc(b.problems, func(x, y Problem) int { return cmp.Compare(x.Line, y.Line) })
 	keep := min(len(b.problems), imp.maxProblems-len(imp.report.Problems))
 	imp.report.Problems = append(imp.report.Problems, b.problems[:keep]...)
@@ -480,8 +491,7 @@ func escapeCopy(w *bytes.Buffer, value string) {
 	}
 }
 
-// emailDomain is what follows the last @, in lower case; empty where there is
-// none. Whether the address is one at all is for verification to say.
+// emailDomain is what follows the last @, in lower case.
 func emailDomain(email string) string {
 	at := strings.LastIndexByte(email, '@')
 	if at < 0 {
@@ -492,6 +502,37 @@ func emailDomain(email string) string {
 
 // lineEnds makes line ends inside a value the same whichever system wrote them.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// cleanAddresses takes the addresses of a row out of what people put around
+// them. It says whether that changed anything, or why one cannot be an address.
+func cleanAddresses(rec *record) (cleaned bool, bad *rowError) {
+	for _, i := range []int{colEmail, colDirect} {
+		if rec[i] == "" {
+			continue
+		}
+		address, freed, err := verify.ReadAddress(rec[i])
+		if err != nil {
+			return false, &rowError{fmt.Sprintf("%s is %v", columns[i], err)}
+		}
+		if freed {
+			rec[i], cleaned = address.String(), true
+		}
+	}
+	return cleaned, nil
+}
+
+// countryCode is the code of a country as the catalogue keeps it: of what names
+// one, its ISO code; of any other two letters, these. It is empty for the rest.
+func countryCode(text string) string {
+	code := strings.ToUpper(text)
+	if iso := verify.Country(text); iso != "" {
+		return iso
+	}
+	if len(code) != 2 || code[0] < 'A' || code[0] > 'Z' || code[1] < 'A' || code[1] > 'Z' {
+		return ""
+	}
+	return code
+}
 
 // clean brings a row into the catalogue's form, or says why it has none.
 func clean(rec *record) *rowError {
@@ -525,9 +566,10 @@ func clean(rec *record) *rowError {
 		return &rowError{fmt.Sprintf("email is %d bytes long; at most %d fit", n, maxEmail)}
 	}
 	rec[colDomain] = strings.ToLower(rec[colDomain])
-	rec[colCountry] = strings.ToUpper(rec[colCountry])
-	if cc := rec[colCountry]; cc != "" && (len(cc) != 2 || cc[0] < 'A' || cc[0] > 'Z' || cc[1] < 'A' || cc[1] > 'Z') {
-		return &rowError{fmt.Sprintf("country %q is not a code of two letters such as US", cc)}
+	if country := rec[colCountry]; country != "" {
+		if rec[colCountry] = countryCode(country); rec[colCountry] == "" {
+			return &rowError{fmt.Sprintf("country %q is not a country; write its code such as US, or its English name", country)}
+		}
 	}
 	if headcount := rec[colHeadcount]; headcount != "" {
 		n, err := strconv.ParseInt(headcount, 10, 32)

@@ -83,7 +83,7 @@ func TestC2_BadRowsAreReportedAndLeftOut(t *testing.T) {
 		"minus,a@b.test,,-1,",
 		"many,a@b.test,,ten,",
 		"huge,a@b.test,,2147483648,",
-		"land,a@b.test,,,USA",
+		"land,a@b.test,,,Atlantis",
 		"digit,a@b.test,,,1A",
 		"utf8,a@b.test,\xff,,",
 		"zero,a@b.test,a\x00b,,",
@@ -94,7 +94,9 @@ func TestC2_BadRowsAreReportedAndLeftOut(t *testing.T) {
 		"ok2,a@b.test,\"two\nlines\",,",
 		"twice,first@b.test,,,",
 		"twice,second@b.test,,,",
-		"ok3,no at sign,,,",
+		"ok3,Ann <ann@b.test>,,,",
+		"noat,no at sign,,,",
+		"twoat,x@@y.test,,,",
 	}, "\n"))
 	require.Equal(t, []lead.Problem{
 		{3, "the row has 2 columns, the header has 5"},
@@ -104,8 +106,8 @@ func TestC2_BadRowsAreReportedAndLeftOut(t *testing.T) {
 		{7, `headcount "-1" is not a whole number from 0 to 2147483647`},
 		{8, `headcount "ten" is not a whole number from 0 to 2147483647`},
 		{9, `headcount "2147483648" is not a whole number from 0 to 2147483647`},
-		{10, `country "USA" is not a code of two letters such as US`},
-		{11, `country "1A" is not a code of two letters such as US`},
+		{10, `country "Atlantis" is not a country; write its code such as US, or its English name`},
+		{11, `country "1A" is not a country; write its code such as US, or its English name`},
 		{12, "title is not valid UTF-8"},
 		{13, "title contains a zero byte"},
 		{14, "title is 501 bytes long; at most 500 fit"},
@@ -113,13 +115,16 @@ func TestC2_BadRowsAreReportedAndLeftOut(t *testing.T) {
 		{16, "a quote stands inside a value that is not quoted; quote the whole value and double the quotes in it"},
 		{17, "something follows the closing quote of a value; double the quotes inside a quoted value"},
 		{20, `the id "twice" occurs again on line 21, which counts`},
+		{23, "email is not a deliverable address: there is no @ (RFC 5321 §4.1.2)"},
+		{24, "email is not a deliverable address: '@' is not allowed in a domain (RFC 5321 §4.1.2)"},
 	}, report.Problems)
-	require.Equal(t, int64(20), report.Rows)
+	require.Equal(t, int64(22), report.Rows)
 	require.Equal(t, int64(4), report.Imported)
-	require.Equal(t, int64(16), report.Rejected)
+	require.Equal(t, int64(18), report.Rejected)
+	require.Equal(t, int64(1), report.Cleaned)
 	require.Equal(t, []string{"ok1", "ok2", "ok3", "twice"}, f.ids())
 	require.Equal(t, "second@b.test", f.text("twice", "email"))
-	require.Empty(t, f.text("ok3", "email_domain"))
+	require.Equal(t, "ann@b.test", f.text("ok3", "email"))
 }
 
 // TestC2_UnclosedQuote: a quote that is never closed costs one row, not the

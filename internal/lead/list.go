@@ -18,6 +18,7 @@ import (
 
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
+	"holdfast/internal/verify"
 )
 
 // MaxListRows is the largest number of rows a list may have.
@@ -138,10 +139,10 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 	var kept List
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
-			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
+			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cleaned boolean, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
 			return err
 		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cells", "problem", "matchable"}, source); err != nil {
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cleaned", "cells", "problem", "matchable"}, source); err != nil {
 			return err
 		}
 		if source.n == 0 {
@@ -165,10 +166,10 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			INSERT INTO list_row (list_id, n, line, item, email, cells, problem)
+			INSERT INTO list_row (list_id, n, line, item, email, cleaned, cells, problem)
 			SELECT $1, n, line, CASE WHEN problem IS NULL THEN
 					dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
-				END, email, cells, problem
+				END, email, cleaned, cells, problem
 			FROM upload`, id.String())
 		return err
 	})
@@ -243,7 +244,7 @@ func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Sel
 func DistinctEmails(texts []string) int64 {
 	seen := make(map[string]bool, len(texts))
 	for _, text := range texts {
-		if email, problem := addressOf(text); problem == "" {
+		if email, _, problem := addressOf(text); problem == "" {
 			seen[strings.ToLower(email)] = true
 		}
 	}
@@ -252,21 +253,32 @@ func DistinctEmails(texts []string) int64 {
 
 const noAddress = "there is no address"
 
-// addressOf takes an address out of a cell, or says why there is none. Whether
-// mail can arrive there is for the verification to say.
-func addressOf(cell string) (email, problem string) {
+// NoAddress says why a text is no address that could be verified, empty where
+// it is one: with the same words as the results of a list.
+func NoAddress(text string) string {
+	_, _, problem := addressOf(text)
+	return problem
+}
+
+// addressOf takes an address out of a cell, and says whether it had to be freed
+// of something (see verify.ReadAddress), or why there is none. Whether mail can
+// arrive there is for the verification to say.
+func addressOf(cell string) (email string, cleaned bool, problem string) {
 	email = strings.TrimSpace(unguard(cell))
 	switch {
 	case email == "":
-		return "", noAddress
+		return "", false, noAddress
 	case !utf8.ValidString(email) || strings.ContainsRune(email, 0):
-		return "", "the address is not readable text"
-	case len(email) > 320:
-		return "", "the address is longer than addresses can be"
-	case !strings.Contains(email, "@"):
-		return "", "there is no @ in the address"
+		return "", false, "the address is not readable text"
 	}
-	return email, ""
+	address, cleaned, err := verify.ReadAddress(email)
+	if err != nil {
+		return "", false, err.Error()
+	}
+	if cleaned {
+		email = address.String()
+	}
+	return email, cleaned, ""
 }
 
 // listSource hands the rows of a list to a COPY.
@@ -303,7 +315,7 @@ func (s *listSource) Next() bool {
 	for i, cell := range cells {
 		kept[i] = readable(cell)
 	}
-	email, matchable := "", false
+	email, cleaned, matchable := "", false, false
 	switch {
 	case problem != "":
 	case s.at < 0:
@@ -311,7 +323,7 @@ func (s *listSource) Next() bool {
 	case s.at >= len(cells):
 		problem = fmt.Sprintf("the row has %d columns and none for the address", len(cells))
 	default:
-		email, problem = addressOf(cells[s.at])
+		email, cleaned, problem = addressOf(cells[s.at])
 	}
 	if bad == nil {
 		matchable = problem != "" && (s.ids || s.people.describe(kept).enough())
@@ -323,7 +335,7 @@ func (s *listSource) Next() bool {
 	if line == 0 {
 		line = s.n
 	}
-	s.row = []any{s.n, line, email, kept, reported, matchable}
+	s.row = []any{s.n, line, email, cleaned, kept, reported, matchable}
 	return true
 }
 

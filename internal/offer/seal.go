@@ -51,13 +51,25 @@ func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool)
 }
 
 func (d *Desk) sealEmails(ctx context.Context, org string, r order.Request, emails []string, keep bool) (order.Request, error) {
+	distinct := lead.DistinctEmails(emails)
+	if distinct == 0 {
+		return r, &order.InvalidError{Field: "emails", Message: noneOf(emails)}
+	}
 	if !keep {
-		r.ListID, r.Count = notStored, lead.DistinctEmails(emails)
+		r.ListID, r.Count = notStored, distinct
 		return r, nil
 	}
 	list, err := d.catalogue.KeepEmails(ctx, org, emails)
 	r.ListID, r.Count = list.ID, list.Unique
 	return r, refusedAs("emails", err)
+}
+
+// noneOf says why none of the texts is an address that can be verified.
+func noneOf(texts []string) string {
+	if len(texts) == 1 {
+		return fmt.Sprintf("The text cannot be verified: %s.", lead.NoAddress(texts[0]))
+	}
+	return fmt.Sprintf("None of the %d texts is an address; the first one cannot be verified: %s.", len(texts), lead.NoAddress(texts[0]))
 }
 
 func (d *Desk) sealLeads(ctx context.Context, org string, r order.Request, ids []string, keep bool) (order.Request, error) {

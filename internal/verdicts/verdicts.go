@@ -224,7 +224,7 @@ func entryOf(email string, r verify.Result) entry {
 // keyOf identifies an address: the domain without regard to case, the local
 // part as it is. Text that is no address is its own key.
 func keyOf(email string) []byte {
-	if a, err := verify.ParseAddress(email); err == nil {
+	if a, _, err := verify.ReadAddress(email); err == nil {
 		email = a.String()
 	}
 	sum := sha256.Sum256([]byte(email))

@@ -29,8 +29,9 @@ type delivery struct {
 }
 
 type twin struct {
-	index int
-	email string
+	index   int
+	email   string
+	cleaned bool
 }
 
 func (e *Engine) newCall() *call {
@@ -156,8 +157,15 @@ func (c *call) collect(ctx context.Context, n int, each func(i int, r Result)) e
 func (c *call) hand(d delivery, each func(i int, r Result)) int {
 	each(d.index, d.result)
 	twins := c.twins[d.index]
+	address := ""
+	if a, _, err := ReadAddress(d.result.Email); err == nil && len(twins) > 0 {
+		address = a.String()
+	}
 	for _, t := range twins {
-		d.result.Email = t.email
+		d.result.Email, d.result.Cleaned, d.result.Address = t.email, t.cleaned, ""
+		if t.cleaned {
+			d.result.Address = address
+		}
 		each(t.index, d.result)
 	}
 	delete(c.twins, d.index)
@@ -174,7 +182,7 @@ func (c *call) submit(emails []string, first int) {
 	var bad []delivery
 	for i, email := range emails {
 		i += first
-		addr, err := ParseAddress(email)
+		addr, cleaned, err := ReadAddress(email)
 		if err != nil {
 			bad = append(bad, delivery{i, Result{
 				Email: email, Verdict: Invalid, Reason: Syntax, SMTPText: err.Error(), CheckedAt: now.UTC(), Engine: Version,
@@ -185,7 +193,7 @@ func (c *call) submit(emails []string, first int) {
 			if c.twins == nil {
 				c.twins = make(map[int][]twin)
 			}
-			c.twins[at] = append(c.twins[at], twin{i, email})
+			c.twins[at] = append(c.twins[at], twin{i, email, cleaned})
 			continue
 		}
 		seen[addr] = i
@@ -193,7 +201,7 @@ func (c *call) submit(emails []string, first int) {
 		if !ok {
 			names = append(names, addr.Domain)
 		}
-		byDomain[addr.Domain] = append(tasks, &task{call: c, index: i, email: email, addr: addr})
+		byDomain[addr.Domain] = append(tasks, &task{call: c, index: i, email: email, addr: addr, cleaned: cleaned})
 	}
 	c.mu.Lock()
 	c.left += len(seen)

@@ -16,6 +16,9 @@ type task struct {
 	index int
 	email string // as it was given
 	addr  Address
+
+	cleaned bool // the address was taken out of what was given
+
 	tries uint8 // sessions that ended over it, or told us to try another
 }
 
@@ -25,6 +28,8 @@ type domain struct {
 	name       string
 	disposable bool
 	free       bool
+	relay      bool   // it gives out addresses that pass mail on
+	provider   string // who runs its mail hosts
 	meant      string // the well-known domain that was probably meant
 
 	resolving bool

@@ -88,6 +88,7 @@ type Engine struct {
 
 	classifier *classifier
 	dns        *resolver
+	throwaway  throwaway
 	dialer     proxy.ContextDialer
 	starts     *rate.Limiter // of sessions, of the whole engine
 	tls        *tls.Config
@@ -313,6 +314,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		name:       name,
 		disposable: e.lists.isDisposable(name),
 		free:       e.lists.isFree(name),
+		relay:      isRelay(name),
 		meant:      e.lists.meantDomain(name),
 	}
 	if d.disposable { // nobody needs to be asked
@@ -343,9 +345,15 @@ func (e *Engine) look() {
 		e.mu.Unlock()
 
 		p := e.dns.pathTo(context.Background(), d.name)
-
+		throwaway, relay := e.isThrowaway(d.name, &p), p.isRelay()
 		doubt := e.noteLookup(d.name, p)
 		e.mu.Lock()
+		d.provider = p.provider()
+		d.relay = d.relay || relay
+		if throwaway { // its mail host need not be asked
+			d.disposable = true
+			p = path{settled: finding{Disposable, DisposableDomain, settle}, expires: p.expires}
+		}
 		d.path = p
 		if len(p.top) > 0 {
 			d.route = e.routeFor(p)
@@ -408,8 +416,13 @@ func (e *Engine) deliver(out []answer) {
 			Role:         e.lists.isRole(a.task.addr.Local),
 			Disposable:   a.d.disposable,
 			Free:         a.d.free,
+			Alias:        a.d.relay,
+			Provider:     a.d.provider,
 		}
-		if a.d.meant != "" {
+		if a.task.cleaned {
+			r.Cleaned, r.Address = true, a.task.addr.String()
+		}
+		if a.d.meant != "" && r.takesNoMail() {
 			r.Suggestion = a.task.addr.Local + "@" + a.d.meant
 		}
 		if r.Reason == Greylisted || r.Reason == Temporary {

@@ -5,41 +5,72 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 //go:embed lists/disposable.txt
-var disposableList string
+var disposableList sortedNames
 
 //go:embed lists/free.txt
-var freeList string
+var freeList sortedNames
 
 //go:embed lists/role.txt
-var roleList string
+var roleList sortedNames
 
-// lists tell what can be known of an address without asking anybody.
+//go:embed lists/own/relay.txt
+var relayList sortedNames
+
+//go:embed lists/own/throwaway_hosts.txt
+var throwawayServices string
+
+// sortedNames is a text with one name a line, sorted by bytes, comments first.
+// It is searched where it lies in the program: nothing is read at the start, and
+// the largest list costs no memory of its own.
+type sortedNames string
+
+func (s sortedNames) has(name string) bool {
+	low, high := 0, len(s) // a line that begins in [low, high) may be the name
+	for low < high {
+		at := low + strings.LastIndexByte(string(s[low:(low+high)/2]), '\n') + 1
+		line, _, _ := strings.Cut(string(s[at:]), "\n")
+		switch {
+		case line == name:
+			return name != ""
+		case line < name:
+			low = at + len(line) + 1
+		default:
+			high = at
+		}
+	}
+	return false
+}
+
+// lists tell what can be known of an address without asking: the embedded ones,
+// as amended by an override file.
 type lists struct {
-	disposable map[string]bool
+	disposable map[string]bool // what the file says, as in the next two
 	free       map[string]bool
 	role       map[string]bool
+	hosts      []netip.Prefix // mail hosts of throw-away services
 }
 
 // newLists returns the embedded lists as amended by the override file, if one
-// is named. A public mailbox provider is never disposable, whatever a list
-// says; the file's last word counts.
+// is named. A large mailbox provider is never disposable, whatever a published
+// list says; the file's last word counts.
 //
 // The file has one entry a line, # begins a comment:
 //
-//	disposable throwaway.example   the domain and its subdomains are disposable
+//	disposable throwaway.example   the domain, its subdomains and domains on their mail hosts are disposable
+//	disposable 192.0.2.0/24        domains whose mail host has such an address are disposable
 //	allow      company.example     it is not
 //	free       mail.example        a public mailbox provider
 //	role       frontdesk           a local part that is no person
 func newLists(overrideFile string) (*lists, error) {
-	l := &lists{disposable: set(disposableList), free: set(freeList), role: set(roleList)}
-	for domain := range l.free {
-		delete(l.disposable, domain)
-	}
+	l := &lists{disposable: map[string]bool{}, free: map[string]bool{}, role: map[string]bool{}}
 	if overrideFile == "" {
 		return l, nil
 	}
@@ -66,6 +97,12 @@ func (l *lists) amend(r io.Reader) error {
 			return fmt.Errorf("line %d is not a kind and a name", n)
 		}
 		kind, name := words[0], words[1]
+		if kind == "disposable" {
+			if hosts, ok := parseHosts(name); ok {
+				l.hosts = append(l.hosts, hosts)
+				continue
+			}
+		}
 		if kind != "role" {
 			domain, err := parseDomain(name)
 			if err != nil {
@@ -76,7 +113,7 @@ func (l *lists) amend(r io.Reader) error {
 		switch kind {
 		case "disposable":
 			l.disposable[name] = true
-			delete(l.free, name)
+			l.free[name] = false
 		case "allow":
 			l.disposable[name] = false
 		case "free":
@@ -91,21 +128,24 @@ func (l *lists) amend(r io.Reader) error {
 	return lines.Err()
 }
 
-// set reads one name a line.
-func set(list string) map[string]bool {
-	names := make(map[string]bool)
-	for line := range strings.Lines(list) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			names[line] = true
-		}
+// parseHosts reads an IP address, or a network of them.
+func parseHosts(text string) (netip.Prefix, bool) {
+	if network, err := netip.ParsePrefix(text); err == nil {
+		return network.Masked(), true
 	}
-	return names
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), true
+	}
+	return netip.Prefix{}, false
 }
 
-// isDisposable looks the domain and its parents up; the nearest entry counts.
-func (l *lists) isDisposable(domain string) bool {
-	for {
-		if is, listed := l.disposable[domain]; listed {
+// nearest looks a domain and its parents up until one is listed. It stops above
+// the domain that is registered: what belongs to a registry (co.uk, web.id)
+// says nothing about its customers.
+func nearest(domain string, listed func(name string) (is, known bool)) bool {
+	suffix, _ := publicsuffix.PublicSuffix(domain)
+	for domain != suffix {
+		if is, known := listed(domain); known {
 			return is
 		}
 		_, parent, ok := strings.Cut(domain, ".")
@@ -114,57 +154,49 @@ func (l *lists) isDisposable(domain string) bool {
 		}
 		domain = parent
 	}
+	return false
 }
 
-func (l *lists) isFree(domain string) bool { return l.free[domain] }
+// isDisposable looks the domain and its parents up; the nearest entry counts.
+func (l *lists) isDisposable(domain string) bool {
+	return nearest(domain, func(name string) (is, known bool) {
+		if is, known = l.disposable[name]; known {
+			return is, true
+		}
+		if free, known := l.free[name]; known && free || freeList.has(name) {
+			return false, true
+		}
+		return true, disposableList.has(name)
+	})
+}
+
+// isAllowed reports whether the override file says that a domain is not
+// disposable.
+func (l *lists) isAllowed(domain string) bool {
+	return nearest(domain, func(name string) (is, known bool) {
+		disposable, known := l.disposable[name]
+		return !disposable, known
+	})
+}
+
+func (l *lists) isFree(domain string) bool {
+	if is, known := l.free[domain]; known {
+		return is
+	}
+	if freeList.has(domain) {
+		return true
+	}
+	_, parent, _ := strings.Cut(domain, ".")
+	return freeList.has("." + parent)
+}
 
 // isRole looks the local part up without its +tag.
 func (l *lists) isRole(local string) bool {
 	local, _, _ = strings.Cut(strings.ToLower(local), "+")
-	return l.role[local]
+	return l.role[local] || roleList.has(local)
 }
 
-// wellKnown are the domains whose names are mistyped most often.
-var wellKnown = []string{
-	"gmail.com", "googlemail.com", "yahoo.com", "yahoo.co.uk", "hotmail.com", "hotmail.co.uk", "outlook.com", "live.com", "msn.com",
-	"icloud.com", "aol.com", "comcast.net", "verizon.net", "proton.me", "protonmail.com", "gmx.de", "gmx.net", "web.de", "t-online.de",
-	"freenet.de", "orange.fr", "wanadoo.fr", "free.fr", "laposte.net", "libero.it", "btinternet.com", "mail.ru", "yandex.ru",
-	"qq.com", "163.com",
-}
-
-// meantDomain returns the well-known domain that was probably meant: one slip
-// of the keyboard away, from a name that is not well known itself. Short names
-// have too many neighbours of their own.
-func (l *lists) meantDomain(domain string) string {
-	if l.free[domain] {
-		return ""
-	}
-	for _, known := range wellKnown {
-		if len(known) >= 8 && oneSlip(domain, known) {
-			return known
-		}
-	}
-	return ""
-}
-
-// oneSlip reports whether a becomes b by one character left out, put in or
-// exchanged, or by two neighbours changing places.
-func oneSlip(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	if len(b)-len(a) > 1 || a == b {
-		return false
-	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
-	}
-	if len(a) < len(b) {
-		return a[i:] == b[i+1:]
-	}
-	if a[i+1:] == b[i+1:] {
-		return true
-	}
-	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+// isRelay reports whether a domain gives out addresses that pass mail on.
+func isRelay(domain string) bool {
+	return nearest(domain, func(name string) (is, known bool) { return true, relayList.has(name) })
 }

@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -11,17 +13,26 @@ import (
 const (
 	NumberPattern  Reason = "number_pattern"  // the number fits, or does not fit, its country's plan
 	NumberAssigned Reason = "number_assigned" // a lookup knows which carrier has the number
+	NumberRange    Reason = "number_range"    // of the right length, but in no range that the plan knows
+	NumberCountry  Reason = "number_country"  // a national number whose country is not known
 	NotANumber     Reason = "not_a_number"    // no telephone number can be read from the text
 )
 
 // Where a phone verdict comes from.
 const (
-	FromPattern = "pattern" // the country's numbering plan; nobody was asked
+	FromPattern = "pattern" // the country's numbering plan; nothing was asked
 	FromCarrier = "carrier" // a lookup at the carrier
 )
 
+// Number is a telephone number as it was found, and the country it was found
+// with.
+type Number struct {
+	Text    string
+	Country string // as Country reads it; empty where it is not known
+}
+
 // PhoneResult is the verdict about one telephone number. A number that is valid
-// by its pattern can be dialled; whether anybody answers, only a carrier's word
+// by its pattern can be dialled; whether it is answered, only a carrier's word
 // comes near to telling.
 type PhoneResult struct {
 	Phone     string    `json:"phone"` // as it was given
@@ -52,20 +63,133 @@ var phoneTypes = map[phonenumbers.PhoneNumberType]string{
 }
 
 // CheckPhone reads a number as people write it and compares it with the
-// numbering plan. region (ISO 3166-1 alpha-2) says whose plan a number without
-// a + belongs to; it may be empty. Nobody is asked.
-func CheckPhone(text, region string) PhoneResult {
+// numbering plan. country, as Country reads it, says whose plan a number without
+// a + belongs to. A verdict is definite only where a plan says so: a national
+// number without a country is unknown, and so is one of the right length that
+// is in no known range. Nothing is asked.
+func CheckPhone(text, country string) PhoneResult {
 	r := PhoneResult{Phone: text, Source: FromPattern, Verdict: Invalid, Reason: NotANumber, Type: "unknown", CheckedAt: time.Now().UTC()}
-	n, err := phonenumbers.Parse(text, region)
-	if err != nil {
+	number := dialledPart(text)
+	if number == "" {
+		return r
+	}
+	region := Country(country)
+	if region == "" && number[0] != '+' {
+		r.Verdict, r.Reason = Unknown, NumberCountry
+		return r
+	}
+	n, ok := readNumber(number, text, region)
+	if !ok {
 		return r
 	}
 	r.Reason = NumberPattern
 	r.E164 = phonenumbers.Format(n, phonenumbers.E164)
 	r.Region = phonenumbers.GetRegionCodeForNumber(n)
 	r.Type = phoneTypes[phonenumbers.GetNumberType(n)]
-	if phonenumbers.IsValidNumber(n) {
+	switch {
+	case phonenumbers.IsValidNumber(n):
 		r.Verdict = Valid
+	case isPossible(n):
+		r.Verdict, r.Reason = Unknown, NumberRange
 	}
 	return r
+}
+
+// readNumber reads the dialled part of a text in a region's plan. What the plan
+// cannot have, but is a number with 00 read as the international prefix of most
+// countries, or with letters read as a telephone's keys (1-800-FLOWERS), is that.
+func readNumber(number, text, region string) (*phonenumbers.PhoneNumber, bool) {
+	n, err := phonenumbers.Parse(number, region)
+	if err == nil && phonenumbers.IsValidNumber(n) {
+		return n, true
+	}
+	if rest, ok := strings.CutPrefix(number, "00"); ok {
+		if abroad, err := phonenumbers.Parse("+"+rest, region); err == nil && phonenumbers.IsValidNumber(abroad) {
+			return abroad, true
+		}
+	}
+	if isVanity(text) && (err != nil || !isPossible(n)) {
+		if spelled, err := phonenumbers.Parse(text, region); err == nil && phonenumbers.IsValidNumber(spelled) {
+			return spelled, true
+		}
+	}
+	return n, err == nil
+}
+
+// isPossible reports whether a number has a length that its plan knows, with or
+// without the area code.
+func isPossible(n *phonenumbers.PhoneNumber) bool {
+	switch phonenumbers.IsPossibleNumberWithReason(n) { //nolint:exhaustive // all others are impossible
+	case phonenumbers.IS_POSSIBLE, phonenumbers.IS_POSSIBLE_LOCAL_ONLY:
+		return true
+	}
+	return false
+}
+
+// dialledPart is the part of a text that is dialled, in ASCII: from the first
+// digit or plus to what cannot be part of a number any more, which is a letter
+// (an extension, a remark), a mark that begins an extension, or a second number.
+func dialledPart(text string) string {
+	var part strings.Builder
+	digits := 0
+	for _, r := range text {
+		d := digitOf(r)
+		switch {
+		case d >= 0:
+			digits++
+			part.WriteByte(byte('0' + d))
+		case r == '+' || r == '\uff0b':
+			if digits > 0 {
+				return part.String()
+			}
+			part.Reset()
+			part.WriteByte('+')
+		case part.Len() == 0: // what stands in front
+		case unicode.IsLetter(r), strings.ContainsRune("#;,*=", r):
+			if digits > 0 {
+				return part.String()
+			}
+			part.Reset()
+		case r == '(' || r == ')' || r == '-' || r == '.' || r == '/' || r == ' ':
+			part.WriteRune(r)
+		default: // other dashes, spaces and marks
+			part.WriteByte(' ')
+		}
+	}
+	if digits == 0 {
+		return ""
+	}
+	return part.String()
+}
+
+// digitOf is the value of a decimal digit of any script, -1 of another
+// character. Unicode keeps the ten digits of a script together.
+func digitOf(r rune) int {
+	if r >= '0' && r <= '9' {
+		return int(r - '0')
+	}
+	if r < 0x80 || !unicode.Is(unicode.Nd, r) {
+		return -1
+	}
+	d := 0
+	for d < 9 && unicode.Is(unicode.Nd, r-rune(d)-1) {
+		d++
+	}
+	return d
+}
+
+// isVanity reports whether a text is a number that ends in capital letters,
+// joined to its digits as the keys of a telephone are written.
+func isVanity(text string) bool {
+	letters := 0
+	for _, r := range strings.TrimSpace(text) {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			letters++
+		case r >= '0' && r <= '9', r == '-', letters == 0 && strings.ContainsRune("+ ().", r):
+		default:
+			return false
+		}
+	}
+	return letters > 0
 }

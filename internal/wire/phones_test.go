@@ -28,7 +28,7 @@ func TestWhoIsAskedAboutNumbersIsConfigured(t *testing.T) {
 	for lookup, want := range map[string]verify.Reason{"": verify.NumberPattern, config.PhonePattern: verify.NumberPattern, config.PhoneTwilio: verify.NumberAssigned} {
 		phones, err := wire.OpenPhones(config.Config{PhoneLookup: lookup, Twilio: twilio})
 		require.NoError(t, err)
-		require.NoError(t, phones.Check(t.Context(), []string{"+44 20 7031 3000"}, "", func(_ int, r verify.PhoneResult) {
+		require.NoError(t, phones.Check(t.Context(), []verify.Number{{Text: "+44 20 7031 3000"}}, func(_ int, r verify.PhoneResult) {
 			require.Equal(t, verify.Valid, r.Verdict)
 			require.Equal(t, want, r.Reason)
 		}))

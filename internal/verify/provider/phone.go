@@ -43,11 +43,9 @@ func NewPhones(c Config) (*Phones, error) {
 }
 
 // Check answers for every number: each(i, result) is called once for
-// numbers[i], never two calls at a time. region says whose plan a number
-// without a + belongs to, see verify.CheckPhone. Where the carrier cannot be
-// asked the verdict by pattern stands, and Note says why. The only error is
-// ctx's.
-func (l *Phones) Check(ctx context.Context, numbers []string, region string, each func(i int, r verify.PhoneResult)) error {
+// numbers[i], never two calls at a time. Where the carrier cannot be asked the
+// verdict by pattern stands, and Note says why. The only error is ctx's.
+func (l *Phones) Check(ctx context.Context, numbers []verify.Number, each func(i int, r verify.PhoneResult)) error {
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(l.p.cfg.Concurrency)
@@ -56,7 +54,7 @@ func (l *Phones) Check(ctx context.Context, numbers []string, region string, eac
 			break
 		}
 		group.Go(func() error {
-			r := l.check(ctx, number, region)
+			r := l.check(ctx, number)
 			mu.Lock()
 			defer mu.Unlock()
 			if ctx.Err() == nil {
@@ -71,8 +69,8 @@ func (l *Phones) Check(ctx context.Context, numbers []string, region string, eac
 	return ctx.Err()
 }
 
-func (l *Phones) check(ctx context.Context, number, region string) verify.PhoneResult {
-	r := verify.CheckPhone(number, region)
+func (l *Phones) check(ctx context.Context, number verify.Number) verify.PhoneResult {
+	r := verify.CheckPhone(number.Text, number.Country)
 	if r.Verdict != verify.Valid {
 		return r // a number that fits no plan costs nothing
 	}

@@ -30,7 +30,11 @@ func phones(t *testing.T, handle http.HandlerFunc, adjust ...func(*provider.Conf
 func check(t *testing.T, l *provider.Phones, numbers ...string) []verify.PhoneResult {
 	t.Helper()
 	results := make([]verify.PhoneResult, len(numbers))
-	require.NoError(t, l.Check(t.Context(), numbers, "US", func(i int, r verify.PhoneResult) {
+	of := make([]verify.Number, len(numbers))
+	for i, number := range numbers {
+		of[i] = verify.Number{Text: number, Country: "US"}
+	}
+	require.NoError(t, l.Check(t.Context(), of, func(i int, r verify.PhoneResult) {
 		require.Empty(t, results[i].Phone, "answered once")
 		results[i] = r
 	}))
