@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/config"
+	"holdfast/internal/maillab"
 	"holdfast/internal/verify"
 	"holdfast/internal/wire"
 )
@@ -66,6 +67,7 @@ of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
 					return err
 				}
 				cfg.DNSServers, cfg.SMTPPort = []string{dev.DNSAddr}, dev.SMTPPort
+				cfg.SMTPAllow = append(cfg.SMTPAllow, maillab.Networks()...)
 			}
 			return a.verify(cmd.Context(), cfg, in, summary)
 		},
@@ -86,7 +88,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(verifyMemory))
 	}
-	verification, err := wire.OpenVerification(cfg)
+	verification, err := wire.OpenVerification(cfg, nil)
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,19 @@ func verifyAll(t *testing.T, w *world, stdin string, args ...string) (results []
 	return results, o.stderr
 }
 
+// labEnv points a command at a lab.
+func labEnv(lab *maillab.Lab) []string {
+	return []string{
+		"HOLDFAST_DNS_SERVERS=" + lab.DNSAddr(), fmt.Sprint("HOLDFAST_SMTP_PORT=", lab.SMTPPort()), "HOLDFAST_SMTP_ALLOW=127.64.0.0/10,::1/128",
+	}
+}
+
 func labWorld(t *testing.T) (*world, *maillab.Lab) {
 	t.Helper()
 	lab, err := maillab.Start(maillab.Config{Domains: 200, Only: []maillab.Kind{maillab.Ordinary, maillab.NullMX, maillab.CatchAll}})
 	require.NoError(t, err)
 	t.Cleanup(lab.Close)
-	return newWorld(t, "HOLDFAST_DNS_SERVERS="+lab.DNSAddr(), fmt.Sprint("HOLDFAST_SMTP_PORT=", lab.SMTPPort())), lab
+	return newWorld(t, labEnv(lab)...), lab
 }
 
 func TestVerifyKeepsTheOrderOfTheInput(t *testing.T) {
@@ -111,8 +118,7 @@ func TestVerifyFallsThroughToAnotherService(t *testing.T) {
 		}
 	}))
 	t.Cleanup(service.Close)
-	w := newWorld(t, "HOLDFAST_DNS_SERVERS="+lab.DNSAddr(), fmt.Sprint("HOLDFAST_SMTP_PORT=", lab.SMTPPort()),
-		"HOLDFAST_VERIFY_PROVIDERS=smtp,millionverifier", "HOLDFAST_MILLIONVERIFIER_URL="+service.URL, "HOLDFAST_MILLIONVERIFIER_KEY=secret")
+	w := newWorld(t, append(labEnv(lab), "HOLDFAST_VERIFY_PROVIDERS=smtp,millionverifier", "HOLDFAST_MILLIONVERIFIER_URL="+service.URL, "HOLDFAST_MILLIONVERIFIER_KEY=secret")...)
 	known := lab.World().Emails(1, 0)[0]
 	const blind = "ada@rcpt-252.odd.test" // its host will not say
 	results, _ := verifyAll(t, w, known+"\n"+blind+"\n")

@@ -38,7 +38,7 @@ func TestRule_L2_TripleVerification(t *testing.T) {
 	lab, err := maillab.Start(maillab.Config{GreylistDelay: time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(lab.Close)
-	engine, err := verify.New(verify.Config{DNSServers: []string{lab.DNSAddr()}, SMTPPort: lab.SMTPPort(), GreylistRetry: 5 * time.Millisecond})
+	engine, err := verify.New(verify.Config{DNSServers: []string{lab.DNSAddr()}, SMTPPort: lab.SMTPPort(), Allow: maillab.Networks(), GreylistRetry: 5 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(engine.Close)
 	w.acts.Verifier = engine

@@ -67,7 +67,7 @@ func stream(ctx context.Context, program string, config maillab.Config, n int) (
 	emails := lab.World().Emails(n, 0.5)
 	cmd := exec.CommandContext(ctx, program, "verify", "-")
 	cmd.Env = append(os.Environ(), "HOLDFAST_DNS_SERVERS="+lab.DNSAddr(),
-		"HOLDFAST_SMTP_PORT="+strconv.Itoa(lab.SMTPPort()), "HOLDFAST_SMTP_HELO=bench.test")
+		"HOLDFAST_SMTP_PORT="+strconv.Itoa(lab.SMTPPort()), "HOLDFAST_SMTP_ALLOW=127.64.0.0/10", "HOLDFAST_SMTP_HELO=bench.test")
 	cmd.Stdin = strings.NewReader(strings.Join(emails, "\n"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,6 +111,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	if s.Lab != nil {
 		s.Config.DNSServers = []string{s.Lab.DNSAddr()}
 		s.Config.SMTPPort = s.Lab.SMTPPort()
+		s.Config.SMTPAllow = slices.Concat(cfg.SMTPAllow, maillab.Networks())
 		// The default of five minutes, right for real hosts, is long in a lab; what
 		// the environment says is meant.
 		lab := cmp.Or(o.Lab.GreylistDelay, labGreylist) + time.Second/2
@@ -116,7 +119,19 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 			s.Config.GreylistRetry = lab
 		}
 	}
+	if s.Lab == nil && len(cfg.SMTPAllow) == 0 && onLoopback(cfg.DNSServers) {
+		s.Config.SMTPAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 	return s, nil
+}
+
+// onLoopback reports whether all of the name servers run on this machine: then
+// so do the mail hosts of their world.
+func onLoopback(servers []string) bool {
+	return !slices.ContainsFunc(servers, func(server string) bool {
+		at, err := netip.ParseAddrPort(server)
+		return err != nil || !at.Addr().IsLoopback()
+	})
 }
 
 // Stop ends in order what StartServers started. The worker must have ended.

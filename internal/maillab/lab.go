@@ -276,6 +276,12 @@ func (l *Lab) sleep(d time.Duration) bool {
 	}
 }
 
+// Networks are where mail hosts of a lab can be. A verifier that connects to
+// the public internet alone has to let them through.
+func Networks() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.64.0.0/10"), netip.PrefixFrom(loopback6, loopback6.BitLen())}
+}
+
 // DNSAddr is the host:port of the DNS server, the same for UDP and TCP.
 func (l *Lab) DNSAddr() string { return l.dnsAddr }
 

@@ -137,6 +137,17 @@ func (s *site) mxName(preference uint16, name string) {
 	r.mx = append(r.mx, mx{preference, name})
 }
 
+// mxAt adds an MX record whose host has an address outside the lab.
+func (s *site) mxAt(label, addr string) {
+	r := s.zone(label)
+	if at := netip.MustParseAddr(addr); at.Is4() {
+		r.a = append(r.a, at)
+	} else {
+		r.aaaa = append(r.aaaa, at)
+	}
+	s.mxName(10, label+"."+s.domain.name)
+}
+
 // zone returns the records of label.domain, or of the domain itself.
 func (s *site) zone(label string) *records {
 	if label == "" {

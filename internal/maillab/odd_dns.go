@@ -292,5 +292,61 @@ func oddDNS() []OddHost {
 			Name: "mx-preference-65535", RFC: "RFC 1035 section 3.3.9", Behaviour: "The only MX has the highest preference value there is.",
 			build: func(s *site) { s.mx(65535, s.host("mx", talks, s.manner)) },
 		},
+		OddHost{
+			Name: "mx-localhost", RFC: "RFC 6761 section 6.3", Behaviour: "The only MX names localhost, which has a loopback address.",
+			build: func(s *site) {
+				s.world.record("localhost").a = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+				s.mxName(10, "localhost")
+			},
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-loopback", RFC: "RFC 1122 section 3.2.1.3", Behaviour: "The only MX has a loopback address.",
+			build: func(s *site) { s.mxAt("mx", "127.0.0.1") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-private", RFC: "RFC 1918 section 3", Behaviour: "Two MX have addresses in private networks.",
+			build: func(s *site) {
+				s.mxAt("mx1", "10.11.12.13")
+				s.mxAt("mx2", "192.168.1.25")
+			},
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-link-local", RFC: "RFC 3927 section 2.7", Behaviour: "The only MX has a link-local address.",
+			build: func(s *site) { s.mxAt("mx", "169.254.169.254") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-unspecified", RFC: "RFC 1122 section 3.2.1.3", Behaviour: "The only MX has the address 0.0.0.0.",
+			build: func(s *site) { s.mxAt("mx", "0.0.0.0") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-multicast", RFC: "RFC 5771 section 3", Behaviour: "The only MX has a multicast address.",
+			build: func(s *site) { s.mxAt("mx", "224.0.0.251") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-documentation", RFC: "RFC 9637 section 3", Behaviour: "The MX have addresses that are for documentation only.",
+			build: func(s *site) {
+				s.mxAt("mx1", "203.0.113.25")
+				s.mxAt("mx2", "3fff:0:1::25")
+			},
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-unique-local", RFC: "RFC 4193 section 3", Behaviour: "The only MX has an IPv6 address of a private network.",
+			build: func(s *site) { s.mxAt("mx", "fd12:3456::25") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "mx-mapped-loopback", RFC: "RFC 4291 section 2.5.5.2", Behaviour: "The only MX has a loopback address, written as IPv6.",
+			build: func(s *site) { s.mxAt("mx", "::ffff:127.0.0.1") },
+		}.both(invalid("no_mail_host")),
+		OddHost{
+			Name: "dns-implicit-loopback", RFC: "RFC 5321 section 5.1", Behaviour: "Has no MX and a loopback address.",
+			build: func(s *site) { s.zone("").a = []netip.Addr{netip.MustParseAddr("127.0.0.1")} },
+		}.both(invalid("no_mail_host")),
+		{
+			Name: "mx-first-private", RFC: "RFC 1918 section 3", Behaviour: "The first MX has a private address, the second answers.",
+			build: func(s *site) {
+				s.mxAt("mx1", "172.16.0.25")
+				s.mx(20, s.host("mx2", talks, s.manner))
+			},
+		},
 	}
 }

@@ -213,6 +213,9 @@ func (p *probe) hosts(domain string) ([]netip.Addr, string) {
 			}
 		}
 	}
+	addrs = slices.DeleteFunc(addrs, func(addr netip.Addr) bool {
+		return !slices.ContainsFunc(Networks(), func(n netip.Prefix) bool { return n.Contains(addr) })
+	})
 	if len(addrs) == 0 && failed == "" {
 		failed = "no mail host"
 	}

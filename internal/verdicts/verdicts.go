@@ -108,6 +108,25 @@ func (m *Memory) askAndRemember(ctx context.Context, emails []string, each func(
 	return writing
 }
 
+// recentHosts is how many mail hosts RecentHosts returns at most.
+const recentHosts = 6
+
+// RecentHosts returns the names of mail hosts that accepted a mailbox within
+// the last days, the latest first. They are worth asking when all others fail.
+func RecentHosts(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	rows, _ := pool.Query(ctx, `
+		SELECT mx_host FROM (
+			SELECT mx_host, checked_at FROM verdict
+			WHERE smtp_code = 250 AND mx_host <> '' AND checked_at > now() - interval '7 days'
+			ORDER BY checked_at DESC LIMIT 1000
+		) latest GROUP BY mx_host ORDER BY max(checked_at) DESC LIMIT $1`, recentHosts)
+	hosts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("the mail hosts of remembered verdicts cannot be read: %w", err)
+	}
+	return hosts, nil
+}
+
 // Erase forgets everything about addresses, as their owner may demand. It says
 // of how many there was anything. A mailbox may be spelled in several ways;
 // only those given are found, because what is kept is a hash.

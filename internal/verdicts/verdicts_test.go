@@ -151,3 +151,22 @@ func TestR4_NothingKnownIsLost(t *testing.T) {
 	require.NoError(t, m.remember(t.Context(), []entry{old, old}))
 	require.Equal(t, verify.Valid, ask(t, m, "valid.a@example.com")[0].Verdict)
 }
+
+func TestRecentHostsAreThoseOfAcceptedMailboxes(t *testing.T) {
+	m, _ := setup(t)
+	now := time.Now()
+	entries := make([]entry, 0, 20)
+	add := func(email, host string, code int, at time.Time) {
+		entries = append(entries, entryOf(email, verify.Result{Verdict: verify.Valid, Reason: verify.Accepted, MXHost: host, SMTPCode: code, CheckedAt: at}))
+	}
+	add("a@one.example", "mx.old.example", 250, now.Add(-30*24*time.Hour))
+	add("b@one.example", "mx.refuses.example", 550, now)
+	add("c@one.example", "", 250, now)
+	add("d@one.example", "mx.second.example", 250, now.Add(-2*time.Hour))
+	add("e@one.example", "mx.first.example", 250, now.Add(-time.Hour))
+	add("f@one.example", "mx.second.example", 250, now.Add(-3*time.Hour))
+	require.NoError(t, m.remember(t.Context(), entries))
+	hosts, err := RecentHosts(t.Context(), m.pool)
+	require.NoError(t, err)
+	require.Equal(t, []string{"mx.first.example", "mx.second.example"}, hosts)
+}

@@ -50,7 +50,7 @@ func (c *call) end() {
 }
 
 // deliver takes an answer in. One in doubt is held back until others show
-// whose fault it is, or nothing else is to come.
+// whose fault it is, or nothing else is to come and no canary is being asked.
 func (c *call) deliver(index int, r Result, doubt bool) {
 	c.mu.Lock()
 	if doubt {
@@ -59,7 +59,7 @@ func (c *call) deliver(index int, r Result, doubt bool) {
 		c.ready = append(c.ready, delivery{index, r})
 		c.left--
 	}
-	if len(c.held) > 0 && len(c.held) == c.left {
+	if len(c.held) > 0 && len(c.held) == c.left && !c.e.judging() {
 		c.flush()
 	}
 	c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *call) take(used []delivery) ([]delivery, *OutageError) {
 // ErrClosed when the engine is closed. In these cases the addresses without an
 // answer are not reported.
 func (e *Engine) Verify(ctx context.Context, emails []string, each func(i int, r Result)) error {
-	if err := e.usable(); err != nil {
+	if err := e.usable(ctx); err != nil {
 		return err
 	}
 	c := e.newCall()
@@ -119,11 +119,19 @@ func (e *Engine) Verify(ctx context.Context, emails []string, each func(i int, r
 	return c.collect(ctx, len(emails), each)
 }
 
-func (e *Engine) usable() error {
+// usable returns why nothing can be asked now. After an outage the canaries are
+// asked first, then the addresses.
+func (e *Engine) usable(ctx context.Context) error {
 	if e.closing.Load() {
 		return ErrClosed
 	}
-	return e.Health()
+	if err := e.Health(); err != nil {
+		return err
+	}
+	if e.dnsHealth.standing() != nil || e.smtpHealth.standing() != nil {
+		return e.Preflight(ctx)
+	}
+	return nil
 }
 
 // collect hands the answers to each until n have come.
@@ -218,7 +226,7 @@ func (c *call) submit(emails []string, first int) {
 // an earlier one. It returns as Verify does. emails is drawn from by a
 // goroutine of its own, which ends with the sequence or soon after Stream.
 func (e *Engine) Stream(ctx context.Context, emails iter.Seq[string], each func(i int, r Result)) error {
-	if err := e.usable(); err != nil {
+	if err := e.usable(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

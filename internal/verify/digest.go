@@ -32,7 +32,7 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		}
 		out = append(out, h.sort(s, t, now)...)
 	}
-	h.report(batch, out)
+	h.report(s, batch, out)
 	r := s.route
 	switch {
 	case f == nil:
@@ -84,10 +84,10 @@ func (h *host) timeWasted(s *session, now time.Time) []answer {
 var errTooSlow = errors.New("it answers too slowly")
 
 // report tells the engine's health what the batch has shown.
-func (h *host) report(batch []*transaction, out []answer) {
+func (h *host) report(s *session, batch []*transaction, out []answer) {
 	for _, t := range batch {
 		if t.heard > 0 {
-			h.e.noteAnswer()
+			h.e.noteAnswer(h, s.at)
 			return
 		}
 	}

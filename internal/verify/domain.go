@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -92,7 +93,12 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 			return noPath(Invalid, NoMailHost, a)
 		case dnsFound:
 		}
-		return path{levels: [][]string{{name}}, top: exchangers(name, a.addrs), expires: a.expires}
+		top := r.exchangers(name, a.addrs)
+		if len(top) == 0 {
+			a.why = notPublic(name, a.addrs)
+			return noPath(Invalid, NoMailHost, a)
+		}
+		return path{levels: [][]string{{name}}, top: top, expires: a.expires}
 	case dnsFound:
 	}
 	levels := mxLevels(mx.mx)
@@ -103,7 +109,11 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 	for i, names := range levels {
 		var top []exchanger
 		for _, host := range names {
-			if _, err := netip.ParseAddr(host); err == nil {
+			if ip, err := netip.ParseAddr(host); err == nil {
+				if !r.allow.Permits(ip) {
+					mx.why = notPublic(host, []netip.Addr{ip})
+					continue
+				}
 				failed = true // against RFC 1035 §3.3.9, and some deliver to it all the same
 				mx.why = "its MX is an address, not a name"
 				continue
@@ -113,7 +123,11 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 				failed = true
 				mx.why = a.why
 			}
-			top = append(top, exchangers(host, a.addrs)...)
+			use := r.exchangers(host, a.addrs)
+			if len(use) == 0 && len(a.addrs) > 0 {
+				mx.why = notPublic(host, a.addrs)
+			}
+			top = append(top, use...)
 		}
 		if len(top) > 0 {
 			return path{levels: levels, top: top, first: i, expires: mx.expires}
@@ -147,12 +161,24 @@ func mxLevels(records []mxRecord) (levels [][]string) {
 	return levels
 }
 
-func exchangers(name string, addrs []netip.Addr) []exchanger {
-	list := make([]exchanger, len(addrs))
-	for i, a := range addrs {
-		list[i] = exchanger{name, a}
+// exchangers are the addresses of a mail host that mail may be sent to. A name
+// that means this machine (RFC 6761 §6.3) is no mail host, nor is an address
+// that is not on the public internet.
+func (r *resolver) exchangers(name string, addrs []netip.Addr) []exchanger {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return nil
+	}
+	list := make([]exchanger, 0, len(addrs))
+	for _, a := range addrs {
+		if r.allow.Permits(a) {
+			list = append(list, exchanger{name, a})
+		}
 	}
 	return list
+}
+
+func notPublic(host string, addrs []netip.Addr) string {
+	return fmt.Sprintf("its mail host %s has the address %s, which is not on the public internet", host, addrs[0])
 }
 
 // keys returns the key of the host, where limits and blocks are kept, and of

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/net/proxy"
 	"golang.org/x/time/rate"
+
+	"holdfast/internal/netguard"
 )
 
 // TLSMode says when a conversation is encrypted.
@@ -37,6 +39,10 @@ type Config struct {
 	SourceAddr string   // local IP address to connect from; default: the system's choice
 	Proxy      string   // socks5://[user:password@]host:port for SMTP; default: none
 	TLS        TLSMode
+
+	// Allow are networks that mail hosts may be in although they are not public,
+	// such as that of a mail lab. To all others nothing is ever dialled.
+	Allow netguard.Allow
 
 	// ListFile amends the embedded lists of disposable, free and role names; see
 	// the README for its format.
@@ -67,9 +73,14 @@ type Config struct {
 	SessionsPerSecond     float64 // sessions begun by the engine; default: no limit
 	HostSessionsPerSecond float64 // the most that are ever begun at one host; default 50
 
-	// Canaries are domains whose mail hosts Preflight says hello to. Default:
-	// three big providers where SMTPPort is 25, else none.
+	// Canaries are domains whose mail hosts should work. They are asked, besides
+	// hosts that worked lately, whether an outage is ours. Default: three big
+	// providers where SMTPPort is 25, else none.
 	Canaries []string
+
+	// RecentHosts returns the names of more mail hosts that worked lately, such as
+	// those of remembered verdicts. It is asked when hosts fail; it may be nil.
+	RecentHosts func(ctx context.Context) []string
 }
 
 // Stats counts what an Engine has done since it was made.
@@ -104,6 +115,8 @@ type Engine struct {
 	ctx                   context.Context // ends at Close
 	cancel                context.CancelFunc
 	smtpHealth, dnsHealth health
+	canaries              canaries
+	preflight             chan struct{} // taken by the one that asks
 	callsMu               sync.Mutex
 	calls                 map[*call]struct{}
 	probing               *call // whose the probes are
@@ -127,11 +140,10 @@ func New(cfg Config) (*Engine, error) {
 		calls:   make(map[*call]struct{}),
 		probing: &call{},
 
+		preflight: make(chan struct{}, 1),
+
 		classifier: newClassifier(),
 	}
-	now := time.Now()
-	e.dnsHealth = health{window: outageWindow * cfg.DNSTimeout, ok: now}
-	e.smtpHealth = health{window: outageWindow * cfg.ConnectTimeout, ok: now}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if e.lists, err = newLists(cfg.ListFile); err != nil {
 		return nil, err
@@ -144,11 +156,15 @@ func New(cfg Config) (*Engine, error) {
 		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
 	}
 	e.dns = newResolver(cfg.DNSServers, cfg.DNSTimeout, &e.stats.queries)
+	e.dns.allow = cfg.Allow
 	e.starts = rate.NewLimiter(rate.Inf, 1)
 	if cfg.SessionsPerSecond > 0 {
 		e.starts = rate.NewLimiter(rate.Limit(cfg.SessionsPerSecond), max(1, int(cfg.SessionsPerSecond)))
 	}
 	direct := &net.Dialer{KeepAlive: -1} // deadlines tell a dead host sooner
+	if cfg.Proxy == "" {
+		direct.Control = cfg.Allow.Control // else it is the proxy that is connected to; see dial
+	}
 	if cfg.SourceAddr != "" {
 		direct.LocalAddr = &net.TCPAddr{IP: net.ParseIP(cfg.SourceAddr)}
 	}

@@ -2,25 +2,23 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
-// How an outage is told from a few bad hosts: so many different ones in a row
-// have failed, and none has answered for a while. From the third in a row on
-// the answers are held back until it is clear whose fault it is.
+// How an outage of ours is told apart from bad hosts. Answers are held back
+// from the third failing host in a row on. After ten in a row canaries are asked:
+// only when a host that should work fails us too, it is an outage.
 const (
-	doubtAfter   = 3
-	outageAfter  = 10
-	outagePause  = 30 * time.Second // how long calls are refused after an outage was found
-	outageWindow = 3                // connect timeouts without any success
+	doubtAfter  = 3
+	outageAfter = 10
+	failureAge  = 2 * time.Minute  // a failure counts no longer
+	vouchedFor  = 15 * time.Second // failures are the hosts' own after a canary worked
+	outagePause = 30 * time.Second // calls are refused after an outage was found
 )
 
-// OutageError says that nothing can be verified just now, whoever is asked: our
+// OutageError says that nothing can be verified now, whichever host is asked: our
 // port 25 is closed, our address is listed, or DNS is down. It is not about the
 // addresses: they are left unanswered, and should be verified again later.
 type OutageError struct {
@@ -48,14 +46,20 @@ func (e *OutageError) Error() string {
 // health watches whether anything works at all. There is one for DNS and one
 // for mail hosts.
 type health struct {
-	window time.Duration
-
 	mu      sync.Mutex
-	ok      time.Time // the last success; the start of the engine before that
-	failing map[string]bool
-	since   time.Time
+	ok      time.Time // the last success
+	failing map[string]failing
+	judging bool      // canaries are being asked
+	vouched time.Time // a canary has worked: failures are not in doubt before
 	outage  *OutageError
 	until   time.Time // calls are refused before
+}
+
+// failing is a host that gave nothing when it was last asked.
+type failing struct {
+	at      time.Time
+	reason  Reason
+	example string
 }
 
 // worked notes a success. It returns true when there had been doubt.
@@ -67,24 +71,90 @@ func (h *health) worked(now time.Time) bool {
 	return doubt
 }
 
-// failed notes that a host gave nothing, and reports whether answers are to be
-// held back. A returned outage has just been found.
-func (h *health) failed(key string, reason Reason, example string, now time.Time) (doubt bool, found *OutageError) {
+// failed notes that a host gave nothing. It reports whether answers are to be
+// held back, and whether the caller has to ask the canaries now.
+func (h *health) failed(key string, f failing) (doubt, judge bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.failing) == 0 {
-		h.failing, h.since = make(map[string]bool), now
+	if f.at.Before(h.vouched) {
+		return false, false
 	}
-	h.failing[key] = true
-	if len(h.failing) >= outageAfter && now.Sub(h.ok) > h.window && now.After(h.until) {
-		h.outage = &OutageError{Reason: reason, Hosts: len(h.failing), Since: h.since, Example: example}
-		h.until = now.Add(outagePause)
-		found = h.outage
+	if h.failing == nil {
+		h.failing = make(map[string]failing)
 	}
-	return len(h.failing) >= doubtAfter, found
+	h.failing[key] = f
+	if len(h.failing) >= doubtAfter {
+		for key, old := range h.failing {
+			if f.at.Sub(old.at) > failureAge {
+				delete(h.failing, key)
+			}
+		}
+	}
+	if len(h.failing) >= outageAfter && !h.judging && f.at.After(h.until) {
+		h.judging, judge = true, true
+	}
+	return len(h.failing) >= doubtAfter, judge
 }
 
-// state returns the outage while it lasts. After a pause a call may try again.
+// doubtful reports whether answers are held back.
+func (h *health) doubtful(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.failing) >= doubtAfter && !now.Before(h.vouched)
+}
+
+// vouch notes that a canary works: what failed has a problem of its own.
+func (h *health) vouch(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ok, h.failing, h.outage, h.judging = now, nil, nil, false
+	h.until, h.vouched = time.Time{}, now.Add(vouchedFor)
+}
+
+// condemn notes that canaries fail too, and returns the outage. why is what one
+// of them said, for an outage that no other host has shown.
+func (h *health) condemn(why failing) *OutageError {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := &OutageError{Reason: why.reason, Hosts: max(1, len(h.failing)), Since: why.at, Example: why.example}
+	count := make(map[Reason]int)
+	for _, f := range h.failing {
+		if f.at.Before(o.Since) {
+			o.Since = f.at
+		}
+		if count[f.reason]++; count[f.reason] > count[o.Reason] {
+			o.Reason, o.Example = f.reason, f.example
+		}
+	}
+	if h.outage != nil {
+		o.Since = h.outage.Since
+	}
+	h.outage, h.until = o, why.at.Add(outagePause)
+	return o
+}
+
+// judged ends a judgement.
+func (h *health) judged() {
+	h.mu.Lock()
+	h.judging = false
+	h.mu.Unlock()
+}
+
+// judging reports whether canaries are being asked about answers that are held
+// back.
+func (e *Engine) judging() bool {
+	for _, h := range []*health{&e.dnsHealth, &e.smtpHealth} {
+		h.mu.Lock()
+		judging := h.judging
+		h.mu.Unlock()
+		if judging {
+			return true
+		}
+	}
+	return false
+}
+
+// state returns the outage while calls are refused.
 func (h *health) state(now time.Time) *OutageError {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,6 +162,20 @@ func (h *health) state(now time.Time) *OutageError {
 		return nil
 	}
 	return h.outage
+}
+
+// standing returns the outage that nothing has ended yet, however old it is.
+func (h *health) standing() *OutageError {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.outage
+}
+
+// fresh reports whether something worked a moment ago, and nothing is wrong.
+func (h *health) fresh(now time.Time, within time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.outage == nil && len(h.failing) < doubtAfter && now.Sub(h.ok) < within
 }
 
 // Health returns an *OutageError while nothing can be verified, else nil.
@@ -107,41 +191,50 @@ func (e *Engine) Health() error {
 }
 
 // Preflight tells before any address is asked for whether verification can
-// work: a DNS server answers, and one of the canary domains' mail hosts greets
-// us. It returns an *OutageError when not.
+// work: a DNS server answers, and a mail host that should work greets us and
+// takes our sender. It returns an *OutageError when not; when it does not, the
+// outage that was known is over.
 func (e *Engine) Preflight(ctx context.Context) error {
-	if err := e.Health(); err != nil {
-		return err
+	select { // those that come together share the answer
+	case e.preflight <- struct{}{}:
+		defer func() { <-e.preflight }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if a := e.dns.lookup(ctx, ".", dns.TypeNS); a.status == dnsFailed {
+	for _, h := range []*health{&e.dnsHealth, &e.smtpHealth} {
+		if h.fresh(time.Now(), freshFor) {
+			continue
+		}
+		works, why := e.ask(ctx, h)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if a.silent {
-			return &OutageError{Reason: DNSError, Hosts: len(e.cfg.DNSServers), Since: time.Now(), Example: a.why}
+		if works == refused {
+			o := h.condemn(why)
+			e.abort(o)
+			return o
+		}
+		if works == answered || h.standing() != nil {
+			h.vouch(time.Now())
+			e.release()
 		}
 	}
-	var last error
-	for _, domain := range e.cfg.Canaries {
-		p := e.dns.pathTo(ctx, domain)
-		for _, at := range p.top {
-			s, f := e.dial(ctx, at, providerOf(at.name), false, false)
-			if f == nil {
-				s.quit()
-				return nil
-			}
-			last = f
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return nil
+}
+
+// freshFor is how long after a success no canary is asked before an order.
+const freshFor = time.Minute
+
+// judge asks canaries and decides about the answers that are held back.
+func (e *Engine) judge(h *health) {
+	works, why := e.ask(e.ctx, h)
+	if works == refused && e.ctx.Err() == nil {
+		e.abort(h.condemn(why))
+		h.judged() // not before: what is delivered in between must not be let out
+		return
 	}
-	if last == nil {
-		return nil
-	}
-	var f *failure
-	errors.As(last, &f)
-	return &OutageError{Reason: f.reason, Hosts: len(e.cfg.Canaries), Since: time.Now(), Example: f.Error()}
+	h.vouch(time.Now()) // what no canary can tell is not ours either; this ends the judgement
+	e.release()
 }
 
 // noteHost tells the mail hosts' health what a batch or a lost host has shown,
@@ -149,12 +242,16 @@ func (e *Engine) Preflight(ctx context.Context) error {
 func (e *Engine) noteHost(key string, reason Reason, example string) (doubt bool) {
 	switch reason {
 	case ConnectFailed, Blocked, SenderRefused, ConnectionLost:
+		return e.noteFailure(&e.smtpHealth, key, reason, example)
 	default:
 		return false
 	}
-	doubt, found := e.smtpHealth.failed(key, reason, example, time.Now())
-	if found != nil {
-		e.abort(found)
+}
+
+func (e *Engine) noteFailure(h *health, key string, reason Reason, example string) (doubt bool) {
+	doubt, judge := h.failed(key, failing{time.Now(), reason, example})
+	if judge {
+		e.background(func() { e.judge(h) })
 	}
 	return doubt
 }
@@ -167,16 +264,14 @@ func (e *Engine) noteLookup(name string, p path) (doubt bool) {
 		}
 		return false
 	}
-	doubt, found := e.dnsHealth.failed(name, DNSError, p.why, time.Now())
-	if found != nil {
-		e.abort(found)
-	}
-	return doubt
+	return e.noteFailure(&e.dnsHealth, name, DNSError, p.why)
 }
 
 // noteAnswer tells it that a host spoke about a mailbox.
-func (e *Engine) noteAnswer() {
-	if e.smtpHealth.worked(time.Now()) {
+func (e *Engine) noteAnswer(h *host, at exchanger) {
+	now := time.Now()
+	e.canaries.worked(h, at, now)
+	if e.smtpHealth.worked(now) {
 		e.release()
 	}
 }

@@ -1,7 +1,12 @@
 package verify_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,11 +16,61 @@ import (
 	"holdfast/internal/verify"
 )
 
-// TestOutage_V9: when nobody can be reached, the call ends with an OutageError
-// instead of thousands of unknowns.
+// answers asks and requires an answer for each address, which it returns.
+func (l *lab) answers(t *testing.T, emails []string) []verify.Result {
+	t.Helper()
+	results, answered := make([]verify.Result, len(emails)), make([]int, len(emails))
+	require.NoError(t, l.engine.Verify(t.Context(), emails, func(i int, r verify.Result) {
+		results[i] = r
+		answered[i]++
+	}))
+	for i, n := range answered {
+		require.Equal(t, 1, n, "answers for %s", emails[i])
+	}
+	return results
+}
+
+// deadAndAlive is a lab, its addresses at hosts that nobody can reach, and those
+// at others. The first domain of either is kept for canaries.
+func deadAndAlive(t *testing.T, domains int, adjust func(c *verify.Config, dead, alive string)) (l *lab, dead, alive []string) {
+	t.Helper()
+	config := maillab.Config{Domains: domains, Only: []maillab.Kind{maillab.Unreachable, maillab.Ordinary}, Seed: 11}
+	world := maillab.NewWorld(config)
+	canary := make(map[maillab.Kind]string)
+	for _, d := range world.Domains() {
+		kind := world.KindOf(d)
+		switch {
+		case canary[kind] == "":
+			canary[kind] = d
+		case kind == maillab.Unreachable:
+			dead = append(dead, world.Mailboxes(d, 1)...)
+		default:
+			alive = append(alive, world.Mailboxes(d, 1)...)
+		}
+	}
+	require.Greater(t, len(dead), 12)
+	return newLab(t, config, func(c *verify.Config) {
+		c.ConnectTimeout = time.Second
+		if adjust != nil {
+			adjust(c, canary[maillab.Unreachable], canary[maillab.Ordinary])
+		}
+	}), dead, alive
+}
+
+func requireUnreachable(t *testing.T, results []verify.Result) {
+	t.Helper()
+	for _, r := range results {
+		require.Equal(t, verify.Unknown, r.Verdict, r.Email)
+		require.Equal(t, verify.ConnectFailed, r.Reason, r.Email)
+	}
+}
+
+// TestOutage_V9: when the hosts that should work cannot be reached either, the
+// call ends with an OutageError instead of thousands of unknowns.
 func TestOutage_V9(t *testing.T) {
 	l := newLab(t, maillab.Config{Domains: 40, Only: []maillab.Kind{maillab.Unreachable}}, func(c *verify.Config) {
-		c.ConnectTimeout = 5 * time.Millisecond
+		c.ConnectTimeout = 500 * time.Millisecond
+		c.Canaries = []string{"connect-refused.odd.test"}
 	})
 	var emails []string
 	for _, d := range l.World().Domains() {
@@ -32,6 +87,119 @@ func TestOutage_V9(t *testing.T) {
 	require.ErrorAs(t, err, &outage, "calls that follow are refused at once")
 	require.ErrorAs(t, l.engine.Health(), &outage)
 	require.ErrorAs(t, l.engine.Preflight(t.Context()), &outage)
+}
+
+// TestOutage_canary: hosts that fail one after the other are no outage of ours
+// while one that should work does. Each address is answered with what its own
+// host has shown.
+func TestOutage_canary(t *testing.T) {
+	l, dead, _ := deadAndAlive(t, 3000, func(c *verify.Config, _, alive string) { c.Canaries = []string{alive} })
+	requireUnreachable(t, l.answers(t, dead))
+	require.NoError(t, l.engine.Health())
+	require.LessOrEqual(t, l.Lab.Stats().Connections, int64(3), "a canary is not asked for each failure")
+}
+
+// TestOutage_remembered: hosts whose verdicts are remembered are canaries too,
+// though the engine itself has met bad ones alone.
+func TestOutage_remembered(t *testing.T) {
+	l, dead, _ := deadAndAlive(t, 3000, func(c *verify.Config, dead, alive string) {
+		c.Canaries = []string{dead}
+		c.RecentHosts = func(context.Context) []string { return []string{"mail." + alive} }
+	})
+	requireUnreachable(t, l.answers(t, dead))
+	require.NoError(t, l.engine.Health())
+}
+
+// TestOutage_deadList: a list of dead hosts with some living ones at both ends
+// is answered to the end; so is one without.
+func TestOutage_deadList(t *testing.T) {
+	l, dead, alive := deadAndAlive(t, 3000, nil)
+	list := slices.Concat(alive[:5], dead, alive[5:20])
+	results := l.answers(t, list)
+	l.check(t, list, results, true)
+
+	fresh, dead, _ := deadAndAlive(t, 1000, nil)
+	requireUnreachable(t, fresh.answers(t, dead))
+}
+
+// TestOutage_begins: hosts that worked a moment ago are canaries. When they
+// fail as well it is an outage, and a preflight that succeeds ends it at once.
+func TestOutage_begins(t *testing.T) {
+	address, closed := closable(t)
+	l, _, alive := deadAndAlive(t, 400, func(c *verify.Config, _, _ string) {
+		c.Proxy, c.BreakerPause = "socks5://"+address, time.Millisecond
+	})
+	first, others := alive[:10], alive[10:60]
+	require.Len(t, others, 50)
+	l.check(t, first, l.answers(t, first), true)
+
+	closed.Store(true)
+	var outage *verify.OutageError
+	require.ErrorAs(t, l.engine.Verify(t.Context(), others, func(int, verify.Result) {}), &outage)
+	require.Equal(t, verify.ConnectFailed, outage.Reason)
+	require.ErrorAs(t, l.engine.Health(), &outage)
+	require.ErrorAs(t, l.engine.Preflight(t.Context()), &outage)
+
+	closed.Store(false)
+	require.NoError(t, l.engine.Preflight(t.Context()))
+	require.NoError(t, l.engine.Health())
+	l.check(t, others, l.answers(t, others), true)
+}
+
+// TestOutage_senderRefused: hosts that refuse our sender are an outage only when
+// one that should work refuses it too.
+func TestOutage_senderRefused(t *testing.T) {
+	for canary, ours := range map[string]bool{"mail-550.odd.test": true, "banner-lines.odd.test": false} {
+		t.Run(canary, func(t *testing.T) {
+			l := newLab(t, maillab.Config{Domains: 40, Only: []maillab.Kind{maillab.SenderRefused}}, func(c *verify.Config) { c.Canaries = []string{canary} })
+			var emails []string
+			for _, d := range l.World().Domains() {
+				emails = append(emails, l.World().Mailboxes(d, 2)...)
+			}
+			var outage *verify.OutageError
+			err := l.engine.Verify(t.Context(), emails, func(int, verify.Result) {})
+			if ours {
+				require.ErrorAs(t, err, &outage)
+				require.Equal(t, verify.SenderRefused, outage.Reason)
+			} else {
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
+// closable is a proxy that can be closed for new connections, as a firewall
+// closes a port.
+func closable(t *testing.T) (address string, closed *atomic.Bool) {
+	t.Helper()
+	behind, _ := socks5(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	closed = new(atomic.Bool)
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if closed.Load() {
+				_ = client.Close()
+				continue
+			}
+			go func() {
+				defer client.Close()
+				proxy, err := net.Dial("tcp", behind)
+				if err != nil {
+					return
+				}
+				defer proxy.Close()
+				go func() { _, _ = io.Copy(proxy, client); _ = proxy.Close() }()
+				_, _ = io.Copy(client, proxy)
+			}()
+		}
+	}()
+	return listener.Addr().String(), closed
 }
 
 // TestOutage_few: a few dead hosts are no outage, whatever else is verified.

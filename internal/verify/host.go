@@ -120,7 +120,7 @@ func (h *host) enqueue(d *domain, tasks []*task) {
 	now := time.Now()
 	h.mu.Lock()
 	if r := d.route; now.Before(r.openUntil) {
-		doubt := h.e.noteHost(h.key, r.failure.reason, r.failure.Error())
+		doubt := h.e.smtpHealth.doubtful(now) // what is remembered of it is no new failure
 		for _, t := range tasks {
 			a := h.failedAnswer(d, t, r.failure, now)
 			a.doubt = doubt

@@ -50,6 +50,7 @@ func (l *lab) with(t *testing.T, adjust func(*verify.Config)) *lab {
 	cfg := verify.Config{
 		DNSServers:     []string{l.DNSAddr()},
 		SMTPPort:       l.SMTPPort(),
+		Allow:          maillab.Networks(),
 		Helo:           "verifier.test",
 		GreylistRetry:  300 * time.Millisecond,
 		DNSTimeout:     200 * time.Millisecond,

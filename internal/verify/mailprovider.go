@@ -24,7 +24,7 @@ var providers = []provider{
 	},
 	{
 		name:     "microsoft",
-		suffixes: []string{"mail.protection.outlook.com", "mx.microsoft", "olc.protection.outlook.com", "hotmail.com"},
+		suffixes: []string{"outlook.com", "outlook.cn", "office365.us", "mx.microsoft", "messaging.microsoft.com", "hotmail.com"},
 		rules: []rule{
 			// Directory-based edge blocking answers before any policy does.
 			{stages: atRcpt, codes: "550", enhanced: "5.4.1", words: []string{"recipient address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
@@ -62,6 +62,16 @@ var providers = []provider{
 			{stages: atRcpt, codes: "550", enhanced: "5.1.0", words: []string{"address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
 		},
 	},
+	{name: "qq", suffixes: []string{"qq.com"}},
+	{name: "netease", suffixes: []string{"163.com", "126.com", "yeah.net", "netease.com"}},
+	{name: "orange", suffixes: []string{"orange.fr", "wanadoo.fr", "wanadoo.com", "orange.net"}},
+	{name: "mailru", suffixes: []string{"mail.ru"}},
+	{name: "yandex", suffixes: []string{"yandex.ru", "yandex.net", "yandex.com"}},
+	{name: "gmx", suffixes: []string{"gmx.net", "gmx.com", "gmx.de", "web.de", "mail.com"}},
+	{name: "ionos", suffixes: []string{"kundenserver.de", "ionos.com", "ionos.de", "1and1.com"}},
+	{name: "ovh", suffixes: []string{"ovh.net"}},
+	{name: "proton", suffixes: []string{"protonmail.ch"}},
+	{name: "fastmail", suffixes: []string{"messagingengine.com"}},
 	{name: "barracuda", suffixes: []string{"barracudanetworks.com"}},
 	{name: "messagelabs", suffixes: []string{"messagelabs.com"}},
 	{name: "icloud", suffixes: []string{"mail.icloud.com"}},

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"holdfast/internal/netguard"
 )
 
 // dnsStatus tells the four answers apart that a careless client confuses.
@@ -59,6 +61,7 @@ type resolver struct {
 	timeout time.Duration // for the first try; doubled for each further round
 	rounds  int           // how often every server is tried
 	queries *atomic.Int64
+	allow   netguard.Allow // what is not public and may be a mail host all the same
 
 	mu      sync.Mutex
 	cache   memory[dnsQuestion, dnsAnswer]
@@ -151,6 +154,14 @@ func (r *resolver) lookup(ctx context.Context, name string, qtype uint16) dnsAns
 	case <-ctx.Done():
 		return dnsAnswer{status: dnsFailed, why: ctx.Err().Error()}
 	}
+}
+
+// lookupAgain asks, whatever is remembered.
+func (r *resolver) lookupAgain(ctx context.Context, name string, qtype uint16) dnsAnswer {
+	r.mu.Lock()
+	r.cache.forget(dnsQuestion{strings.ToLower(name), qtype})
+	r.mu.Unlock()
+	return r.lookup(ctx, name, qtype)
 }
 
 func (r *resolver) fly(q dnsQuestion, flight *dnsFlight) {
@@ -365,13 +376,18 @@ func (r *resolver) socket(server string) (*udpSocket, error) {
 }
 
 // addresses returns the host's IPv4 addresses, or its IPv6 addresses when it has
-// no others.
+// no others that can be used.
 func (r *resolver) addresses(ctx context.Context, host string) dnsAnswer {
 	a := r.lookup(ctx, host, dns.TypeA)
-	if a.status != dnsNoData {
-		return a
+	if a.status == dnsNoData {
+		return r.lookup(ctx, host, dns.TypeAAAA)
 	}
-	return r.lookup(ctx, host, dns.TypeAAAA)
+	if a.status == dnsFound && !slices.ContainsFunc(a.addrs, r.allow.Permits) {
+		if b := r.lookup(ctx, host, dns.TypeAAAA); b.status == dnsFound {
+			return b
+		}
+	}
+	return a
 }
 
 // bare is a name as it is kept here: lower case, no final dot.

@@ -200,7 +200,7 @@ func (h *host) addressesOf(r *route, level int) []exchanger {
 	if level > r.path.first {
 		list = nil
 		for _, name := range r.path.levels[level] {
-			list = append(list, exchangers(name, h.e.dns.addresses(h.e.ctx, name).addrs)...)
+			list = append(list, h.e.dns.exchangers(name, h.e.dns.addresses(h.e.ctx, name).addrs)...)
 		}
 	}
 	if len(list) < 2 {

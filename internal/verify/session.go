@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"holdfast/internal/netguard"
 )
 
 // exchanger is one address of one mail host, as it is dialled.
@@ -82,6 +84,9 @@ func (f *failure) Error() string {
 // where MAIL can be said: banner, EHLO or HELO, STARTTLS where offered and not
 // known to be broken.
 func (e *Engine) dial(ctx context.Context, at exchanger, p *provider, useTLS, heloOnly bool) (*session, *failure) {
+	if !e.cfg.Allow.Permits(at.addr) {
+		return nil, &failure{reason: ConnectFailed, kind: unreachable, err: netguard.ErrNotPublic, host: at.name}
+	}
 	e.stats.connections.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.ConnectTimeout)
 	defer cancel()

@@ -40,6 +40,22 @@ func (e *Engine) start(h *host) bool {
 	return true
 }
 
+// background runs do, and Close waits for its end. It returns false when the
+// engine is closing.
+func (e *Engine) background(do func()) bool {
+	e.slots.mu.Lock()
+	defer e.slots.mu.Unlock()
+	if e.slots.closed {
+		return false
+	}
+	e.sessions.Add(1)
+	go func() {
+		defer e.sessions.Done()
+		do()
+	}()
+	return true
+}
+
 // dismiss sends the session home that has been idle longest.
 func (s *slots) dismiss() {
 	for len(s.idlers) > 0 {

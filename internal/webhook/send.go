@@ -13,11 +13,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"holdfast/internal/netguard"
 )
 
 // attemptWithin is what an endpoint gets to answer.
@@ -51,57 +52,14 @@ type message struct {
 	Data      json.RawMessage `json:"data"`
 }
 
-// errPrivate says that an address may not be sent to.
-var errPrivate = errors.New("the address lies in a private network")
-
-// reserved are networks that are not the internet, besides those that netip
-// knows (loopback, private, link-local, multicast).
-var reserved = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
-	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-	"2001:db8::/32", "2002::/16", "fec0::/10")
-
-func prefixes(texts ...string) []netip.Prefix {
-	list := make([]netip.Prefix, len(texts))
-	for i, text := range texts {
-		list[i] = netip.MustParsePrefix(text)
-	}
-	return list
-}
-
-func allowed(list []netip.Prefix, ip netip.Addr) bool {
-	ip = ip.Unmap().WithZone("")
-	for _, p := range list {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-func permitted(allow []netip.Prefix, ip netip.Addr) bool {
-	ip = ip.Unmap().WithZone("")
-	if allowed(allow, ip) {
-		return true
-	}
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !allowed(reserved, ip)
-}
-
-func (w *Webhooks) permitted(ip netip.Addr) bool { return permitted(w.allow, ip) }
-
 // newClient returns a client that looks at the address it is about to connect
 // to, after names have been resolved: a name that changes its mind between a
 // check and the connection gains nothing. It follows no redirects and knows no
 // proxy.
-func newClient(allow []netip.Prefix) *http.Client {
+func newClient(allow netguard.Allow) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
-		Control: func(_, address string, _ syscall.RawConn) error {
-			at, err := netip.ParseAddrPort(address)
-			if err != nil || !permitted(allow, at.Addr()) {
-				return errPrivate
-			}
-			return nil
-		},
+		Control: allow.Control,
 	}
 	return &http.Client{
 		Timeout: attemptWithin,
@@ -153,7 +111,7 @@ func reason(err error) string {
 	var dns *net.DNSError
 	var timeout net.Error
 	switch {
-	case errors.Is(err, errPrivate):
+	case errors.Is(err, netguard.ErrNotPublic):
 		return "The name leads into a private network; use an address that can be reached from the internet."
 	case errors.As(err, &dns):
 		return "The host name cannot be resolved."

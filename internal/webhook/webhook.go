@@ -20,6 +20,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/netguard"
 )
 
 // Errors of this package, to be told apart with errors.Is. The text of an error
@@ -55,7 +57,7 @@ const maxEndpoints = 20
 type Config struct {
 	// Allow are the networks that may be sent to although they are private, such
 	// as 127.0.0.0/8 in development. To these plain http is allowed, too.
-	Allow []netip.Prefix
+	Allow netguard.Allow
 	// Backoff are the waits between the attempts. When the last one has failed,
 	// the delivery has. Empty means DefaultBackoff.
 	Backoff []time.Duration
@@ -71,7 +73,7 @@ var DefaultBackoff = []time.Duration{
 type Webhooks struct {
 	pool    *pgxpool.Pool
 	client  *http.Client
-	allow   []netip.Prefix
+	allow   netguard.Allow
 	backoff []time.Duration
 }
 
@@ -142,10 +144,10 @@ func (w *Webhooks) checkURL(address string) error {
 		return &failure{ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out."}
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
-	if err == nil && !w.permitted(ip) {
+	if err == nil && !w.allow.Permits(ip) {
 		return &failure{ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet."}
 	}
-	if u.Scheme == "http" && (err != nil || !allowed(w.allow, ip)) {
+	if u.Scheme == "http" && (err != nil || !w.allow.Names(ip)) {
 		return &failure{ErrInvalid, "The URL is not encrypted; use https."}
 	}
 	return nil

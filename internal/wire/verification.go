@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 
 	"holdfast/activities"
@@ -17,8 +18,9 @@ type Verification struct {
 	engine *verify.Engine // nil where it is not asked
 }
 
-// OpenVerification makes the verifiers ready; nothing is asked yet.
-func OpenVerification(cfg config.Config) (*Verification, error) {
+// OpenVerification makes the verifiers ready; nothing is asked yet. recent
+// returns mail hosts that worked lately, for our engine; it may be nil.
+func OpenVerification(cfg config.Config, recent func(context.Context) []string) (*Verification, error) {
 	v := &Verification{}
 	var steps provider.Waterfall
 	names := cfg.Providers
@@ -27,7 +29,9 @@ func OpenVerification(cfg config.Config) (*Verification, error) {
 	}
 	for _, name := range names {
 		if name == config.OwnEngine {
-			engine, err := verify.New(EngineConfig(cfg))
+			of := EngineConfig(cfg)
+			of.RecentHosts = recent
+			engine, err := verify.New(of)
 			if err != nil {
 				return nil, err
 			}
@@ -86,7 +90,7 @@ func EngineConfig(cfg config.Config) verify.Config {
 	}
 	return verify.Config{
 		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
-		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls,
+		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls, Allow: cfg.SMTPAllow, Canaries: cfg.SMTPCanaries,
 		ProbeSecret: cfg.ProbeSecret, ListFile: cfg.ListsFile, GreylistRetry: cfg.GreylistRetry,
 	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -91,7 +92,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 // Activities are the activities on these rooms, verified by whom the
 // configuration says. hangUp ends all mail sessions politely.
 func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err error) {
-	verification, err := OpenVerification(r.Config)
+	verification, err := OpenVerification(r.Config, r.recentHosts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +125,27 @@ func WorkerEnv(cfg config.Config) []string {
 		"TEMPORAL_NAMESPACE="+cfg.TemporalNamespace,
 		"HOLDFAST_DNS_SERVERS="+strings.Join(cfg.DNSServers, ","),
 		"HOLDFAST_SMTP_PORT="+strconv.Itoa(cfg.SMTPPort),
+		"HOLDFAST_SMTP_ALLOW="+joined(cfg.SMTPAllow),
 		"HOLDFAST_SMTP_GREYLIST_RETRY="+cfg.GreylistRetry.String(),
 		"HOLDFAST_VERDICT_CACHE="+strconv.FormatBool(cfg.VerdictCache),
 	)
+}
+
+// joined is a list of networks as the environment has it.
+func joined(networks []netip.Prefix) string {
+	texts := make([]string, len(networks))
+	for i, n := range networks {
+		texts[i] = n.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// recentHosts are mail hosts that remembered verdicts name; without an answer of
+// the database there are none.
+func (r *Rooms) recentHosts(ctx context.Context) []string {
+	hosts, err := verdicts.RecentHosts(ctx, r.Pool)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Warn("Remembered mail hosts could not be read; others are asked.", "error", err)
+	}
+	return hosts
 }
