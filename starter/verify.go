@@ -36,6 +36,7 @@ const (
 
 func (a *app) verifyCommand() *cobra.Command {
 	var summary, lab bool
+	var skip int64
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
 		Short: "Verify addresses with the engine alone: no database, no Temporal",
@@ -43,12 +44,18 @@ func (a *app) verifyCommand() *cobra.Command {
 "email". One JSON result a line comes out, in the order of the input, while
 verification runs. Empty lines are left out.
 
+When nothing can be verified (port 25 closed, our address listed, DNS down), the
+command prints the results up to the first address without one, says how many
+those are, and ends with an error. Run it again with --skip and that number to
+continue; both outputs together are complete and in order.
+
 Verification talks to the mail servers of the world: it needs port 25 open and
 an identity to greet with (HOLDFAST_SMTP_HELO, HOLDFAST_SMTP_FROM). Addresses
 of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
 --lab asks that one.`,
 		Example: examples(
 			"holdfast verify addresses.txt > verdicts.ndjson",
+			"holdfast verify addresses.txt --skip 120000 >> verdicts.ndjson",
 			"echo someone@example.org | holdfast verify - --summary"),
 		Args: oneArgument("the file (- for the standard input)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,10 +76,14 @@ of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
 				cfg.DNSServers, cfg.SMTPPort = []string{dev.DNSAddr}, dev.SMTPPort
 				cfg.SMTPAllow = append(cfg.SMTPAllow, maillab.Networks()...)
 			}
-			return a.verify(cmd.Context(), cfg, in, summary)
+			if skip < 0 {
+				return usagef("--skip is %d; give the number of results that you have", skip)
+			}
+			return a.verify(cmd.Context(), cfg, in, skip, summary)
 		},
 	}
 	cmd.Flags().BoolVar(&summary, "summary", false, "print counts by verdict and reason on the standard error at the end")
+	cmd.Flags().Int64Var(&skip, "skip", 0, "leave out so many addresses at the beginning, to continue after an outage")
 	cmd.Flags().BoolVar(&lab, "lab", false, "ask the mail lab of the running dev stack instead of the world")
 	return cmd
 }
@@ -84,7 +95,7 @@ type chunk struct {
 	done    chan error // answers once, when all results are there
 }
 
-func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summary bool) error {
+func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip int64, summary bool) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(verifyMemory))
 	}
@@ -100,7 +111,12 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 	readError := make(chan error, 1)
 	go func() {
 		defer close(queue)
+		left := skip
 		readError <- readAddresses(in, func(emails []string) error {
+			n := min(left, int64(len(emails)))
+			if left, emails = left-n, emails[n:]; len(emails) == 0 {
+				return nil
+			}
 			c := &chunk{emails: emails, results: make([]verify.Result, len(emails)), done: make(chan error, 1)}
 			select {
 			case queue <- c:
@@ -122,10 +138,15 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 	defer progress.close()
 	start := time.Now()
 	for c := range queue {
-		if err := <-c.done; err != nil {
+		err := <-c.done
+		var outage *verify.OutageError
+		if err != nil && !errors.As(err, &outage) {
 			return err
 		}
 		for _, r := range c.results {
+			if r.Verdict == "" {
+				break // without an answer, and so is the order of what follows
+			}
 			counts.add(string(r.Verdict), string(r.Reason))
 			if err := enc.Encode(r); err != nil {
 				return fmt.Errorf("the results could not be written: %w", err)
@@ -135,6 +156,10 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, summa
 			return fmt.Errorf("the results could not be written: %w", err)
 		}
 		progress.set(counts.total(), "")
+		if outage != nil {
+			done := skip + counts.total()
+			return fmt.Errorf("%w; it stopped after %s: when it works again, continue with --skip %d", outage, count(done, "result"), done)
+		}
 	}
 	if err := <-readError; err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,4 +133,67 @@ func TestVerifyFallsThroughToAnotherService(t *testing.T) {
 func TestVerifyNamesAProviderThatNobodyKnows(t *testing.T) {
 	w := newWorld(t, "HOLDFAST_VERIFY_PROVIDERS=smtp,best")
 	w.feed("", "verify", "-").fails(exitFailed, `HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider`)
+}
+
+// In an outage nothing that was found out is lost, and the command says how to
+// continue: what it printed before and after is the whole list, in order.
+func TestVerifyLosesNoLineInAnOutage(t *testing.T) {
+	lab, err := maillab.Start(maillab.Config{Domains: 60, Only: []maillab.Kind{maillab.Unreachable}})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	var known, dead []string
+	for _, d := range lab.World().Domains() {
+		if lab.World().KindOf(d) == maillab.Unreachable {
+			dead = append(dead, "user1@"+d)
+		}
+	}
+	for i := range 7 {
+		known = append(known, fmt.Sprintf("user%d@dns-null-mx.odd.test", i+1))
+	}
+	require.Greater(t, len(dead), 10)
+	list := slices.Concat(known, dead)
+	input := strings.Join(list, "\n")
+	w := newWorld(t, append(labEnv(lab), "HOLDFAST_SMTP_CANARIES=connect-refused.odd.test")...)
+	o := w.feed(input, "verify", "-")
+	require.Equal(t, exitFailed, o.code)
+	require.Contains(t, o.stderr, "o mail host can be reached")
+	printed := strings.Count(o.stdout, "\n")
+	require.GreaterOrEqual(t, printed, len(known))
+	require.Less(t, printed, len(list))
+	require.Contains(t, o.stderr, fmt.Sprintf("continue with --skip %d", printed))
+
+	w = newWorld(t, labEnv(lab)...) // no canary, no outage
+	rest := w.feed(input, "verify", "-", "--skip", strconv.Itoa(printed)).ok()
+	var got []string
+	for line := range strings.Lines(o.stdout + rest.stdout) {
+		var r verify.Result
+		require.NoError(t, json.Unmarshal([]byte(line), &r), line)
+		require.NotEmpty(t, r.Verdict)
+		got = append(got, r.Email)
+	}
+	require.Equal(t, list, got)
+}
+
+// A list of dead hosts is answered line by line: a host that works shows that
+// the outage is theirs.
+func TestVerifyAnswersADeadListToTheEnd(t *testing.T) {
+	lab, err := maillab.Start(maillab.Config{Domains: 1500, Only: []maillab.Kind{maillab.Ordinary, maillab.Unreachable}})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	var alive, dead []string
+	for _, d := range lab.World().Domains() {
+		if lab.World().KindOf(d) == maillab.Unreachable {
+			dead = append(dead, "user1@"+d)
+		} else {
+			alive = append(alive, "user1@"+d)
+		}
+	}
+	require.Greater(t, len(dead), 20)
+	list := slices.Concat(alive[:5], dead, alive[5:20])
+	results, _ := verifyAll(t, newWorld(t, labEnv(lab)...), strings.Join(list, "\n"))
+	require.Len(t, results, len(list))
+	for i, r := range results {
+		require.Equal(t, list[i], r.Email)
+		require.False(t, lab.Truth(r.Email).Wrong(string(r.Verdict)), r.Email)
+	}
 }
