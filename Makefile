@@ -41,6 +41,19 @@ test: postgres devserver lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 	@$(MAKE) --no-print-directory fuzz
 
+CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -v '^devserver/' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+
+.PHONY: quick
+quick: postgres ## vet and test the packages that differ from main
+	@if [ -n "$(CHANGED)" ]; then go vet $(CHANGED) && go test $(CHANGED); else echo "nothing differs from main"; fi
+
+# Packages without a Temporal server.
+RACE = ./internal/account ./internal/billing ./internal/ledger ./internal/order/... ./internal/plan/... ./internal/verify/...
+
+.PHONY: race
+race: postgres ## the packages that need no Temporal server, under the race detector
+	go test -race -timeout 20m $(RACE)
+
 FUZZTIME ?= 5s
 
 .PHONY: fuzz

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -186,4 +188,28 @@ func TestBadEnvironment(t *testing.T) {
 	newWorld(t, "HOLDFAST_SMTP_PORT=99999").run("org", "list").fails(exitFailed, "HOLDFAST_SMTP_PORT")
 	newWorld(t, "HOLDFAST_HTTP_ADDR=8080").run("demo").fails(exitFailed, "HOLDFAST_HTTP_ADDR")
 	newWorld(t, "HOLDFAST_DATABASE_URL=:::").run("org", "list").fails(exitFailed, "HOLDFAST_DATABASE_URL")
+}
+
+// TestContributing demands that every path that CONTRIBUTING.md names exists,
+// and every make target.
+func TestContributing(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	require.NoError(t, err)
+	makefile, err := os.ReadFile("../Makefile")
+	require.NoError(t, err)
+	paths := 0
+	for _, quoted := range regexp.MustCompile("`[^`\n]+`").FindAllString(string(text), -1) {
+		word := strings.Trim(quoted, "`")
+		if target, found := strings.CutPrefix(word, "make "); found {
+			require.Contains(t, string(makefile), "\n"+target+":", "make %s", target)
+			continue
+		}
+		if strings.ContainsAny(word, " …(") || !strings.Contains(word, "/") && !strings.HasSuffix(word, ".md") {
+			continue
+		}
+		_, err := os.Stat(filepath.Join("..", word))
+		require.NoError(t, err)
+		paths++
+	}
+	require.GreaterOrEqual(t, paths, 15)
 }
