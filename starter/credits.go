@@ -91,8 +91,8 @@ func (a *app) showCredits(v billing.Credits) {
 }
 
 func (a *app) creditsGrantCommand() *cobra.Command {
-	var op ledger.Grant
-	var source, expires string
+	var g billing.NewGrant
+	var org, key, reason, source, starts, expires string
 	cmd := &cobra.Command{
 		Use:   "grant",
 		Short: "Give credits to an organization or a member",
@@ -101,80 +101,77 @@ Sent again with the same key, the grant happens once. Without --key a new one
 is made and printed.`,
 		Example: examples(
 			"holdfast credits grant --org acme --type email --amount 10000",
-			"holdfast credits grant --org acme --type email --amount 500 --source promotion --expires-at 2027-01-31 --key welcome"),
+			"holdfast credits grant --org acme --type email --amount 500 --source promotion --expires-at 2027-01-31 --key welcome",
+			"holdfast credits grant --org acme --member bob --type email --amount 500 --starts-at 2027-01-01 --priority -1"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			op.Source = ledger.Source(source)
+			g.Source = ledger.Source(source)
 			switch {
-			case op.Amount <= 0:
-				return usagef("the amount is %d; grant at least 1 credit", op.Amount)
-			case !slices.Contains(grantSources, op.Source):
+			case g.Amount <= 0:
+				return usagef("the amount is %d; grant at least 1 credit", g.Amount)
+			case !slices.Contains(billing.GrantSources, g.Source):
 				return usagef("there is no source %q; use %s", source, joinSources())
 			}
 			var err error
-			if op.ExpiresAt, err = parseTime("expires-at", expires); err != nil {
+			if g.StartsAt, err = parseTime("starts-at", starts); err != nil {
 				return err
 			}
-			if op.Key == "" {
-				op.Key = newKey()
-				a.note("Idempotency key: %s", op.Key)
+			if g.ExpiresAt, err = parseTime("expires-at", expires); err != nil {
+				return err
 			}
-			return a.grant(cmd.Context(), op)
+			if key == "" {
+				key = newKey()
+				a.note("Idempotency key: %s", key)
+			}
+			return a.grant(cmd.Context(), org, key, g, reason)
 		},
 	}
 	flags := cmd.Flags()
-	addOrgFlag(cmd, &op.Owner)
-	flags.StringVar(&op.Pool, "member", "", "member who gets the credits; empty for the shared pool")
-	flags.StringVar(&op.Type, "type", "", "credit type, such as email")
-	flags.Int64Var(&op.Amount, "amount", 0, "how many credits")
+	addOrgFlag(cmd, &org)
+	flags.StringVar(&g.Member, "member", "", "member who gets the credits; empty for the shared pool")
+	flags.StringVar(&g.Type, "type", "", "credit type, such as email")
+	flags.Int64Var(&g.Amount, "amount", 0, "how many credits")
 	flags.StringVar(&source, "source", string(ledger.SourcePack), joinSources())
+	flags.Int32Var(&g.Priority, "priority", 0, "credits with a lower priority are spent first")
+	flags.StringVar(&starts, "starts-at", "", "when the credits are there, as 2027-01-31 or RFC 3339; at once when left out")
 	flags.StringVar(&expires, "expires-at", "", "when they expire, as 2027-01-31 or RFC 3339; never when left out")
-	flags.StringVar(&op.Memo.Reason, "reason", "", "a word for the history")
-	flags.StringVar(&op.Key, "key", "", "idempotency key: the same key is the same grant")
+	flags.StringVar(&reason, "reason", "", "reason, shown in the history")
+	flags.StringVar(&key, "key", "", "idempotency key: the same key is the same grant")
 	required(cmd, "type", "amount")
 	return cmd
 }
 
-// grantSources are the sources a person may name; the others are the system's.
-var grantSources = []ledger.Source{ledger.SourcePack, ledger.SourcePromotion, ledger.SourceAdjustment}
-
 func joinSources() string {
-	return fmt.Sprintf("%s, %s or %s", grantSources[0], grantSources[1], grantSources[2])
+	s := billing.GrantSources
+	return fmt.Sprintf("%s, %s or %s", s[0], s[1], s[2])
 }
 
-func (a *app) grant(ctx context.Context, op ledger.Grant) error {
+func (a *app) grant(ctx context.Context, orgID, key string, g billing.NewGrant, reason string) error {
 	rooms, err := openDatabase(ctx)
 	if err != nil {
 		return err
 	}
 	defer rooms.Close()
-	org, err := rooms.Accounts.Org(ctx, op.Owner)
+	org, err := rooms.Accounts.Org(ctx, orgID)
 	if err != nil {
 		return err
 	}
-	terms, err := rooms.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	id, err := rooms.Billing.Grant(ctx, org, key, g, reason)
 	if err != nil {
 		return err
 	}
-	if types := terms.CreditTypes(); !slices.Contains(types, op.Type) {
-		return fmt.Errorf("plan %s of %s has no credits of type %q; it has %s", org.Plan, org.ID, op.Type, strings.Join(types, ", "))
-	}
-	if op.Pool != "" {
-		if _, err := rooms.Accounts.Member(ctx, op.Owner, op.Pool); err != nil {
-			return err
-		}
-	}
-	if _, err := rooms.Ledger.Grant(ctx, op); err != nil {
-		return err
-	}
-	view, err := creditsOf(ctx, rooms, op.Owner, op.Pool)
+	view, err := creditsOf(ctx, rooms, orgID, g.Member)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printJSON(view)
 	}
-	a.say("%s granted.", count(op.Amount, op.Type+" credit"))
+	if g.StartsAt.After(time.Now()) {
+		a.say("%s granted from %s on, grant %d.", count(g.Amount, g.Type+" credit"), when(g.StartsAt), id)
+	} else {
+		a.say("%s granted, grant %d.", count(g.Amount, g.Type+" credit"), id)
+	}
 	a.showCredits(view)
 	return nil
 }

@@ -63,8 +63,12 @@ func (a *app) showGrants(page billing.Grants) error {
 		if g.Member != "" {
 			pool += " " + g.Member
 		}
+		available := number(g.Available)
+		if g.Waiting > 0 {
+			available = number(g.Waiting) + " from " + when(*g.StartsAt)
+		}
 		t.add(number(g.ID), g.Type, pool, g.Source, when(g.GrantedAt), expires,
-			number(g.Amount), number(g.Available), number(g.Held), number(g.Spent), number(g.Expired), number(g.Voided))
+			number(g.Amount), available, number(g.Held), number(g.Spent), number(g.Expired), number(g.Voided))
 	}
 	a.print(t)
 	if page.NextCursor != "" {
@@ -116,7 +120,7 @@ made and printed.`,
 			}
 			a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
 			a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
-				number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available))
+				number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available+voided.Waiting))
 			return nil
 		},
 	}

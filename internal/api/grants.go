@@ -2,10 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/internal/billing"
@@ -17,6 +17,10 @@ func (a *API) grants() {
 		method: http.MethodPost, path: "/orgs/{org}/grants", name: "grant-credits", tag: "Credits", status: http.StatusCreated, needs: operator,
 		summary: "Give credits to an organization or one of its members",
 	}, a.grant)
+	add(a, route{
+		method: http.MethodPost, path: "/orgs/{org}/grants/batch", name: "grant-credits-batch", tag: "Credits", status: http.StatusCreated, needs: operator,
+		summary: "Give several grants at once", about: "All or none of them.",
+	}, a.grantAll)
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/grants", name: "list-grants", tag: "Credits", needs: admin,
 		summary: "List the grants and where their credits are, newest first",
@@ -64,44 +68,71 @@ func (a *API) grants() {
 }
 
 type granted struct {
-	GrantID   int64     `json:"grant_id"`
-	Org       string    `json:"org"`
-	Member    string    `json:"member,omitempty"`
-	Type      string    `json:"type"`
-	Amount    int64     `json:"amount"`
-	Source    string    `json:"source"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	GrantID int64  `json:"grant_id"`
+	Org     string `json:"org"`
+	GrantBody
+}
+
+// GrantBody is a grant as it is asked for.
+type GrantBody struct {
+	Member    string    `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
+	Type      string    `json:"type" example:"email"`
+	Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`
+	Source    string    `json:"source" enum:"pack,promotion,adjustment"`
+	Priority  int32     `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Credits with a lower priority are spent first; 0 when left out, as a plan's allotments are."`
+	StartsAt  time.Time `json:"starts_at,omitzero" doc:"The credits are not there before; at once when left out."`
+	ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Never when left out."`
+}
+
+func (b GrantBody) grant() billing.NewGrant {
+	return billing.NewGrant{
+		Member: b.Member, Type: b.Type, Amount: b.Amount, Source: ledger.Source(b.Source),
+		Priority: b.Priority, StartsAt: b.StartsAt, ExpiresAt: b.ExpiresAt,
+	}
 }
 
 func (a *API) grant(ctx context.Context, in *struct {
 	Idempotent
 	Body struct {
-		Type      string    `json:"type" example:"email"`
-		Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`
-		Source    string    `json:"source" enum:"pack,promotion,adjustment"`
-		ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Never when left out."`
-		Member    string    `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
-		Reason    string    `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
+		GrantBody
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
 	}
 },
 ) (*answer[granted], error) {
-	org, b := callerOf(ctx).org, in.Body
-	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
-	if err != nil {
-		return nil, err
+	org := callerOf(ctx).org
+	id, err := a.Billing.Grant(ctx, org, in.Key, in.Body.grant(), in.Body.Reason)
+	var wrong *billing.GrantError
+	if errors.As(err, &wrong) {
+		err = invalid("body."+wrong.Field, wrong.Message)
 	}
-	if types := terms.CreditTypes(); !slices.Contains(types, b.Type) {
-		return nil, invalid("body.type", "The organization's plan has no credits of this type; it has "+strings.Join(types, ", ")+".")
+	return body(granted{id, org.ID, in.Body.GrantBody}, err)
+}
+
+type grantedList struct {
+	Grants []granted `json:"grants"`
+}
+
+func (a *API) grantAll(ctx context.Context, in *struct {
+	Idempotent
+	Body struct {
+		Grants []GrantBody `json:"grants" minItems:"1" maxItems:"1000"`
+		Reason string      `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
 	}
-	if b.Member != "" {
-		if _, err := a.Accounts.Member(ctx, org.ID, b.Member); err != nil {
-			return nil, err
-		}
+},
+) (*answer[grantedList], error) {
+	org := callerOf(ctx).org
+	grants := make([]billing.NewGrant, len(in.Body.Grants))
+	for i, g := range in.Body.Grants {
+		grants[i] = g.grant()
 	}
-	expires := b.ExpiresAt.Truncate(time.Microsecond)
-	result, err := a.Ledger.Grant(ctx, ledger.Grant{
-		Owner: org.ID, Key: "api/grant/" + in.Key, Pool: b.Member, Type: b.Type, Amount: b.Amount,
-		Source: ledger.Source(b.Source), ExpiresAt: expires, Memo: ledger.Memo{Reason: b.Reason},
-	})
-	return body(granted{result.GrantID, org.ID, b.Member, b.Type, b.Amount, b.Source, expires}, err)
+	ids, err := a.Billing.GrantAll(ctx, org, in.Key, grants, in.Body.Reason)
+	var wrong *billing.GrantError
+	if errors.As(err, &wrong) {
+		err = invalid(fmt.Sprintf("body.grants[%d].%s", wrong.N, wrong.Field), wrong.Message)
+	}
+	list := grantedList{Grants: make([]granted, len(ids))}
+	for i, id := range ids {
+		list.Grants[i] = granted{id, org.ID, in.Body.Grants[i]}
+	}
+	return body(list, err)
 }

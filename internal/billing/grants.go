@@ -23,8 +23,10 @@ type Grant struct {
 	Source    string     `json:"source" doc:"allotment, pack, promotion, adjustment, rollover or reinstated."`
 	Priority  int32      `json:"priority" doc:"A lower one is spent first."`
 	GrantedAt time.Time  `json:"granted_at"`
+	StartsAt  *time.Time `json:"starts_at,omitempty" doc:"Its credits are not there before. Absent where they were there at once."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Absent where they never expire."`
 	Amount    int64      `json:"amount"`
+	Waiting   int64      `json:"waiting" doc:"For the start."`
 	Available int64      `json:"available"`
 	Held      int64      `json:"held"`
 	Spent     int64      `json:"spent"`
@@ -34,17 +36,23 @@ type Grant struct {
 
 // Grants lists the grants of an organization.
 func (b *Billing) Grants(ctx context.Context, f ledger.GrantFilter) (Grants, error) {
-	page, next, err := b.ledger.Grants(ctx, f)
+	page, next, err := b.ledger.ListGrants(ctx, f)
 	view := Grants{Grants: make([]Grant, len(page)), NextCursor: next}
 	now := time.Now()
 	for i, g := range page {
 		v := Grant{
 			ID: g.No, Type: g.Type, Pool: PoolName(g.Pool), Member: g.Pool, Source: string(g.Source), Priority: g.Priority, GrantedAt: g.GrantedAt,
-			Amount: g.Amount, Available: g.Available, Held: g.Held, Spent: g.Spent, Expired: g.Expired, Voided: g.Voided,
+			Amount: g.Amount, Waiting: g.Waiting, Available: g.Available, Held: g.Held, Spent: g.Spent, Expired: g.Expired, Voided: g.Voided,
+		}
+		if !g.StartsAt.IsZero() {
+			v.StartsAt = &page[i].StartsAt
+			if !g.StartsAt.After(now) { // nothing has touched it since
+				v.Available, v.Waiting = v.Available+v.Waiting, 0
+			}
 		}
 		if !g.ExpiresAt.IsZero() {
 			v.ExpiresAt = &page[i].ExpiresAt
-			if !g.ExpiresAt.After(now) { // nothing has touched it since
+			if !g.ExpiresAt.After(now) {
 				v.Expired, v.Available = v.Expired+v.Available, 0
 			}
 		}
@@ -71,6 +79,7 @@ type Voided struct {
 	Type      string `json:"type"`
 	Voided    int64  `json:"voided" doc:"Credits taken back by this request."`
 	Available int64  `json:"available" doc:"Left in the grant."`
+	Waiting   int64  `json:"waiting,omitempty" doc:"Left in a grant that has not started."`
 	Held      int64  `json:"held" doc:"Reserved by orders that are not settled. What they give back can be voided then."`
 	Spent     int64  `json:"spent" doc:"Spent before, and not taken back."`
 	Expired   int64  `json:"expired"`
@@ -93,6 +102,6 @@ func (b *Billing) Void(ctx context.Context, v Void) (Voided, error) {
 	})
 	return Voided{
 		GrantID: v.Grant, Org: v.Org, Member: r.Pool, Type: r.Type, Reason: v.Reason,
-		Voided: r.Voided, Available: r.Available, Held: r.Held, Spent: r.Spent, Expired: r.Expired,
+		Voided: r.Voided, Waiting: r.Waiting, Available: r.Available, Held: r.Held, Spent: r.Spent, Expired: r.Expired,
 	}, err
 }

@@ -216,31 +216,32 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 
 func (a *auditor) checkGrants(ctx context.Context) error {
 	rows, err := a.lookup.Query(ctx, `SELECT no, pool, type, source, priority, expires_at, granted_at,
-		amount, available, held, captured, expired, voided, renewed FROM credit_grant WHERE owner = $1`, a.replay.owner)
+		amount, available, held, captured, expired, voided, renewed, starts_at, waiting FROM credit_grant WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}
 	seen := make(map[int64]bool, len(a.replay.lots))
 	var l lot
-	var expires *time.Time
+	var starts, expires *time.Time
 	_, err = pgx.ForEachRow(rows, []any{
 		&l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &l.grantedAt, &l.amount,
 		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
+		&starts, &l.bucket[waiting],
 	}, func() error {
 		a.report.Grants++
 		seen[l.no] = true
-		l.expiresAt = orZero(expires)
+		l.startsAt, l.expiresAt = orZero(starts), orZero(expires)
 		want := a.replay.lots[l.no]
 		key := strconv.FormatInt(l.no, 10)
 		switch {
 		case want == nil:
 			a.row("I3", "credit_grant", key, "no journal entry begins this grant")
 		case l.accountID != want.accountID || l.source != want.source || l.priority != want.priority ||
-			!l.expiresAt.Equal(want.expiresAt) || !l.grantedAt.Equal(want.grantedAt):
+			!l.startsAt.Equal(want.startsAt) || !l.expiresAt.Equal(want.expiresAt) || !l.grantedAt.Equal(want.grantedAt):
 			a.row("I3", "credit_grant", key, "its pool, type, source, priority or times differ from the journal's")
 		case l.amount != want.amount || l.bucket != want.bucket:
 			a.row("I3", "credit_grant", key,
-				"it says %d credits as available, held, captured, expired, voided %v; the journal says %d as %v",
+				"it says %d credits as available, held, captured, expired, voided, waiting %v; the journal says %d as %v",
 				l.amount, l.bucket, want.amount, want.bucket)
 		case l.renewed != want.renewed:
 			a.row("I10", "credit_grant", key, "renewed is %t, the journal says %t", l.renewed, want.renewed)

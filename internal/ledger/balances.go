@@ -43,28 +43,11 @@ func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) 
 	if known, ok := l.sums.get(owner); ok && bytes.Equal(known.head, head) && (known.until.IsZero() || now.Before(known.until)) {
 		return slices.Clone(known.balances), nil
 	}
-	rows, _ := l.pool.Query(ctx, `
-		SELECT a.pool, a.type, a.held,
-			coalesce(sum(g.available) FILTER (WHERE g.valid), 0)::bigint AS available,
-			coalesce(sum(g.captured), 0)::bigint AS captured,
-			coalesce(sum(g.amount) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS allotment,
-			coalesce(sum(g.captured + g.held) FILTER (WHERE g.valid AND g.allotted), 0)::bigint AS used,
-			coalesce(min(g.expires_at) FILTER (WHERE g.valid AND g.available > 0), '0001-01-01Z') AS expires_at,
-			coalesce(min(g.expires_at) FILTER (WHERE g.valid), '0001-01-01Z') AS until,
-			o.head
-		FROM credit_owner o
-		JOIN credit_account a USING (owner)
-		LEFT JOIN LATERAL (
-			SELECT *, expires_at IS NULL OR expires_at > clock_timestamp() AS valid,
-				source = 'allotment' AND NOT renewed AS allotted
-			FROM credit_grant WHERE owner = a.owner AND pool = a.pool AND type = a.type) g ON true
-		WHERE o.owner = $1
-		GROUP BY a.pool, a.type, a.held, o.head
-		ORDER BY a.pool, a.type`, owner)
+	rows, _ := l.pool.Query(ctx, selectBalances, owner)
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
 		Balance
 
-		Until time.Time // when the first of the grants expires; zero = never
+		Until time.Time // when the first of the grants starts or expires; zero = never
 		Head  []byte
 	}])
 	if err != nil {
@@ -82,10 +65,36 @@ func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) 
 	return slices.Clone(sum.balances), nil
 }
 
+// selectBalances adds up the accounts of the organization $1 in one pass over its
+// grants: a look-up for each account would read them again and again.
+const selectBalances = `
+	SELECT a.pool, a.type, a.held, coalesce(g.available, 0) AS available, coalesce(g.captured, 0) AS captured,
+		coalesce(g.allotment, 0) AS allotment, coalesce(g.used, 0) AS used,
+		coalesce(g.expires_at, '0001-01-01Z') AS expires_at, coalesce(g.until, '0001-01-01Z') AS until, o.head
+	FROM credit_owner o
+	JOIN credit_account a ON a.owner = o.owner
+	LEFT JOIN (
+		SELECT pool, type,
+			coalesce(sum(available + waiting) FILTER (WHERE valid), 0)::bigint AS available,
+			coalesce(sum(captured), 0)::bigint AS captured,
+			coalesce(sum(amount) FILTER (WHERE valid AND allotted), 0)::bigint AS allotment,
+			coalesce(sum(captured + held) FILTER (WHERE valid AND allotted), 0)::bigint AS used,
+			min(expires_at) FILTER (WHERE valid AND available + waiting > 0) AS expires_at,
+			least(min(expires_at) FILTER (WHERE valid), min(starts_at) FILTER (WHERE waits)) AS until
+		FROM (
+			SELECT *, NOT waits AND NOT over AS valid, source = 'allotment' AND NOT renewed AS allotted
+			FROM (
+				SELECT *, waiting > 0 AND starts_at > clock_timestamp() AS waits,
+					coalesce(expires_at <= clock_timestamp(), false) AS over
+				FROM credit_grant WHERE owner = $1) g) g
+		GROUP BY pool, type) g ON g.pool = a.pool AND g.type = a.type
+	WHERE o.owner = $1
+	ORDER BY a.pool, a.type`
+
 // sum is what an organization's balances were at a place in its journal.
 type sum struct {
 	head     []byte
-	until    time.Time // some credits expire then; zero = never
+	until    time.Time // some credits start or expire then; zero = never
 	balances []Balance
 }
 

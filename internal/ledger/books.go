@@ -54,7 +54,7 @@ type account struct {
 	alertAt         []int64   // credits.low thresholds, highest first
 	seen            int64     // available when the alert was last looked at
 	lots            []*lot    // live, in burn order
-	nextExpiry      time.Time // no available credits expire before; zero = never
+	nextExpiry      time.Time // no available credits expire and no waiting ones start before; zero = never
 	changed         bool
 }
 
@@ -81,6 +81,7 @@ type lot struct {
 	no        int64
 	source    Source
 	priority  int32
+	startsAt  time.Time // zero = when it was granted
 	expiresAt time.Time // zero = never
 	grantedAt time.Time
 	amount    int64
@@ -91,7 +92,10 @@ type lot struct {
 	changed   bool
 }
 
-func (l *lot) live() bool { return l.bucket[available]+l.bucket[held] > 0 }
+func (l *lot) live() bool { return l.bucket[waiting]+l.bucket[available]+l.bucket[held] > 0 }
+
+// startedAt says whether credits that wait for the grant's start are there.
+func (l *lot) startedAt(now time.Time) bool { return !now.Before(l.startsAt) }
 
 func (l *lot) expiredAt(now time.Time) bool {
 	return !l.expiresAt.IsZero() && !now.Before(l.expiresAt)
@@ -274,10 +278,14 @@ func (b *books) list(l *lot) {
 	a.sooner(l)
 }
 
-// sooner lets the account know that a lot has available credits.
+// sooner lets the account know that a lot has available or waiting credits.
 func (a *account) sooner(l *lot) {
-	if compareExpiry(l.expiresAt, a.nextExpiry) < 0 {
-		a.nextExpiry = l.expiresAt
+	due := l.expiresAt
+	if l.bucket[waiting] > 0 {
+		due = l.startsAt
+	}
+	if compareExpiry(due, a.nextExpiry) < 0 {
+		a.nextExpiry = due
 	}
 }
 
@@ -374,11 +382,15 @@ func (b *books) issue(id accountID, source Source, priority int32, expiresAt, no
 }
 
 func (l *lot) terms() *terms {
-	return &terms{Source: l.source, Priority: l.priority, ExpiresAt: l.expiresAt}
+	return &terms{Source: l.source, Priority: l.priority, StartsAt: l.startsAt, ExpiresAt: l.expiresAt}
 }
 
-// room says whether n credits can be added to an account without overflow.
+// room says whether n credits can be added to an account without overflow, now
+// and when what waits has started.
 func (a *account) room(n int64) bool {
+	for _, l := range a.lots {
+		n += l.bucket[waiting]
+	}
 	return n <= math.MaxInt64/4-a.available-a.held
 }
 

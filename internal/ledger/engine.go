@@ -63,8 +63,9 @@ func (b *books) post(e *entry) {
 	b.announce(e)
 }
 
-// expire writes off what has expired in some accounts, before anything is done
-// with them: credits whose time is over cannot be spent, sweeper or not.
+// expire brings some accounts up to the time before anything is done with them:
+// credits whose grant has started are there, and credits whose time is over
+// cannot be spent, sweeper or not.
 func (b *books) expire(ids []accountID, now time.Time) {
 	var e *entry
 	for _, id := range ids {
@@ -82,10 +83,18 @@ func (b *books) expire(ids []accountID, now time.Time) {
 	}
 }
 
-// expireAccount writes off what has expired in one account by the entry's time.
+// expireAccount starts what has started, and writes off what has expired, in one
+// account by the entry's time.
 func (b *books) expireAccount(e *entry, a *account) {
 	a.nextExpiry = time.Time{}
 	for _, l := range a.lots {
+		if n := l.bucket[waiting]; n > 0 {
+			if !l.startedAt(e.at) {
+				a.sooner(l)
+				continue
+			}
+			b.move(e, moveStart, l, n)
+		}
 		n := l.bucket[available]
 		switch {
 		case n == 0:
@@ -96,8 +105,6 @@ func (b *books) expireAccount(e *entry, a *account) {
 		}
 	}
 }
-
-func (op Grant) touches(*books) []accountID { return []accountID{{op.Pool, op.Type}} }
 
 func (op Hold) touches(*books) (ids []accountID) {
 	for _, l := range op.Lines {
@@ -148,23 +155,6 @@ func (op Renew) touches(*books) (ids []accountID) {
 }
 
 func (op Alert) touches(*books) []accountID { return []accountID{{op.Pool, op.Type}} }
-
-func (op Grant) run(b *books, e *entry) (any, error) {
-	id := accountID{op.Pool, op.Type}
-	if !b.account(id).room(op.Amount) {
-		return nil, invalid("the pool has no room for %d more credits", op.Amount)
-	}
-	l := b.grant(e, id, op.Source, op.Priority, op.ExpiresAt, op.Amount)
-	return GrantResult{GrantID: l.no}, nil
-}
-
-// grant issues a lot with n credits in it.
-func (b *books) grant(e *entry, id accountID, source Source, priority int32, expiresAt time.Time, n int64) *lot {
-	l := b.issue(id, source, priority, micro(expiresAt), e.at)
-	l.amount = n
-	b.move(e, moveGrant, l, n).Terms = l.terms()
-	return l
-}
 
 // draw is a part of a lot that a line takes.
 type draw struct {

@@ -27,19 +27,22 @@ func topicOf(k kind, m move) string {
 			return topicGranted
 		}
 		return topicExpired
+	case moveStart:
+		return topicGranted
 	case moveLapse:
 		return topicExpired
-	case moveVoid:
+	case moveVoid, moveWithdraw:
 		return topicVoided
 	case moveReverse, moveRestore:
 		return topicReversed
-	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveCarry, moveAlert:
+	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveSchedule, moveCarry, moveAlert:
 	}
 	return ""
 }
 
-// announce writes the events of an entry: one for each topic, pool and type,
-// however many grants it moved credits of.
+// announce writes the events of an entry: one for each grant that gave credits
+// or was voided, otherwise one for each topic, pool and type, however many
+// grants it moved credits of.
 func (b *books) announce(e *entry) {
 	var told []movedPayload
 	for i := range e.postings {
@@ -48,7 +51,7 @@ func (b *books) announce(e *entry) {
 		if topic == "" {
 			continue
 		}
-		m := movedOf(&told, topic, p)
+		m := b.movedOf(&told, topic, p)
 		m.Amount += p.Amount
 		m.Balance = p.Balance
 	}
@@ -56,7 +59,7 @@ func (b *books) announce(e *entry) {
 		m := &told[i]
 		b.changes.events = append(b.changes.events, event{
 			topic:   m.topic,
-			key:     fmt.Sprintf("%s/%d/%s/%s", m.topic, e.seq, m.Pool, m.Type),
+			key:     m.key(e.seq),
 			payload: m.json(b.owner, e),
 		})
 	}
@@ -74,18 +77,30 @@ type movedPayload struct {
 }
 
 // movedOf finds or begins the event that a posting belongs to.
-func movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
-	for i := range *told {
-		if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
-			return m
-		}
-	}
+func (b *books) movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
 	m := movedPayload{topic: topic, Pool: p.Pool, Type: p.Type}
-	if topic == topicGranted || topic == topicVoided { // these entries are about one grant
-		m.Grant, m.Terms = p.Grant, p.Terms
+	switch topic {
+	case topicGranted:
+		m.Grant, m.Terms = p.Grant, b.lots[p.Grant].terms()
+	case topicVoided:
+		m.Grant = p.Grant
+	default:
+		for i := range *told {
+			if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
+				return m
+			}
+		}
 	}
 	*told = append(*told, m)
 	return &(*told)[len(*told)-1]
+}
+
+// key tells the events of an entry apart.
+func (m *movedPayload) key(seq int64) string {
+	if m.Grant != 0 {
+		return fmt.Sprintf("%s/%d/%d", m.topic, seq, m.Grant)
+	}
+	return fmt.Sprintf("%s/%d/%s/%s", m.topic, seq, m.Pool, m.Type)
 }
 
 func (m *movedPayload) json(owner string, e *entry) []byte {
@@ -105,6 +120,7 @@ func (m *movedPayload) json(owner string, e *entry) []byte {
 	if t := m.Terms; t != nil {
 		b = appendStringField(b, `,"source":`, string(t.Source))
 		b = appendIntField(b, `,"priority":`, int64(t.Priority))
+		b = appendTimeField(b, `,"starts_at":`, t.StartsAt)
 		b = appendTimeField(b, `,"expires_at":`, t.ExpiresAt)
 	}
 	b = appendStringField(b, `,"order_id":`, e.memo.OrderID)

@@ -53,7 +53,7 @@ func (b *books) endPeriod(e *entry, id accountID, r Renewal) RenewedLine {
 	b.changedAccount(a)
 	fresh := newLots{}
 	for _, l := range slices.Clone(a.lots) {
-		if !l.live() || l.source != SourceAllotment && l.source != SourceRollover {
+		if !l.live() || l.bucket[waiting] > 0 || l.source != SourceAllotment && l.source != SourceRollover {
 			continue
 		}
 		l.renewed = true

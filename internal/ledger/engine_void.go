@@ -42,15 +42,19 @@ func (op Void) run(b *books, e *entry) (any, error) {
 	if l == nil {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownGrant, op.Grant)
 	}
-	n := l.bucket[available]
+	from, m := available, moveVoid
+	if l.bucket[waiting] > 0 { // a grant waits as a whole: nothing of it is available
+		from, m = waiting, moveWithdraw
+	}
+	n := l.bucket[from]
 	if op.Amount > 0 {
 		n = min(n, op.Amount)
 	}
 	if n > 0 {
-		b.move(e, moveVoid, l, n)
+		b.move(e, m, l, n)
 	}
 	return VoidResult{
 		Pool: l.pool, Type: l.kind, Voided: n,
-		Available: l.bucket[available], Held: l.bucket[held], Spent: l.bucket[captured], Expired: l.bucket[expired],
+		Available: l.bucket[available], Waiting: l.bucket[waiting], Held: l.bucket[held], Spent: l.bucket[captured], Expired: l.bucket[expired],
 	}, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // GrantState is a grant and where its credits are. Amount is the sum of
-// Available, Held, Spent, Expired and Voided.
+// Waiting, Available, Held, Spent, Expired and Voided.
 type GrantState struct {
 	No        int64
 	Pool      string
@@ -18,8 +18,10 @@ type GrantState struct {
 	Source    Source
 	Priority  int32
 	GrantedAt time.Time
+	StartsAt  time.Time // zero = when it was granted
 	ExpiresAt time.Time // zero = never
 	Amount    int64
+	Waiting   int64 // for StartsAt; also where that time has come and nothing touched it since
 	Available int64 // also where the grant's time is over and it was not touched since
 	Held      int64
 	Spent     int64 // captured and not reversed
@@ -37,9 +39,9 @@ type GrantFilter struct {
 	Limit  int    // 100 by default, at most 1,000
 }
 
-// Grants returns a page of an organization's grants, newest first, and the
+// ListGrants returns a page of an organization's grants, newest first, and the
 // cursor of the next page, empty on the last one.
-func (l *Ledger) Grants(ctx context.Context, f GrantFilter) (page []GrantState, next string, err error) {
+func (l *Ledger) ListGrants(ctx context.Context, f GrantFilter) (page []GrantState, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
@@ -51,8 +53,8 @@ func (l *Ledger) Grants(ctx context.Context, f GrantFilter) (page []GrantState, 
 		}
 	}
 	rows, _ := l.pool.Query(ctx, `
-		SELECT no, pool, type, source, priority, granted_at, coalesce(expires_at, '0001-01-01Z') AS expires_at,
-			amount, available, held, captured AS spent, expired, voided
+		SELECT no, pool, type, source, priority, granted_at, coalesce(starts_at, '0001-01-01Z') AS starts_at,
+			coalesce(expires_at, '0001-01-01Z') AS expires_at, amount, waiting, available, held, captured AS spent, expired, voided
 		FROM credit_grant
 		WHERE owner = $1 AND no < $2 AND ($3::text IS NULL OR pool = $3) AND ($4 = '' OR type = $4) AND (NOT $5 OR live)
 		ORDER BY no DESC LIMIT $6`, f.Owner, below, f.Pool, f.Type, f.Live, f.Limit+1)
@@ -61,7 +63,8 @@ func (l *Ledger) Grants(ctx context.Context, f GrantFilter) (page []GrantState, 
 		return nil, "", fmt.Errorf("the grants of %q cannot be read: %w", f.Owner, err)
 	}
 	for i := range page {
-		page[i].GrantedAt, page[i].ExpiresAt = page[i].GrantedAt.UTC(), page[i].ExpiresAt.UTC()
+		g := &page[i]
+		g.GrantedAt, g.StartsAt, g.ExpiresAt = g.GrantedAt.UTC(), g.StartsAt.UTC(), g.ExpiresAt.UTC()
 	}
 	if len(page) > f.Limit {
 		page = page[:f.Limit]

@@ -59,11 +59,13 @@ func historyKind(m move) string {
 		return "expire"
 	case moveReverse, moveRestore:
 		return "reverse"
+	case moveStart:
+		return "grant"
 	case moveGrant, moveHold, moveRollover, moveVoid:
 		return string(m)
-	case moveCarry, moveAlert:
+	case moveSchedule, moveWithdraw, moveCarry, moveAlert:
 	}
-	return "" // moves no credits
+	return "" // changes no balance
 }
 
 // historyRow is what the history reads of a journal entry.

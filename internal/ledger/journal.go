@@ -18,7 +18,8 @@ const (
 	held
 	captured
 	expired
-	voided // moved into another grant, or taken back
+	voided  // moved into another grant, or taken back
+	waiting // for the grant's start
 	buckets
 	none = buckets // credits that come into being
 )
@@ -28,6 +29,9 @@ type move string
 
 const (
 	moveGrant     move = "grant"     // a new grant
+	moveSchedule  move = "schedule"  // a new grant that starts later
+	moveStart     move = "start"     // its time has come
+	moveWithdraw  move = "withdraw"  // taken back before its time came
 	moveHold      move = "hold"      // reserved
 	moveCapture   move = "capture"   // charged from a hold
 	moveCharge    move = "charge"    // charged at once
@@ -51,22 +55,26 @@ func (m move) from() bucket {
 		return held
 	case moveReverse, moveRestore:
 		return captured
-	case moveGrant, moveCarry, moveAlert:
+	case moveStart, moveWithdraw:
+		return waiting
+	case moveGrant, moveSchedule, moveCarry, moveAlert:
 	}
 	return none
 }
 
 func (m move) to() bucket {
 	switch m {
-	case moveGrant, moveRelease, moveReverse:
+	case moveGrant, moveStart, moveRelease, moveReverse:
 		return available
+	case moveSchedule:
+		return waiting
 	case moveHold:
 		return held
 	case moveCapture, moveCharge:
 		return captured
 	case moveLapse, moveExpire:
 		return expired
-	case moveReinstate, moveRollover, moveRestore, moveVoid:
+	case moveReinstate, moveRollover, moveRestore, moveVoid, moveWithdraw:
 		return voided
 	case moveCarry, moveAlert:
 	}
@@ -106,6 +114,7 @@ type posting struct {
 type terms struct {
 	Source    Source    `json:"source"`
 	Priority  int32     `json:"priority,omitempty"`
+	StartsAt  time.Time `json:"starts_at,omitzero"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
@@ -114,6 +123,7 @@ type kind string
 
 const (
 	kindGrant   kind = "grant"
+	kindGrants  kind = "grants"
 	kindHold    kind = "hold"
 	kindCapture kind = "capture"
 	kindCharge  kind = "charge"
@@ -123,7 +133,7 @@ const (
 	kindExpire  kind = "expire"
 	kindRenew   kind = "renew"
 	kindAlert   kind = "alert"
-	kindExpired kind = "expired" // no operation: found expired by the one that follows
+	kindExpired kind = "expired" // no operation: found started or expired by the one that follows
 )
 
 // factGroup is the facts of an entry that share type, scope and cost.
@@ -229,6 +239,7 @@ func appendPostings(b []byte, ps []posting) []byte {
 			b = append(b, `,"terms":{"source":`...)
 			b = appendString(b, string(t.Source))
 			b = appendIntField(b, `,"priority":`, int64(t.Priority))
+			b = appendTimeField(b, `,"starts_at":`, t.StartsAt)
 			b = appendTimeField(b, `,"expires_at":`, t.ExpiresAt)
 			b = append(b, '}')
 		}

@@ -13,11 +13,12 @@ func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) ([]Amo
 	for _, line := range lines {
 		var own, shared, used int64
 		err := l.pool.QueryRow(ctx, `
-			SELECT coalesce(sum(available) FILTER (WHERE pool <> ''), 0)::bigint,
-				coalesce(sum(available) FILTER (WHERE pool = ''), 0)::bigint,
+			SELECT coalesce(sum(available + waiting) FILTER (WHERE pool <> ''), 0)::bigint,
+				coalesce(sum(available + waiting) FILTER (WHERE pool = ''), 0)::bigint,
 				coalesce((SELECT used FROM credit_budget WHERE owner = $1 AND name = $4 AND type = $2), 0)
 			FROM credit_grant
-			WHERE owner = $1 AND type = $2 AND pool = ANY ($3) AND (expires_at IS NULL OR expires_at > clock_timestamp())`,
+			WHERE owner = $1 AND type = $2 AND pool = ANY ($3) AND (expires_at IS NULL OR expires_at > clock_timestamp())
+				AND (waiting = 0 OR starts_at <= clock_timestamp())`,
 			owner, line.Type, line.Pools, line.Budget.Name).Scan(&own, &shared, &used)
 		if err != nil {
 			return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)

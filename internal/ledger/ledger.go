@@ -59,6 +59,11 @@ func (l *Ledger) Grant(ctx context.Context, op Grant) (GrantResult, error) {
 	return do[GrantResult](ctx, l, op)
 }
 
+// Grants gives several grants at once, all or none.
+func (l *Ledger) Grants(ctx context.Context, op Grants) (GrantsResult, error) {
+	return do[GrantsResult](ctx, l, op)
+}
+
 // Hold reserves credits.
 func (l *Ledger) Hold(ctx context.Context, op Hold) (HoldResult, error) {
 	return do[HoldResult](ctx, l, op)

@@ -184,24 +184,23 @@ func (k *ownedKeys) addFact(owner string, id factID) {
 
 // lotColumns are what scanLots reads.
 const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.granted_at,
-	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed `
+	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed, x.starts_at, x.waiting `
 
 func (t *batch) scanLots(rows pgx.Rows) error {
 	var owner string
 	var l lot
-	var expires *time.Time
+	var starts, expires *time.Time
 	_, err := pgx.ForEachRow(rows, []any{
 		&owner, &l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &l.grantedAt, &l.amount,
 		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
+		&starts, &l.bucket[waiting],
 	}, func() error {
 		b := t.byOwner[owner].books
 		if b.lots[l.no] != nil {
 			return nil
 		}
 		read := l
-		if expires != nil {
-			read.expiresAt = expires.UTC()
-		}
+		read.startsAt, read.expiresAt = orZero(starts), orZero(expires)
 		read.grantedAt = l.grantedAt.UTC()
 		b.lots[l.no] = &read
 		b.list(&read)

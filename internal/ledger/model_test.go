@@ -26,10 +26,15 @@ type modelGrant struct {
 	source    Source
 	priority  int32
 	expires   time.Time
+	starts    time.Time // of what waits
+	waiting   int64
 	available int64
 	expired   int64
 	renewed   bool
 }
+
+// waits says whether the grant has not started.
+func (g *modelGrant) waits(now time.Time) bool { return g.waiting > 0 && g.starts.After(now) }
 
 func (g *modelGrant) over(now time.Time) bool {
 	return g.renewed || !g.expires.IsZero() && !g.expires.After(now)
@@ -67,7 +72,7 @@ func newModel() *model {
 // spendable are the grants of an account that can be spent, in burn order.
 func (m *model) spendable(id accountID, now time.Time) (grants []*modelGrant) {
 	for _, g := range m.grants {
-		if g.id == id && g.available > 0 && (g.expires.IsZero() || g.expires.After(now)) {
+		if g.id == id && !g.waits(now) && g.waiting+g.available > 0 && (g.expires.IsZero() || g.expires.After(now)) {
 			grants = append(grants, g)
 		}
 	}
@@ -92,7 +97,7 @@ func burnOrder(grants []*modelGrant) []*modelGrant {
 
 func (m *model) balance(id accountID, now time.Time) (n int64) {
 	for _, g := range m.spendable(id, now) {
-		n += g.available
+		n += g.waiting + g.available
 	}
 	return n
 }
@@ -135,6 +140,10 @@ func (m *model) notice(op operation, now time.Time) {
 	switch op := op.(type) {
 	case Grant:
 		looksAt = func(id accountID) bool { return id == accountID{op.Pool, op.Type} }
+	case Grants:
+		looksAt = func(id accountID) bool {
+			return slices.ContainsFunc(op.Lines, func(l GrantLine) bool { return id == accountID{l.Pool, l.Type} })
+		}
 	case Alert:
 		looksAt = func(id accountID) bool { return id == accountID{op.Pool, op.Type} }
 	case Hold:
@@ -162,6 +171,10 @@ func (m *model) notice(op operation, now time.Time) {
 	}
 	gone := map[accountID]int64{}
 	for _, g := range m.grants {
+		if looksAt(g.id) && g.waiting > 0 && !g.waits(now) {
+			m.tell("credits.granted", map[accountID]int64{g.id: g.waiting})
+			g.available, g.waiting = g.waiting, 0
+		}
 		if looksAt(g.id) && !g.expires.IsZero() && !g.expires.After(now) {
 			gone[g.id] += g.available
 			g.expired += g.available
@@ -232,11 +245,13 @@ func (m *model) void(op Void) (VoidResult, error) {
 	}
 	g := m.grants[op.Grant-1]
 	result := VoidResult{Pool: g.id.pool, Type: g.id.kind, Expired: g.expired}
-	for g.available > 0 && (op.Amount == 0 || result.Voided < op.Amount) {
-		g.available--
-		result.Voided++
+	for _, rest := range []*int64{&g.waiting, &g.available} {
+		for *rest > 0 && (op.Amount == 0 || result.Voided < op.Amount) {
+			*rest--
+			result.Voided++
+		}
 	}
-	result.Available = g.available
+	result.Available, result.Waiting = g.available, g.waiting
 	for _, h := range m.holds {
 		for _, c := range h.credits {
 			switch {
@@ -255,6 +270,17 @@ func (m *model) grant(op Grant) {
 	m.grants = append(m.grants, &modelGrant{
 		id: accountID{op.Pool, op.Type}, source: op.Source, priority: op.Priority, expires: op.ExpiresAt, available: op.Amount,
 	})
+}
+
+// give is a grant that may start later.
+func (m *model) give(l GrantLine, now time.Time) {
+	m.grant(Grant{Pool: l.Pool, Type: l.Type, Amount: l.Amount, Source: l.Source, Priority: l.Priority, ExpiresAt: l.ExpiresAt})
+	g := m.grants[len(m.grants)-1]
+	if l.StartsAt.After(now) {
+		g.starts, g.waiting, g.available = l.StartsAt, l.Amount, 0
+		return
+	}
+	m.tell("credits.granted", map[accountID]int64{g.id: l.Amount})
 }
 
 // take collects the credits of some lines, or says what is missing.
@@ -574,7 +600,7 @@ func (m *model) renew(op Renew, now time.Time) RenewResult {
 			m.carries[id] = &modelCarry{priority: l.CarriedPriority, until: l.CarriedUntil}
 		}
 		for _, g := range burnOrder(slices.Clone(m.grants)) {
-			if g.id != id || g.source != SourceAllotment && g.source != SourceRollover {
+			if g.id != id || g.waiting > 0 || g.source != SourceAllotment && g.source != SourceRollover {
 				continue
 			}
 			expired := !g.expires.IsZero() && !g.expires.After(now)

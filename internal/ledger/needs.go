@@ -88,8 +88,6 @@ func (n *needs) origin(b *books, id factID) {
 	}
 }
 
-func (op Grant) need(b *books, n *needs) { n.pool(b, op.Pool) }
-
 func (op Hold) need(b *books, n *needs) {
 	n.hold(b, op.HoldID)
 	for _, l := range op.Lines {

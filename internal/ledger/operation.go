@@ -72,6 +72,7 @@ type Grant struct {
 	Amount    int64 // > 0
 	Source    Source
 	Priority  int32     // lower burns first
+	StartsAt  time.Time // the credits are not there before; zero = at once
 	ExpiresAt time.Time // zero = never
 	Memo      Memo
 }
@@ -79,6 +80,30 @@ type Grant struct {
 // GrantResult is the result of a Grant.
 type GrantResult struct {
 	GrantID int64 `json:"grant_id"` // number of the grant within the organization
+}
+
+// Grants gives several grants at once, all or none.
+type Grants struct {
+	Owner string
+	Key   string
+	Lines []GrantLine // at most 1,000
+	Memo  Memo
+}
+
+// GrantLine is one grant of several.
+type GrantLine struct {
+	Pool      string
+	Type      string
+	Amount    int64
+	Source    Source
+	Priority  int32
+	StartsAt  time.Time
+	ExpiresAt time.Time
+}
+
+// GrantsResult is the result of Grants.
+type GrantsResult struct {
+	GrantIDs []int64 `json:"grant_ids"` // in the order of the request
 }
 
 // Line is what a hold reserves of one credit type.
@@ -240,6 +265,7 @@ type VoidResult struct {
 	Type      string `json:"type"`
 	Voided    int64  `json:"voided"`              // taken back by this operation
 	Available int64  `json:"available,omitempty"` // left in the grant
+	Waiting   int64  `json:"waiting,omitempty"`   // left in a grant that has not started
 	Held      int64  `json:"held,omitempty"`      // reserved by open holds
 	Spent     int64  `json:"spent,omitempty"`     // captured and not reversed
 	Expired   int64  `json:"expired,omitempty"`

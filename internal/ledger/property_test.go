@@ -197,9 +197,15 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 	var err error
 	switch op := op.(type) {
 	case Grant:
-		w.model.grant(op)
-		w.model.tell("credits.granted", map[accountID]int64{{op.Pool, op.Type}: op.Amount})
+		w.model.give(op.line(), now)
 		want = GrantResult{GrantID: int64(len(w.model.grants))}
+	case Grants:
+		var nos []int64
+		for _, l := range op.Lines {
+			w.model.give(l, now)
+			nos = append(nos, int64(len(w.model.grants)))
+		}
+		want = GrantsResult{GrantIDs: nos}
 	case Hold:
 		want = w.model.hold(op, now)
 	case Capture:
@@ -272,6 +278,9 @@ func (w *world) balances(t *rapid.T) {
 				held_ += l.bucket[held]
 				if !l.expiredAt(now) {
 					spendable += l.bucket[available]
+					if l.startedAt(now) {
+						spendable += l.bucket[waiting]
+					}
 				}
 			}
 			row := w.tables.rows.accounts[id]
@@ -286,6 +295,7 @@ func (w *world) balances(t *rapid.T) {
 		l := w.tables.rows.lots[int64(i+1)]
 		require.Equal(t, g.id, l.accountID, "grant %d", l.no)
 		require.Equal(t, g.available, l.bucket[available], "I3: grant %d", l.no)
+		require.Equal(t, g.waiting, l.bucket[waiting], "I3: grant %d", l.no)
 		require.Equal(t, g.expired, l.bucket[expired], "I3: grant %d", l.no)
 	}
 	for id, used := range w.tables.rows.budgets {
@@ -313,7 +323,7 @@ func (w *world) draw(t *rapid.T) operation {
 	key := fmt.Sprintf("k%d", w.ids)
 	memo := Memo{Member: rapid.SampledFrom(testPools).Draw(t, "member")}
 	switch rapid.SampledFrom([]kind{
-		kindGrant, kindGrant, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
+		kindGrant, kindGrant, kindGrants, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
 		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindVoid, kindExpire, kindRenew, kindAlert,
 	}).Draw(t, "operation") {
 	case kindHold:
@@ -371,15 +381,35 @@ func (w *world) draw(t *rapid.T) operation {
 			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
 			Thresholds: rapid.SliceOfN(rapid.Int64Range(0, 40), 0, 3).Draw(t, "thresholds"),
 		}
+	case kindGrants:
+		op := Grants{Owner: w.tables.name, Key: key, Memo: memo}
+		for range rapid.IntRange(1, 3).Draw(t, "grants") {
+			op.Lines = append(op.Lines, w.drawGrant(t))
+		}
+		return op
 	default:
+		l := w.drawGrant(t)
 		return Grant{
-			Owner: w.tables.name, Key: key, Memo: memo,
-			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
-			Amount:   rapid.Int64Range(1, 20).Draw(t, "amount"),
-			Source:   rapid.SampledFrom([]Source{SourceAllotment, SourcePack, SourcePromotion}).Draw(t, "source"),
-			Priority: int32(rapid.IntRange(0, 2).Draw(t, "priority")), ExpiresAt: w.drawExpiry(t),
+			Owner: w.tables.name, Key: key, Memo: memo, Pool: l.Pool, Type: l.Type, Amount: l.Amount,
+			Source: l.Source, Priority: l.Priority, StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt,
 		}
 	}
+}
+
+func (w *world) drawGrant(t *rapid.T) GrantLine {
+	l := GrantLine{
+		Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
+		Amount:   rapid.Int64Range(1, 20).Draw(t, "amount"),
+		Source:   rapid.SampledFrom([]Source{SourceAllotment, SourcePack, SourcePromotion}).Draw(t, "source"),
+		Priority: int32(rapid.IntRange(0, 2).Draw(t, "priority")), ExpiresAt: w.drawExpiry(t),
+	}
+	if rapid.IntRange(0, 3).Draw(t, "later") == 0 {
+		l.StartsAt = w.drawExpiry(t)
+	}
+	if !l.ExpiresAt.IsZero() && !l.StartsAt.Before(l.ExpiresAt) {
+		l.ExpiresAt = l.StartsAt.Add(time.Hour)
+	}
+	return l
 }
 
 func (w *world) drawReverse(t *rapid.T, key string, memo Memo) Reverse {

@@ -47,6 +47,16 @@ func (l *Ledger) HoldState(ctx context.Context, owner, holdID string) ([]HoldLin
 	return lines, nil
 }
 
+// Known says whether a key of an organization stands for an operation already.
+func (l *Ledger) Known(ctx context.Context, owner, key string) (bool, error) {
+	var known bool
+	err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM credit_entry WHERE owner = $1 AND key = $2)`, owner, key).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("the journal of %q cannot be read: %w", owner, err)
+	}
+	return known, nil
+}
+
 // Usage is what was charged under one member's name from one pool.
 type Usage struct {
 	Member   string

@@ -94,7 +94,7 @@ func (r *replay) markRenewed(e *entry) {
 		}
 		id := accountID{e.postings[i].Pool, e.postings[i].Type}
 		for _, l := range r.account(id).lots {
-			if l.live() && (l.source == SourceAllotment || l.source == SourceRollover) {
+			if l.live() && l.bucket[waiting] == 0 && (l.source == SourceAllotment || l.source == SourceRollover) {
 				l.renewed = true
 			}
 		}
@@ -118,7 +118,7 @@ func (r *replay) begin(e *entry, id accountID, no int64, t *terms) *lot {
 	r.grants = max(no, r.grants)
 	l := &lot{
 		accountID: id, no: no, source: t.Source, priority: t.Priority,
-		expiresAt: t.ExpiresAt, grantedAt: e.at,
+		startsAt: t.StartsAt, expiresAt: t.ExpiresAt, grantedAt: e.at,
 	}
 	r.lots[no] = l
 	return l
@@ -148,7 +148,8 @@ func (r *replay) post(e *entry, p *posting) {
 	case moveAlert:
 		a.alertAt = slices.Clone(p.Alert) // decoding uses its memory again
 	case moveGrant, moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveLapse,
-		moveExpire, moveRollover, moveReverse, moveRestore, moveVoid:
+		moveExpire, moveRollover, moveReverse, moveRestore, moveVoid,
+		moveSchedule, moveStart, moveWithdraw:
 		if p.Carry != nil {
 			a.carry = p.Carry
 		}
@@ -165,7 +166,7 @@ func (r *replay) post(e *entry, p *posting) {
 // transfer moves credits between the buckets of a grant.
 func (r *replay) transfer(e *entry, p *posting, a *account) {
 	l := r.lots[p.Grant]
-	if p.Move == moveGrant && p.Terms != nil && l == nil {
+	if (p.Move == moveGrant || p.Move == moveSchedule) && p.Terms != nil && l == nil {
 		l = r.begin(e, a.accountID, p.Grant, p.Terms)
 		l.amount, l.issued = p.Amount, true
 	}
@@ -187,11 +188,14 @@ func (r *replay) transfer(e *entry, p *posting, a *account) {
 	if from == available && to != expired && to != voided && l.expiredAt(e.at) {
 		r.complain("I9", e, "it spends credits of grant %d after they have expired", l.no)
 	}
+	if p.Move == moveStart && !l.startedAt(e.at) {
+		r.complain("I9", e, "it starts grant %d before its time", l.no)
+	}
 	a.available += change(available, from, to, p.Amount)
 	a.held += change(held, from, to, p.Amount)
 	r.list(a, l)
 	switch {
-	case p.Move == moveVoid:
+	case p.Move == moveVoid || p.Move == moveWithdraw:
 		r.taken += p.Amount
 	case to == voided:
 		r.receive(e, p, a)

@@ -13,6 +13,9 @@ import (
 // maxAmount bounds every amount: JSON numbers stay exact up to here.
 const maxAmount = 1 << 53
 
+// maxGrants bounds how many grants one operation gives.
+const maxGrants = 1000
+
 // maxText bounds every id and key, in bytes.
 const maxText = 256
 
@@ -38,7 +41,6 @@ type header struct {
 	memo       Memo
 }
 
-func (op Grant) header() header   { return header{kindGrant, op.Owner, op.Key, op.Memo} }
 func (op Hold) header() header    { return header{kindHold, op.Owner, op.Key, op.Memo} }
 func (op Capture) header() header { return header{kindCapture, op.Owner, op.Key, op.Memo} }
 func (op Charge) header() header  { return header{kindCharge, op.Owner, op.Key, op.Memo} }
@@ -58,15 +60,6 @@ func hashRequest(op operation) requestHash {
 	op.identify(&d)
 	h := sha256.Sum256(d)
 	return requestHash(h[:16])
-}
-
-func (op Grant) identify(d *digest) {
-	d.str(op.Pool)
-	d.str(op.Type)
-	d.num(op.Amount)
-	d.str(string(op.Source))
-	d.num(int64(op.Priority))
-	d.time(op.ExpiresAt)
 }
 
 func (op Hold) identify(d *digest) {
@@ -251,16 +244,6 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-func (op Grant) check() error {
-	switch op.Source {
-	case SourceAllotment, SourcePack, SourcePromotion, SourceAdjustment, SourceRollover, SourceReinstated:
-	default:
-		return invalid("a grant cannot have the source %q", op.Source)
-	}
-	return firstError(required("credit type", op.Type), texts("pool", op.Pool),
-		amount("grant", op.Amount, 1), expiry(op.ExpiresAt))
 }
 
 func (op Hold) check() error {

@@ -126,8 +126,9 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 	var (
 		owners, pools, types, sources                    []string
 		nos, amounts, avail, inHold, capt, lapsed, voids []int64
+		waits                                            []int64
 		priorities                                       []int32
-		expires                                          []*time.Time
+		starts, expires                                  []*time.Time
 		granted                                          []time.Time
 		renewed, live                                    []bool
 	)
@@ -139,6 +140,7 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 			types = append(types, l.kind)
 			sources = append(sources, string(l.source))
 			priorities = append(priorities, l.priority)
+			starts = append(starts, nullTime(l.startsAt))
 			expires = append(expires, nullTime(l.expiresAt))
 			granted = append(granted, l.grantedAt)
 			amounts = append(amounts, l.amount)
@@ -147,6 +149,7 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 			capt = append(capt, l.bucket[captured])
 			lapsed = append(lapsed, l.bucket[expired])
 			voids = append(voids, l.bucket[voided])
+			waits = append(waits, l.bucket[waiting])
 			renewed = append(renewed, l.renewed)
 			live = append(live, l.live())
 		}
@@ -155,15 +158,15 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 		return
 	}
 	b.Queue(`INSERT INTO credit_grant (owner, no, pool, type, source, priority, expires_at, granted_at,
-			amount, available, held, captured, expired, voided, renewed, live)
+			amount, available, held, captured, expired, voided, renewed, live, starts_at, waiting)
 		SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
 			$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-			$15::bool[], $16::bool[])
+			$15::bool[], $16::bool[], $17::timestamptz[], $18::bigint[])
 		ON CONFLICT (owner, no) DO UPDATE SET amount = excluded.amount, available = excluded.available,
 			held = excluded.held, captured = excluded.captured, expired = excluded.expired, voided = excluded.voided,
-			renewed = excluded.renewed, live = excluded.live`,
+			renewed = excluded.renewed, live = excluded.live, waiting = excluded.waiting`,
 		owners, nos, pools, types, sources, priorities, expires, granted,
-		amounts, avail, inHold, capt, lapsed, voids, renewed, live)
+		amounts, avail, inHold, capt, lapsed, voids, renewed, live, starts, waits)
 }
 
 func (t *batch) writeAccounts(b *pgx.Batch) {
