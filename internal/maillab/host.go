@@ -39,6 +39,10 @@ type clientState struct {
 	second         time.Time // start of the running second
 	inSecond       int       // sessions begun in it
 	bannedUntil    time.Time
+
+	recipients int       // asked for
+	window     time.Time // start of the running window
+	inWindow   int       // recipients asked for in it
 }
 
 // serves reports whether the host takes the domain's mail.
@@ -88,6 +92,22 @@ func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 		return tooMany, s.sessions
 	}
 	return welcome, s.sessions
+}
+
+// count counts a recipient that a client asks for: ever, and in the window.
+func (h *mailHost) count(client netip.Addr, now time.Time) (ever, inWindow int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.clients[client]
+	if s == nil { // a conversation without a connection
+		return 0, 0
+	}
+	s.recipients++
+	if now.Sub(s.window) >= h.manner.window {
+		s.window, s.inWindow = now, 0
+	}
+	s.inWindow++
+	return s.recipients, s.inWindow
 }
 
 func (h *mailHost) leave(client netip.Addr) {

@@ -107,8 +107,8 @@ func (w *World) mailbox(d *domain, local []byte) mailbox {
 	if len(local) > len(low) {
 		return missing
 	}
-	if d.odd != nil && d.odd.read != nil {
-		local = d.odd.read(local)
+	if d.odd != nil {
+		local = d.odd.reading(local)
 	}
 	name := low[:len(local)]
 	for i, c := range local {

@@ -28,6 +28,8 @@ const (
 	inTransaction             // recipients since the last MAIL
 	unknownSoFar              // recipients this session asked for that do not exist
 	byClient                  // sessions of this client with this host, ever
+	ofClient                  // recipients this client asked this host for, ever
+	inWindow                  // the same, in the running window; see manner.window
 )
 
 // ending is what a host does after its reply.
@@ -49,6 +51,7 @@ const (
 	existing       // mailboxes that exist
 	absent         // mailboxes that do not
 	former         // those of them that read like a mailbox\'s name, unlike a probe
+	strange        // recipients, there or not, that do not read like a mailbox's name, as a probe
 	nullSender     // transactions from <>
 )
 
@@ -118,6 +121,8 @@ type manner struct {
 	dropsSessions bool          // … or no reply at all
 	maxPerSecond  int           // new sessions of one client; more earn a ban
 	banFor        time.Duration // how long a ban lasts; new attempts prolong it
+
+	window time.Duration // of rules that count in one; it begins anew when it is over
 
 	punishesEarly bool // refuses clients that talk before the banner
 

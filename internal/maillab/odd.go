@@ -47,6 +47,14 @@ func (o OddHost) both(t Truth) OddHost {
 	return o
 }
 
+// reading turns the spelling of a mailbox into "user%d", where it is one.
+func (o *OddHost) reading(local []byte) []byte {
+	if o.read == nil {
+		return local
+	}
+	return o.read(local)
+}
+
 // Domain is the domain with the odd behaviour.
 func (o *OddHost) Domain() string {
 	if o.domain != "" {
@@ -75,12 +83,15 @@ func (o *OddHost) truth(m mailbox) Truth {
 }
 
 // OddHosts returns the fault table.
-func OddHosts() []OddHost { return slices.Concat(oddSMTP(), oddDNS()) }
+func OddHosts() []OddHost { return slices.Concat(oddSMTP(), oddRefusals(), oddDNS()) }
 
 // addOdd builds the fault table's domains.
 func (w *World) addOdd() {
 	w.zone["odd.test"], w.zone["odd-plain.test"] = &records{}, &records{}
 	table := OddHosts()
+	if w.config.Limits {
+		table = append(table, LimitHosts(w.config.LimitWindow)...)
+	}
 	for i := range table {
 		o := &table[i]
 		w.addOddDomain(o, o.Domain(), o.manner)

@@ -49,10 +49,13 @@ func (p *probe) ask(email string) outcome {
 	}
 	var last outcome
 	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		for _, addr := range hosts {
+		for i, addr := range hosts {
 			last = p.session(addr, local+"@"+domain, true)
 			if last.text == "lost at EHLO" {
 				last = p.session(addr, local+"@"+domain, false)
+			}
+			if last.code == 521 && i < len(hosts)-1 { // RFC 7504 section 3: that host takes no mail
+				continue
 			}
 			if last.code >= 500 || last.code/100 == 2 {
 				last.text = strings.ReplaceAll(last.text, email, "")
@@ -147,6 +150,9 @@ func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
 	if !ok {
 		return o
 	}
+	if local, domain, _ := strings.Cut(email, "@"); strings.Contains(local, "..") && local[0] != '"' {
+		email = `"` + local + `"@` + domain
+	}
 	o, _ = command("RCPT TO:<%s>", email)
 	command("QUIT")
 	return o
@@ -179,6 +185,11 @@ func reply(c *textproto.Conn) (outcome, error) {
 // hosts finds the addresses of the domain's mail hosts in their order.
 func (p *probe) hosts(domain string) ([]netip.Addr, string) {
 	answer, failed := p.query(domain, dns.TypeMX)
+	if failed == "NXDOMAIN" { // some name servers say so of types that they do not know
+		if a, why := p.query(domain, dns.TypeA); why == "" {
+			answer, failed = a[:0], ""
+		}
+	}
 	if failed != "" {
 		return nil, failed
 	}

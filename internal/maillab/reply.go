@@ -49,6 +49,10 @@ func (c *conversation) find(at stage, box mailbox) *rule {
 			n = c.unknown
 		case byClient:
 			n = c.nth
+		case ofClient:
+			n = c.ever
+		case inWindow:
+			n = c.windowed
 		}
 		if n >= r.from && (r.to == 0 || n <= r.to) {
 			return r
@@ -66,6 +70,8 @@ func (c *conversation) concerns(w who, box mailbox) bool {
 		return box == missing
 	case former:
 		return box == missing && c.named
+	case strange:
+		return !c.named
 	case nullSender:
 		return len(c.sender) == 0
 	case anyone:

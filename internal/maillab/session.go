@@ -40,6 +40,8 @@ type conversation struct {
 	recipients int  // asked for in this transaction
 	accepted   int  // of those
 	named      bool // the recipient at hand reads like a mailbox's name
+	ever       int  // recipients that the client asked this host for
+	windowed   int  // the same, in the running window
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
@@ -261,6 +263,10 @@ func (c *conversation) rcpt(rest []byte) {
 		c.say("550 5.1.3 <{rcpt}>: bad address", address)
 		return
 	}
+	if local := address[:at]; local[0] != '"' && (local[0] == '.' || local[at-1] == '.' || bytes.Contains(local, []byte(".."))) {
+		c.say("501 5.1.3 Bad recipient address syntax", nil) // RFC 5321 section 4.1.2
+		return
+	}
 	d := c.lab.world.domainOf(address[at+1:])
 	if d == nil || !c.host.serves(d) {
 		c.say("554 5.7.1 <{rcpt}>: Relay access denied", address)
@@ -274,7 +280,10 @@ func (c *conversation) rcpt(rest []byte) {
 	if box == missing && !d.everyone {
 		c.unknown++
 	}
-	c.named = d.odd != nil && personal(address[:at])
+	if d.odd != nil {
+		c.named = personal(d.odd.reading(address[:at]))
+		c.ever, c.windowed = c.host.count(c.client, time.Now())
+	}
 	c.step(atRcpt, c.verdict(d, box, address), address, box)
 	if c.saidYes() {
 		c.accepted++

@@ -28,6 +28,10 @@ type Config struct {
 	// GreylistDelay is how long a greylisting host turns a recipient away; 0
 	// means 2 s.
 	GreylistDelay time.Duration
+	// Limits adds the hosts of LimitHosts. LimitWindow is the time over which
+	// some of them count; 0 means a minute.
+	Limits      bool
+	LimitWindow time.Duration
 
 	// DNSAddr is the loopback host:port for UDP and TCP; empty means a free
 	// port on 127.0.0.1.
@@ -46,6 +50,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.GreylistDelay <= 0 {
 		c.GreylistDelay = 2 * time.Second
+	}
+	if c.LimitWindow <= 0 {
+		c.LimitWindow = time.Minute
 	}
 	if c.DNSAddr == "" {
 		c.DNSAddr = "127.0.0.1:0"
@@ -150,7 +157,7 @@ type host struct {
 }
 
 // NewWorld computes the world of a lab with this configuration. Only Seed,
-// Domains, SharedHosts and Only matter.
+// Domains, SharedHosts, Only and Limits matter.
 func NewWorld(c Config) *World {
 	c = c.withDefaults()
 	w := &World{

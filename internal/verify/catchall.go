@@ -4,19 +4,22 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
 // catchAll is what is known about whether a domain accepts every mailbox. It
-// is asked for once, with one mailbox that cannot exist, and only when somebody
-// was accepted; accepted addresses wait for the answer.
+// is asked for once, with one mailbox that cannot exist, and only when another
+// one was accepted; accepted addresses wait for the answer.
 type catchAll struct {
 	state   catchAllState
 	until   time.Time // when the answer is to be asked for again
 	asking  bool      // the probe stands in a transaction
-	probe   *task     // nil when it has been answered
+	alone   bool      // it has to be the first recipient of a session, see session.check
+	probe   *task     // nil until it is asked for
 	reason  Reason    // of the answer to the probe
-	refusal *saying   // of the probe, where it means something only beside those of others
+	putOff  deferral  // of the probe
+	others  []remark  // what recipients of the domain got in words that say nothing about a mailbox
 	waiting []parked
 }
 
@@ -24,18 +27,24 @@ type catchAllState uint8
 
 const (
 	notAsked   catchAllState = iota
-	selective                // the impossible mailbox was refused: an accepted one exists
+	selective                // the impossible mailbox does not exist: an accepted one does
 	acceptsAll               // it was accepted as well
 	undecided                // the host would not say
 )
 
-// parked is an answer that means something only beside the answer to the probe.
+// parked is an acceptance that waits for the answer to the probe.
 type parked struct {
 	task    *task
 	finding finding
 	reply   reply
 	at      exchanger
 	when    time.Time
+}
+
+// deferral is a temporary refusal of the probe, and since when it gets it.
+type deferral struct {
+	remark remark
+	since  time.Time
 }
 
 // probeLocal is a local part that no person has, and the same one every time:
@@ -70,14 +79,9 @@ func (c *catchAll) known(now time.Time) bool {
 	return c.state != notAsked && now.Before(c.until)
 }
 
-// settleParked gives an address its verdict once the probe has been answered.
+// verdict is that of an accepted address once the probe has been answered.
 func (c *catchAll) verdict(p parked) finding {
 	switch {
-	case p.finding.next == compare:
-		if c.state == selective && c.refusal != nil && *c.refusal == refusalOf(p.reply, p.task.addr) {
-			return finding{Invalid, NoSuchUser, settle}
-		}
-		return p.finding
 	case c.state == selective:
 		return p.finding
 	case c.state == acceptsAll:
@@ -88,26 +92,50 @@ func (c *catchAll) verdict(p parked) finding {
 	return finding{Unknown, CatchAllUnknown, settle}
 }
 
-// answered notes the answer to the probe. ttl is how long it is remembered.
-func (c *catchAll) answered(f finding, r reply, ttl time.Duration, now time.Time) {
-	c.asking, c.reason, c.refusal, c.until = false, f.reason, nil, now.Add(ttl)
-	if f.next == compare {
-		refusal := refusalOf(r, c.probe.addr)
-		c.refusal = &refusal
-	}
-	c.probe = nil
+// answered notes the answer to the probe. Only a host that says that the
+// mailbox does not exist is selective, or one that refuses it again and again
+// between acceptances of another: see session.check.
+func (c *catchAll) answered(t *transaction, a *ask, cfg *Config, now time.Time) {
+	c.asking, c.alone, c.reason = false, false, a.finding.reason
+	c.state, c.until = undecided, now.Add(cfg.BreakerPause)
 	switch {
-	case f.verdict == Valid:
-		c.state = acceptsAll
-	case f.next == softUnknown, r.class() == 5 && f.reason != Blocked && f.reason != SenderRefused && f.reason != Temporary && f.reason != MailboxFull:
-		c.state = selective
-	default:
-		c.state = undecided
-		c.until = now // the next caller may ask again
+	case a.finding.verdict == Valid:
+		c.state, c.until = acceptsAll, now.Add(cfg.CatchAllTTL)
+	case a.finding.reason == NoSuchUser, a.finding.next == softUnknown, t.confirmed && c.lasting(a, cfg, now):
+		c.state, c.until = selective, now.Add(cfg.CatchAllTTL)
+	case c.reason == Greylisted || c.reason == Temporary:
+		c.until = now.Add(cfg.GreylistRetry / 2) // before those who wait are back
 	}
 }
 
-// refusalOf is what a host says to a recipient, whoever it is.
-func refusalOf(r reply, about Address) saying {
-	return saying{atRcpt, r.code, r.enhanced, nil, newPhrases(r.text, about)}
+// lasting reports whether a refusal of the probe is not one that passes. A host
+// that greylists refuses whoever is new to it, so the same words have to come
+// after the time that greylisting takes; trouble with looking mailboxes up has
+// to meet another one as well.
+func (c *catchAll) lasting(a *ask, cfg *Config, now time.Time) bool {
+	if a.reply.class() == 5 {
+		return true
+	}
+	said := remarkOf(a.reply, a.task.addr)
+	if c.putOff.remark == said && now.Sub(c.putOff.since) >= cfg.GreylistRetry*9/10 {
+		return true
+	}
+	return a.finding.reason == Temporary && slices.Contains(c.others, said)
+}
+
+// notes keeps what a refusal of a recipient looked like.
+func (c *catchAll) note(a *ask, now time.Time) {
+	if a.nth == 0 || a.finding.aboutMailbox() {
+		return
+	}
+	const enough = 4
+	said := remarkOf(a.reply, a.task.addr)
+	switch {
+	case !a.probe:
+		if len(c.others) < enough && !slices.Contains(c.others, said) {
+			c.others = append(c.others, said)
+		}
+	case a.reply.class() == 4 && c.putOff.remark != said:
+		c.putOff = deferral{said, now}
+	}
 }

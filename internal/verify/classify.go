@@ -23,8 +23,9 @@ type next uint8
 
 const (
 	settle          next = iota // the finding stands
-	compare                     // it stands, unless the domain's other answers tell more; see catchAll
+	unclear                     // it stands; the words could mean anything, the mailbox too
 	softUnknown                 // it stands: no such mailbox, says a host that will not say so for good
+	putOff                      // it stands: greylisted, says the host by name
 	nextTransaction             // ask again in another transaction: this one is full
 	nextSession                 // ask again in another session, if this one has been answering so far
 	hangUp                      // the host closes the connection: resume in another session
@@ -37,6 +38,9 @@ type finding struct {
 	next    next
 }
 
+// aboutMailbox reports whether the reply was about the mailbox.
+func (f finding) aboutMailbox() bool { return f.verdict != Unknown || f.next == softUnknown }
+
 // rule is one row of the table in rules.go: the first row whose conditions all
 // hold decides. A condition that is left empty always holds.
 type rule struct {
@@ -44,6 +48,7 @@ type rule struct {
 	codes    string   // reply codes or their first digits: "550 553", "4"
 	enhanced string   // enhanced codes: "5.1.1 x.2.2 5.7.*"; "none" where there is none
 	words    []string // any of these phrases; see phrases.match
+	wordless bool     // there are no words at all
 	finding  finding
 }
 
@@ -109,7 +114,8 @@ func (u *rule) holds(s saying) bool {
 	return u.stages&s.at != 0 &&
 		(u.codes == "" || codeIn(s.code, u.codes)) &&
 		(u.enhanced == "" || enhancedIn(s.enhanced, u.enhanced)) &&
-		(u.words == nil || s.text.any(u.words))
+		(u.words == nil || s.text.any(u.words)) &&
+		(!u.wordless || strings.TrimSpace(string(s.text)) == "")
 }
 
 // codeIn reports whether the code, or its first digits, stand in the list.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,9 +16,11 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 	defer h.mu.Unlock()
 	now := time.Now()
 	again = f == nil && now.Before(s.ends)
-	if spent := s.turnedSour(batch); spent {
-		again = false
+	if now.Sub(h.learned) > lockstepFor {
+		h.bearings, h.perSession, h.complaints, h.learned = newMemory[remark, bearing](128), 0, 0, now
 	}
+	complained := h.weigh(batch)
+	again = again && !complained && !h.spent(s)
 	if f != nil {
 		s.broken = f.kind != noReset
 		h.blame(s, batch, f, pipelined, now)
@@ -44,7 +47,9 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		}
 		if !again {
 			h.chunk = min(h.chunk, max(s.heard, leastChunk)) // it may have had enough of so many
-			h.hurry()
+			if !complained {
+				h.hurry()
+			}
 		}
 	case f.kind == noReset:
 		h.single = true
@@ -122,80 +127,82 @@ func (h *host) blame(s *session, batch []*transaction, f *failure, pipelined boo
 	}
 }
 
-// turnedSour reports whether the host has gone from answering to refusing
-// everything, as it does when it has had enough of us. Then the last answers
-// are not about the mailboxes, and those who got them are asked for once more
-// in another session.
-func (s *session) turnedSour(batch []*transaction) bool {
-	if s.heard == 0 {
-		return false
-	}
-	const enough = 3
-	var tail []*ask
-	for k := len(batch) - 1; k >= 0; k-- {
-		for i := len(batch[k].asks) - 1; i >= 0; i-- {
-			a := &batch[k].asks[i]
-			if !a.sent {
-				continue
-			}
-			if !a.given || a.finding.verdict != Unknown || a.reply.class() != 5 || a.task.tries > 0 {
-				k = 0
-				break
-			}
-			tail = append(tail, a)
-		}
-	}
-	if len(tail) < enough {
-		return false
-	}
-	for _, a := range tail {
-		a.given = false
-		a.task.tries++
-	}
-	return true
-}
-
 // sort brings every recipient of a transaction to its place: answered, parked
 // until the domain's probe is answered, or back in the queue.
 func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 	d := t.d
 	c := &d.catchAll
+	if t.first {
+		d.pending = append(d.again, d.pending...)
+		h.work += len(d.again)
+		d.again = nil
+	}
+	var probe *ask
 	for i := range t.asks {
 		a := &t.asks[i]
+		c.note(a, now)
 		switch {
-		case a.probe && a.given:
-			a.task.tries = 0
-			c.answered(a.finding, a.reply, h.e.cfg.CatchAllTTL, now)
 		case a.probe:
-			c.asking = false
+			probe = a
+		case !a.given && a.task.suspect != nil:
+			d.again = append(d.again, a.task)
+			h.lineFirst(d)
 		case !a.given:
 			if t.wantsTLS {
 				a.task.tries++
 			}
 			d.pending = append(d.pending, a.task)
 			h.work++
-		case a.finding.verdict == Valid || a.finding.next == compare && t.anyAccepted:
+		case a.finding.verdict == Valid:
 			c.waiting = append(c.waiting, parked{a.task, a.finding, a.reply, s.at, a.when})
 		default:
 			out = append(out, answer{task: a.task, d: d, finding: a.finding, reply: a.reply, mx: d.nameFor(s.at), when: a.when})
 		}
 	}
+	if probe != nil {
+		h.probed(t, probe, now)
+	}
 	if h.provider != nil && h.provider.acceptsAll {
 		c.state, c.until = acceptsAll, now.Add(h.e.cfg.CatchAllTTL)
 	}
-	if len(c.waiting) > 0 && (c.known(now) || c.state == undecided) {
+	if len(c.waiting) > 0 && c.known(now) {
 		for _, p := range c.waiting {
 			out = append(out, answer{task: p.task, d: d, finding: c.verdict(p), reply: p.reply, mx: d.nameFor(p.at), when: p.when})
 		}
 		c.waiting = nil
 	}
-	if c.state == undecided && len(c.waiting) == 0 {
-		c.state = notAsked
-	}
 	if len(d.pending) > 0 || c.wanted(now) {
 		h.line(d)
 	}
 	return out
+}
+
+// probed takes in the answer to the probe. One that does not say whether the
+// mailbox exists may come from a limit that others have used up: where it
+// matters, the probe is asked for again, alone.
+func (h *host) probed(t *transaction, a *ask, now time.Time) {
+	c := &t.d.catchAll
+	c.asking = false
+	if !a.given {
+		if t.check {
+			h.checkFirst(t.d)
+		}
+		return
+	}
+	a.task.tries = 0
+	open := a.nth > 0 && !a.finding.aboutMailbox() && a.finding.next != putOff && (a.finding.next == unclear || a.after > 0)
+	switch {
+	case !open || t.check:
+		c.answered(t, a, &h.e.cfg, now)
+	case len(c.waiting) > 0:
+		h.checkFirst(t.d)
+	}
+}
+
+// checkFirst has the domain's probe asked for as the first of a session.
+func (h *host) checkFirst(d *domain) {
+	d.catchAll.alone = true
+	h.lineFirst(d)
 }
 
 // grow allows one session more after a window's worth of batches.
@@ -238,8 +245,14 @@ func (h *host) notConnected(batch []*transaction, f *failure) (out []answer) {
 	r := batch[0].d.route
 	for _, t := range batch {
 		for i := range t.asks {
-			if a := &t.asks[i]; a.probe {
+			if a := &t.asks[i]; t.check {
 				t.d.catchAll.asking = false
+				h.checkFirst(t.d)
+			} else if a.probe {
+				t.d.catchAll.asking = false
+			} else if a.task.suspect != nil {
+				t.d.again = append(t.d.again, a.task)
+				h.lineFirst(t.d)
 			} else {
 				t.d.pending = append(t.d.pending, a.task)
 				h.work++
@@ -295,15 +308,18 @@ func (h *host) giveUp(r *route, f *failure, now time.Time) (out []answer) {
 	r.openUntil = now.Add(h.e.cfg.BreakerPause)
 	r.failure = f
 	h.gaveUp++
-	for _, d := range r.queue {
-		d.queued = false
-		for _, t := range d.pending {
-			h.work--
+	for _, d := range r.drain() {
+		h.work -= len(d.pending)
+		for _, t := range slices.Concat(d.pending, d.again) {
 			if !t.call.over.Load() {
 				out = append(out, h.failedAnswer(d, t, f, now))
 			}
 		}
-		d.pending = nil
+		d.pending, d.again = nil, nil
+		if d.catchAll.alone = false; d.newcomer {
+			d.newcomer = false
+			h.fresh--
+		}
 		for _, p := range d.catchAll.waiting {
 			out = append(out, answer{
 				task: p.task, d: d, finding: finding{Unknown, CatchAllUnknown, settle},
@@ -312,7 +328,6 @@ func (h *host) giveUp(r *route, f *failure, now time.Time) (out []answer) {
 		}
 		d.catchAll.waiting = nil
 	}
-	r.queue = nil
 	if doubt := h.e.noteHost(h.key, f.reason, f.Error()); doubt {
 		for i := range out {
 			out[i].doubt = true

@@ -21,6 +21,8 @@ type task struct {
 	cleaned bool // the address was taken out of what was given
 
 	tries uint8 // sessions that ended over it, or told us to try another
+
+	suspect *suspicion // what it was refused with may have been a limit of the session
 }
 
 // domain is what is known about one mail domain, and its addresses under way.
@@ -40,7 +42,9 @@ type domain struct {
 	waiting   []*task // for DNS
 
 	pending  []*task // to be asked
+	again    []*task // to be asked as the first of a session, see host.weigh
 	queued   bool    // stands in the route's queue
+	newcomer bool    // stands in the route's fresh
 	catchAll catchAll
 }
 
@@ -51,12 +55,34 @@ type route struct {
 	path path
 
 	queue     []*domain // with pending tasks or a wanted probe
+	fresh     []*domain // with a recipient that has to be the first of a session
 	queued    bool      // stands in the host's queue
 	connected int       // sessions open on it
 	failures  int       // sessions in a row that came to nothing
 	met       bool      // a session has begun here
 	failure   *failure  // the last of them
 	openUntil time.Time // the breaker: nobody is asked before
+}
+
+// hasWork reports whether there is work for a session; nil is one that is about
+// to begin.
+func (r *route) hasWork(s *session) bool {
+	return s == nil && len(r.fresh) > 0 || len(r.queue) > 0 && (s == nil || r.serves(s))
+}
+
+// drain empties the queues and returns the domains that stood in them.
+func (r *route) drain() []*domain {
+	list := r.queue
+	for _, d := range r.fresh {
+		if !d.queued {
+			list = append(list, d)
+		}
+	}
+	for _, d := range list {
+		d.queued = false
+	}
+	r.queue, r.fresh = nil, nil
+	return list
 }
 
 // serves reports whether a session with this address can ask for the domains of

@@ -341,7 +341,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		h := before.route.host
 		h.mu.Lock()
 		c := &before.catchAll
-		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, refusal: c.refusal}
+		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, putOff: c.putOff}
 		h.mu.Unlock()
 	}
 	return d

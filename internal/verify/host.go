@@ -2,6 +2,7 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ type host struct {
 	byKey    map[string]*route
 	routes   []*route // with work, in turn
 	work     int      // pending tasks
+	fresh    int      // domains with a recipient that has to be the first of a session
 	runners  int      // sessions, also those about to begin
 	idlers   []*idler
 	window   int // sessions allowed now
@@ -58,6 +60,11 @@ type host struct {
 	plain    bool                     // STARTTLS is offered and broken
 	avoid    map[netip.Addr]time.Time // addresses that could not be connected to, and until when to dial others first
 	wasted   time.Duration            // spent on slow replies, without a quick batch between
+
+	bearings   memory[remark, bearing]
+	perSession int       // recipients that a session takes; 0 = not known
+	complaints int       // sessions in a row that began with such a refusal
+	learned    time.Time // when the last of these two was
 }
 
 func newHost(e *Engine, key string, p *provider) *host {
@@ -68,6 +75,8 @@ func newHost(e *Engine, key string, p *provider) *host {
 		starts: rate.NewLimiter(startRate, startBurst),
 		chunk:  firstChunk,
 		limit:  fullChunk,
+
+		bearings: newMemory[remark, bearing](128),
 	}
 }
 
@@ -76,14 +85,18 @@ type transaction struct {
 	d    *domain
 	asks []ask
 
-	probeWanted  bool // somebody accepted earlier waits for the probe
-	afterReset   bool // RSET was sent before MAIL
-	refused      bool // MAIL was
-	full         bool // the host takes no more recipients in it
-	limit        int  // how many it took, when full
-	heard        int  // recipients answered about themselves
-	sessionSpent bool // the host wants no more of this session
-	wantsTLS     bool // it insists on STARTTLS
+	probeWanted  bool    // somebody accepted earlier waits for the probe
+	afterReset   bool    // RSET was sent before MAIL
+	refused      bool    // MAIL was
+	full         bool    // the host takes no more recipients in it
+	limit        int     // how many it took, when full
+	heard        int     // recipients answered about themselves
+	sessionSpent bool    // the host wants no more of this session
+	first        bool    // it begins its session
+	check        bool    // the probe is asked for alone, see session.check
+	good         Address // a mailbox that the host accepts, for the check
+	confirmed    bool    // the host refused the probe, and only it, every time
+	wantsTLS     bool    // it insists on STARTTLS
 	anyAccepted  bool
 	anyPutOff    bool // told to come back: a probe that is told so as well now is known when the others do
 }
@@ -94,6 +107,8 @@ type ask struct {
 	probe   bool
 	sent    bool
 	given   bool // an answer that stands
+	nth     int  // of the session's recipients; 0 = the host did not answer
+	after   int  // answers about a mailbox that came before it in the session
 	finding finding
 	reply   reply
 	when    time.Time
@@ -149,13 +164,30 @@ func (h *host) line(d *domain) {
 	}
 }
 
+// lineFirst makes the domain one for which a session is to begin.
+func (h *host) lineFirst(d *domain) {
+	r := d.route
+	if !d.newcomer {
+		d.newcomer = true
+		r.fresh = append(r.fresh, d)
+		h.fresh++
+	}
+	if !r.queued {
+		r.queued = true
+		h.routes = append(h.routes, r)
+	}
+}
+
 // wake begins as many sessions as the work wants and the limits allow.
 func (h *host) wake(now time.Time) {
 	for len(h.routes) > 0 && h.runners-len(h.idlers) < h.wanted() {
-		if h.callIdler() {
+		if h.fresh == 0 && h.callIdler() {
 			continue
 		}
 		if h.runners >= h.window {
+			if h.fresh > 0 {
+				h.dismissIdler() // a new session is wanted in its place
+			}
 			return
 		}
 		if wait := h.startDelay(now); wait > 0 {
@@ -188,7 +220,7 @@ func (h *host) wanted() int {
 	if h.trusted {
 		chunk = h.chunk
 	}
-	return min(max((h.work+chunk-1)/chunk, 1), h.window)
+	return min(max((h.work+chunk-1)/chunk+h.fresh, 1), h.window)
 }
 
 // startDelay is how long the next session has to wait; 0 takes the permission.
@@ -219,9 +251,12 @@ func (h *host) take(s *session) (batch []*transaction) {
 		return nil
 	}
 	now := time.Now()
-	budget := lockstepChunk
-	if h.pipelines(now) && (s == nil || s.pipelining) {
-		budget = h.chunk
+	if s == nil && len(r.fresh) > 0 {
+		batch = h.takeFirst(r)
+	}
+	budget := h.budget(s, now)
+	if len(batch) > 0 {
+		budget = 0
 	}
 	for turns := len(r.queue); turns > 0 && budget > 0; turns-- {
 		d := r.queue[0]
@@ -239,7 +274,7 @@ func (h *host) take(s *session) (batch []*transaction) {
 			break
 		}
 	}
-	if len(r.queue) > 0 && !r.queued {
+	if r.hasWork(nil) && !r.queued {
 		h.routes = append(h.routes, r)
 		r.queued = true
 	}
@@ -247,10 +282,52 @@ func (h *host) take(s *session) (batch []*transaction) {
 	return batch
 }
 
+// budget is how many recipients the session, or a new one, is asked for next.
+func (h *host) budget(s *session, now time.Time) int {
+	n := lockstepChunk
+	if h.pipelines(now) && (s == nil || s.pipelining) {
+		n = h.chunk
+	}
+	if h.perSession > 0 {
+		left := h.perSession
+		if s != nil {
+			left -= s.asked
+		}
+		n = min(n, left)
+	}
+	return n
+}
+
+// takeFirst hands out the one recipient that a new session begins with. Others
+// of its domain that wait for that wait for its answer: see sort.
+func (h *host) takeFirst(r *route) []*transaction {
+	for len(r.fresh) > 0 {
+		d := r.fresh[0]
+		r.fresh = r.fresh[1:]
+		d.newcomer = false
+		h.fresh--
+		c := &d.catchAll
+		if c.alone {
+			c.alone = false
+			if len(c.waiting) > 0 {
+				c.asking = true
+				return []*transaction{{d: d, first: true, check: true, good: c.waiting[0].task.addr, asks: []ask{{task: c.probe, probe: true}}}}
+			}
+		}
+		for len(d.again) > 0 {
+			t := d.again[0]
+			if d.again = d.again[1:]; !t.call.over.Load() {
+				return []*transaction{{d: d, first: true, asks: []ask{{task: t}}}}
+			}
+		}
+	}
+	return nil
+}
+
 // pick takes the first route that the session serves off the queue.
 func (h *host) pick(s *session) *route {
 	for i, r := range h.routes {
-		if s == nil || r.serves(s) {
+		if r.hasWork(s) {
 			copy(h.routes[1:i+1], h.routes[:i])
 			h.routes = h.routes[1:]
 			r.queued = false
@@ -266,7 +343,7 @@ func (h *host) pick(s *session) *route {
 // fill makes a transaction of up to limit recipients of a domain.
 func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
 	t := &transaction{d: d, probeWanted: len(d.catchAll.waiting) > 0}
-	probe := !d.catchAll.asking && !d.catchAll.known(now) && !(h.provider != nil && h.provider.acceptsAll)
+	probe := !d.catchAll.asking && !d.catchAll.alone && !d.catchAll.known(now) && !(h.provider != nil && h.provider.acceptsAll)
 	room := limit
 	if probe && (limit > 1 || t.probeWanted) {
 		room--
@@ -290,7 +367,11 @@ func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
 		if d.catchAll.probe == nil {
 			d.catchAll.probe = &task{addr: Address{probeLocal(h.e.cfg.ProbeSecret, d.name), d.name}, call: h.e.probing}
 		}
-		t.asks = append(t.asks, ask{task: d.catchAll.probe, probe: true})
+		at := len(t.asks)
+		if t.probeWanted {
+			at = 0
+		}
+		t.asks = slices.Insert(t.asks, at, ask{task: d.catchAll.probe, probe: true})
 	}
 	if len(t.asks) == 0 {
 		return nil
@@ -300,7 +381,7 @@ func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
 
 // wanted reports whether addresses wait for a probe that nobody is asking.
 func (c *catchAll) wanted(now time.Time) bool {
-	return len(c.waiting) > 0 && !c.asking && !c.known(now)
+	return len(c.waiting) > 0 && !c.asking && !c.alone && !c.known(now)
 }
 
 func (h *host) pipelines(now time.Time) bool { return !now.Before(h.lockstep) }

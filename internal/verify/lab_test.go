@@ -67,6 +67,8 @@ func (l *lab) with(t *testing.T, adjust func(*verify.Config)) *lab {
 	return &lab{l.Lab, e}
 }
 
+func domainOf(email string) string { return email[strings.LastIndexByte(email, '@')+1:] }
+
 // domainsOf yields the domain of each run of addresses.
 func domainsOf(emails []string) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -164,7 +164,7 @@ var rules = []rule{
 	{stages: atRcpt, codes: "550", enhanced: "5.4.1", words: []string{"recipient address rejected access denied"}, finding: finding{Invalid, NoSuchUser, settle}},
 
 	// RCPT: greylisting, by name.
-	{stages: atRcpt, codes: "4", words: saysGreylisted, finding: finding{Unknown, Greylisted, settle}},
+	{stages: atRcpt, codes: "4", words: saysGreylisted, finding: finding{Unknown, Greylisted, putOff}},
 
 	// RCPT: about us, whatever else is said.
 	{stages: atRcpt, codes: "4 5", words: saysTooFast, finding: finding{Unknown, Temporary, nextSession}},
@@ -194,7 +194,8 @@ var rules = []rule{
 	{stages: atRcpt, codes: "550 551 553 554", words: saysDisabled, finding: finding{Invalid, MailboxDisabled, settle}},
 	{stages: atRcpt, codes: "550 551 553 554", words: saysNoSuchUser, finding: finding{Invalid, NoSuchUser, settle}},
 	{stages: atRcpt, codes: "503", finding: finding{Unknown, ProtocolError, nextSession}},
-	{stages: atRcpt, codes: "550 551 553 554", finding: finding{Unknown, Policy, compare}},
+	{stages: atRcpt, codes: "5", wordless: true, finding: finding{Unknown, Policy, settle}},
+	{stages: atRcpt, codes: "550 551 553 554", finding: finding{Unknown, Policy, unclear}},
 	{stages: atRcpt, codes: "5", finding: finding{Unknown, Policy, settle}},
 
 	// RCPT, temporary: 452 is the transaction's limit where others were taken
@@ -203,8 +204,8 @@ var rules = []rule{
 	{stages: atRcpt, codes: "452", enhanced: "4.3.*", finding: finding{Unknown, Temporary, settle}},
 	{stages: atRcpt, codes: "452", words: []string{"system storage", "disk"}, finding: finding{Unknown, Temporary, settle}},
 	{stages: atRcpt, codes: "452", finding: finding{Unknown, Temporary, nextTransaction}},
-	{stages: atRcpt, codes: "4", enhanced: "4.3.* 4.4.*", finding: finding{Unknown, Temporary, settle}},
+	{stages: atRcpt, codes: "4", enhanced: "4.3.* 4.4.*", finding: finding{Unknown, Temporary, unclear}},
 	{stages: atRcpt, codes: "4", enhanced: "4.1.1", words: saysNoSuchUser, finding: finding{Unknown, Greylisted, softUnknown}},
-	{stages: atRcpt, codes: "450 451", finding: finding{Unknown, Greylisted, settle}},
-	{stages: atRcpt, codes: "4", finding: finding{Unknown, Temporary, settle}},
+	{stages: atRcpt, codes: "450 451", finding: finding{Unknown, Greylisted, unclear}},
+	{stages: atRcpt, codes: "4", finding: finding{Unknown, Temporary, unclear}},
 }

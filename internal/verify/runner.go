@@ -13,6 +13,16 @@ type idler struct {
 	claimed atomic.Bool
 }
 
+// dismissIdler ends a session that is open and idle.
+func (h *host) dismissIdler() {
+	for _, i := range h.idlers {
+		if i.claimed.CompareAndSwap(false, true) {
+			i.call <- false
+			return
+		}
+	}
+}
+
 // callIdler gives the work to a session that is open and idle.
 func (h *host) callIdler() bool {
 	for len(h.idlers) > 0 {
@@ -49,7 +59,12 @@ func (h *host) run() {
 			}
 		}
 		pipelined, fence := h.manner()
-		f := s.converse(batch, pipelined, fence)
+		var f *failure
+		if batch[0].check {
+			f = s.check(batch[0])
+		} else {
+			f = s.converse(batch, pipelined, fence)
+		}
 		slot.ready()
 		out, again := h.digest(s, batch, f, pipelined && s.pipelining)
 		h.e.deliver(out)
@@ -92,7 +107,7 @@ func (h *host) leave(s *session, slot *slot) {
 func (h *host) rest(s *session) bool {
 	i := &idler{call: make(chan bool, 1)}
 	h.mu.Lock()
-	if h.e.closing.Load() || time.Now().After(s.ends) || h.single {
+	if h.e.closing.Load() || time.Now().After(s.ends) || h.single || h.spent(s) || h.fresh > 0 && h.runners >= h.window {
 		h.mu.Unlock()
 		return false
 	}
@@ -133,7 +148,7 @@ func (h *host) rest(s *session) bool {
 // hasWorkFor reports whether there is work for the session.
 func (h *host) hasWorkFor(s *session) bool {
 	for i, r := range h.routes {
-		if r.serves(s) {
+		if r.hasWork(s) {
 			return true
 		}
 		if i == maxRouteScan {

@@ -44,6 +44,8 @@ type session struct {
 	inTransaction bool          // RSET is due before the next MAIL
 	transactions  int           // MAILs accepted
 	heard         int           // RCPTs answered with something that was not a refusal of us
+	asked         int           // RCPTs answered
+	spoke         int           // of these, answers about a mailbox
 	rested        bool          // it has been idle; the host may have left without a word
 	broken        bool          // the connection is of no more use
 	atClose       func() bool   // stops what Engine.Close would do to the connection

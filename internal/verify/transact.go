@@ -26,42 +26,8 @@ func (s *session) converse(batch []*transaction, pipelined, fence bool) *failure
 // lockstep sends a command only after the reply to the one before. Every answer
 // counts as soon as it is there.
 func (s *session) lockstep(t *transaction) *failure {
-	if s.inTransaction {
-		r, f := s.command("RSET")
-		if f != nil {
-			return f
-		}
-		if r.code == 421 {
-			return s.refused(atMail, r)
-		}
-		if r.class() != 2 {
-			return s.noReset(r)
-		}
-		s.inTransaction = false
-	}
-	r, f := s.command(s.mailCommand(t))
-	if f == nil {
-		f = s.onlyOne()
-	}
-	if f != nil {
+	if ok, f := s.begin(t); !ok {
 		return f
-	}
-	if r.code == 421 {
-		return s.refused(atMail, r)
-	}
-	if !s.mailAnswered(t, r) {
-		return nil
-	}
-	ask := func(a *ask) *failure {
-		s.e.stats.recipients.Add(1)
-		r, f := s.command("RCPT TO:<" + a.task.addr.String() + ">")
-		if f == nil {
-			f = s.onlyOne()
-		}
-		if f != nil {
-			return f
-		}
-		return s.rcptAnswered(t, a, r)
 	}
 	for i := range t.asks {
 		a := &t.asks[i]
@@ -74,11 +40,60 @@ func (s *session) lockstep(t *transaction) *failure {
 		if t.full || time.Since(s.batchBegan) > lockstepTurn {
 			return nil
 		}
-		if f := ask(a); f != nil {
+		if f := s.ask(t, a); f != nil {
 			return f
 		}
 	}
 	return nil
+}
+
+// begin says MAIL, and RSET before it where there was one already. It reports
+// whether recipients can be asked for.
+func (s *session) begin(t *transaction) (ok bool, f *failure) {
+	if s.inTransaction {
+		r, f := s.command("RSET")
+		if f != nil {
+			return false, f
+		}
+		if r.code == 421 {
+			return false, s.refused(atMail, r)
+		}
+		if r.class() != 2 {
+			return false, s.noReset(r)
+		}
+		s.inTransaction = false
+	}
+	r, f := s.oneReply(s.mailCommand(t))
+	if f != nil {
+		return false, f
+	}
+	if r.code == 421 {
+		return false, s.refused(atMail, r)
+	}
+	return s.mailAnswered(t, r), nil
+}
+
+// ask says RCPT for one recipient and notes the reply.
+func (s *session) ask(t *transaction, a *ask) *failure {
+	r, f := s.rcpt(a.task.addr)
+	if f != nil {
+		return f
+	}
+	return s.rcptAnswered(t, a, r)
+}
+
+func (s *session) rcpt(to Address) (reply, *failure) {
+	s.e.stats.recipients.Add(1)
+	return s.oneReply("RCPT TO:<" + to.String() + ">")
+}
+
+// oneReply sends a command whose reply has to be the only one.
+func (s *session) oneReply(line string) (reply, *failure) {
+	r, f := s.command(line)
+	if f == nil {
+		f = s.onlyOne()
+	}
+	return r, f
 }
 
 // onlyOne fails when more than the one reply that was due has come: then none
@@ -246,6 +261,11 @@ func (s *session) mailAnswered(t *transaction, r reply) bool {
 func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 	found := s.e.classifier.classify(atRcpt, r, s.provider, a.task.addr)
 	earlier := t.heard
+	s.asked++
+	a.nth, a.after = s.asked, s.spoke
+	if found.aboutMailbox() {
+		s.spoke++
+	}
 	if found.reason == NeedsTLS && s.couldEncrypt() && a.task.tries < maxTries {
 		t.sessionSpent, t.wantsTLS = true, true
 		return nil
@@ -274,7 +294,7 @@ func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 			t.sessionSpent = true
 			return nil
 		}
-	case settle, compare, softUnknown:
+	case settle, unclear, softUnknown, putOff:
 		if found.verdict != Unknown || found.reason == Greylisted || found.reason == Temporary {
 			t.heard++
 			s.heard++
