@@ -64,7 +64,8 @@ func askLimited(t *testing.T, n int, seed uint64) {
 		truth, domain := l.Truth(emails[i]), domainOf(emails[i])
 		what := fmt.Sprintf("%s: %s/%s, truth is %s; %d %q", emails[i], r.Verdict, r.Reason, truth.Verdict, r.SMTPCode, r.SMTPText)
 		require.False(t, truth.Wrong(string(r.Verdict)), what)
-		if inSession.MatchString(domain) && !strings.Contains(domain, "terse") {
+		late := r.Reason == verify.Tarpit || r.Reason == verify.ConnectFailed || r.Reason == verify.DNSError // a busy machine
+		if inSession.MatchString(domain) && !strings.Contains(domain, "terse") && !late {
 			require.True(t, truth.Right(string(r.Verdict)), what)
 		}
 	}
