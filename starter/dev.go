@@ -127,7 +127,8 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 		state.DNSAddr, state.SMTPPort = s.Lab.DNSAddr(), s.Lab.SMTPPort()
 	}
 	_, err = s.rooms.Intake.EnsureSchedule(ctx, resetEvery)
-	if err = errors.Join(err, state.write(d.dir), d.seed(ctx, s)); err != nil {
+	_, reconciled := s.rooms.Intake.EnsureReconcile(ctx, reconcileEvery)
+	if err = errors.Join(err, reconciled, state.write(d.dir), d.seed(ctx, s)); err != nil {
 		return errors.Join(err, stop())
 	}
 	at := s.addresses(listener.Addr().String())

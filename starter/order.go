@@ -22,7 +22,7 @@ func (a *app) orderCommand() *cobra.Command {
 	return group("order", "Start and follow orders",
 		a.orderLeadListCommand(), a.orderVerifyCommand(), a.orderRevealCommand(), a.orderEnrichCommand(), a.orderExportCommand(),
 		a.orderShowCommand(), a.orderListCommand(),
-		a.orderCancelCommand(), a.orderPauseCommand(), a.orderResumeCommand(), a.orderReverseCommand(), a.orderResultsCommand())
+		a.orderCancelCommand(), a.orderPauseCommand(), a.orderResumeCommand(), a.orderReverseCommand(), a.orderRecoverCommand(), a.orderResultsCommand())
 }
 
 func (a *app) orderLeadListCommand() *cobra.Command {
@@ -215,10 +215,14 @@ func (a *app) orderCancelCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.withOrder(ctx, args[0], openRooms, func(rooms *wire.Rooms, o order.Order) error {
-				if err := rooms.Intake.Cancel(ctx, o.Org, o.ID); err != nil {
+				first, err := rooms.Intake.Cancel(ctx, o.Org, o.ID)
+				if err != nil {
 					return err
 				}
-				o, err := awaitOver(ctx, rooms, o)
+				if !first {
+					a.note("The order was cancelled before; nothing was changed.")
+				}
+				o, err = awaitOver(ctx, rooms, o)
 				if err != nil {
 					return err
 				}

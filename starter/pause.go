@@ -18,7 +18,7 @@ func (a *app) orderPauseCommand() *cobra.Command {
 		Example: examples("holdfast order pause ord_4k2n…"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tellOrder(cmd.Context(), args[0], func(rooms *wire.Rooms, o order.Order) error {
+			return a.tellOrder(cmd.Context(), args[0], "The order was paused before; nothing was changed.", func(rooms *wire.Rooms, o order.Order) (bool, error) {
 				return rooms.Intake.Pause(cmd.Context(), o.Org, o.ID)
 			})
 		},
@@ -32,17 +32,25 @@ func (a *app) orderResumeCommand() *cobra.Command {
 		Example: examples("holdfast order resume ord_4k2n…"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tellOrder(cmd.Context(), args[0], func(rooms *wire.Rooms, o order.Order) error {
+			return a.tellOrder(cmd.Context(), args[0], "The order is not paused; nothing was changed.", func(rooms *wire.Rooms, o order.Order) (bool, error) {
 				return rooms.Intake.Resume(cmd.Context(), o.Org, o.ID)
 			})
 		},
 	}
 }
 
-// tellOrder tells a running order something and shows how it stands.
-func (a *app) tellOrder(ctx context.Context, id string, tell func(*wire.Rooms, order.Order) error) error {
+// tellOrder tells a running order something and shows how it stands. Where that
+// changed nothing it says idle.
+func (a *app) tellOrder(ctx context.Context, id, idle string, tell func(*wire.Rooms, order.Order) (changed bool, err error)) error {
 	return a.withOrder(ctx, id, openRooms, func(rooms *wire.Rooms, o order.Order) error {
-		if err := tell(rooms, o); err != nil {
+		changed, err := tell(rooms, o)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			a.note("%s", idle)
+		}
+		if o, err = rooms.Book.Get(ctx, o.Org, o.ID); err != nil {
 			return err
 		}
 		if a.json {

@@ -10,25 +10,28 @@ import (
 
 	"holdfast/internal/intake"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
-// resetEvery is how often due subscriptions are looked for.
-const resetEvery = time.Hour
+const (
+	resetEvery     = time.Hour       // how often due subscriptions are looked for
+	reconcileEvery = 5 * time.Minute // how often orders without a workflow are looked for
+)
 
 func (a *app) scheduleCommand() *cobra.Command {
-	return group("schedule", "The schedule of the monthly reset",
+	return group("schedule", "The schedules of the monthly reset and of recovering orders",
 		a.scheduleEnsureCommand(), a.scheduleShowCommand(), a.scheduleTriggerCommand(),
 		a.schedulePauseCommand(), a.scheduleUnpauseCommand(), a.scheduleBackfillCommand())
 }
 
 func (a *app) scheduleEnsureCommand() *cobra.Command {
-	var every time.Duration
+	var every, reconcile time.Duration
 	cmd := &cobra.Command{
 		Use:   "ensure",
-		Short: "Make the schedule, or bring it up to date",
-		Long: `Makes the schedule that resets credits, or brings the one there is up to date.
-It may run any number of times, after every deployment for example; a schedule
-that is paused stays paused.`,
+		Short: "Make the schedules, or bring them up to date",
+		Long: `Makes the schedule that resets credits and the one that takes up orders whose
+workflow is gone, or brings them up to date. It may run any number of times, after
+every deployment for example; a schedule that is paused stays paused.`,
 		Example: examples("holdfast schedule ensure", "holdfast schedule ensure --every 10m"),
 		Args:    cobra.NoArgs,
 		RunE: a.onSchedule(func(cmd *cobra.Command, in *intake.Intake) error {
@@ -36,13 +39,21 @@ that is paused stays paused.`,
 			if errors.Is(err, intake.ErrInterval) {
 				return usagef("--every %s is not possible: %w", every, err)
 			}
-			if err == nil && created {
-				a.note("The schedule was made.")
+			if err != nil {
+				return err
+			}
+			also, err := in.EnsureReconcile(cmd.Context(), reconcile)
+			if errors.Is(err, intake.ErrInterval) {
+				return usagef("--reconcile-every %s is not possible: %w", reconcile, err)
+			}
+			if err == nil && (created || also) {
+				a.note("The schedules were made.")
 			}
 			return err
 		}),
 	}
 	cmd.Flags().DurationVar(&every, "every", resetEvery, "how often due subscriptions are looked for")
+	cmd.Flags().DurationVar(&reconcile, "reconcile-every", reconcileEvery, "how often orders without a workflow are looked for")
 	return cmd
 }
 
@@ -133,7 +144,7 @@ after the other. What was reset already is not reset again.`,
 }
 
 // onSchedule connects a command to Temporal, lets it do its work and shows how
-// the schedule stands then.
+// the schedules stand then.
 func (a *app) onSchedule(do func(*cobra.Command, *intake.Intake) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		rooms, err := openRooms(cmd.Context())
@@ -144,14 +155,24 @@ func (a *app) onSchedule(do func(*cobra.Command, *intake.Intake) error) func(*co
 		if err := do(cmd, rooms.Intake); err != nil {
 			return err
 		}
-		s, err := rooms.Intake.Schedule(cmd.Context())
+		reset, err := rooms.Intake.Schedule(cmd.Context(), workflows.ResetSchedule)
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(s)
+		other, err := rooms.Intake.Schedule(cmd.Context(), workflows.ReconcileSchedule)
+		if err != nil && !errors.Is(err, intake.ErrNoSchedule) {
+			return err
 		}
-		a.showSchedule(s)
+		if a.json {
+			return a.printJSON(struct {
+				intake.Schedule
+				Reconcile intake.Schedule `json:"reconcile,omitzero"`
+			}{reset, other})
+		}
+		a.showSchedule(reset)
+		if other.ID != "" {
+			a.showSchedule(other)
+		}
 		return nil
 	}
 }

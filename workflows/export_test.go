@@ -104,7 +104,7 @@ func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
 			r := newReceiver(t, func(part int) int {
 				return c.does(part, func() {
 					once.Do(func() {
-						if err := s.Intake.Cancel(ctx, org, id); err != nil {
+						if _, err := s.Intake.Cancel(ctx, org, id); err != nil {
 							t.Error(err)
 						}
 					})

@@ -67,7 +67,7 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 	sub := intake.Submission{Org: s.org(t, "verified-leads", map[string]int64{"email": count}), Key: "long", Request: order.Request{Kind: order.LeadList, Count: count}}
 	id := s.long(t, sub, maxEvents)
 	first := s.runID(t, id)
-	require.Eventually(t, func() bool { return s.Intake.Pause(ctx, sub.Org, id) == nil }, time.Minute, time.Millisecond, "while it chooses its leads")
+	require.Eventually(t, func() bool { _, err := s.Intake.Pause(ctx, sub.Org, id); return err == nil }, time.Minute, time.Millisecond, "while it chooses its leads")
 	var paused order.Progress
 	require.Eventually(t, func() bool {
 		var err error
@@ -83,7 +83,9 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 	require.Equal(t, paused.Stages, still.Stages)
 	require.InDelta(t, paused.Rate, still.Rate, 0.001, "the time that it is paused does not count")
 	require.Nil(t, still.ETA, "nobody knows when it is resumed")
-	require.NoError(t, s.Intake.Resume(ctx, sub.Org, id))
+	resumed, err := s.Intake.Resume(ctx, sub.Org, id)
+	require.NoError(t, err)
+	require.True(t, resumed)
 
 	require.Eventually(t, func() bool { return s.runID(t, id) != first }, time.Minute, 10*time.Millisecond, "it continues")
 	again, err := s.Intake.Submit(ctx, sub)
@@ -142,7 +144,7 @@ func TestALongOrderIsCancelledWhileItContinues(t *testing.T) {
 					break
 				}
 			}
-			if err := s.Intake.Cancel(t.Context(), org, id); err != nil {
+			if _, err := s.Intake.Cancel(t.Context(), org, id); err != nil {
 				t.Error(err)
 			}
 		})

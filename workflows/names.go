@@ -12,7 +12,12 @@ const (
 	UpdatePause   = "pause"
 	UpdateResume  = "resume"
 
-	ResetSchedule = "monthly-reset" // starts MonthlyReset, by default every hour
+	// Types of the errors with which an order refuses an update.
+	RefusedNothingToDo = "nothing_to_do" // it is paused already, or not paused
+	RefusedDelivered   = "delivered"     // nothing is left to be paused
+
+	ResetSchedule     = "monthly-reset" // starts MonthlyReset, by default every hour
+	ReconcileSchedule = "reconcile"     // starts Reconcile, by default every five minutes
 )
 
 // Search attributes by which orders are found in the Temporal UI, for example
@@ -27,5 +32,8 @@ var (
 // start was scheduled for, however late it came.
 var AttrScheduledStart = temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")
 
-// resetFairness is the share of the task queue that resets get: one customer's.
-const resetFairness = ResetSchedule
+// The shares of the task queue that resets and reconciling get: one customer's.
+const (
+	resetFairness     = ResetSchedule
+	reconcileFairness = ReconcileSchedule
+)

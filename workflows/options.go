@@ -14,6 +14,7 @@ import (
 const (
 	heartbeatTimeout = 10 * time.Second
 	outage           = 6 * time.Hour // how long an outage may last before an order gives up
+	workflowLookup   = time.Hour     // how long reconciling may be tried before the next run takes over
 )
 
 // reserving is the local activity on which the submitter waits: it runs in the

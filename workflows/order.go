@@ -66,6 +66,9 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 	if o.Reservation.RequestHash != o.in.Request.Hash() {
 		return nil // another order's key: its submitter is told so, the order stays as it is
 	}
+	if o.cancelledBefore() {
+		return temporal.NewCanceledError()
+	}
 	if !o.Order.Status.Delivered() {
 		if err := o.selectLeads(ctx); err != nil {
 			return err
@@ -103,6 +106,12 @@ func (o *orderRun) reserve(ctx workflow.Context) error {
 	o.terms = r.Terms
 	o.Reservation = &r
 	return o.stands(ctx, r.Order)
+}
+
+// cancelledBefore reports whether the customer cancelled the order while no
+// workflow of it was running.
+func (o *orderRun) cancelledBefore() bool {
+	return o.Order.CancelRequestedAt != nil && !o.Order.Status.Delivered()
 }
 
 // selectLeads freezes the candidates, so that every later step works on the

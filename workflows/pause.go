@@ -3,7 +3,10 @@ package workflows
 import (
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"holdfast/internal/order"
 )
 
 const (
@@ -58,16 +61,32 @@ func (o *orderRun) awaitResume(ctx workflow.Context) error {
 
 // listenForPauses answers the updates pause and resume. Batches under way are
 // finished and charged; no new ones begin. Resuming also ends the wait of an
-// outage.
+// outage. An update that would change nothing is refused before it enters the
+// history.
 func (o *orderRun) listenForPauses(ctx workflow.Context) error {
-	if err := workflow.SetUpdateHandler(ctx, UpdatePause, func(workflow.Context) error {
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, UpdatePause, func(workflow.Context) error {
 		o.Paused = true
 		return nil
-	}); err != nil {
+	}, workflow.UpdateHandlerOptions{Validator: func() error {
+		switch o.Progress.Stage {
+		case order.StageRefunding, order.StageOver:
+			return temporal.NewApplicationError("the order is delivered", RefusedDelivered)
+		case order.StageReserving, order.StageSelecting, order.StageVerifying, order.StageDelivering:
+		}
+		if o.Paused {
+			return temporal.NewApplicationError("the order is paused", RefusedNothingToDo)
+		}
+		return nil
+	}}); err != nil {
 		return err
 	}
-	return workflow.SetUpdateHandler(ctx, UpdateResume, func(workflow.Context) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateResume, func(workflow.Context) error {
 		o.Paused, o.resumed = false, true
 		return nil
-	})
+	}, workflow.UpdateHandlerOptions{Validator: func() error {
+		if !o.Paused && o.outage == nil {
+			return temporal.NewApplicationError("the order is not paused", RefusedNothingToDo)
+		}
+		return nil
+	}})
 }

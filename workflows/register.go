@@ -14,4 +14,5 @@ func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Order)
 	w.RegisterWorkflow(MonthlyReset)
 	w.RegisterWorkflow(WebhookDelivery)
+	w.RegisterWorkflow(Reconcile)
 }

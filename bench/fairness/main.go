@@ -216,7 +216,7 @@ func (b *bench) besideLarge(ctx context.Context) (took report.Latencies, rate fl
 	if after.Status.Delivered() {
 		return nil, 0, fmt.Errorf("the large order was delivered before the small ones; give more than %d leads with -large", b.large)
 	}
-	if err := b.Rooms.Intake.Cancel(ctx, org, large.ID); err != nil {
+	if _, err := b.Rooms.Intake.Cancel(ctx, org, large.ID); err != nil {
 		return nil, 0, err
 	}
 	_ = b.Rooms.Temporal.GetWorkflow(ctx, large.ID, "").Get(ctx, nil) // its error says that it was cancelled

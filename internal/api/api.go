@@ -19,6 +19,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
@@ -47,6 +48,7 @@ type Config struct {
 	Webhooks  *webhook.Webhooks
 	Erasures  *erasure.Erasures
 	Log       *slog.Logger
+	Metrics   []prometheus.Collector // besides those of requests
 
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
@@ -75,7 +77,7 @@ func New(c Config) *API {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
 		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
-		metrics: newMetrics(), drain: make(chan struct{}),
+		metrics: newMetrics(c.Metrics), drain: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, description())

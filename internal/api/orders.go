@@ -79,24 +79,40 @@ func (a *API) orders() {
 func (a *API) orderSteps() {
 	for _, step := range []struct {
 		word, summary, about string
-		do                   func(ctx context.Context, org, id string) error
+		idle                 string // what is said where there was nothing to do
+		do                   func(ctx context.Context, org, id string) (changed bool, err error)
 	}{
-		{"cancel", "Cancel an order", "What was delivered stays; the rest of the hold is released moments later.", a.Intake.Cancel},
-		{"pause", "Pause an order", "Batches under way are finished and charged; no new ones begin.", a.Intake.Pause},
-		{"resume", "Let a paused order go on", "An order that waits for an outage to end tries again at once.", a.Intake.Resume},
+		{
+			"cancel", "Cancel an order", "What was delivered stays; the rest of the hold is released moments later. An order that is delivered is refunded at once.",
+			"The order was cancelled before; nothing was changed.", a.Intake.Cancel,
+		},
+		{
+			"pause", "Pause an order", "Batches under way are finished and charged; no new ones begin.",
+			"The order was paused before; nothing was changed.", a.Intake.Pause,
+		},
+		{
+			"resume", "Resume a paused order", "An order that waits for an outage to end tries again at once.",
+			"The order is not paused; nothing was changed.", a.Intake.Resume,
+		},
 	} {
 		add(a, route{
 			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "-order", tag: "Orders", needs: member, anyOrg: true,
-			status: http.StatusAccepted, summary: step.summary, about: step.about,
-		}, func(ctx context.Context, in *struct{ OrderID }) (*answer[order.Order], error) {
+			status: http.StatusAccepted, summary: step.summary, about: step.about + " Repeated, it answers alike, with a note that nothing was changed. An order that is over is 409.",
+		}, func(ctx context.Context, in *struct{ OrderID }) (*answer[movedOrder], error) {
 			o, err := a.orderOf(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			if err := step.do(ctx, o.Org, o.ID); err != nil {
+			changed, err := step.do(ctx, o.Org, o.ID)
+			if err != nil {
 				return nil, err
 			}
-			return body(a.Book.Get(ctx, o.Org, o.ID))
+			o, err = a.Book.Get(ctx, o.Org, o.ID)
+			moved := movedOrder{Order: o}
+			if !changed {
+				moved.Note = step.idle
+			}
+			return body(moved, err)
 		})
 	}
 	add(a, route{
@@ -126,6 +142,12 @@ func (a *API) orderSteps() {
 // OrderID is the order that a route is about.
 type OrderID struct {
 	ID string `path:"id" maxLength:"100" example:"ord_4k2n6v"`
+}
+
+// movedOrder is an order after a step.
+type movedOrder struct {
+	order.Order
+	Note string `json:"note,omitempty" doc:"Set where there was nothing to do."`
 }
 
 type orderPage struct {

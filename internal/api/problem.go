@@ -177,6 +177,7 @@ var roomErrors = []struct {
 	{intake.ErrNoKey, "invalid_request"},
 	{intake.ErrNoAnswer, "unavailable"},
 	{intake.ErrOver, "conflict"},
+	{intake.ErrDelivered, "conflict"},
 	{ledger.ErrKeyReused, "idempotency_key_reused"},
 	{ledger.ErrInvalid, "invalid_request"},
 	{ledger.ErrNoEntry, "not_found"},

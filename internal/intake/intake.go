@@ -32,12 +32,17 @@ const (
 	lookedUpIn   = 100 * time.Microsecond
 )
 
+// repeatedAfter is the age of an order from which on a submission is a repeated
+// one, which looks after the order's workflow.
+const repeatedAfter = 5 * time.Second
+
 // Errors of the intake; test with errors.Is. Each is a sentence for the user.
 var (
 	ErrKeyReused = errors.New("this idempotency key was used for another order; use a new key for a new order")
 	ErrNoKey     = errors.New("an order needs an idempotency key; send the same one again to repeat the request safely")
 	ErrNoAnswer  = errors.New("no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
 	ErrOver      = errors.New("the order is over already; there is nothing left to cancel, pause or resume")
+	ErrDelivered = errors.New("the order is delivered already; there is nothing left to pause")
 )
 
 // Intake submits orders to Temporal.
@@ -99,7 +104,12 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	}
 	// The reservation is the answer of the first time; the book knows what has
 	// become of the order since.
-	return in.book.Get(ctx, s.Org, id)
+	o, err := in.book.Get(ctx, s.Org, id)
+	if err != nil || o.Status.Over() || time.Since(o.CreatedAt) < repeatedAfter {
+		return o, err
+	}
+	// Temporal answers a repeated update of a workflow that has ended, too.
+	return o, in.mend(ctx, id)
 }
 
 // Quote says what a submission would find, hold and probably be charged. It
@@ -168,21 +178,7 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	start := in.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID:        input.ID,
-		TaskQueue: workflows.TaskQueue,
-		// A running order is joined. A settled one is not run again, a failed
-		// or cancelled one finds in the books that it is over.
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.AttrOrganization.ValueSet(input.Org),
-			workflows.AttrOrderKind.ValueSet(string(input.Request.Kind)),
-		),
-		StaticSummary: summary(input),
-		StaticDetails: details(input),
-		Priority:      temporal.Priority{FairnessKey: input.Org},
-	}, workflows.Order, workflows.OrderInput{Input: input})
+	start := in.temporal.NewWithStartWorkflowOperation(startOptions(input), workflows.Order, workflows.OrderInput{Input: input})
 
 	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
@@ -198,6 +194,24 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	var r order.Reservation
 	err = handle.Get(ctx, &r)
 	return r, err
+}
+
+func startOptions(input order.Input) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:        input.ID,
+		TaskQueue: workflows.TaskQueue,
+		// A running order is joined. A settled one is not run again, a failed
+		// or cancelled one finds in the books that it is over.
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			workflows.AttrOrganization.ValueSet(input.Org),
+			workflows.AttrOrderKind.ValueSet(string(input.Request.Kind)),
+		),
+		StaticSummary: summary(input),
+		StaticDetails: details(input),
+		Priority:      temporal.Priority{FairnessKey: input.Org},
+	}
 }
 
 // answer turns Temporal's errors into sentences for the submitter.
@@ -217,66 +231,4 @@ func answer(err error) error {
 		return ErrNoAnswer
 	}
 	return fmt.Errorf("the order could not be submitted: %w", err)
-}
-
-// Cancel asks an order to stop: what was delivered stays, the rest of its hold
-// is released. An order that waits for its refund is refunded at once. It
-// returns when the request is noted; the order is over moments later.
-//
-// Errors: orderbook.ErrNotFound, ErrOver.
-func (in *Intake) Cancel(ctx context.Context, org, id string) error {
-	o, err := in.book.Get(ctx, org, id)
-	if err != nil {
-		return err
-	}
-	if o.Status.Over() {
-		return ErrOver
-	}
-	err = in.temporal.CancelWorkflow(ctx, id, "")
-	var gone *serviceerror.NotFound
-	if errors.As(err, &gone) {
-		return ErrOver
-	}
-	return err
-}
-
-// Pause keeps an order from beginning new batches: those under way are finished
-// and charged. Once everything is verified only the parts of an export are held
-// back.
-//
-// Errors: orderbook.ErrNotFound, ErrOver.
-func (in *Intake) Pause(ctx context.Context, org, id string) error {
-	return in.tell(ctx, org, id, workflows.UpdatePause)
-}
-
-// Resume lets a paused order go on, and makes an order that waits for an outage
-// to end try again at once.
-//
-// Errors: orderbook.ErrNotFound, ErrOver.
-func (in *Intake) Resume(ctx context.Context, org, id string) error {
-	return in.tell(ctx, org, id, workflows.UpdateResume)
-}
-
-// tell sends a running order an update without arguments.
-func (in *Intake) tell(ctx context.Context, org, id, update string) error {
-	o, err := in.book.Get(ctx, org, id)
-	if err != nil {
-		return err
-	}
-	if o.Status.Over() {
-		return ErrOver
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	handle, err := in.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: id, UpdateName: update, WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	if err == nil {
-		err = handle.Get(ctx, nil)
-	}
-	var gone *serviceerror.NotFound
-	if errors.As(err, &gone) {
-		return ErrOver
-	}
-	return err
 }

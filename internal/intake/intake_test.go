@@ -86,7 +86,7 @@ func (s *suite) workerBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, order.ID("acme", "early"), o.ID)
 	require.EqualValues(t, 10, o.Credits[0].Held)
-	require.NoError(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID))
+	s.requireCancel(t, o.ID, true)
 	s.requireOver(t, o.ID)
 }
 
@@ -148,8 +148,10 @@ func (s *suite) insufficient(t *testing.T) {
 	require.Equal(t, order.Rejected, o.Status)
 	require.Equal(t, []order.Amount{{Type: "email", Amount: 7}}, o.Failure.Missing)
 	require.Equal(t, before, s.credits(t))
-	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID), intake.ErrOver)
-	require.ErrorIs(t, s.rooms.Intake.Pause(t.Context(), "acme", o.ID), intake.ErrOver)
+	_, err = s.rooms.Intake.Cancel(t.Context(), "acme", o.ID)
+	require.ErrorIs(t, err, intake.ErrOver)
+	_, err = s.rooms.Intake.Pause(t.Context(), "acme", o.ID)
+	require.ErrorIs(t, err, intake.ErrOver)
 }
 
 // cancel cancels an order while it waits for its refund: it is refunded at once.
@@ -157,13 +159,22 @@ func (s *suite) cancel(t *testing.T) {
 	before := s.credits(t)
 	o, err := s.rooms.Intake.Submit(t.Context(), leads("cancelled", 50))
 	require.NoError(t, err)
-	require.NoError(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID))
+	s.requireCancel(t, o.ID, true)
 	o = s.requireOver(t, o.ID)
 	c := o.Credits[0]
 	require.Equal(t, c.Held, c.Captured+c.Released)
 	require.Equal(t, before-c.Captured, s.credits(t))
-	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "acme", o.ID), intake.ErrOver)
-	require.ErrorIs(t, s.rooms.Intake.Cancel(t.Context(), "other", o.ID), orderbook.ErrNotFound, "another organization's order")
+	s.requireCancel(t, o.ID, false)
+	_, err = s.rooms.Intake.Cancel(t.Context(), "other", o.ID)
+	require.ErrorIs(t, err, orderbook.ErrNotFound, "another organization's order")
+}
+
+// requireCancel cancels an order and demands that it is the first time, or not.
+func (s *suite) requireCancel(t *testing.T, id string, first bool) {
+	t.Helper()
+	isFirst, err := s.rooms.Intake.Cancel(t.Context(), "acme", id)
+	require.NoError(t, err)
+	require.Equal(t, first, isFirst)
 }
 
 func (s *suite) requireOver(t *testing.T, id string) order.Order {

@@ -16,7 +16,7 @@ import (
 
 // Errors of the schedule; test with errors.Is. Each is a sentence for the user.
 var (
-	ErrNoSchedule = errors.New("there is no schedule " + workflows.ResetSchedule + " yet; make it with \"schedule ensure\"")
+	ErrNoSchedule = errors.New("there is no such schedule yet; make it with \"schedule ensure\"")
 	ErrInterval   = errors.New("the schedule must run at least every 28 days and at most every minute")
 	ErrBackfill   = errors.New("the time to run again must begin before it ends, and lie in the past")
 )
@@ -25,7 +25,7 @@ var (
 // made up for.
 const missedFor = 365 * 24 * time.Hour
 
-// Schedule is how the schedule of the monthly reset stands.
+// Schedule is how a schedule stands.
 type Schedule struct {
 	ID      string        `json:"id"`
 	Every   string        `json:"every"` // such as 1h0m0s
@@ -41,7 +41,7 @@ type Schedule struct {
 // ScheduleRun is one run that the schedule started.
 type ScheduleRun struct {
 	WorkflowID  string    `json:"workflow_id"`
-	ScheduledAt time.Time `json:"scheduled_at"` // what fell due by then is reset
+	ScheduledAt time.Time `json:"scheduled_at"` // a reset resets what fell due by then
 	StartedAt   time.Time `json:"started_at"`
 }
 
@@ -49,21 +49,36 @@ type ScheduleRun struct {
 // there is to this interval and to what this program would start. One that is
 // paused stays paused. It reports whether it was made.
 func (in *Intake) EnsureSchedule(ctx context.Context, every time.Duration) (created bool, err error) {
-	if every < time.Minute || every > 28*24*time.Hour {
-		return false, ErrInterval
-	}
-	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
-	action := &client.ScheduleWorkflowAction{
+	return in.ensure(ctx, every, missedFor, &client.ScheduleWorkflowAction{
 		ID:            workflows.ResetSchedule,
 		Workflow:      workflows.MonthlyReset,
 		Args:          []any{workflows.ResetInput{}},
 		TaskQueue:     workflows.TaskQueue,
 		StaticSummary: "Reset the credits of every subscription whose period has begun",
+	})
+}
+
+// EnsureReconcile makes the schedule that takes up lost orders, or brings the
+// one there is up to date. Runs that were missed are not made up for.
+func (in *Intake) EnsureReconcile(ctx context.Context, every time.Duration) (created bool, err error) {
+	return in.ensure(ctx, every, every, &client.ScheduleWorkflowAction{
+		ID:            workflows.ReconcileSchedule,
+		Workflow:      workflows.Reconcile,
+		TaskQueue:     workflows.TaskQueue,
+		StaticSummary: "Take up open orders that no workflow is running for",
+	})
+}
+
+// ensure makes a schedule that has the name of the workflow it starts.
+func (in *Intake) ensure(ctx context.Context, every, catchUp time.Duration, action *client.ScheduleWorkflowAction) (created bool, err error) {
+	if every < time.Minute || every > 28*24*time.Hour {
+		return false, ErrInterval
 	}
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	_, err = in.temporal.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: workflows.ResetSchedule, Spec: spec, Action: action,
-		Overlap:       enums.SCHEDULE_OVERLAP_POLICY_SKIP, // the next sweep takes over what is due
-		CatchupWindow: missedFor,
+		ID: action.ID, Spec: spec, Action: action,
+		Overlap:       enums.SCHEDULE_OVERLAP_POLICY_SKIP, // the next run takes over what is left
+		CatchupWindow: catchUp,
 	})
 	if err == nil {
 		return true, nil
@@ -71,17 +86,17 @@ func (in *Intake) EnsureSchedule(ctx context.Context, every time.Duration) (crea
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return false, fmt.Errorf("the schedule was not made: %w", err)
 	}
-	err = in.schedule(ctx).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(now client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+	err = in.schedule(ctx, action.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(now client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 		s := now.Description.Schedule
 		s.Spec, s.Action = &spec, action
-		s.Policy = &client.SchedulePolicies{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: missedFor}
+		s.Policy = &client.SchedulePolicies{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp}
 		return &client.ScheduleUpdate{Schedule: &s}, nil
 	}})
 	return false, scheduleError(err)
 }
 
-func (in *Intake) schedule(ctx context.Context) client.ScheduleHandle {
-	return in.temporal.ScheduleClient().GetHandle(ctx, workflows.ResetSchedule)
+func (in *Intake) schedule(ctx context.Context, id string) client.ScheduleHandle {
+	return in.temporal.ScheduleClient().GetHandle(ctx, id)
 }
 
 func scheduleError(err error) error {
@@ -95,14 +110,15 @@ func scheduleError(err error) error {
 	return nil
 }
 
-// Schedule tells how the schedule of the monthly reset stands, or ErrNoSchedule.
-func (in *Intake) Schedule(ctx context.Context) (Schedule, error) {
-	d, err := in.schedule(ctx).Describe(ctx)
+// Schedule tells how a schedule stands, that of workflows.ResetSchedule or
+// workflows.ReconcileSchedule, or ErrNoSchedule.
+func (in *Intake) Schedule(ctx context.Context, id string) (Schedule, error) {
+	d, err := in.schedule(ctx, id).Describe(ctx)
 	if err != nil {
 		return Schedule{}, scheduleError(err)
 	}
 	s := Schedule{
-		ID: workflows.ResetSchedule, Paused: d.Schedule.State.Paused, Note: d.Schedule.State.Note,
+		ID: id, Paused: d.Schedule.State.Paused, Note: d.Schedule.State.Note,
 		Running: []string{}, Recent: []ScheduleRun{}, Next: []time.Time{},
 		Runs: d.Info.NumActions, Skipped: d.Info.NumActionsSkippedOverlap,
 	}
@@ -129,19 +145,19 @@ func (in *Intake) Schedule(ctx context.Context) (Schedule, error) {
 // TriggerReset starts a reset now, besides those that are scheduled; while one
 // is running it changes nothing.
 func (in *Intake) TriggerReset(ctx context.Context) error {
-	return scheduleError(in.schedule(ctx).Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP}))
+	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP}))
 }
 
 // PauseReset stops the schedule from starting resets, with a word about why.
 // What falls due meanwhile is reset, period by period, by the first run after
 // UnpauseReset.
 func (in *Intake) PauseReset(ctx context.Context, note string) error {
-	return scheduleError(in.schedule(ctx).Pause(ctx, client.SchedulePauseOptions{Note: note}))
+	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Pause(ctx, client.SchedulePauseOptions{Note: note}))
 }
 
 // UnpauseReset lets the schedule go on.
 func (in *Intake) UnpauseReset(ctx context.Context, note string) error {
-	return scheduleError(in.schedule(ctx).Unpause(ctx, client.ScheduleUnpauseOptions{Note: note}))
+	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Unpause(ctx, client.ScheduleUnpauseOptions{Note: note}))
 }
 
 // BackfillReset makes the schedule's runs of a past time up for, one after the
@@ -150,7 +166,7 @@ func (in *Intake) BackfillReset(ctx context.Context, from, to time.Time) error {
 	if !from.Before(to) || to.After(time.Now()) {
 		return ErrBackfill
 	}
-	return scheduleError(in.schedule(ctx).Backfill(ctx, client.ScheduleBackfillOptions{Backfill: []client.ScheduleBackfill{{
+	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Backfill(ctx, client.ScheduleBackfillOptions{Backfill: []client.ScheduleBackfill{{
 		Start: from, End: to, Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
 	}}}))
 }

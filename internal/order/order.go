@@ -99,4 +99,7 @@ type Order struct {
 	CompletedAt *time.Time `json:"completed_at,omitempty"`
 	SettledAt   *time.Time `json:"settled_at,omitempty"`
 	Failure     *Failure   `json:"failure,omitempty"`
+
+	// CancelRequestedAt is when its customer first asked to cancel it.
+	CancelRequestedAt *time.Time `json:"cancel_requested_at,omitempty"`
 }

@@ -203,11 +203,13 @@ type orderRow struct {
 	RefundAt     *time.Time
 	CompletedAt  *time.Time
 	SettledAt    *time.Time
+
+	CancelRequestedAt *time.Time
 }
 
 const orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
 	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
-	reasons, credits, failure, created_at, refund_at, completed_at, settled_at`
+	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at`
 
 func (r orderRow) order() order.Order {
 	return order.Order{
@@ -221,6 +223,7 @@ func (r orderRow) order() order.Order {
 		Reasons: r.Reasons, Credits: r.Credits, Failure: r.Failure,
 		CreatedAt: r.CreatedAt.UTC(), RefundAt: utc(r.RefundAt),
 		CompletedAt: utc(r.CompletedAt), SettledAt: utc(r.SettledAt),
+		CancelRequestedAt: utc(r.CancelRequestedAt),
 	}
 }
 

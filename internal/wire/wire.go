@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
+	"holdfast/internal/reconcile"
 	"holdfast/internal/webhook"
 )
 
@@ -32,8 +33,8 @@ const temporalWithin = 5 * time.Second
 // ErrNoTemporal says that Temporal cannot be reached.
 var ErrNoTemporal = errors.New("Temporal cannot be reached")
 
-// Rooms are the parts of the product, connected. Temporal and Intake are nil
-// where only the database was opened.
+// Rooms are the parts of the product, connected. Temporal, Intake and Reconcile
+// are nil where only the database was opened.
 type Rooms struct {
 	Config    config.Config
 	Log       *slog.Logger
@@ -47,6 +48,7 @@ type Rooms struct {
 	Webhooks  *webhook.Webhooks
 	Erasures  *erasure.Erasures
 	Intake    *intake.Intake
+	Reconcile *reconcile.Reconciler
 }
 
 // Open connects to PostgreSQL and Temporal. Each error is one sentence that
@@ -61,6 +63,7 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, 
 		return nil, err
 	}
 	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), r.Webhooks, cfg.MaxOrderCount)
+	r.Reconcile = reconcile.New(r.Pool, r.Book, r.Ledger, r.Intake, logger)
 	return r, nil
 }
 

@@ -60,6 +60,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	workflows.Register(stories)
 	stories.RegisterActivity(acts)
 	stories.RegisterActivity(&activities.WebhookActivities{Webhooks: rooms.Webhooks})
+	stories.RegisterActivity(&activities.ReconcileActivities{Reconciler: rooms.Reconcile})
 
 	options.MaxConcurrentActivityExecutionSize = batchesAtOnce
 	options.DisableWorkflowWorker = true

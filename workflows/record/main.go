@@ -244,7 +244,8 @@ func cancelIn(ctx context.Context, rooms *wire.Rooms, id string, stage order.Sta
 			return err
 		}
 		if p.Stage == stage {
-			return rooms.Intake.Cancel(ctx, "acme", id)
+			_, err = rooms.Intake.Cancel(ctx, "acme", id)
+			return err
 		}
 		if p.Stage == order.StageOver {
 			return fmt.Errorf("the order %s was over before it was %s", id, stage)

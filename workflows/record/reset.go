@@ -67,7 +67,7 @@ func lateOrg(ctx context.Context, rooms *wire.Rooms, id string, begin time.Time)
 // scheduled waits for the first run of the schedule and returns its workflow ID.
 func scheduled(ctx context.Context, rooms *wire.Rooms) (string, error) {
 	for {
-		s, err := rooms.Intake.Schedule(ctx)
+		s, err := rooms.Intake.Schedule(ctx, workflows.ResetSchedule)
 		if err != nil {
 			return "", err
 		}

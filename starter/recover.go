@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/reconcile"
+	"holdfast/internal/wire"
+)
+
+func (a *app) orderRecoverCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "recover [ID]",
+		Short: "Take up again orders whose workflow is gone",
+		Long: `Starts the workflow of an order again that is open in the database while Temporal
+runs none for it, because it was terminated or lost. The order goes on where it
+stands; one that was cancelled in between ends. Nothing is charged twice.
+
+Without an ID it does so for all such orders, and releases holds that no open
+order has. The schedule "reconcile" does the same by itself.`,
+		Example: examples("holdfast order recover", "holdfast order recover ord_4k2n…"),
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.recoverOrder(cmd, args[0])
+			}
+			rooms, err := openRooms(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rooms.Close()
+			done, err := rooms.Reconcile.Run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.printJSON(done)
+			} else {
+				a.showRecovered(done)
+			}
+			if err == nil && done.Failed > 0 {
+				err = fmt.Errorf("%s could not be taken up; run \"%s order recover ID\" to see why", count(done.Failed, "order"), program())
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) recoverOrder(cmd *cobra.Command, id string) error {
+	ctx := cmd.Context()
+	return a.withOrder(ctx, id, openRooms, func(rooms *wire.Rooms, o order.Order) error {
+		recovered, err := rooms.Reconcile.Recover(ctx, id)
+		switch {
+		case errors.Is(err, orderbook.ErrOver):
+			a.note("The order is over; there is nothing to recover.")
+		case err != nil:
+			return err
+		case recovered:
+			a.note("The order is taken up again.")
+		default:
+			a.note("The order is running; there is nothing to recover.")
+		}
+		if o, err = rooms.Book.Get(ctx, o.Org, o.ID); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(o)
+		}
+		a.showOrder(o)
+		return nil
+	})
+}
+
+func (a *app) showRecovered(done reconcile.Result) {
+	if len(done.Lost) == 0 {
+		a.say("%s All %s are running.", a.paint(green, "✓"), count(done.Open, "open order"))
+		return
+	}
+	a.say("%s: %s taken up again, %s released, %s could not be helped.", count(done.Open, "open order"),
+		number(done.Recovered), count(done.Released, "hold"), number(done.Failed))
+	t := newTable("order", "organization", "status")
+	for _, l := range done.Lost {
+		status := string(l.Status)
+		switch {
+		case status == "":
+			status = "a hold without an order"
+		case l.Cancelled:
+			status += ", to be cancelled"
+		}
+		t.add(l.OrderID, l.Org, status)
+	}
+	a.print(t)
+}
