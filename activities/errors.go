@@ -18,6 +18,18 @@ import (
 // on elsewhere.
 var errWorkerStops = errors.New("the worker is stopping; another one takes the batch over")
 
+// codeDamaged says that the organization's rows in the ledger are damaged.
+const codeDamaged = "credits_damaged"
+
+// reserving is border for the step on which the submitter waits: damaged credits
+// are answered at once. Later steps wait until they are repaired.
+func reserving(err error) error {
+	if errors.Is(err, ledger.ErrDamaged) {
+		return temporal.NewNonRetryableApplicationError(verify.WithoutAddresses(err.Error()), codeDamaged, nil)
+	}
+	return border(err)
+}
+
 // border is the one place where an error of ours becomes one of Temporal's.
 // What the caller did wrong, and what would fail again in the same way, is not
 // retried and carries a code. Everything else, such as a database that is away,

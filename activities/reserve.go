@@ -41,7 +41,7 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
 	})
 	if err != nil {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, reserving(err)
 	}
 	if !held.Held {
 		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held.Missing)

@@ -31,8 +31,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Serve the API over HTTP",
 		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): the API below /api/v1, described
 at /openapi.json and /docs, and metrics at /metrics. /healthz says that the
-process lives, /readyz that PostgreSQL and Temporal answer it and that the schema
-is its own. HOLDFAST_OPERATOR_KEY is the key that may do all; without it there is
+process lives, /readyz that PostgreSQL and Temporal answer it, that the schema is
+its own and that the clocks agree to 5 minutes. HOLDFAST_OPERATOR_KEY is the key that may do all; without it there is
 no operator.`,
 		Example: examples("holdfast serve"),
 		Args:    cobra.NoArgs,
@@ -119,6 +119,8 @@ func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 			fail("database", "does not answer", err)
 		} else if err := postgres.CheckVersion(ctx, rooms.Pool); err != nil {
 			fail("schema", "is not this program's", err)
+		} else if err := rooms.Ledger.CheckClock(ctx); err != nil {
+			fail("clock", "differs from the database's by more than 5 minutes", err)
 		}
 		if _, err := rooms.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 			fail("temporal", "does not answer", err)

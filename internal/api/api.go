@@ -77,7 +77,7 @@ func New(c Config) *API {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
 		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
-		metrics: newMetrics(c.Metrics), drain: make(chan struct{}),
+		metrics: newMetrics(append(c.Ledger.Collectors(), c.Metrics...)), drain: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, description())

@@ -79,6 +79,7 @@ var kinds = []kind{
 	{"idempotency_key_reused", 422, "The idempotency key was used for something else", "The same key always means the same request; use a new key for a new one."},
 	{"rate_limited", 429, "Too many requests", "Retry-After says how many seconds to wait."},
 	{"internal", 500, "Something went wrong on our side", "Nothing about it is your fault; say the request_id when you ask us. The same request with the same idempotency key may be sent again."},
+	{"credits_damaged", 500, "The credits of the organization are damaged", "Nothing was charged. Support can repair them; other organizations are not concerned."},
 	{"unavailable", 503, "The order is kept but could not be answered yet", "Repeat the request with the same idempotency key."},
 }
 
@@ -159,6 +160,8 @@ func init() {
 	}
 }
 
+const damaged = "The credits of this organization cannot be used until support has repaired them; quote the request_id when you contact support."
+
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."
 
 // roomErrors maps the errors of the rooms to problems. Their texts are sentences for
@@ -209,6 +212,9 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		p = invalid("body", sentence(list.Message))
 	case errors.As(err, &field):
 		p = invalid(join("body", field.Field), field.Message)
+	case errors.Is(err, ledger.ErrDamaged), errors.Is(err, intake.ErrDamaged):
+		a.Log.ErrorContext(ctx, "A request met damaged credits.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
+		p = problemOf(kindOf("credits_damaged"), damaged)
 	case errors.As(err, &stored) && strings.HasPrefix(stored.SQLState(), "22"):
 		// Data exceptions of SQL: a number, time or text that cannot be stored.
 		a.Log.InfoContext(ctx, "The database refused a value.", "request_id", requestID(ctx), "sqlstate", stored.SQLState())

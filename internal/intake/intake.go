@@ -41,6 +41,7 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for another order; use a new key for a new order")
 	ErrNoKey     = errors.New("an order needs an idempotency key; send the same one again to repeat the request safely")
 	ErrNoAnswer  = errors.New("no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
+	ErrDamaged   = errors.New("the credits of this organization are damaged")
 	ErrOver      = errors.New("the order is over already; there is nothing left to cancel, pause or resume")
 	ErrDelivered = errors.New("the order is delivered already; there is nothing left to pause")
 )
@@ -225,6 +226,8 @@ func answer(err error) error {
 		invalid := &order.InvalidError{Message: app.Message()}
 		_ = app.Details(&invalid.Field) // without one it is about the whole request
 		return invalid
+	case errors.As(err, &app) && app.Type() == "credits_damaged":
+		return fmt.Errorf("%w: %s", ErrDamaged, app.Message())
 	case errors.As(err, &app) && app.NonRetryable():
 		return errors.New(app.Message())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow):

@@ -15,7 +15,13 @@ type AuditOptions struct {
 	Owner       string              // only this organization
 	MaxFindings int                 // list at most so many; 100 by default
 	Progress    func(entries int64) // called now and then
+	Against     []Head              // kept earlier, outside of the database; the journal must still contain them
+	Also        []Check             // what other packages know of the ledger, in the same snapshot
 }
+
+// Check compares other tables with the ledger's, of one organization or, where
+// owner is "", of all. It reports what contradicts the ledger.
+type Check func(ctx context.Context, tx pgx.Tx, owner string, found func(Finding)) error
 
 // Report is the outcome of an audit.
 type Report struct {
@@ -47,8 +53,11 @@ type auditor struct {
 	opts   AuditOptions
 	lookup pgx.Tx
 	report Report
-	replay *replay // of the organization at hand
+	now    time.Time
+	kept   map[string][]Head // by organization; those that were not come across yet
+	replay *replay           // of the organization at hand
 	facts  *factAudit
+	events []string // keys that the outbox must have, not looked up yet
 }
 
 // progressEvery is how many entries lie between two calls of Progress.
@@ -83,11 +92,28 @@ func Audit(ctx context.Context, pool *pgxpool.Pool, opts AuditOptions) (Report, 
 	if _, err := lookup.Exec(ctx, planByKey); err != nil {
 		return Report{}, err
 	}
-	a := &auditor{opts: opts, lookup: lookup}
-	if err := a.walk(ctx, journal); err != nil {
+	a := &auditor{opts: opts, lookup: lookup, kept: byOwner(opts)}
+	if err := lookup.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&a.now); err != nil {
+		return Report{}, err
+	}
+	if process := time.Now(); process.Before(a.now) {
+		a.now = process // one of the clocks may be wrong: what both call the future is
+	}
+	if err := errors.Join(a.walk(ctx, journal), a.checkSchema(ctx), a.also(ctx)); err != nil {
 		return a.report, fmt.Errorf("the audit was cut short: %w", err)
 	}
 	return a.report, nil
+}
+
+// also runs the checks of other packages.
+func (a *auditor) also(ctx context.Context) error {
+	for _, check := range a.opts.Also {
+		err := check(ctx, a.lookup, a.opts.Owner, func(f Finding) { a.found(f.Invariant, f.Table, f.Key, f.Problem) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rollback ends a transaction that has only read.
@@ -107,7 +133,7 @@ func (a *auditor) found(invariant, table, key, problem string) {
 
 // walk follows the journal, organization by organization.
 func (a *auditor) walk(ctx context.Context, journal pgx.Tx) error {
-	rows, err := journal.Query(ctx, `SELECT owner, seq, kind, coalesce(key, ''), request_hash, at, hold_id, order_id,
+	rows, err := journal.Query(ctx, `SELECT owner, seq, kind, coalesce(key, ''), request_hash, `+finite("at")+`, hold_id, order_id,
 			action, member, reason, postings::text, facts, result::text, prev_hash, hash
 		FROM credit_entry WHERE $1 IN ('', owner) ORDER BY owner, seq`, a.opts.Owner)
 	if err != nil {
@@ -133,11 +159,15 @@ func (a *auditor) walk(ctx context.Context, journal pgx.Tx) error {
 		}
 		e.postingsJSON, e.result = text(postings), text(result)
 		a.replay.follow(&e)
+		a.checkKept(&e)
 		a.report.Entries++
 		if a.opts.Progress != nil && a.report.Entries%progressEvery == 0 {
 			a.opts.Progress(a.report.Entries)
 		}
 		if err := a.facts.follow(ctx, &e); err != nil {
+			return err
+		}
+		if err := a.expectEvents(ctx, &e); err != nil {
 			return err
 		}
 		if len(a.replay.closed) >= lookupRows {
@@ -154,6 +184,7 @@ func (a *auditor) walk(ctx context.Context, journal pgx.Tx) error {
 	if err := a.silent(ctx); err != nil {
 		return err
 	}
+	a.missingJournals()
 	if a.opts.Progress != nil {
 		a.opts.Progress(a.report.Entries)
 	}
@@ -169,6 +200,7 @@ func text(s *string) []byte {
 
 func (a *auditor) start(owner string) {
 	a.replay = newReplay(owner, a.found)
+	a.replay.latest = a.now.Add(ClockTolerance)
 	a.facts = newFactAudit(owner, a.lookup, a.found)
 }
 
@@ -182,9 +214,11 @@ func (a *auditor) finish(ctx context.Context) error {
 		return err
 	}
 	a.replay.conclude()
+	a.keptBeyondEnd()
 	facts, err := a.facts.finish(ctx)
 	a.report.Facts += facts
 	return errors.Join(err,
+		a.checkEvents(ctx),
 		a.checkHolds(ctx),
 		a.checkOwner(ctx),
 		a.checkAccounts(ctx),

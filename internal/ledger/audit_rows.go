@@ -21,6 +21,12 @@ func (a *auditor) row(invariant, table, key, format string, args ...any) {
 	a.found(invariant, table, a.replay.owner+"/"+key, fmt.Sprintf(format, args...))
 }
 
+// finite reads a time that Go can represent: what is not finite is no time that
+// the journal knows either.
+func finite(column string) string {
+	return `CASE WHEN ` + column + ` IS NULL OR isfinite(` + column + `) THEN ` + column + ` ELSE '0002-01-01Z' END`
+}
+
 // checkClosed looks up the holds that were closed lately. They are forgotten
 // then, except those a later reversal will come back to.
 func (a *auditor) checkClosed(ctx context.Context) error {
@@ -123,12 +129,13 @@ func (r *holdRow) differs(h *hold) string {
 	lines := 0
 	for i := range body.Lines {
 		l := &body.Lines[i]
-		if len(l.Slices) == 0 {
-			continue // a line of no credits leaves nothing in the journal
-		}
 		lines++
-		if want := h.line(l.Type); want == nil || !slices.Equal(l.Slices, want.Slices) {
+		want := h.line(l.Type)
+		if want == nil || !slices.Equal(l.Slices, want.Slices) {
 			return fmt.Sprintf("its %s slices differ from the journal's", l.Type)
+		}
+		if l.Budget != want.Budget {
+			return fmt.Sprintf("its %s line draws under budget %q, the journal says %q", l.Type, l.Budget, want.Budget)
 		}
 	}
 	if lines != len(h.lines) || !slices.Equal(body.Captures, h.captures) {
@@ -141,7 +148,7 @@ func (a *auditor) checkOwner(ctx context.Context) error {
 	var seq, grants int64
 	var head []byte
 	var at time.Time
-	err := a.lookup.QueryRow(ctx, `SELECT seq, head, at, grants FROM credit_owner WHERE owner = $1`, a.replay.owner).
+	err := a.lookup.QueryRow(ctx, `SELECT seq, head, `+finite("at")+`, grants FROM credit_owner WHERE owner = $1`, a.replay.owner).
 		Scan(&seq, &head, &at, &grants)
 	r := a.replay
 	switch {
@@ -160,7 +167,8 @@ func (a *auditor) checkOwner(ctx context.Context) error {
 }
 
 func (a *auditor) checkAccounts(ctx context.Context) error {
-	rows, err := a.lookup.Query(ctx, `SELECT pool, type, available, held, carry, carry_priority, carry_until, alert_at FROM credit_account WHERE owner = $1`, a.replay.owner)
+	rows, err := a.lookup.Query(ctx, `SELECT pool, type, available, held, carry, carry_priority,
+		`+finite("carry_until")+` AS carry_until, alert_at::text AS alert_at FROM credit_account WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}
@@ -170,7 +178,7 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		Carry           *int64
 		CarryPriority   int32
 		CarryUntil      *time.Time
-		AlertAt         []int64
+		AlertAt         *string
 	}
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[accountRow])
 	if err != nil {
@@ -202,7 +210,7 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		if (row.Carry == nil) != (want.carry == nil) || is.Left != should.Left || is.Priority != should.Priority || !is.Until.Equal(should.Until) {
 			a.row("I10", "credit_account", key, "what may still roll over differs from the journal's")
 		}
-		if !slices.Equal(row.AlertAt, want.alertAt) {
+		if alert := arrayText(want.alertAt); (row.AlertAt == nil) != (alert == nil) || alert != nil && *row.AlertAt != *alert {
 			a.row("I6", "credit_account", key, "its alert differs from the journal's")
 		}
 	}
@@ -215,8 +223,8 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 }
 
 func (a *auditor) checkGrants(ctx context.Context) error {
-	rows, err := a.lookup.Query(ctx, `SELECT no, pool, type, source, priority, expires_at, granted_at,
-		amount, available, held, captured, expired, voided, renewed, starts_at, waiting FROM credit_grant WHERE owner = $1`, a.replay.owner)
+	rows, err := a.lookup.Query(ctx, `SELECT no, pool, type, source, priority, `+finite("expires_at")+`, `+finite("granted_at")+`,
+		amount, available, held, captured, expired, voided, renewed, `+finite("starts_at")+`, waiting FROM credit_grant WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}

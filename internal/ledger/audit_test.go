@@ -54,7 +54,6 @@ func keepBooks(t *testing.T, pool *pgxpool.Pool) {
 
 // X4: whatever is changed behind the ledger's back, the audit names the row.
 func TestAuditFindsTampering(t *testing.T) {
-	const byForce = `SET session_replication_role = replica; `
 	for name, c := range map[string]struct {
 		tamper, table, key, invariant string
 	}{

@@ -56,10 +56,10 @@ func (b *books) post(e *entry) {
 	b.seq++
 	b.at = e.at
 	e.seq = b.seq
+	b.watch(e)
 	e.seal(b.owner, b.head)
 	b.head = e.hash
 	b.changes.entries = append(b.changes.entries, *e)
-	b.watch(e)
 	b.announce(e)
 }
 
@@ -210,6 +210,9 @@ func (b *books) reserve(e *entry, m move, id string, lines []Line) (*hold, []Amo
 	for i, l := range lines {
 		hl := &h.lines[i]
 		hl.Type, hl.Budget = l.Type, l.Budget.Name
+		if !tells(plans[i], hl.Budget) {
+			e.postings = append(e.postings, posting{Move: moveLine, Type: l.Type, Budget: hl.Budget})
+		}
 		hl.Slices = make([]slice, len(plans[i]))
 		for j, d := range plans[i] {
 			hl.Slices[j] = slice{Grant: d.lot.no, Pool: d.lot.pool, Amount: d.n}
@@ -221,6 +224,12 @@ func (b *books) reserve(e *entry, m move, id string, lines []Line) (*hold, []Amo
 	b.holds[id] = h
 	b.changedHold(h)
 	return h, nil
+}
+
+// tells reports whether the postings of a line's draws will say all that the
+// line says: that it exists, and its budget, which counts the shared pool only.
+func tells(draws []draw, budget string) bool {
+	return len(draws) > 0 && (budget == "" || slices.ContainsFunc(draws, func(d draw) bool { return d.lot.pool == "" }))
 }
 
 func (op Hold) run(b *books, e *entry) (any, error) {

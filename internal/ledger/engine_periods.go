@@ -97,6 +97,9 @@ func (op Alert) run(b *books, e *entry) (any, error) {
 func (b *books) watch(e *entry) {
 	for i := range e.postings {
 		p := &e.postings[i]
+		if p.Move == moveLine {
+			continue
+		}
 		a := b.accounts[accountID{p.Pool, p.Type}]
 		before := a.seen
 		a.seen = a.available
@@ -104,9 +107,10 @@ func (b *books) watch(e *entry) {
 			if before <= threshold || threshold < a.available {
 				continue
 			}
+			p.Low = append(p.Low, threshold)
 			b.changes.events = append(b.changes.events, event{
-				topic: "credits.low",
-				key:   fmt.Sprintf("credits.low/%d/%s/%s/%d", e.seq, p.Pool, p.Type, threshold),
+				topic: topicLow,
+				key:   lowKey(e.seq, p, threshold),
 				payload: lowPayload{
 					Org: b.owner, Pool: p.Pool, Type: p.Type, At: e.at,
 					Available: a.available, Threshold: threshold,
@@ -114,4 +118,11 @@ func (b *books) watch(e *entry) {
 			})
 		}
 	}
+}
+
+const topicLow = "credits.low"
+
+// lowKey is the key of a credits.low event.
+func lowKey(seq int64, p *posting, threshold int64) string {
+	return fmt.Sprintf("%s/%d/%s/%s/%d", topicLow, seq, p.Pool, p.Type, threshold)
 }

@@ -157,7 +157,7 @@ func (d *desk) stored(key string) RenewResult {
 	d.tables.load(b, []operation{op})
 	out := b.perform([]operation{op}, noon)[0]
 	require.NoError(d, out.err)
-	result, err := decode[RenewResult](out)
+	result, err := decode[RenewResult]("acme", out)
 	require.NoError(d, err)
 	return result
 }

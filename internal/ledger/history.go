@@ -63,7 +63,7 @@ func historyKind(m move) string {
 		return "grant"
 	case moveGrant, moveHold, moveRollover, moveVoid:
 		return string(m)
-	case moveSchedule, moveWithdraw, moveCarry, moveAlert:
+	case moveSchedule, moveWithdraw, moveCarry, moveAlert, moveLine:
 	}
 	return "" // changes no balance
 }

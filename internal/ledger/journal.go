@@ -45,6 +45,7 @@ const (
 	moveVoid      move = "void"      // taken back
 	moveCarry     move = "carry"     // no credits: a period ended, the account's carry is set
 	moveAlert     move = "alert"     // no credits: the account's alert is set
+	moveLine      move = "line"      // no credits: a hold's line and its budget, where its slices do not tell
 )
 
 func (m move) from() bucket {
@@ -57,7 +58,7 @@ func (m move) from() bucket {
 		return captured
 	case moveStart, moveWithdraw:
 		return waiting
-	case moveGrant, moveSchedule, moveCarry, moveAlert:
+	case moveGrant, moveSchedule, moveCarry, moveAlert, moveLine:
 	}
 	return none
 }
@@ -76,7 +77,7 @@ func (m move) to() bucket {
 		return expired
 	case moveReinstate, moveRollover, moveRestore, moveVoid, moveWithdraw:
 		return voided
-	case moveCarry, moveAlert:
+	case moveCarry, moveAlert, moveLine:
 	}
 	return none
 }
@@ -108,6 +109,7 @@ type posting struct {
 	Terms   *terms  `json:"terms,omitempty"`
 	Carry   *carry  `json:"carry,omitempty"` // the account's carry from now on
 	Alert   []int64 `json:"alert,omitempty"` // the account's thresholds from now on, highest first
+	Low     []int64 `json:"low,omitempty"`   // the thresholds fallen to: credits.low events in the outbox
 }
 
 // terms are what distinguishes a grant from others of its account.
@@ -250,17 +252,8 @@ func appendPostings(b []byte, ps []posting) []byte {
 			b = appendTimeField(b, `,"until":`, c.Until)
 			b = append(b, '}')
 		}
-		for i, threshold := range p.Alert {
-			if i == 0 {
-				b = append(b, `,"alert":[`...)
-			} else {
-				b = append(b, ',')
-			}
-			b = strconv.AppendInt(b, threshold, 10)
-		}
-		if len(p.Alert) > 0 {
-			b = append(b, ']')
-		}
+		b = appendIntsField(b, `,"alert":[`, p.Alert)
+		b = appendIntsField(b, `,"low":[`, p.Low)
 		b = append(b, '}')
 	}
 	return append(b, ']')
@@ -300,17 +293,7 @@ func appendHold(b []byte, h *hold) []byte {
 		b = append(b, '}')
 	}
 	b = append(b, ']')
-	for i, seq := range h.captures {
-		if i == 0 {
-			b = append(b, `,"captures":[`...)
-		} else {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(b, seq, 10)
-	}
-	if len(h.captures) > 0 {
-		b = append(b, ']')
-	}
+	b = appendIntsField(b, `,"captures":[`, h.captures)
 	return append(b, '}')
 }
 
@@ -325,6 +308,21 @@ func appendIntField(b []byte, name string, n int64) []byte {
 		return b
 	}
 	return strconv.AppendInt(append(b, name...), n, 10)
+}
+
+// appendIntsField writes an array; name ends in its bracket.
+func appendIntsField(b []byte, name string, ns []int64) []byte {
+	if len(ns) == 0 {
+		return b
+	}
+	b = append(b, name...)
+	for i, n := range ns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return append(b, ']')
 }
 
 func appendStringField(b []byte, name, s string) []byte {

@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,16 +16,19 @@ import (
 // for concurrent use, and several may run against one database at once.
 type Ledger struct {
 	pool      *pgxpool.Pool
-	workers   int // transactions at a time
 	batchSize int // operations per transaction
+	log       *slog.Logger
 	sums      sums
 
-	wg      sync.WaitGroup
-	mu      sync.Mutex
-	closed  bool
-	working int
-	lanes   map[string]*lane
-	ready   []*lane // with calls waiting and no batch under way
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	closed bool
+	lanes  map[string]*lane
+	common pending // lanes that share transactions
+	apart  pending // lanes whose last batch failed: each has its own transactions
+	stats  Stats
+
+	clockWrong bool // operations are refused because of the time
 }
 
 // Option configures a Ledger.
@@ -34,12 +38,20 @@ type Option func(*Ledger)
 // batching off.
 func WithBatchSize(n int) Option { return func(l *Ledger) { l.batchSize = max(1, n) } }
 
-// WithWorkers limits how many transactions run at a time, 4 by default.
-func WithWorkers(n int) Option { return func(l *Ledger) { l.workers = max(1, n) } }
+// WithWorkers limits how many transactions run at a time, 4 by default. Lanes
+// that fail have workers of their own.
+func WithWorkers(n int) Option { return func(l *Ledger) { l.common.workers = max(1, n) } }
+
+// WithLog names the log for damaged books and a wrong clock; without it they
+// are only returned as errors and counted.
+func WithLog(log *slog.Logger) Option { return func(l *Ledger) { l.log = log } }
 
 // New returns a ledger on a migrated database.
 func New(pool *pgxpool.Pool, opts ...Option) *Ledger {
-	l := &Ledger{pool: pool, workers: 4, batchSize: batchOperations, lanes: map[string]*lane{}}
+	l := &Ledger{
+		pool: pool, batchSize: batchOperations, log: slog.New(slog.DiscardHandler), lanes: map[string]*lane{},
+		common: pending{workers: 4}, apart: pending{workers: workersApart},
+	}
 	for _, opt := range opts {
 		opt(l)
 	}

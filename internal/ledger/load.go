@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,13 @@ var errNewOwner = fmt.Errorf("the organization is new to the ledger")
 const planByKey = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
 	set_config('plan_cache_mode', 'force_generic_plan', true)`
 
+// How long a batch waits for a lane that another transaction has locked. Several
+// lanes do not wait at all: the one that is locked is left out.
+const (
+	lockBriefly = planByKey + `, set_config('lock_timeout', '1s', true)`
+	lockApart   = planByKey + `, set_config('lock_timeout', '15s', true)`
+)
+
 // begin opens the batch's transaction, locks its lanes, asks the database for
 // the time and reads what the books lack, all in one round trip. The lock is its
 // own statement: only the statements after it are sure to see what the lane's
@@ -29,48 +37,106 @@ const planByKey = `SELECT set_config('enable_seqscan', 'off', true), set_config(
 func (t *batch) begin(ctx context.Context, conn *pgxpool.Conn) error {
 	b := &pgx.Batch{}
 	b.Queue("begin")
-	b.Queue(planByKey)
-	owners := make([]string, 0, len(t.lanes))
-	for _, w := range t.lanes {
-		owners = append(owners, w.lane.owner)
+	if t.lanes[0].lane.apart {
+		b.Queue(lockApart)
+	} else {
+		b.Queue(lockBriefly)
 	}
-	found := 0
-	b.Queue(`SELECT owner, seq, head, at, grants FROM credit_owner
-		WHERE owner = ANY($1) ORDER BY owner FOR UPDATE`, owners).Query(func(rows pgx.Rows) error {
-		var owner string
-		var seq, grants int64
-		var head []byte
-		var at time.Time
-		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants}, func() error {
-			found++
-			w := t.byOwner[owner]
-			if w.books.seq == seq && slices.Equal(w.books.head, head) && w.books.grants == grants {
-				return nil
-			}
-			w.books = newBooks(owner)
-			w.books.seq, w.books.head, w.books.at, w.books.grants = seq, slices.Clone(head), at.UTC(), grants
-			return nil
-		})
-		if err == nil && found < len(t.lanes) {
-			return errNewOwner
-		}
-		return err
-	})
+	t.queueLock(b)
 	b.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&t.now) })
 	t.queueStored(b)
 	t.queueNeeds(b)
 	if err := conn.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
+	if err := checkClock(t.now); err != nil {
+		return err
+	}
+	if err := t.unseen(ctx, conn); err != nil {
+		return err
+	}
 	for { // what was read may point to more, a hold to its grants
 		b = &pgx.Batch{}
 		if t.queueNeeds(b); b.Len() == 0 {
-			return nil
+			break
 		}
 		if err := conn.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
 	}
+	for _, w := range t.lanes {
+		w.check()
+	}
+	return nil
+}
+
+// queueLock locks the lanes, and replaces books that are not those of the head
+// in the locked row. A lane that is missing in what is read is new or locked
+// elsewhere; see unseen.
+func (t *batch) queueLock(b *pgx.Batch) {
+	owners := make([]string, 0, len(t.lanes))
+	for _, w := range t.lanes {
+		owners = append(owners, w.lane.owner)
+		w.unproven = w.books.seq == 0
+	}
+	lock := `SELECT owner, seq, head, at, grants FROM credit_owner WHERE owner = ANY($1) ORDER BY owner FOR UPDATE`
+	if len(t.lanes) > 1 {
+		lock += " SKIP LOCKED"
+	}
+	b.Queue(lock, owners).Query(func(rows pgx.Rows) error {
+		for _, w := range t.lanes {
+			w.locked = true
+		}
+		var owner string
+		var seq, grants int64
+		var head []byte
+		var at time.Time
+		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants}, func() error {
+			w := t.byOwner[owner]
+			w.locked = false
+			if w.books.seq == seq && slices.Equal(w.books.head, head) && w.books.grants == grants {
+				return nil
+			}
+			w.books = newBooks(owner)
+			w.books.seq, w.books.head, w.books.at, w.books.grants = seq, slices.Clone(head), at.UTC(), grants
+			w.unproven, w.asked = true, needs{}
+			return nil
+		})
+		return err
+	})
+}
+
+// unseen looks at the lanes that could not be locked. Those with a row are
+// locked by another transaction. Those without one are new, or damaged where
+// there was no opening them.
+func (t *batch) unseen(ctx context.Context, conn *pgxpool.Conn) error {
+	var owners []string
+	for _, w := range t.lanes {
+		if w.locked {
+			w.books, w.damage, w.fresh = newBooks(w.lane.owner), nil, fresh{} // read without the lock
+			owners = append(owners, w.lane.owner)
+		}
+	}
+	if len(owners) == 0 {
+		return nil
+	}
+	rows, _ := conn.Query(ctx, `SELECT owner FROM credit_owner WHERE owner = ANY($1)`, owners)
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	switch {
+	case err != nil:
+		return err
+	case len(there) == len(owners):
+		return nil
+	case !t.opened:
+		return errNewOwner
+	}
+	for _, owner := range owners {
+		if !slices.Contains(there, owner) {
+			t.byOwner[owner].locked = false
+			t.byOwner[owner].damaged("there are journal entries, the row in credit_owner is missing")
+		}
+	}
+	return nil
 }
 
 // queueStored asks for the results of operations that were carried out before.
@@ -89,7 +155,8 @@ func (t *batch) queueStored(b *pgx.Batch) {
 		var hash, result []byte
 		_, err := pgx.ForEachRow(rows, []any{&owner, &key, &hash, &result}, func() error {
 			if len(hash) != len(requestHash{}) {
-				return fmt.Errorf("the journal entry with key %q of %s has no request hash: run the audit", key, owner)
+				t.byOwner[owner].damaged("the journal entry with key %q has no request hash", key)
+				return nil
 			}
 			t.byOwner[owner].books.stored[key] = stored{requestHash(hash), slices.Clone(result)}
 			return nil
@@ -107,14 +174,14 @@ type ownedKeys struct {
 
 // queueNeeds asks for everything the books of the batch lack for its operations.
 func (t *batch) queueNeeds(b *pgx.Batch) {
-	var all []string
+	var all, unproven []string
 	var pools, holds, lots, budgets, facts, origins, captures ownedKeys
 	for _, w := range t.lanes {
-		var n needs
-		for _, op := range w.ops {
-			op.need(w.books, &n)
-		}
 		owner := w.lane.owner
+		n := w.lacking()
+		if w.unproven {
+			unproven = append(unproven, owner)
+		}
 		if n.allPools {
 			all = append(all, owner)
 			n.pools = nil
@@ -142,6 +209,9 @@ func (t *batch) queueNeeds(b *pgx.Batch) {
 			captures.owners, captures.numbers = append(captures.owners, owner), append(captures.numbers, seq)
 		}
 	}
+	if len(unproven) > 0 {
+		t.queueHeads(b, unproven)
+	}
 	if len(all) > 0 {
 		t.queuePools(b, "x.owner = k.owner", all, make([]string, len(all)), true)
 	}
@@ -158,17 +228,10 @@ func (t *batch) queueNeeds(b *pgx.Batch) {
 		t.queueBudgets(b, budgets)
 	}
 	if len(facts.owners) > 0 {
-		t.queueFacts(b, facts, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, '' AS hold_id
-			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
-			CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = k.owner AND f.type = k.type
-				AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f`)
+		t.queueFacts(b, facts, false)
 	}
 	if len(origins.owners) > 0 {
-		t.queueFacts(b, origins, `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, e.hold_id
-			FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
-			CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = k.owner AND f.type = k.type
-				AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f
-			CROSS JOIN LATERAL (SELECT hold_id FROM credit_entry e WHERE e.owner = f.owner AND e.seq = f.seq LIMIT 1) e`)
+		t.queueFacts(b, origins, true)
 	}
 	if len(captures.owners) > 0 {
 		t.queueCaptures(b, captures)
@@ -198,6 +261,9 @@ func (t *batch) scanLots(rows pgx.Rows) error {
 		b := t.byOwner[owner].books
 		if b.lots[l.no] != nil {
 			return nil
+		}
+		if l.no > b.grants {
+			t.byOwner[owner].damaged("there is a grant %d, and grants are numbered up to %d", l.no, b.grants)
 		}
 		read := l
 		read.startsAt, read.expiresAt = orZero(starts), orZero(expires)
@@ -245,29 +311,41 @@ func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string, a
 			return err
 		}
 		for i, o := range owners {
-			books := t.byOwner[o].books
-			books.pools[pools[i]] = true
-			books.allPools = books.allPools || all
+			w := t.byOwner[o]
+			w.books.pools[pools[i]] = true
+			w.books.allPools = w.books.allPools || all
+			w.fresh.pool(pools[i], all)
 		}
 		return nil
 	})
 }
 
 func (t *batch) queueHolds(b *pgx.Batch, k ownedKeys) {
-	b.Queue(`SELECT h.owner, h.id, h.closed, h.body FROM unnest($1::text[], $2::text[]) k (owner, id)
+	b.Queue(`SELECT h.owner, h.id, h.amount, h.captured, h.released, h.reversed, h.closed, h.body
+		FROM unnest($1::text[], $2::text[]) k (owner, id)
 		CROSS JOIN LATERAL (SELECT * FROM credit_hold h WHERE h.owner = k.owner AND h.id = k.id LIMIT 1) h`, k.owners, k.texts).Query(func(rows pgx.Rows) error {
 		for i, o := range k.owners {
 			t.byOwner[o].books.holds[k.texts[i]] = nil
 		}
 		var owner, id string
+		var sum slice
 		var closed bool
 		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&owner, &id, &closed, &body}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{
+			&owner, &id, &sum.Amount, &sum.Captured, &sum.Released, &sum.Reversed, &closed, &body,
+		}, func() error {
+			w := t.byOwner[owner]
 			var read holdBody
 			if err := json.Unmarshal(body, &read); err != nil {
-				return fmt.Errorf("the hold %q of %s cannot be read, run the audit: %w", id, owner, err)
+				w.damaged("the hold %q cannot be read: %w", id, err)
+				return nil
 			}
-			t.byOwner[owner].books.holds[id] = &hold{id: id, closed: closed, lines: read.Lines, captures: read.Captures}
+			h := &hold{id: id, closed: closed, lines: read.Lines, captures: read.Captures}
+			if h.sums() != sum {
+				w.damaged("the lines of hold %q do not add up to its sums", id)
+			}
+			w.books.holds[id] = h
+			w.fresh.holds = append(w.fresh.holds, h)
 			return nil
 		})
 		return err
@@ -283,7 +361,7 @@ func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
 		}
 		for i, o := range k.owners {
 			if t.byOwner[o].books.lots[k.numbers[i]] == nil {
-				return fmt.Errorf("grant %d of %s does not exist: run the audit", k.numbers[i], o)
+				t.byOwner[o].damaged("grant %d does not exist", k.numbers[i])
 			}
 		}
 		return nil
@@ -307,7 +385,17 @@ func (t *batch) queueBudgets(b *pgx.Batch, k ownedKeys) {
 	})
 }
 
-func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, query string) {
+// queueFacts asks for facts, where origins are asked for with the holds that
+// paid for them.
+func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, origins bool) {
+	query := `SELECT f.owner, f.type, f.scope, f.subject, f.seq, f.cost, f.reversed, '' AS hold_id
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) k (owner, type, scope, subject)
+		CROSS JOIN LATERAL (SELECT * FROM credit_fact f WHERE f.owner = k.owner AND f.type = k.type
+			AND f.scope = k.scope AND f.subject = k.subject LIMIT 1) f`
+	if origins {
+		query = strings.Replace(query, "''", "coalesce(e.hold_id, '')", 1) + `
+		LEFT JOIN LATERAL (SELECT hold_id FROM credit_entry e WHERE e.owner = f.owner AND e.seq = f.seq LIMIT 1) e ON true`
+	}
 	b.Queue(query, k.owners, k.types, k.scopes, k.subjects).Query(func(rows pgx.Rows) error {
 		for i, o := range k.owners {
 			t.byOwner[o].books.facts[factID{k.types[i], k.scopes[i], k.subjects[i]}] = nil
@@ -317,8 +405,12 @@ func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, query string) {
 		_, err := pgx.ForEachRow(rows, []any{
 			&owner, &f.kind, &f.scope, &f.subject, &f.seq, &f.cost, &f.reversed, &f.hold,
 		}, func() error {
+			w := t.byOwner[owner]
 			read := f
-			t.byOwner[owner].books.facts[f.factID] = &read
+			w.books.facts[f.factID] = &read
+			if origins {
+				w.fresh.origins = append(w.fresh.origins, &read)
+			}
 			return nil
 		})
 		return err
@@ -328,24 +420,23 @@ func (t *batch) queueFacts(b *pgx.Batch, k ownedKeys, query string) {
 func (t *batch) queueCaptures(b *pgx.Batch, k ownedKeys) {
 	b.Queue(`SELECT e.owner, e.seq, e.facts FROM unnest($1::text[], $2::bigint[]) k (owner, seq)
 		CROSS JOIN LATERAL (SELECT * FROM credit_entry e WHERE e.owner = k.owner AND e.seq = k.seq LIMIT 1) e`, k.owners, k.numbers).Query(func(rows pgx.Rows) error {
-		for i, o := range k.owners {
-			t.byOwner[o].books.charged[k.numbers[i]] = nil
-		}
 		var owner string
 		var seq int64
 		var packed []byte
 		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &packed}, func() error {
+			w := t.byOwner[owner]
 			groups, err := parseFacts(packed)
 			if err != nil {
-				return err
+				w.damaged("entry %d: %w", seq, err)
+				return nil
 			}
-			var ids []factID
+			ids := []factID{}
 			for _, g := range groups {
 				for _, s := range g.subjects {
 					ids = append(ids, factID{g.kind, g.scope, s})
 				}
 			}
-			t.byOwner[owner].books.charged[seq] = ids
+			w.books.charged[seq] = ids
 			return nil
 		})
 		return err

@@ -17,6 +17,7 @@ type replay struct {
 	seq    int64
 	head   []byte
 	at     time.Time
+	latest time.Time // entries after it are from the future; zero = not known
 	grants int64
 
 	accounts map[accountID]*account
@@ -55,6 +56,9 @@ func (r *replay) follow(e *entry) {
 	}
 	if e.at.Before(r.at) {
 		r.complain("I6", e, "it is older than the entry before it")
+	}
+	if !r.latest.IsZero() && e.at.After(r.latest) {
+		r.complain("I6", e, "it is from the future: %s", e.at.UTC().Format(time.RFC3339))
 	}
 	r.seq, r.head, r.at = e.seq, e.hash, e.at
 	clear(e.postings) // decoding leaves fields alone that the text does not name
@@ -140,6 +144,10 @@ func (r *replay) list(a *account, l *lot) {
 
 // post follows one posting.
 func (r *replay) post(e *entry, p *posting) {
+	if p.Move == moveLine {
+		r.line(e, p)
+		return
+	}
 	id := accountID{p.Pool, p.Type}
 	a := r.account(id)
 	switch p.Move {
@@ -217,6 +225,16 @@ func (r *replay) receive(e *entry, p *posting, a *account) {
 	into.bucket[available] += p.Amount
 	a.available += p.Amount
 	r.list(a, into)
+}
+
+// line notes what a hold's line says that its slices do not.
+func (r *replay) line(e *entry, p *posting) {
+	h := r.holds[e.holdID]
+	if h == nil || h.line(p.Type) != nil {
+		r.complain("I4", e, "it has a line for %q that belongs to no new hold", p.Type)
+		return
+	}
+	h.lines = append(h.lines, holdLine{Type: p.Type, Budget: p.Budget})
 }
 
 // slice follows a posting into the hold and the budget it belongs to.

@@ -3,13 +3,10 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Sizes of batches and of what is kept in memory between them.
@@ -18,16 +15,27 @@ const (
 	batchLanes      = 128
 	keptPerLane     = 8192  // open holds, budgets, grants
 	keptLanes       = 10000 // organizations
+	workersApart    = 2     // for lanes that failed
 	attempts        = 6
 	batchTimeout    = 60 * time.Second
 )
 
 // lane is the queue of one organization. At most one batch at a time has it.
 type lane struct {
-	owner string
-	queue []*call
-	busy  bool // a batch has it, or it is in the ready list
-	books *books
+	owner  string
+	queue  []*call
+	busy   bool // a batch has it, or it is in a line
+	apart  bool // its last batch failed; it has batches of its own until one succeeds
+	books  *books
+	failed error // of the batch under way: why the lane could not be carried out
+	damage bool  // its last batch found that its books contradict themselves
+}
+
+// pending is lanes with calls waiting and no batch under way, and their workers.
+type pending struct {
+	ready   []*lane
+	working int
+	workers int
 }
 
 // call is an operation that waits for its outcome.
@@ -43,14 +51,22 @@ type batch struct {
 	lanes   []*laneWork // by owner
 	byOwner map[string]*laneWork
 	now     time.Time // the database's
+	opened  bool      // lanes new to the ledger were opened for it
 }
 
+// laneWork is one lane's part of a batch.
 type laneWork struct {
 	lane     *lane
 	books    *books
 	calls    []*call
 	ops      []operation
 	outcomes []outcome
+
+	locked   bool  // another transaction has the lane: it waits for that apart from the others
+	damage   error // the lane's rows contradict each other: nothing is written for it
+	unproven bool  // the head of its books was not compared with the journal yet
+	asked    needs // what the last round trip asked for
+	fresh    fresh // what was read by this batch and is to be checked
 }
 
 // do queues an operation and waits for its result.
@@ -65,7 +81,7 @@ func do[R any](ctx context.Context, l *Ledger, op operation) (R, error) {
 	}
 	select {
 	case o := <-c.done:
-		return decode[R](o)
+		return decode[R](op.header().owner, o)
 	case <-ctx.Done():
 		return result, fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w",
 			op.header().key, ctx.Err())
@@ -73,13 +89,13 @@ func do[R any](ctx context.Context, l *Ledger, op operation) (R, error) {
 }
 
 // decode gives an outcome its type.
-func decode[R any](o outcome) (result R, err error) {
+func decode[R any](owner string, o outcome) (result R, err error) {
 	switch {
 	case o.err != nil:
 		return result, o.err
 	case o.replayed != nil:
 		if err := json.Unmarshal(o.replayed, &result); err != nil {
-			return result, fmt.Errorf("a stored result of the ledger cannot be read, run the audit: %w", err)
+			return result, damaged(owner, fmt.Errorf("a stored result cannot be read: %w", err))
 		}
 		return result, nil
 	}
@@ -105,44 +121,58 @@ func (l *Ledger) enqueue(c *call) error {
 	}
 	ln.queue = append(ln.queue, c)
 	if !ln.busy {
-		ln.busy = true
-		l.ready = append(l.ready, ln)
-		if l.working < l.workers {
-			l.working++
-			l.wg.Add(1)
-			go l.work()
-		}
+		l.push(ln)
 	}
 	return nil
 }
 
-// work carries out batches until no lane is ready. While a batch commits, its
-// lanes gather their next one.
-func (l *Ledger) work() {
+// push puts a lane into its line and sees to it that a worker takes it up.
+func (l *Ledger) push(ln *lane) {
+	ln.busy = true
+	q := l.lineOf(ln)
+	q.ready = append(q.ready, ln)
+	if q.working < q.workers {
+		q.working++
+		l.wg.Add(1)
+		go l.work(q)
+	}
+}
+
+func (l *Ledger) lineOf(ln *lane) *pending {
+	if ln.apart {
+		return &l.apart
+	}
+	return &l.common
+}
+
+// work carries out batches until no lane of the line is ready. While a batch
+// commits, its lanes gather their next one.
+func (l *Ledger) work(q *pending) {
 	defer l.wg.Done()
 	for {
-		t := l.next()
+		t := l.next(q)
 		if t == nil {
 			return
 		}
 		l.carryOut(t)
-		l.finish(t)
+		l.finish(q, t)
 	}
 }
 
-// next gathers a batch from the lanes that are ready, or nil where none is.
-func (l *Ledger) next() *batch {
+// next gathers a batch from the lanes that are ready, or nil where none is. A
+// lane apart has the batch to itself.
+func (l *Ledger) next(q *pending) *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.ready) == 0 {
-		l.working--
+	if len(q.ready) == 0 {
+		q.working--
 		return nil
 	}
 	t := &batch{}
 	room := l.batchSize
 	taken := 0
-	for _, ln := range l.ready {
-		if room == 0 || taken == batchLanes {
+	for _, ln := range q.ready {
+		if room == 0 || taken == batchLanes || taken > 0 && ln.apart {
 			break
 		}
 		taken++
@@ -151,61 +181,27 @@ func (l *Ledger) next() *batch {
 		ln.queue = ln.queue[n:]
 		room -= n
 	}
-	l.ready = slices.Delete(l.ready, 0, taken)
+	q.ready = slices.Delete(q.ready, 0, taken)
 	return t
 }
 
-// finish gives the lanes of a batch back.
-func (l *Ledger) finish(t *batch) {
+// finish gives the lanes of a batch back, each to the line where it belongs now.
+func (l *Ledger) finish(q *pending, t *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range t.lanes {
+		ln := w.lane
+		l.judge(ln)
 		switch {
-		case len(w.lane.queue) > 0:
-			l.ready = append(l.ready, w.lane)
-		case len(l.lanes) > keptLanes:
-			delete(l.lanes, w.lane.owner)
+		case len(ln.queue) == 0 && len(l.lanes) > keptLanes && !ln.damage:
+			delete(l.lanes, ln.owner)
+		case len(ln.queue) == 0:
+			ln.busy = false
+			ln.queue = nil
+		case l.lineOf(ln) == q:
+			q.ready = append(q.ready, ln) // this worker goes on with it
 		default:
-			w.lane.busy = false
-			w.lane.queue = nil
-		}
-	}
-}
-
-// carryOut runs a batch and answers its calls. A lost connection is no reason to
-// give up: keys make it safe to run the batch again, also when the commit went
-// through and only its answer was lost. Any other failure is narrowed down by
-// running the operations one by one, so that one cannot spoil its neighbours.
-func (l *Ledger) carryOut(t *batch) {
-	t.prepare()
-	if t.size() == 0 {
-		return
-	}
-	err := l.try(t)
-	if errors.Is(err, errNewOwner) {
-		if err = l.welcome(t); err == nil {
-			err = l.try(t)
-		}
-	}
-	for i := 1; err != nil && transient(err) && i < attempts; i++ {
-		time.Sleep(time.Duration(i*i) * 10 * time.Millisecond)
-		err = l.try(t)
-	}
-	if err != nil && t.size() > 1 && !transient(err) {
-		for _, w := range t.lanes {
-			for _, c := range w.calls {
-				l.carryOut(&batch{lanes: []*laneWork{{lane: w.lane, calls: []*call{c}}}})
-			}
-		}
-		return
-	}
-	for _, w := range t.lanes {
-		for i, c := range w.calls {
-			if err != nil {
-				c.done <- outcome{err: fmt.Errorf("the ledger could not carry out %q: %w", c.op.header().key, err)}
-			} else {
-				c.done <- w.outcomes[i]
-			}
+			l.push(ln)
 		}
 	}
 }
@@ -229,60 +225,4 @@ func (t *batch) size() (n int) {
 		n += len(w.calls)
 	}
 	return n
-}
-
-// try runs a batch in one transaction: lock and read, perform, write and commit.
-func (l *Ledger) try(t *batch) error {
-	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
-	defer cancel()
-	conn, err := l.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release() // a connection left within a transaction is thrown away
-	for _, w := range t.lanes {
-		w.books = w.lane.books
-		w.lane.books = newBooks(w.lane.owner) // back in place once all is well
-	}
-	if err := t.begin(ctx, conn); err != nil {
-		return err
-	}
-	for _, w := range t.lanes {
-		w.outcomes = w.books.perform(w.ops, t.now)
-	}
-	if err := t.commit(ctx, conn, t.queueWrites()); err != nil {
-		return err
-	}
-	for _, w := range t.lanes {
-		w.books.settle(keptPerLane)
-		w.lane.books = w.books
-	}
-	return nil
-}
-
-// welcome opens lanes for organizations the ledger has not seen.
-func (l *Ledger) welcome(t *batch) error {
-	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
-	defer cancel()
-	owners := make([]string, 0, len(t.lanes))
-	for _, w := range t.lanes {
-		owners = append(owners, w.lane.owner)
-	}
-	_, err := l.pool.Exec(ctx, `INSERT INTO credit_owner (owner) SELECT unnest($1::text[]) ORDER BY 1
-		ON CONFLICT DO NOTHING`, owners)
-	return err
-}
-
-// transient reports whether a failure lies with the connection or with others'
-// transactions, so that running the batch again may help.
-func transient(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return !errors.Is(err, context.DeadlineExceeded)
-	}
-	switch pg.Code[:2] {
-	case "08", "40", "53", "57": // connection, rollback, resources, operator intervention
-		return true
-	}
-	return false
 }

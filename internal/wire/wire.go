@@ -82,7 +82,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Config:    cfg,
 		Log:       logger,
 		Pool:      pool,
-		Ledger:    ledger.New(pool),
+		Ledger:    ledger.New(pool, ledger.WithLog(logger)),
 		Accounts:  account.New(pool),
 		Catalogue: lead.New(pool),
 		Book:      orderbook.New(pool),
