@@ -1,54 +1,166 @@
 package main
 
 import (
+	"bufio"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/account"
 	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/wire"
 )
 
 func (a *app) auditCommand() *cobra.Command {
 	var opts ledger.AuditOptions
+	var head bool
+	var against string
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove the books: recompute every balance from the journal",
 		Long: `Recomputes every balance from the append-only journal, follows its hash chain and
-compares both with the tables. Exits with 1 and the offending rows when the
-books do not balance.`,
-		Example: examples("holdfast audit", "holdfast audit --org acme --json"),
-		Args:    cobra.NoArgs,
+compares both with the tables, with the orders and with the organizations. Exits
+with 1 and the offending rows when the books do not balance.
+
+Whoever can write to the database could also rewrite the whole chain. To find
+that, keep its heads elsewhere: --head prints one line for each organization
+(number of the last entry, its hash, the organization), and --against FILE checks
+that the journal still contains them.`,
+		Example: examples("holdfast audit", "holdfast audit --org acme --json",
+			"holdfast audit --head > heads.txt", "holdfast audit --against heads.txt"),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rooms, err := openDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer rooms.Close()
-			progress := a.newMeter("auditing", "entries", 0)
-			defer progress.close()
-			opts.Progress = func(entries int64) { progress.set(entries, "") }
-			start := time.Now()
-			report, err := ledger.Audit(cmd.Context(), rooms.Pool, opts)
-			if err != nil {
-				return err
+			if head {
+				return a.printHeads(cmd, rooms, opts.Owner)
 			}
-			progress.close()
-			if a.json {
-				if err := a.printJSON(auditJSON(report)); err != nil {
+			if against != "" {
+				if opts.Against, err = readHeads(cmd.InOrStdin(), against); err != nil {
 					return err
 				}
-			} else {
-				a.showAudit(report, time.Since(start))
 			}
-			if !report.Clean() {
-				return fmt.Errorf("the books do not balance: %s", count(report.Total, "finding"))
-			}
-			return nil
+			return a.audit(cmd, rooms, opts)
 		},
 	}
 	cmd.Flags().StringVar(&opts.Owner, "org", "", "only this organization")
+	cmd.Flags().BoolVar(&head, "head", false, "print where the journals stand, to be kept elsewhere")
+	cmd.Flags().StringVar(&against, "against", "", "check that the journal contains the heads in this `FILE` (- for stdin)")
+	cmd.MarkFlagsMutuallyExclusive("head", "against")
 	return cmd
+}
+
+// audit runs the audit and shows what it found.
+func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOptions) error {
+	opts.Also = []ledger.Check{account.CheckLedger, orderbook.CheckLedger}
+	progress := a.newMeter("auditing", "entries", 0)
+	defer progress.close()
+	opts.Progress = func(entries int64) { progress.set(entries, "") }
+	start := time.Now()
+	report, err := ledger.Audit(cmd.Context(), rooms.Pool, opts)
+	if err != nil {
+		return err
+	}
+	progress.close()
+	if opts.Owner != "" && report.Owners == 0 && report.Clean() {
+		if _, err := rooms.Accounts.Org(cmd.Context(), opts.Owner); err != nil {
+			return err // a typing error proves nothing
+		}
+	}
+	if a.json {
+		if err := a.printJSON(auditJSON(report)); err != nil {
+			return err
+		}
+	} else {
+		a.showAudit(report, time.Since(start))
+	}
+	if !report.Clean() {
+		return fmt.Errorf("the books do not balance: %s", count(report.Total, "finding"))
+	}
+	return nil
+}
+
+// auditHead is where an organization's journal stands.
+type auditHead struct {
+	Entries int64  `json:"entries"`
+	Hash    string `json:"hash"`
+	Org     string `json:"org"`
+}
+
+func (a *app) printHeads(cmd *cobra.Command, rooms *wire.Rooms, owner string) error {
+	heads, err := ledger.Heads(cmd.Context(), rooms.Pool, owner)
+	if err != nil {
+		return err
+	}
+	if owner != "" && len(heads) == 0 {
+		if _, err := rooms.Accounts.Org(cmd.Context(), owner); err != nil {
+			return err
+		}
+	}
+	list := make([]auditHead, 0, len(heads))
+	for _, h := range heads {
+		list = append(list, auditHead{h.Seq, hex.EncodeToString(h.Hash), h.Owner})
+	}
+	if a.json {
+		return a.printJSON(list)
+	}
+	for _, h := range list {
+		_, err = fmt.Fprintln(a.out, h.Entries, h.Hash, h.Org)
+	}
+	return err
+}
+
+// readHeads reads what audit --head has printed as lines.
+func readHeads(stdin io.Reader, name string) (heads []ledger.Head, err error) {
+	in := stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("the heads cannot be read: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		in = file
+	}
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		head, err := parseHead(lines.Text())
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, head)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("the heads cannot be read: %w", err)
+	}
+	if len(heads) == 0 {
+		return nil, errors.New("there are no heads to check against; write them with holdfast audit --head")
+	}
+	return heads, nil
+}
+
+func parseHead(line string) (ledger.Head, error) {
+	entries, rest, _ := strings.Cut(line, " ")
+	digest, org, _ := strings.Cut(rest, " ")
+	seq, err := strconv.ParseInt(entries, 10, 64)
+	hash, hexErr := hex.DecodeString(digest)
+	if err != nil || hexErr != nil || len(hash) == 0 || org == "" {
+		return ledger.Head{}, fmt.Errorf("%q is not a line of holdfast audit --head: number of entries, hash, organization", line)
+	}
+	return ledger.Head{Owner: org, Seq: seq, Hash: hash}, nil
 }
 
 func (a *app) showAudit(r ledger.Report, elapsed time.Duration) {

@@ -21,7 +21,7 @@ type AuditOptions struct {
 
 // Check compares other tables with the ledger's, of one organization or, where
 // owner is "", of all. It reports what contradicts the ledger.
-type Check func(ctx context.Context, tx pgx.Tx, owner string, found func(Finding)) error
+type Check func(ctx context.Context, tx pgx.Tx, owner string, found func(invariant, table, key, problem string)) error
 
 // Report is the outcome of an audit.
 type Report struct {
@@ -57,7 +57,9 @@ type auditor struct {
 	kept   map[string][]Head // by organization; those that were not come across yet
 	replay *replay           // of the organization at hand
 	facts  *factAudit
-	events []string // keys that the outbox must have, not looked up yet
+
+	eventful time.Time // later entries have their events in the outbox
+	events   []string  // keys that the outbox must have, not looked up yet
 }
 
 // progressEvery is how many entries lie between two calls of Progress.
@@ -99,6 +101,9 @@ func Audit(ctx context.Context, pool *pgxpool.Pool, opts AuditOptions) (Report, 
 	if process := time.Now(); process.Before(a.now) {
 		a.now = process // one of the clocks may be wrong: what both call the future is
 	}
+	if err := a.eventsFrom(ctx); err != nil {
+		return Report{}, err
+	}
 	if err := errors.Join(a.walk(ctx, journal), a.checkSchema(ctx), a.also(ctx)); err != nil {
 		return a.report, fmt.Errorf("the audit was cut short: %w", err)
 	}
@@ -108,8 +113,7 @@ func Audit(ctx context.Context, pool *pgxpool.Pool, opts AuditOptions) (Report, 
 // also runs the checks of other packages.
 func (a *auditor) also(ctx context.Context) error {
 	for _, check := range a.opts.Also {
-		err := check(ctx, a.lookup, a.opts.Owner, func(f Finding) { a.found(f.Invariant, f.Table, f.Key, f.Problem) })
-		if err != nil {
+		if err := check(ctx, a.lookup, a.opts.Owner, a.found); err != nil {
 			return err
 		}
 	}
@@ -267,5 +271,21 @@ func (a *auditor) strangers(ctx context.Context) error {
 			a.found("I6", table, owner, "rows of an organization that has no credit_owner row")
 		}
 	}
-	return nil
+	return a.forgotten(ctx)
+}
+
+// forgotten finds organizations whose events tell of credits and of which the
+// ledger knows nothing: all of their rows were deleted.
+func (a *auditor) forgotten(ctx context.Context) error {
+	rows, err := a.lookup.Query(ctx, `SELECT DISTINCT org FROM outbox WHERE $1 IN ('', org) AND topic = ANY($2)
+		AND NOT EXISTS (SELECT FROM credit_owner o WHERE o.owner = org) ORDER BY org`,
+		a.opts.Owner, []string{topicLow, topicGranted, topicExpired, topicVoided, topicReversed})
+	if err != nil {
+		return err
+	}
+	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, owner := range owners {
+		a.found("I6", "outbox", owner, "events tell of credits of this organization, its rows in the ledger are missing")
+	}
+	return err
 }

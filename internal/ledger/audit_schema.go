@@ -12,14 +12,35 @@ import (
 // than webhooks keep them.
 const eventsKept = 29 * 24 * time.Hour
 
-// expectEvents notes the events that an entry says it told.
+// eventsFrom finds since when every entry has its events in the outbox: they are
+// removed after a while, and entries older than migration 16 do not have all.
+func (a *auditor) eventsFrom(ctx context.Context) error {
+	err := a.lookup.QueryRow(ctx, `SELECT greatest($1, max(tstamp)::timestamptz) FROM goose_db_version WHERE version_id = 16`,
+		a.now.Add(-eventsKept)).Scan(&a.eventful)
+	if err != nil {
+		return fmt.Errorf("the age of the schema cannot be read: %w", err)
+	}
+	return nil
+}
+
+// expectEvents notes the events that an entry must have in the outbox.
 func (a *auditor) expectEvents(ctx context.Context, e *entry) error {
+	if !e.at.After(a.eventful) {
+		return nil
+	}
 	for i := range e.postings {
 		p := &e.postings[i]
 		for _, threshold := range p.Low {
-			if e.at.After(a.now.Add(-eventsKept)) {
-				a.events = append(a.events, lowKey(e.seq, p, threshold))
-			}
+			a.events = append(a.events, lowKey(e.seq, p, threshold))
+		}
+		topic := topicOf(e.kind, p.Move)
+		if topic == "" {
+			continue
+		}
+		moved := movedBy(topic, p)
+		key := moved.key(e.seq)
+		if n := len(a.events); n == 0 || a.events[n-1] != key {
+			a.events = append(a.events, key)
 		}
 	}
 	if len(a.events) < lookupRows {

@@ -21,6 +21,7 @@ func keepBooks(t *testing.T, pool *pgxpool.Pool) {
 	for _, id := range []string{"o1", "o2"} {
 		_, err := l.Hold(ctx, ledger.Hold{Owner: "acme", Key: id + "/hold", HoldID: id, Lines: []ledger.Line{
 			{Type: "email", Amount: 60, Pools: []string{"bob", ""}, Budget: ledger.Budget{Name: "bob/1", Cap: 90}},
+			{Type: "phone", Pools: []string{""}, Budget: ledger.Budget{Name: "bob/1", Cap: 90}},
 		}})
 		require.NoError(t, err)
 	}
@@ -84,6 +85,18 @@ func TestAuditFindsTampering(t *testing.T) {
 		"grant made up":          {`INSERT INTO credit_grant VALUES ('acme', 99, '', 'email', 'pack', 0, NULL, now(), 5, 5, 0, 0, 0, 0, false, true)`, "credit_grant", "acme/99", "I3"},
 		"hold uncharged":         {`UPDATE credit_hold SET captured = captured - 1, released = released + 1, reversed = 0 WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
 		"hold's slices":          {`UPDATE credit_hold SET body = replace(body::text, '"amount":50', '"amount":49')::json WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
+		"hold's budget changed":  {`UPDATE credit_hold SET body = replace(body::text, 'bob/1', 'bob/2')::json WHERE id = 'o2'`, "credit_hold", "acme/o2", "I4"},
+		"hold's budget dropped":  {`UPDATE credit_hold SET body = replace(body::text, ',"budget":"bob/1"', '')::json WHERE id = 'o2'`, "credit_hold", "acme/o2", "I4"},
+		"empty line added":       {`UPDATE credit_hold SET body = replace(body::text, '"lines":[', '"lines":[{"type":"phone"},')::json WHERE id = 'o2'`, "credit_hold", "acme/o2", "I4"},
+		"empty line dropped":     {`UPDATE credit_hold SET body = replace(body::text, ',{"type":"phone","budget":"bob/1"}', '')::json WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
+		"empty line's budget":    {`UPDATE credit_hold SET body = replace(body::text, '{"type":"phone","budget":"bob/1"}', '{"type":"phone"}')::json WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
+		"event removed":          {`DELETE FROM outbox WHERE key = 'credits.granted/1/1'`, "outbox", "acme/credits.granted/1/1", "I6"},
+		"all of it removed":      {byForce + `DELETE FROM credit_owner; DELETE FROM credit_account; DELETE FROM credit_grant; DELETE FROM credit_hold; DELETE FROM credit_budget; DELETE FROM credit_fact; DELETE FROM credit_entry`, "outbox", "acme", "I6"},
+		"trigger removed":        {`DROP TRIGGER ledger_i6_append_only ON credit_entry`, "credit_entry", "ledger_i6_append_only", "I6"},
+		"trigger switched off":   {`ALTER TABLE credit_entry DISABLE TRIGGER ledger_i6_append_only_truncate`, "credit_entry", "ledger_i6_append_only_truncate", "I6"},
+		"trigger in name only":   {`CREATE OR REPLACE FUNCTION credit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`, "credit_entry", "ledger_i6_append_only", "I6"},
+		"constraint removed":     {`ALTER TABLE credit_grant DROP CONSTRAINT ledger_i3_grant_sum`, "credit_grant", "ledger_i3_grant_sum", "I3"},
+		"keys may repeat":        {`DROP INDEX ledger_i7_entry_key_once`, "credit_entry", "ledger_i7_entry_key_once", "I7"},
 		"hold reopened":          {`UPDATE credit_hold SET closed = false WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
 		"hold removed":           {`DELETE FROM credit_hold WHERE id = 'o1'`, "credit_hold", "acme/o1", "I4"},
 		"hold made up":           {`INSERT INTO credit_hold VALUES ('acme', 'eve', 0, 0, 0, 0, false, '{"lines":[]}')`, "credit_hold", "acme/eve", "I4"},

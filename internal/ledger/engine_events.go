@@ -35,7 +35,7 @@ func topicOf(k kind, m move) string {
 		return topicVoided
 	case moveReverse, moveRestore:
 		return topicReversed
-	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveSchedule, moveCarry, moveAlert:
+	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveSchedule, moveCarry, moveAlert, moveLine:
 	}
 	return ""
 }
@@ -76,14 +76,22 @@ type movedPayload struct {
 	Terms   *terms // of a grant
 }
 
+// movedBy is the event about a posting, as far as its key goes.
+func movedBy(topic string, p *posting) movedPayload {
+	m := movedPayload{topic: topic, Pool: p.Pool, Type: p.Type}
+	if topic == topicGranted || topic == topicVoided {
+		m.Grant = p.Grant
+	}
+	return m
+}
+
 // movedOf finds or begins the event that a posting belongs to.
 func (b *books) movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
-	m := movedPayload{topic: topic, Pool: p.Pool, Type: p.Type}
+	m := movedBy(topic, p)
 	switch topic {
 	case topicGranted:
-		m.Grant, m.Terms = p.Grant, b.lots[p.Grant].terms()
+		m.Terms = b.lots[p.Grant].terms()
 	case topicVoided:
-		m.Grant = p.Grant
 	default:
 		for i := range *told {
 			if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
