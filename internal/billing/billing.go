@@ -39,7 +39,7 @@ func refusal(err error) bool {
 	}
 	return slices.ContainsFunc([]error{
 		account.ErrNotFound, account.ErrInvalid,
-		ledger.ErrInvalid, ledger.ErrKeyReused, ledger.ErrHoldExhausted,
+		ledger.ErrInvalid, ledger.ErrKeyReused, ledger.ErrHoldExhausted, ledger.ErrDamaged,
 	}, func(known error) bool { return errors.Is(err, known) })
 }
 

@@ -109,7 +109,9 @@ func (w *laneWork) check() {
 		}
 	}
 	for _, h := range w.fresh.holds {
-		w.checkHold(h)
+		if w.books.holds[h.id] == h { // not forgotten since
+			w.checkHold(h)
+		}
 	}
 	for _, f := range w.fresh.origins {
 		if w.books.holds[f.hold] == nil {

@@ -55,6 +55,9 @@ func (t *batch) begin(ctx context.Context, conn *pgxpool.Conn) error {
 	if err := t.unseen(ctx, conn); err != nil {
 		return err
 	}
+	if err := t.catchUp(ctx, conn); err != nil {
+		return err
+	}
 	for { // what was read may point to more, a hold to its grants
 		b = &pgx.Batch{}
 		if t.queueNeeds(b); b.Len() == 0 {
@@ -94,12 +97,7 @@ func (t *batch) queueLock(b *pgx.Batch) {
 		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants}, func() error {
 			w := t.byOwner[owner]
 			w.locked = false
-			if w.books.seq == seq && slices.Equal(w.books.head, head) && w.books.grants == grants {
-				return nil
-			}
-			w.books = newBooks(owner)
-			w.books.seq, w.books.head, w.books.at, w.books.grants = seq, slices.Clone(head), at.UTC(), grants
-			w.unproven, w.asked = true, needs{}
+			w.meet(ownerRow{seq: seq, grants: grants, head: slices.Clone(head), at: at.UTC()})
 			return nil
 		})
 		return err
@@ -113,7 +111,7 @@ func (t *batch) unseen(ctx context.Context, conn *pgxpool.Conn) error {
 	var owners []string
 	for _, w := range t.lanes {
 		if w.locked {
-			w.books, w.damage, w.fresh = newBooks(w.lane.owner), nil, fresh{} // read without the lock
+			w.books, w.behind, w.damage, w.fresh = newBooks(w.lane.owner), nil, nil, fresh{} // read without the lock
 			owners = append(owners, w.lane.owner)
 		}
 	}
@@ -245,11 +243,15 @@ func (k *ownedKeys) addFact(owner string, id factID) {
 	k.subjects = append(k.subjects, id.subject)
 }
 
-// lotColumns are what scanLots reads.
+// lotColumns are what readLots reads.
 const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.granted_at,
 	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed, x.starts_at, x.waiting `
 
-func (t *batch) scanLots(rows pgx.Rows) error {
+const lotsByNumber = lotColumns + `FROM unnest($1::text[], $2::bigint[]) k (owner, no)
+	CROSS JOIN LATERAL (SELECT * FROM credit_grant x WHERE x.owner = k.owner AND x.no = k.no LIMIT 1) x`
+
+// readLots gives every row, and the lane it belongs to, to take.
+func (t *batch) readLots(rows pgx.Rows, take func(*laneWork, lot)) error {
 	var owner string
 	var l lot
 	var starts, expires *time.Time
@@ -258,18 +260,52 @@ func (t *batch) scanLots(rows pgx.Rows) error {
 		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
 		&starts, &l.bucket[waiting],
 	}, func() error {
-		b := t.byOwner[owner].books
-		if b.lots[l.no] != nil {
-			return nil
-		}
-		if l.no > b.grants {
-			t.byOwner[owner].damaged("there is a grant %d, and grants are numbered up to %d", l.no, b.grants)
+		w := t.byOwner[owner]
+		if l.no > w.numbered() {
+			w.damaged("there is a grant %d, and grants are numbered up to %d", l.no, w.numbered())
 		}
 		read := l
 		read.startsAt, read.expiresAt = orZero(starts), orZero(expires)
 		read.grantedAt = l.grantedAt.UTC()
-		b.lots[l.no] = &read
-		b.list(&read)
+		take(w, read)
+		return nil
+	})
+	return err
+}
+
+// addLots takes in grants that the books do not have.
+func (t *batch) addLots(rows pgx.Rows) error {
+	return t.readLots(rows, func(w *laneWork, l lot) {
+		if b := w.books; b.lots[l.no] == nil {
+			b.lots[l.no] = &l
+			b.list(&l)
+		}
+	})
+}
+
+// accountColumns are what readAccounts reads.
+const accountColumns = `SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until, x.alert_at `
+
+// readAccounts takes accounts into the books where they are wanted.
+func (t *batch) readAccounts(rows pgx.Rows, wanted func(*books, accountID) bool) error {
+	var owner string
+	var a account
+	var left *int64
+	var priority int32
+	var until *time.Time
+	_, err := pgx.ForEachRow(rows, []any{
+		&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &a.alertAt,
+	}, func() error {
+		books := t.byOwner[owner].books
+		if !wanted(books, a.accountID) {
+			return nil
+		}
+		read := books.account(a.accountID) // its grants may be there already
+		read.available, read.held, read.seen = a.available, a.held, a.available
+		read.alertAt, read.carry = slices.Clone(a.alertAt), nil
+		if left != nil {
+			read.carry = &carry{Left: *left, Priority: priority, Until: orZero(until)}
+		}
 		return nil
 	})
 	return err
@@ -277,37 +313,13 @@ func (t *batch) scanLots(rows pgx.Rows) error {
 
 // queuePools asks for accounts and live grants, of some pools or of all.
 func (t *batch) queuePools(b *pgx.Batch, where string, owners, pools []string, all bool) {
-	b.Queue(`SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until, x.alert_at
-		FROM unnest($1::text[], $2::text[]) k (owner, pool)
+	b.Queue(accountColumns+`FROM unnest($1::text[], $2::text[]) k (owner, pool)
 		CROSS JOIN LATERAL (SELECT * FROM credit_account x WHERE `+where+` OFFSET 0) x`, owners, pools).Query(func(rows pgx.Rows) error {
-		var owner string
-		var a account
-		var left *int64
-		var priority int32
-		var until *time.Time
-		_, err := pgx.ForEachRow(rows, []any{
-			&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &a.alertAt,
-		}, func() error {
-			books := t.byOwner[owner].books
-			if books.allPools || books.pools[a.pool] {
-				return nil
-			}
-			read := books.account(a.accountID) // its grants may be there already
-			read.available, read.held, read.seen = a.available, a.held, a.available
-			read.alertAt = slices.Clone(a.alertAt)
-			if left != nil {
-				read.carry = &carry{Left: *left, Priority: priority}
-				if until != nil {
-					read.carry.Until = until.UTC()
-				}
-			}
-			return nil
-		})
-		return err
+		return t.readAccounts(rows, func(b *books, id accountID) bool { return !b.allPools && !b.pools[id.pool] })
 	})
 	b.Queue(lotColumns+`FROM unnest($1::text[], $2::text[]) k (owner, pool)
 		CROSS JOIN LATERAL (SELECT * FROM credit_grant x WHERE `+where+` AND x.live OFFSET 0) x`, owners, pools).Query(func(rows pgx.Rows) error {
-		if err := t.scanLots(rows); err != nil {
+		if err := t.addLots(rows); err != nil {
 			return err
 		}
 		for i, o := range owners {
@@ -353,10 +365,8 @@ func (t *batch) queueHolds(b *pgx.Batch, k ownedKeys) {
 }
 
 func (t *batch) queueLots(b *pgx.Batch, k ownedKeys) {
-	b.Queue(lotColumns+`FROM unnest($1::text[], $2::bigint[]) k (owner, no)
-		CROSS JOIN LATERAL (SELECT * FROM credit_grant x WHERE x.owner = k.owner AND x.no = k.no LIMIT 1) x`,
-		k.owners, k.numbers).Query(func(rows pgx.Rows) error {
-		if err := t.scanLots(rows); err != nil {
+	b.Queue(lotsByNumber, k.owners, k.numbers).Query(func(rows pgx.Rows) error {
+		if err := t.addLots(rows); err != nil {
 			return err
 		}
 		for i, o := range k.owners {

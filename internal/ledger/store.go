@@ -67,6 +67,7 @@ type laneWork struct {
 	unproven bool  // the head of its books was not compared with the journal yet
 	asked    needs // what the last round trip asked for
 	fresh    fresh // what was read by this batch and is to be checked
+	behind   *behind
 }
 
 // do queues an operation and waits for its result.
