@@ -167,11 +167,11 @@ func (a *app) grant(ctx context.Context, orgID, key string, g billing.NewGrant, 
 	if a.json {
 		return a.printJSON(view)
 	}
+	a.say("%s granted.", count(g.Amount, g.Type+" credit"))
 	if g.StartsAt.After(time.Now()) {
-		a.say("%s granted from %s on, grant %d.", count(g.Amount, g.Type+" credit"), when(g.StartsAt), id)
-	} else {
-		a.say("%s granted, grant %d.", count(g.Amount, g.Type+" credit"), id)
+		a.say("They are available from %s on.", when(g.StartsAt))
 	}
+	a.note("Grant: %d", id)
 	a.showCredits(view)
 	return nil
 }

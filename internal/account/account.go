@@ -27,6 +27,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("already exists")
 	ErrInvalid  = errors.New("invalid")
+	// ErrSuspended is an organization that is suspended or closed.
+	ErrSuspended = errors.New("suspended")
 )
 
 // failure is a sentence that is one of the errors above.
@@ -60,6 +62,7 @@ type Org struct {
 	TimeZone    string    `json:"time_zone"`    // IANA name; "" = UTC
 	Anchor      time.Time `json:"anchor"`       // its periods are counted from here, in whole seconds; zero = now
 	CreatedAt   time.Time `json:"created_at"`   // zero = now
+	Status      Status    `json:"status"`       // active, suspended or closed
 }
 
 // Location is the organization's time zone.
@@ -79,12 +82,13 @@ const (
 
 // Member is a member of an organization, or a paid seat: a licence.
 type Member struct {
-	Org       string    `json:"org"`
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Role      Role      `json:"role"`       // "" = member
-	Anchor    time.Time `json:"anchor"`     // the licence's anniversary, in whole seconds; zero = now
-	CreatedAt time.Time `json:"created_at"` // zero = now
+	Org       string     `json:"org"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Role      Role       `json:"role"`                 // "" = member
+	Anchor    time.Time  `json:"anchor"`               // the licence's anniversary, in whole seconds; zero = now
+	CreatedAt time.Time  `json:"created_at"`           // zero = now
+	RemovedAt *time.Time `json:"removed_at,omitempty"` // nil = the licence is in force
 }
 
 // Period is the member's own credit month that contains t.
@@ -195,7 +199,8 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 }
 
 const selectOrg = `
-	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at
+	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at,
+		CASE WHEN o.closed_at IS NOT NULL THEN 'closed' WHEN o.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status
 	FROM organization o
 	JOIN subscription s ON s.org = o.id AND s.member = ''
 	CROSS JOIN LATERAL (
@@ -240,11 +245,17 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if err != nil {
 		return Member{}, err
 	}
+	if err := org.open(); err != nil {
+		return Member{}, err
+	}
 	began(&m.CreatedAt, &m.Anchor)
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO member (org, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)`,
 			m.Org, m.ID, m.Name, m.Role, m.CreatedAt); err != nil {
+			return err
+		}
+		if err := announce(ctx, tx, m.Org, "member.created", map[string]any{"member": m.ID, "role": m.Role}); err != nil {
 			return err
 		}
 		return subscribe(ctx, tx, org, m.ID, m.Anchor, m.CreatedAt)
@@ -259,10 +270,10 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 }
 
 const selectMember = `
-	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at
+	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at
 	FROM member m JOIN subscription s ON s.org = m.org AND s.member = m.id`
 
-// Member returns one member, or ErrNotFound.
+// Member returns one member, also one that was removed, or ErrNotFound.
 func (a *Accounts) Member(ctx context.Context, org, id string) (Member, error) {
 	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 AND m.id = $2`, org, id)
 	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Member])
@@ -275,13 +286,13 @@ func (a *Accounts) Member(ctx context.Context, org, id string) (Member, error) {
 	return m, nil
 }
 
-// Members lists an organization's members by id; ErrNotFound where there is no
+// Members lists an organization's members by id, without those that were removed; ErrNotFound where there is no
 // such organization.
 func (a *Accounts) Members(ctx context.Context, org string) ([]Member, error) {
 	if _, err := a.Org(ctx, org); err != nil {
 		return nil, err
 	}
-	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 ORDER BY m.id`, org)
+	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 AND m.removed_at IS NULL ORDER BY m.id`, org)
 	members, err := pgx.CollectRows(rows, pgx.RowToStructByName[Member])
 	if err != nil {
 		return nil, fmt.Errorf("the members of %s cannot be listed: %w", org, err)

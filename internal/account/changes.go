@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -89,7 +90,7 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 		return PlanChange{}, err
 	}
 	to, err := a.Plan(ctx, planID, 0)
-	if err != nil {
+	if err := cmp.Or(err, org.open()); err != nil {
 		return PlanChange{}, err
 	}
 	var change PlanChange
@@ -114,7 +115,12 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 			INSERT INTO plan_change (org, generation, plan_id, plan_version, since, at_period_end)
 			VALUES ($1, $2, $3, $4, $5, $6)`,
 			orgID, change.Generation, change.PlanID, change.PlanVersion, change.Since, change.AtPeriodEnd)
-		return err
+		if err != nil {
+			return err
+		}
+		return announce(ctx, tx, orgID, "plan.changed", map[string]any{
+			"plan": change.PlanID, "plan_version": change.PlanVersion, "since": change.Since, "at_period_end": change.AtPeriodEnd,
+		})
 	})
 	if err != nil {
 		return PlanChange{}, fmt.Errorf("the plan of %s was not changed: %w", orgID, err)
@@ -181,8 +187,8 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 	}
 	rows, _ := a.pool.Query(ctx, `
 		SELECT member, anchor, created_at FROM subscription
-		WHERE org = $1 AND created_at <= $2 AND anchor <= $2
-		ORDER BY member`, orgID, *change.Since)
+		WHERE org = $1 AND created_at <= $2 AND anchor <= $2 AND due_at < $3
+		ORDER BY member`, orgID, *change.Since, never)
 	type subscription struct {
 		Member            string
 		Anchor, CreatedAt time.Time

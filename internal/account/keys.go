@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -38,11 +39,12 @@ const selectKey = `
 // which cannot be had again. Role "" is the member's own. ErrNotFound where
 // there is no such member, ErrInvalid where the role exceeds the member's.
 func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role) (Key, string, error) {
-	if _, err := a.Org(ctx, org); err != nil {
+	o, err := a.Org(ctx, org)
+	if err != nil {
 		return Key{}, "", err
 	}
 	m, err := a.Member(ctx, org, member)
-	if err != nil {
+	if err := cmp.Or(err, o.open(), m.Active()); err != nil {
 		return Key{}, "", err
 	}
 	if role == "" {

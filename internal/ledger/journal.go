@@ -132,6 +132,7 @@ const (
 	kindRelease kind = "release"
 	kindReverse kind = "reverse"
 	kindVoid    kind = "void"
+	kindEnd     kind = "end"
 	kindExpire  kind = "expire"
 	kindRenew   kind = "renew"
 	kindAlert   kind = "alert"

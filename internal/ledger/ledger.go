@@ -106,6 +106,11 @@ func (l *Ledger) Void(ctx context.Context, op Void) (VoidResult, error) {
 	return do[VoidResult](ctx, l, op)
 }
 
+// End writes off all that a member's pool has, or all pools.
+func (l *Ledger) End(ctx context.Context, op End) (EndResult, error) {
+	return do[EndResult](ctx, l, op)
+}
+
 // Expire writes off every credit whose time is over.
 func (l *Ledger) Expire(ctx context.Context, op Expire) (ExpireResult, error) {
 	return do[ExpireResult](ctx, l, op)

@@ -266,6 +266,36 @@ func (m *model) void(op Void) (VoidResult, error) {
 	return result, nil
 }
 
+// end writes off all of some accounts, and lets nothing come back to them.
+func (m *model) end(op End) EndResult {
+	var result EndResult
+	gone := map[accountID]int64{}
+	for _, pool := range testPools {
+		for _, kind := range testTypes {
+			if !op.All && pool != op.Pool {
+				continue
+			}
+			id := accountID{pool, kind}
+			m.carries[id] = &modelCarry{}
+			for _, g := range m.grants {
+				if g.id != id || !m.holding(g) && g.available+g.waiting == 0 {
+					continue
+				}
+				g.renewed = true
+				if n := g.available + g.waiting; n > 0 {
+					result.Expired = addAmount(result.Expired, kind, n)
+				}
+				m.tell("credits.voided", map[accountID]int64{id: g.waiting})
+				gone[id] += g.available
+				g.expired += g.available
+				g.available, g.waiting = 0, 0
+			}
+		}
+	}
+	m.tell("credits.expired", gone)
+	return result
+}
+
 func (m *model) grant(op Grant) {
 	m.grants = append(m.grants, &modelGrant{
 		id: accountID{op.Pool, op.Type}, source: op.Source, priority: op.Priority, expires: op.ExpiresAt, available: op.Amount,

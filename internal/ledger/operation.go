@@ -271,6 +271,21 @@ type VoidResult struct {
 	Expired   int64  `json:"expired,omitempty"`
 }
 
+// End writes off all that a member's pool has, or all pools: what is available
+// or waits expires, and so does what orders give back later.
+type End struct {
+	Owner string
+	Key   string
+	Pool  string // a member's
+	All   bool   // instead of Pool: every pool of the organization
+	Memo  Memo
+}
+
+// EndResult is the result of an End.
+type EndResult struct {
+	Expired []Amount `json:"expired,omitempty"` // per type
+}
+
 // Expire writes off every credit of the organization whose time is over. The
 // books are right without it: expiry is enforced whenever credits are touched.
 type Expire struct {

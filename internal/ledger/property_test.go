@@ -220,6 +220,8 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		want = w.model.renew(op, now)
 	case Void:
 		want, err = w.model.void(op)
+	case End:
+		want = w.model.end(op)
 	case Alert:
 		want = w.model.alert(op)
 	case Expire:
@@ -324,7 +326,7 @@ func (w *world) draw(t *rapid.T) operation {
 	memo := Memo{Member: rapid.SampledFrom(testPools).Draw(t, "member")}
 	switch rapid.SampledFrom([]kind{
 		kindGrant, kindGrant, kindGrants, kindHold, kindHold, kindHold, kindCapture, kindCapture, kindCapture,
-		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindVoid, kindExpire, kindRenew, kindAlert,
+		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindVoid, kindEnd, kindExpire, kindRenew, kindAlert,
 	}).Draw(t, "operation") {
 	case kindHold:
 		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
@@ -361,6 +363,11 @@ func (w *world) draw(t *rapid.T) operation {
 			Owner: w.tables.name, Key: key, Memo: memo,
 			Grant: int64(rapid.IntRange(1, len(w.model.grants)+1).Draw(t, "grant")), Amount: rapid.Int64Range(0, 6).Draw(t, "amount"),
 		}
+	case kindEnd:
+		if rapid.IntRange(0, 5).Draw(t, "all") == 0 {
+			return End{Owner: w.tables.name, Key: key, Memo: memo, All: true}
+		}
+		return End{Owner: w.tables.name, Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools[1:]).Draw(t, "pool")}
 	case kindExpire:
 		return Expire{Owner: w.tables.name, Key: key, Memo: memo}
 	case kindRenew:

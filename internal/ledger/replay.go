@@ -87,9 +87,10 @@ func (r *replay) open(e *entry) {
 }
 
 // markRenewed notes whose period ends with this entry: allotments and rollovers
-// that are live when their account's carry is set.
+// that are live when their account's carry is set; all that is live where the
+// account itself ends.
 func (r *replay) markRenewed(e *entry) {
-	if e.kind != kindRenew {
+	if e.kind != kindRenew && e.kind != kindEnd {
 		return
 	}
 	for i := range e.postings {
@@ -98,7 +99,8 @@ func (r *replay) markRenewed(e *entry) {
 		}
 		id := accountID{e.postings[i].Pool, e.postings[i].Type}
 		for _, l := range r.account(id).lots {
-			if l.live() && l.bucket[waiting] == 0 && (l.source == SourceAllotment || l.source == SourceRollover) {
+			ofPeriod := l.bucket[waiting] == 0 && (l.source == SourceAllotment || l.source == SourceRollover)
+			if l.live() && (ofPeriod || e.kind == kindEnd) {
 				l.renewed = true
 			}
 		}

@@ -1,0 +1,223 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/plan"
+)
+
+// Status says what an organization may do.
+type Status string
+
+// The statuses of an organization.
+const (
+	StatusActive    Status = "active"
+	StatusSuspended Status = "suspended" // starts nothing, finishes what runs
+	StatusClosed    Status = "closed"    // for good: no credits, keys or resets
+)
+
+// never is when the next period of a subscription is due that has ended.
+var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// MayOrder is nil, or ErrSuspended where the organization is suspended or closed.
+func (o Org) MayOrder() error {
+	switch o.Status {
+	case StatusSuspended:
+		return fail(ErrSuspended, "The organization %s is suspended: it starts no orders until it is resumed.", o.ID)
+	case StatusClosed:
+		return fail(ErrSuspended, "The organization %s is closed.", o.ID)
+	case StatusActive:
+	}
+	return nil
+}
+
+// open is nil, or ErrSuspended where the organization is closed.
+func (o Org) open() error {
+	if o.Status == StatusClosed {
+		return o.MayOrder()
+	}
+	return nil
+}
+
+// Active is nil, or ErrNotFound where the member was removed.
+func (m Member) Active() error {
+	if m.RemovedAt != nil {
+		return fail(ErrNotFound, "The member %s of %s was removed.", m.ID, m.Org)
+	}
+	return nil
+}
+
+// Suspend keeps an organization from starting orders; those that run are
+// finished. Suspending it again changes nothing. ErrSuspended where it is closed.
+func (a *Accounts) Suspend(ctx context.Context, org string) (Org, error) {
+	return a.switchOrg(ctx, org, "org.suspended", `UPDATE organization SET suspended_at = now() WHERE id = $1 AND suspended_at IS NULL`)
+}
+
+// Resume lets a suspended organization order again. ErrSuspended where it is
+// closed: that is for good.
+func (a *Accounts) Resume(ctx context.Context, org string) (Org, error) {
+	return a.switchOrg(ctx, org, "org.resumed", `UPDATE organization SET suspended_at = NULL WHERE id = $1 AND suspended_at IS NOT NULL`)
+}
+
+func (a *Accounts) switchOrg(ctx context.Context, id, topic, update string) (Org, error) {
+	err := a.changeOrg(ctx, id, func(tx pgx.Tx, _ Org) error {
+		tag, err := tx.Exec(ctx, update, id)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return announce(ctx, tx, id, topic, map[string]any{})
+	})
+	if err != nil {
+		return Org{}, err
+	}
+	return a.Org(ctx, id)
+}
+
+// changeOrg changes an open organization, one change at a time.
+func (a *Accounts) changeOrg(ctx context.Context, id string, change func(pgx.Tx, Org) error) error {
+	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM organization WHERE id = $1 FOR UPDATE`, id); err != nil {
+			return err
+		}
+		org, err := a.Org(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := org.open(); err != nil {
+			return err
+		}
+		return change(tx, org)
+	})
+	if err != nil {
+		return fmt.Errorf("the organization %s was not changed: %w", id, err)
+	}
+	return nil
+}
+
+// announce puts an event about accounts into the outbox, in the transaction that
+// makes it true.
+func announce(ctx context.Context, tx pgx.Tx, org, topic string, payload map[string]any) error {
+	payload["org"] = org
+	_, err := tx.Exec(ctx, `
+		INSERT INTO outbox (org, topic, key, payload)
+		VALUES ($1, $2, $2 || '/' || gen_random_uuid(), $3::jsonb || jsonb_build_object('at', now()))`, org, topic, payload)
+	return err
+}
+
+// CloseOrg ends an organization for good: its keys are revoked, its periods are
+// not reset any more. Closing it again changes nothing. What its credits come to
+// is for the caller.
+func (a *Accounts) CloseOrg(ctx context.Context, id string) (Org, error) {
+	org, err := a.Org(ctx, id)
+	if err != nil || org.Status == StatusClosed {
+		return org, err
+	}
+	err = a.changeOrg(ctx, id, func(tx pgx.Tx, _ Org) error {
+		for _, end := range []string{
+			`UPDATE organization SET closed_at = now() WHERE id = $1`,
+			`UPDATE api_key SET revoked_at = now() WHERE org = $1 AND revoked_at IS NULL`,
+		} {
+			if _, err := tx.Exec(ctx, end, id); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, `UPDATE subscription SET due_at = $2 WHERE org = $1`, id, never); err != nil {
+			return err
+		}
+		return announce(ctx, tx, id, "org.closed", map[string]any{})
+	})
+	if err != nil {
+		return Org{}, err
+	}
+	return a.Org(ctx, id)
+}
+
+// MarkErased notes that the contact data of a closed organization was erased.
+func (a *Accounts) MarkErased(ctx context.Context, tx pgx.Tx, org string) error {
+	_, err := tx.Exec(ctx, `UPDATE organization SET erased_at = coalesce(erased_at, now()) WHERE id = $1 AND closed_at IS NOT NULL`, org)
+	return err
+}
+
+// RemoveMember ends a member's licence for good: their keys are revoked, their
+// own periods are not reset any more. Removing them again changes nothing. What
+// their own credits come to is for the caller.
+func (a *Accounts) RemoveMember(ctx context.Context, org, id string) (Member, error) {
+	m, err := a.Member(ctx, org, id)
+	if err != nil || m.RemovedAt != nil {
+		return m, err
+	}
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE member SET removed_at = now() WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
+		if err != nil || tag.RowsAffected() == 0 { // somebody else did, just now
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE api_key SET revoked_at = now() WHERE org = $1 AND member = $2 AND revoked_at IS NULL`, org, id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE subscription SET due_at = $3 WHERE org = $1 AND member = $2`, org, id, never); err != nil {
+			return err
+		}
+		return announce(ctx, tx, org, "member.removed", map[string]any{"member": id})
+	})
+	if err != nil {
+		return Member{}, fmt.Errorf("the member %s was not removed: %w", id, err)
+	}
+	return a.Member(ctx, org, id)
+}
+
+// Rename changes the name and the time zone of an organization; an empty one
+// stays. A time zone moves the beginnings of the periods that are to come: the
+// next one begins where the new zone says, but not later than it would have, so
+// that no time lies between two periods.
+func (a *Accounts) Rename(ctx context.Context, id, name, zone string) (Org, error) {
+	if name != "" {
+		if err := checkName("the organization", name); err != nil {
+			return Org{}, err
+		}
+	}
+	loc, err := location(cmp.Or(zone, "UTC"))
+	if err != nil {
+		return Org{}, err
+	}
+	err = a.changeOrg(ctx, id, func(tx pgx.Tx, org Org) error {
+		if _, err := tx.Exec(ctx, `UPDATE organization SET name = $2, time_zone = $3 WHERE id = $1`,
+			id, cmp.Or(name, org.Name), cmp.Or(zone, org.TimeZone)); err != nil {
+			return err
+		}
+		if zone == "" || zone == org.TimeZone {
+			return nil
+		}
+		return movePeriods(ctx, tx, id, loc)
+	})
+	if err != nil {
+		return Org{}, err
+	}
+	return a.Org(ctx, id)
+}
+
+// movePeriods makes the next periods of an organization due where a time zone
+// says, unless they are due earlier.
+func movePeriods(ctx context.Context, tx pgx.Tx, org string, loc *time.Location) error {
+	type next struct {
+		Member string
+		Anchor time.Time
+		N      int
+	}
+	rows, _ := tx.Query(ctx, `SELECT member, anchor, next_period AS n FROM subscription WHERE org = $1 AND due_at < $2 FOR UPDATE`, org, never)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[next])
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		start := plan.PeriodN(s.Anchor, s.N, loc).Start
+		if _, err := tx.Exec(ctx, `UPDATE subscription SET due_at = least(due_at, $3) WHERE org = $1 AND member = $2`, org, s.Member, start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
