@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/lead"
+	"holdfast/internal/plan"
 	"holdfast/internal/postgres/pgtest"
 )
 
@@ -209,5 +210,38 @@ func TestVoidAGrant(t *testing.T) {
 	require.Contains(t, w.run("credits", "grants", "--org", "acme").ok().stdout, "500")
 	require.Contains(t, w.run("credits", "grants", "--org", "acme", "--live").ok().stdout, "No grants")
 	require.Contains(t, w.run("credits", "history", "--org", "acme", "--kind", "void").ok().stdout, "chargeback")
+	w.run("audit").ok()
+}
+
+func TestEndsOfOrganizationsAndMembers(t *testing.T) {
+	w := newDatabaseWorld(t)
+	w.run("org", "create", "seats", "--plan", "licence-monthly").ok()
+	w.run("member", "create", "bob", "--org", "seats").ok()
+	w.run("key", "create", "--org", "seats", "--member", "bob").ok()
+	w.run("credits", "grant", "--org", "seats", "--type", "email", "--amount", "70").ok()
+	w.run("member", "remove", "nobody", "--org", "seats").fails(exitFailed, "nobody")
+	for range 2 {
+		var removed billing.Removed
+		w.run("member", "remove", "bob", "--org", "seats", "--json").ok().into(&removed)
+		require.Equal(t, []plan.Amount{{Type: "email", Amount: 1000}, {Type: "phone", Amount: 100}, {Type: "profile", Amount: 100}}, removed.Expired)
+		require.NotNil(t, removed.RemovedAt)
+	}
+	require.Contains(t, w.run("member", "list", "--org", "seats").ok().stdout, "No members")
+	require.NotContains(t, w.run("key", "list", "--org", "seats", "--json").ok().stdout, `"revoked_at": null`)
+	w.run("key", "create", "--org", "seats", "--member", "bob").fails(exitFailed, "removed")
+	w.run("credits", "grant", "--org", "seats", "--member", "bob", "--type", "email", "--amount", "7").fails(exitFailed, "removed")
+
+	w.run("org", "update", "seats").fails(exitUsage, "--name")
+	w.run("org", "update", "seats", "--time-zone", "Mars/Base").fails(exitFailed, "Mars/Base")
+	require.Contains(t, w.run("org", "update", "seats", "--name", "Seats Ltd", "--time-zone", "Asia/Tokyo").ok().stdout, "Seats Ltd (seats): plan licence-monthly version 1, time zone Asia/Tokyo")
+	require.Contains(t, w.run("org", "suspend", "seats").ok().stdout, "It is suspended")
+	require.NotContains(t, w.run("org", "resume", "seats").ok().stdout, "suspended")
+	w.run("org", "close", "seats").fails(exitUsage, "reason")
+	require.Contains(t, w.run("org", "close", "seats", "--reason", "contract ended", "--erase").ok().stdout, "70 email credits expired")
+	require.Contains(t, w.run("org", "show", "seats").ok().stdout, "It is closed")
+	w.run("org", "close", "seats", "--reason", "again").ok()
+	w.run("org", "resume", "seats").fails(exitFailed, "closed")
+	w.run("member", "create", "jane", "--org", "seats").fails(exitFailed, "closed")
+	w.run("credits", "grant", "--org", "seats", "--type", "email", "--amount", "7").fails(exitFailed, "closed")
 	w.run("audit").ok()
 }

@@ -12,8 +12,9 @@ import (
 )
 
 func (a *app) orgCommand() *cobra.Command {
-	return group("org", "Create and show organizations, change their plan",
-		a.orgCreateCommand(), a.orgShowCommand(), a.orgListCommand(), a.orgPlanCommand())
+	return group("org", "Create, show, change, suspend and close organizations",
+		a.orgCreateCommand(), a.orgShowCommand(), a.orgListCommand(), a.orgPlanCommand(),
+		a.orgUpdateCommand(), a.orgSuspendCommand(), a.orgResumeCommand(), a.orgCloseCommand())
 }
 
 func (a *app) orgCreateCommand() *cobra.Command {
@@ -156,12 +157,15 @@ func (a *app) showOrg(o account.Org) error {
 	}
 	a.say("%s (%s): plan %s version %d, time zone %s, periods from %s.",
 		o.Name, o.ID, o.Plan, o.PlanVersion, o.TimeZone, o.Anchor.UTC().Format(time.DateOnly))
+	if o.Status != account.StatusActive {
+		a.say("It is %s.", o.Status)
+	}
 	return nil
 }
 
 func (a *app) memberCommand() *cobra.Command {
-	return group("member", "Create and list members of an organization",
-		a.memberCreateCommand(), a.memberListCommand())
+	return group("member", "Create, list and remove members of an organization",
+		a.memberCreateCommand(), a.memberListCommand(), a.memberRemoveCommand())
 }
 
 func (a *app) memberCreateCommand() *cobra.Command {

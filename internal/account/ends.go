@@ -138,9 +138,12 @@ func (a *Accounts) CloseOrg(ctx context.Context, id string) (Org, error) {
 }
 
 // MarkErased notes that the contact data of a closed organization was erased.
-func (a *Accounts) MarkErased(ctx context.Context, tx pgx.Tx, org string) error {
-	_, err := tx.Exec(ctx, `UPDATE organization SET erased_at = coalesce(erased_at, now()) WHERE id = $1 AND closed_at IS NOT NULL`, org)
-	return err
+func (a *Accounts) MarkErased(ctx context.Context, org string) error {
+	if _, err := a.pool.Exec(ctx, `
+		UPDATE organization SET erased_at = coalesce(erased_at, now()) WHERE id = $1 AND closed_at IS NOT NULL`, org); err != nil {
+		return fmt.Errorf("the erasure of %s was not noted: %w", org, err)
+	}
+	return nil
 }
 
 // RemoveMember ends a member's licence for good: their keys are revoked, their

@@ -22,6 +22,11 @@ var access = map[string]struct {
 }{
 	"POST /api/v1/orgs":                                       {"operator", `{"id":"new-org","name":"New","plan":"quick"}`},
 	"GET /api/v1/orgs/{org}":                                  {"member", ""},
+	"PATCH /api/v1/orgs/{org}":                                {"operator", `{"name":"Other"}`},
+	"POST /api/v1/orgs/{org}/suspend":                         {"operator", ""},
+	"POST /api/v1/orgs/{org}/resume":                          {"operator", ""},
+	"POST /api/v1/orgs/{org}/close":                           {"operator", `{"reason":"asked to"}`},
+	"DELETE /api/v1/orgs/{org}/members/{member}":              {"admin", ""},
 	"PUT /api/v1/orgs/{org}/plan":                             {"operator", `{"plan":"slow"}`},
 	"POST /api/v1/orgs/{org}/members":                         {"admin", `{"id":"max","name":"Max"}`},
 	"GET /api/v1/orgs/{org}/members":                          {"admin", ""},

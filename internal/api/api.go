@@ -83,6 +83,7 @@ func New(c Config) *API {
 	a.huma = humago.New(mux, description())
 	a.huma.UseMiddleware(a.enter, a.limit, a.readBody)
 	a.orgs()
+	a.ends()
 	a.members()
 	a.plans()
 	a.credits()

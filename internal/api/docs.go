@@ -49,7 +49,7 @@ func (a *API) docsGroups() []docsGroup {
 	var groups []docsGroup
 	doc := a.OpenAPI()
 	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			if op == nil || op.Hidden {
 				continue
 			}

@@ -230,6 +230,9 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(seed, 0)), f.api.OpenAPI().Components.Schemas}
 	described := operations(f.api)
 	names := slices.Sorted(maps.Keys(described))
+	names = slices.DeleteFunc(names, func(name string) bool { // what would end the test's own keys
+		return strings.HasSuffix(name, "/close") || strings.HasPrefix(name, "DELETE /api/v1/orgs/{org}/members")
+	})
 	for range 5 { // what spends credits is asked most
 		names = append(names, "POST /api/v1/orders", "POST /api/v1/verify", "POST /api/v1/verify/batch")
 	}

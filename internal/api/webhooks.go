@@ -16,7 +16,7 @@ func (a *API) webhooks() {
 	}, func(ctx context.Context, in *struct {
 		Body struct {
 			URL    string   `json:"url" example:"https://example.com/holdfast"`
-			Events []string `json:"events,omitempty" maxItems:"20" doc:"All when left out: order.reserved, order.completed, order.settled, order.rejected, order.cancelled, order.failed, credits.low, credits.reset, credits.granted, credits.expired, credits.voided, credits.reversed, webhook.disabled."`
+			Events []string `json:"events,omitempty" maxItems:"20" doc:"All when left out: order.reserved, order.completed, order.settled, order.rejected, order.cancelled, order.failed, credits.low, credits.reset, credits.granted, credits.expired, credits.voided, credits.reversed, member.created, member.removed, plan.changed, org.suspended, org.resumed, org.closed, webhook.disabled."`
 		}
 	},
 	) (*answer[newWebhook], error) {

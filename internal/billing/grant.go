@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -80,6 +81,9 @@ func (b *Billing) checkGrants(ctx context.Context, org account.Org, key, ledgerK
 	if err != nil || known {
 		return err
 	}
+	if org.Status == account.StatusClosed {
+		return org.MayOrder()
+	}
 	terms, err := b.accounts.Plan(ctx, org.Plan, org.PlanVersion)
 	if err != nil {
 		return err
@@ -94,7 +98,8 @@ func (b *Billing) checkGrants(ctx context.Context, org account.Org, key, ledgerK
 		if seen[g.Member] {
 			continue
 		}
-		if _, err := b.accounts.Member(ctx, org.ID, g.Member); err != nil {
+		m, err := b.accounts.Member(ctx, org.ID, g.Member)
+		if err := cmp.Or(err, m.Active()); err != nil {
 			return err
 		}
 		seen[g.Member] = true

@@ -5,6 +5,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,13 +129,20 @@ func (in *Intake) Quote(ctx context.Context, s Submission) (order.Quote, error) 
 // check looks at who makes a submission and at what it says by itself, takes its
 // addresses and lead ids out of it, and finds out where an export goes.
 func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
-	if _, err := in.accounts.Org(ctx, s.Org); err != nil {
+	org, err := in.accounts.Org(ctx, s.Org)
+	if err != nil {
 		return err
 	}
+	refused := org.MayOrder()
 	if s.Member != "" {
-		if _, err := in.accounts.Member(ctx, s.Org, s.Member); err != nil {
+		m, err := in.accounts.Member(ctx, s.Org, s.Member)
+		if err != nil {
 			return err
 		}
+		refused = cmp.Or(refused, m.Active())
+	}
+	if refused != nil && !(keep && in.known(ctx, *s)) {
+		return refused
 	}
 	sealed, err := in.offers.Seal(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails, LeadIDs: s.LeadIDs}, keep)
 	if err != nil {
@@ -148,6 +156,13 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 		s.Request.WebhookID, err = in.endpoint(ctx, s.Org, s.Request.WebhookID)
 	}
 	return err
+}
+
+// known says whether an order was submitted under the key before: it is answered
+// as it stands, whatever became of its organization.
+func (in *Intake) known(ctx context.Context, s Submission) bool {
+	_, err := in.book.Get(ctx, s.Org, order.ID(s.Org, s.Key))
+	return err == nil
 }
 
 // endpoint is the webhook that an export goes to: the one named, or the only one.

@@ -181,3 +181,21 @@ func blankErased(ctx context.Context, tx pgx.Tx) error {
 			AND s.subject = sha256(convert_to(lower(email), 'UTF8'))`)
 	return err
 }
+
+// EraseLists empties all rows of the lists that an organization has uploaded.
+// Rows keep their place, and lists their counts.
+func (c *Catalogue) EraseLists(ctx context.Context, org string) error {
+	rows, _ := c.pool.Query(ctx, `SELECT id FROM list WHERE org = $1 ORDER BY created_at, id`, org)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("the lists of %s cannot be listed: %w", org, err)
+	}
+	for _, id := range ids {
+		if _, err := c.pool.Exec(ctx, `
+			UPDATE list_row SET email = '', cells = array_fill(''::text, ARRAY[cardinality(cells)])
+			WHERE list_id = $1`, id); err != nil {
+			return fmt.Errorf("erasing the rows of the list %s: %w", id, err)
+		}
+	}
+	return nil
+}

@@ -38,19 +38,19 @@ func TestBalancesReadEveryGrantOnce(t *testing.T) {
 	require.NoError(t, pool.QueryRow(ctx, `EXPLAIN (ANALYZE, FORMAT JSON) `+selectBalances, "acme").Scan(&text))
 	var plans []struct{ Plan planNode }
 	require.NoError(t, json.Unmarshal(text, &plans))
-	require.LessOrEqual(t, plans[0].Plan.rowsOf("credit_grant"), float64(members*months), "%s", text)
+	require.LessOrEqual(t, plans[0].Plan.rowsOf("credit_grant"), int64(members*months), "%s", text)
 }
 
 type planNode struct {
-	Relation string  `json:"Relation Name"`
-	Rows     float64 `json:"Actual Rows"`
-	Filtered float64 `json:"Rows Removed by Filter"`
-	Loops    float64 `json:"Actual Loops"`
+	Relation string `json:"Relation Name"`
+	Rows     int64  `json:"Actual Rows"`
+	Filtered int64  `json:"Rows Removed by Filter"`
+	Loops    int64  `json:"Actual Loops"`
 	Plans    []planNode
 }
 
 // rowsOf is how many rows of a table a plan has read.
-func (p planNode) rowsOf(table string) (n float64) {
+func (p planNode) rowsOf(table string) (n int64) {
 	if p.Relation == table {
 		n = (p.Rows + p.Filtered) * p.Loops
 	}

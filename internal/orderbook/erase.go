@@ -106,3 +106,32 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 	}
 	return nil
 }
+
+// Unsettled is how many orders of an organization are under way or wait for
+// their refund.
+func (b *Book) Unsettled(ctx context.Context, org string) (n int64, err error) {
+	err = b.pool.QueryRow(ctx, `
+		SELECT count(*) FROM orders WHERE org = $1 AND status IN ('reserved', 'verifying', 'completed')`, org).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("the open orders of %s cannot be counted: %w", org, err)
+	}
+	return n, nil
+}
+
+// EraseOrg takes the contact data out of all items of an organization's orders,
+// order by order. Verdicts, counts and charges stay. The orders must be over.
+func (b *Book) EraseOrg(ctx context.Context, org string) error {
+	rows, _ := b.pool.Query(ctx, `SELECT id FROM orders WHERE org = $1 ORDER BY seq`, org)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("the orders of %s cannot be listed: %w", org, err)
+	}
+	for _, id := range ids {
+		if _, err := b.pool.Exec(ctx, `
+			UPDATE order_item SET value = '', mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL
+			WHERE order_id = $1 AND value <> ''`, id); err != nil {
+			return fmt.Errorf("erasing the items of the order %s: %w", id, err)
+		}
+	}
+	return nil
+}

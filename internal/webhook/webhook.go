@@ -43,7 +43,8 @@ func (f *failure) Unwrap() error { return f.kind }
 // Topics are the events that can be subscribed to.
 var Topics = []string{
 	"order.reserved", "order.completed", "order.settled", "order.rejected", "order.cancelled", "order.failed",
-	"credits.low", "credits.reset", "credits.granted", "credits.expired", "credits.voided", "credits.reversed", topicDisabled,
+	"credits.low", "credits.reset", "credits.granted", "credits.expired", "credits.voided", "credits.reversed",
+	"member.created", "member.removed", "plan.changed", "org.suspended", "org.resumed", "org.closed", topicDisabled,
 }
 
 // topicDisabled is the notice that an endpoint is not tried any more; the
