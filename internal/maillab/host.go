@@ -31,6 +31,7 @@ type mailHost struct {
 	peak        int
 	connections int
 	bans        int
+	complaints  int
 }
 
 // clientState is what a host remembers of one client address.

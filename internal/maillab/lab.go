@@ -62,6 +62,7 @@ type HostStats struct {
 	Connections  int
 	PeakSessions int // most connections open at once
 	Bans         int
+	Complaints   int // replies about how the client asks
 }
 
 // Start runs a lab on loopback. It fails with one sentence when a port is
@@ -332,6 +333,7 @@ func (l *Lab) HostStats(domain string) HostStats {
 		s.Connections += h.connections
 		s.PeakSessions = max(s.PeakSessions, h.peak)
 		s.Bans += h.bans
+		s.Complaints += h.complaints
 		h.mu.Unlock()
 	}
 	return s

@@ -68,6 +68,8 @@ type rule struct {
 	mute  bool // no reply at all
 	after time.Duration
 	then  ending
+	// complaint marks a reply about how the client asks, for HostStats.
+	complaint bool
 }
 
 // wire is how a host puts its replies onto the connection.
@@ -199,7 +201,7 @@ func ordinaryManner(choice uint64) manner {
 }
 
 // providerManner is that of the nth big provider.
-func providerManner(n int) *manner {
+func providerManner(n int, pause time.Duration) *manner {
 	voices := []voice{tenantVoice, bigVoice, plainVoice, terseVoice, plainVoice}
 	return &manner{
 		voice: voices[n%len(voices)],
@@ -208,5 +210,6 @@ func providerManner(n int) *manner {
 		// A hundred recipients is what RFC 5321 section 4.5.3.1.8 guarantees.
 		rules:       []rule{{at: atRcpt, in: inTransaction, from: 101, say: "452 4.5.3 Too many recipients"}},
 		maxSessions: 50,
+		pause:       pause,
 	}
 }

@@ -259,6 +259,24 @@ func oddLimits() []OddHost {
 			manner: manner{rules: []rule{{at: atRcpt, in: inTransaction, from: 10, say: "451 4.7.1 Too many recipients, please try again later"}}},
 		},
 		{
+			Name: "rcpt-rate-421", RFC: "RFC 5321 section 3.8", Behaviour: "Says 421 and its rate limit to the eleventh recipient of a session, and hangs up.", twin: true,
+			Patience: "asking slowly",
+			manner: manner{rules: []rule{{
+				at: atRcpt, from: 11, then: hangUp, complaint: true,
+				say: "421-4.7.28 Our system has detected an unusual amount of mail from your address.\n421 4.7.28 Mail from it has been temporarily rate limited.",
+			}}},
+		},
+		{
+			Name: "rcpt-rate-450", RFC: "RFC 5321 section 4.2.1", Behaviour: "Says 450 and its rate limit to all recipients of a session after the tenth.", twin: true,
+			Patience: "asking slowly",
+			manner:   manner{rules: []rule{{at: atRcpt, from: 11, say: "450 4.7.1 Rate limit exceeded, slow down", complaint: true}}},
+		},
+		{
+			Name: "rcpt-errors-20", RFC: "RFC 5321 section 3.8", Behaviour: "Says 421 and hangs up when a session has asked for more than twenty unknown users.", twin: true,
+			Patience: "few unknown users a session",
+			manner:   manner{rules: []rule{{at: atRcpt, in: unknownSoFar, from: 21, say: "421 4.7.0 Error: too many errors", then: hangUp, complaint: true}}},
+		},
+		{
 			Name: "unknown-421", RFC: "RFC 5321 section 7.3", Behaviour: "Says 421 and hangs up after ten unknown recipients of a session.", twin: true,
 			manner: manner{rules: []rule{{at: atRcpt, in: unknownSoFar, from: 10, say: "421 4.7.0 Error: too many errors", then: hangUp}}},
 		},

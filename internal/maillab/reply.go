@@ -18,6 +18,11 @@ func (c *conversation) step(at stage, usual string, address []byte, box mailbox)
 		c.over = true
 		return
 	}
+	if r != nil && r.complaint {
+		c.host.mu.Lock()
+		c.host.complaints++
+		c.host.mu.Unlock()
+	}
 	switch {
 	case r != nil && r.mute:
 		c.said = ""

@@ -19,6 +19,8 @@ type Config struct {
 	// SharedHosts is the number of big mail providers that serve the domains
 	// of kind Shared; 0 means 5.
 	SharedHosts int
+	// SharedPause is what each of the big providers' replies takes.
+	SharedPause time.Duration
 	// Only limits the company domains to these kinds; empty means the usual mix.
 	Only []Kind
 
@@ -167,7 +169,7 @@ func NewWorld(c Config) *World {
 	}
 	providers := make([]*host, c.SharedHosts)
 	for i := range providers {
-		providers[i] = w.newHost(providerNames[i%len(providerNames)](i, "edge"), talks, providerManner(i))
+		providers[i] = w.newHost(providerNames[i%len(providerNames)](i, "edge"), talks, providerManner(i, c.SharedPause))
 	}
 	kinds := mix
 	if len(c.Only) > 0 {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // digest takes in what a batch brought: answers go out, the rest goes back into
@@ -37,17 +35,23 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 	}
 	h.report(s, batch, out)
 	r := s.route
+	orderly := f == nil && !complained && !s.complaint
+	if h.learnPace(s, f != nil && f.kind != noReset, now) {
+		again = false
+	}
 	switch {
 	case f == nil:
 		r.failures, h.gaveUp = 0, 0
-		h.grow()
+		if orderly {
+			h.grow()
+		}
 		if pipelined {
 			h.trusted = true
 			h.chunk = min(2*h.chunk, fullChunk)
 		}
 		if !again {
 			h.chunk = min(h.chunk, max(s.heard, leastChunk)) // it may have had enough of so many
-			if !complained {
+			if orderly && !h.overdone(s) {
 				h.hurry()
 			}
 		}
@@ -56,7 +60,6 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 		h.hurry()
 	case progress || s.heard > 0:
 		r.failures, h.gaveUp = 0, 0
-		h.hurry()
 	case s.rested:
 		// It had left while we rested: nothing has been learned.
 	case pipelined && f.kind != turnedAway:
@@ -211,29 +214,11 @@ func (h *host) grow() {
 		return
 	}
 	h.good = 0
-	most := h.e.cfg.MaxSessionsPerHost
+	most := h.usual()
 	if h.ceiling > 0 {
 		most = min(most, h.ceiling)
 	}
-	h.window = min(h.window+1, most)
-}
-
-// hurry lets sessions follow each other faster: the host ends them itself, and
-// has not complained.
-func (h *host) hurry() {
-	if h.ceiling == 0 {
-		h.starts.SetLimit(min(h.starts.Limit()+1, rate.Limit(h.e.cfg.HostSessionsPerSecond)))
-	}
-}
-
-// shrink obeys a host that has turned a session away while others were open.
-func (h *host) shrink(connected int, now time.Time) {
-	h.ceiling = max(1, connected)
-	h.window = max(1, h.window/2)
-	h.good = 0
-	h.starts.SetLimit(max(h.starts.Limit()/2, minStartRate))
-	h.starts.SetBurst(1)
-	h.paused = now.Add(h.e.cfg.Backoff)
+	h.window = max(h.window, min(h.window+1, most))
 }
 
 // notConnected puts the work of a session that could not begin back, and
@@ -262,8 +247,10 @@ func (h *host) notConnected(batch []*transaction, f *failure) (out []answer) {
 			h.line(t.d)
 		}
 	}
+	if r.connected > 0 || f.complaint {
+		h.slower(now)
+	}
 	if r.connected > 0 {
-		h.shrink(r.connected, now)
 		r.failure = f
 		return nil
 	}

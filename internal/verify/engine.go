@@ -66,7 +66,7 @@ type Config struct {
 	CatchAllTTL    time.Duration // how long a domain's catch-all answer is remembered; default 24 h
 
 	MaxSessions        int // at once; slow hosts get as many again; default 200
-	MaxSessionsPerHost int // at once at one host or provider; default 10
+	MaxSessionsPerHost int // at once at one host that is slow but content, or less; default 40
 	MaxLookups         int // domains looked up at once; default 64
 	Window             int // addresses of a Stream under way; default 50,000
 
@@ -250,7 +250,7 @@ func (c *Config) complete() (err error) {
 	for _, n := range []struct {
 		of       *int
 		standard int
-	}{{&c.MaxSessions, 200}, {&c.MaxSessionsPerHost, 10}, {&c.MaxLookups, 64}, {&c.Window, 50_000}} {
+	}{{&c.MaxSessions, 200}, {&c.MaxSessionsPerHost, 40}, {&c.MaxLookups, 64}, {&c.Window, 50_000}} {
 		if *n.of <= 0 {
 			*n.of = n.standard
 		}

@@ -18,9 +18,9 @@ const (
 	startBurst    = 3
 	startRate     = 2.0 // sessions a second
 	minStartRate  = 0.2
-	firstChunk    = 25  // recipients in the first pipelined batch
-	fullChunk     = 100 // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
-	leastChunk    = 5   // whatever a host has shown
+	firstChunk    = runMost // recipients in the first pipelined batch
+	fullChunk     = 100     // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
+	leastChunk    = 5       // whatever a host has shown
 	lockstepChunk = 20
 	maxTries      = 3
 	maxRouteScan  = 32
@@ -65,6 +65,15 @@ type host struct {
 	perSession int       // recipients that a session takes; 0 = not known
 	complaints int       // sessions in a row that began with such a refusal
 	learned    time.Time // when the last of these two was
+
+	complained   time.Time     // when it last did
+	waits        int           // complaints that lengthen the next wait
+	cuts         int           // sessions that it ended before their work was done
+	unknownUsers int           // that a session may meet; 0 = not known
+	runs         int           // sessions in a row that met unknown users only
+	leaving      int           // sessions that end because there are too many
+	perReply     time.Duration // what a command takes at a host where each takes time; 0 = it does not
+	earned       int           // sessions that may begin whatever their rate
 }
 
 func newHost(e *Engine, key string, p *provider) *host {
@@ -72,7 +81,7 @@ func newHost(e *Engine, key string, p *provider) *host {
 		e: e, key: key, provider: p,
 		byKey:  make(map[string]*route, 1),
 		window: firstWindow,
-		starts: rate.NewLimiter(startRate, startBurst),
+		starts: rate.NewLimiter(p.startRate(), startBurst),
 		chunk:  firstChunk,
 		limit:  fullChunk,
 
@@ -220,6 +229,7 @@ func (h *host) wanted() int {
 	if h.trusted {
 		chunk = h.chunk
 	}
+	chunk = h.slice(chunk)
 	return min(max((h.work+chunk-1)/chunk+h.fresh, 1), h.window)
 }
 
@@ -227,6 +237,10 @@ func (h *host) wanted() int {
 func (h *host) startDelay(now time.Time) time.Duration {
 	if wait := h.paused.Sub(now); wait > 0 {
 		return wait
+	}
+	h.forgive(now)
+	if h.e.cfg.SessionsPerSecond <= 0 && h.mayStart() {
+		return 0
 	}
 	ours := h.starts.ReserveN(now, 1)
 	all := h.e.starts.ReserveN(now, 1)
@@ -295,7 +309,7 @@ func (h *host) budget(s *session, now time.Time) int {
 		}
 		n = min(n, left)
 	}
-	return n
+	return h.bear(s, h.slice(n))
 }
 
 // takeFirst hands out the one recipient that a new session begins with. Others

@@ -1,6 +1,10 @@
 package verify
 
-import "strings"
+import (
+	"strings"
+
+	"golang.org/x/time/rate"
+)
 
 // provider is a mail service that many domains use. Its limits and blocks hold
 // for all its hosts together, whatever MX name each customer got.
@@ -10,12 +14,14 @@ type provider struct {
 	// acceptsAll is set where RCPT is accepted for every mailbox and the refusal
 	// comes only after DATA: an accepted recipient then tells nothing.
 	acceptsAll bool
+	pace       pace
 	rules      []rule // rows that hold only here, before the table's
 }
 
 var providers = []provider{
 	{
 		name:     "google",
+		pace:     pace{10, 2},
 		suffixes: []string{"google.com", "googlemail.com", "psmtp.com"},
 		rules: []rule{
 			{stages: atRcpt, codes: "450 550", enhanced: "x.2.1", words: []string{"receiving mail at a rate*"}, finding: finding{Unknown, Temporary, settle}},
@@ -24,6 +30,7 @@ var providers = []provider{
 	},
 	{
 		name:     "microsoft",
+		pace:     pace{10, 2},
 		suffixes: []string{"outlook.com", "outlook.cn", "office365.us", "mx.microsoft", "messaging.microsoft.com", "hotmail.com"},
 		rules: []rule{
 			// Directory-based edge blocking answers before any policy does.
@@ -33,6 +40,7 @@ var providers = []provider{
 	},
 	{
 		name:       "yahoo",
+		pace:       pace{4, 1},
 		suffixes:   []string{"yahoodns.net"},
 		acceptsAll: true,
 		rules: []rule{
@@ -62,12 +70,12 @@ var providers = []provider{
 			{stages: atRcpt, codes: "550", enhanced: "5.1.0", words: []string{"address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
 		},
 	},
-	{name: "qq", suffixes: []string{"qq.com"}},
-	{name: "netease", suffixes: []string{"163.com", "126.com", "yeah.net", "netease.com"}},
-	{name: "orange", suffixes: []string{"orange.fr", "wanadoo.fr", "wanadoo.com", "orange.net"}},
-	{name: "mailru", suffixes: []string{"mail.ru"}},
-	{name: "yandex", suffixes: []string{"yandex.ru", "yandex.net", "yandex.com"}},
-	{name: "gmx", suffixes: []string{"gmx.net", "gmx.com", "gmx.de", "web.de", "mail.com"}},
+	{name: "qq", pace: pace{2, 0.5}, suffixes: []string{"qq.com"}},
+	{name: "netease", pace: pace{2, 0.5}, suffixes: []string{"163.com", "126.com", "yeah.net", "netease.com"}},
+	{name: "orange", pace: pace{2, 0.5}, suffixes: []string{"orange.fr", "wanadoo.fr", "wanadoo.com", "orange.net"}},
+	{name: "mailru", pace: pace{4, 1}, suffixes: []string{"mail.ru"}},
+	{name: "yandex", pace: pace{4, 1}, suffixes: []string{"yandex.ru", "yandex.net", "yandex.com"}},
+	{name: "gmx", pace: pace{3, 1}, suffixes: []string{"gmx.net", "gmx.com", "gmx.de", "web.de", "mail.com"}},
 	{name: "ionos", suffixes: []string{"kundenserver.de", "ionos.com", "ionos.de", "1and1.com"}},
 	{name: "ovh", suffixes: []string{"ovh.net"}},
 	{name: "proton", suffixes: []string{"protonmail.ch"}},
@@ -77,6 +85,14 @@ var providers = []provider{
 	{name: "icloud", suffixes: []string{"mail.icloud.com"}},
 	{name: "zoho", suffixes: []string{"zoho.com", "zoho.eu", "zoho.in"}},
 	{name: "trendmicro", suffixes: []string{"in.tmes.trendmicro.com", "in.hes.trendmicro.com"}},
+}
+
+// startRate is how many sessions a second are begun at first.
+func (p *provider) startRate() rate.Limit {
+	if p == nil || p.pace.perSecond == 0 {
+		return startRate
+	}
+	return rate.Limit(p.pace.perSecond)
 }
 
 // providerOf returns the provider that an MX name belongs to, or nil.

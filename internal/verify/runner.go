@@ -95,6 +95,9 @@ func (h *host) leave(s *session, slot *slot) {
 	h.mu.Lock()
 	h.runners--
 	if s != nil {
+		if s.leaving {
+			h.leaving--
+		}
 		s.route.connected--
 	}
 	h.wake(time.Now())

@@ -46,6 +46,18 @@ type session struct {
 	heard         int           // RCPTs answered with something that was not a refusal of us
 	asked         int           // RCPTs answered
 	spoke         int           // of these, answers about a mailbox
+	accepted      int           // RCPTs accepted
+	unknownUsers  int           // RCPTs refused as unknown
+	run           int           // of these, in a row
+	noes          int           // replies with 5xx
+	complaint     bool          // the host complained of how much or how fast we ask
+	errorLimit    bool          // of unknown users
+	filled        bool          // the host has had enough of this session
+	leaving       bool          // it ends because there are too many
+	quick         bool          // a reply came quickly
+	slowAfter     int           // refusals after which replies became slow
+	separate      int           // replies of the batch under way that came one by one
+	waited        time.Duration // for these
 	rested        bool          // it has been idle; the host may have left without a word
 	broken        bool          // the connection is of no more use
 	atClose       func() bool   // stops what Engine.Close would do to the connection
@@ -55,13 +67,14 @@ type session struct {
 
 // failure is why a session could not begin, or ended before its work was done.
 type failure struct {
-	reason Reason
-	next   next
-	reply  reply // what the host said, if it said anything
-	err    error
-	host   string
-	kind   failureKind
-	atEHLO bool // the session ended as the answer to EHLO
+	reason    Reason
+	next      next
+	reply     reply // what the host said, if it said anything
+	err       error
+	host      string
+	kind      failureKind
+	complaint bool // about how much or how fast we ask
+	atEHLO    bool // the session ended as the answer to EHLO
 }
 
 type failureKind uint8
@@ -224,7 +237,8 @@ func (s *session) couldEncrypt() bool {
 // refused makes a failure of a reply that was no yes.
 func (s *session) refused(at stage, r reply) *failure {
 	found := s.e.classifier.classify(at, r, s.provider, Address{})
-	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name}
+	s.heed(at, found, r)
+	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name, complaint: s.complaint}
 }
 
 func (s *session) failed(kind failureKind, err error) *failure {
@@ -299,14 +313,19 @@ func (s *session) read() (reply, *failure) {
 		}
 		start := time.Now()
 		_, err := s.in.Peek(1)
-		s.slowest = max(s.slowest, time.Since(start))
+		waited := time.Since(start)
+		s.slowest = max(s.slowest, waited)
 		if err != nil {
 			return reply{}, s.ioFailure(err)
 		}
+		s.timed(waited)
 	}
 	r, err := readReply(s.in)
 	if err != nil {
 		return reply{}, s.ioFailure(err)
+	}
+	if r.class() == 5 {
+		s.noes++
 	}
 	return r, nil
 }

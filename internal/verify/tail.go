@@ -81,7 +81,7 @@ func (h *host) weighFirst(a *ask) (spent bool) {
 		h.bearings.put(said, constant)
 		return true
 	}
-	h.shrink(max(h.runners, 1), time.Now())
+	h.slower(time.Now())
 	if !a.probe {
 		a.given = false
 	}

@@ -11,7 +11,7 @@ import (
 // lets it. It returns nil when the session can go on, or why it ended; what
 // was answered until then stays in the transactions.
 func (s *session) converse(batch []*transaction, pipelined, fence bool) *failure {
-	s.batchBegan, s.slowest = time.Now(), 0
+	s.batchBegan, s.slowest, s.separate, s.waited = time.Now(), 0, 0, 0
 	if pipelined && s.pipelining {
 		return s.pipeline(batch, fence)
 	}
@@ -234,6 +234,7 @@ func (s *session) canSend(a *ask) bool {
 // mailAnswered notes the reply to MAIL and reports whether it was a yes.
 func (s *session) mailAnswered(t *transaction, r reply) bool {
 	found := s.e.classifier.classify(atMail, r, s.provider, Address{})
+	s.heed(atMail, found, r)
 	if found.verdict == Valid {
 		s.inTransaction = true
 		s.transactions++
@@ -260,6 +261,9 @@ func (s *session) mailAnswered(t *transaction, r reply) bool {
 // with this reply.
 func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 	found := s.e.classifier.classify(atRcpt, r, s.provider, a.task.addr)
+	if found.next != hangUp { // else refused does
+		s.heed(atRcpt, found, r)
+	}
 	earlier := t.heard
 	s.asked++
 	a.nth, a.after = s.asked, s.spoke

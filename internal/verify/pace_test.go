@@ -1,0 +1,79 @@
+package verify_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/maillab"
+	"holdfast/internal/verify"
+)
+
+// TestComplaint_V6: a host that complains of our rate after ten recipients gets
+// fewer sessions, not more, and is not made to complain again and again.
+func TestComplaint_V6(t *testing.T) {
+	t.Parallel()
+	for domain, complaints := range map[string]int{
+		"rcpt-rate-421.odd.test": 2, "rcpt-rate-421.odd-plain.test": 2, "rcpt-rate-450.odd.test": 2 * 9, "rcpt-rate-450.odd-plain.test": 2,
+	} {
+		t.Run(domain, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.Backoff = 0 })
+			emails := l.World().Mailboxes(domain, 500)
+			ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+			defer cancel()
+			err := l.engine.Verify(ctx, emails, func(i int, r verify.Result) {
+				require.False(t, l.Truth(emails[i]).Wrong(string(r.Verdict)), "%s: %s %s", r.Email, r.Verdict, r.SMTPText)
+			})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.LessOrEqual(t, l.HostStats(domain).Connections, 8)
+			require.LessOrEqual(t, l.HostStats(domain).Complaints, complaints, "the first two sessions, side by side")
+		})
+	}
+}
+
+// TestUnknownUsers_V6: a host that closes the session after twenty unknown users
+// never has to, though all of a hundred are unknown.
+func TestUnknownUsers_V6(t *testing.T) {
+	t.Parallel()
+	for _, domain := range []string{"rcpt-errors-20.odd.test", "rcpt-errors-20.odd-plain.test"} {
+		l := newLab(t, maillab.Config{Domains: 1}, nil)
+		var emails []string
+		for i := range 100 {
+			emails = append(emails, fmt.Sprintf("nobody.of.that.name.%d@%s", i, domain))
+		}
+		for _, r := range l.ask(t, emails) {
+			require.Equal(t, verify.NoSuchUser, r.Reason, r.SMTPText)
+		}
+		require.Zero(t, l.HostStats(domain).Complaints, domain)
+	}
+}
+
+// TestUnknownUsers_learned_V6: where unknown users stand among others the limit
+// is met once, and then kept.
+func TestUnknownUsers_learned_V6(t *testing.T) {
+	t.Parallel()
+	const domain = "rcpt-errors-20.odd.test"
+	l := newLab(t, maillab.Config{Domains: 1}, nil)
+	emails := l.World().Mailboxes(domain, 200)
+	l.check(t, emails, l.ask(t, emails), true)
+	require.LessOrEqual(t, l.HostStats(domain).Complaints, 2)
+}
+
+// TestSlowButContent_V6: a host where each command takes time, and which does
+// not complain, gets more sessions, up to the configured limit.
+func TestSlowButContent_V6(t *testing.T) {
+	l := newLab(t, maillab.Config{Domains: 100, SharedHosts: 1, Only: []maillab.Kind{maillab.Shared}, SharedPause: 20 * time.Millisecond},
+		func(c *verify.Config) { c.MaxSessionsPerHost = 24 })
+	var emails []string
+	for _, d := range l.World().Domains() {
+		emails = append(emails, l.World().Mailboxes(d, 10)...)
+	}
+	l.check(t, emails, l.ask(t, emails), true)
+	peak := l.HostStats(l.World().Domains()[0]).PeakSessions
+	require.Greater(t, peak, 10)
+	require.LessOrEqual(t, peak, 24)
+}
