@@ -28,19 +28,20 @@ type Config struct {
 	HTTPAddr    string `env:"HOLDFAST_HTTP_ADDR, default=127.0.0.1:8080"`
 	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY"`
 
-	DNSServers    []string       `env:"HOLDFAST_DNS_SERVERS"` // host:port; empty: the system's
-	SMTPPort      int            `env:"HOLDFAST_SMTP_PORT, default=25"`
-	SMTPHelo      string         `env:"HOLDFAST_SMTP_HELO"` // empty: the machine's name
-	SMTPFrom      string         `env:"HOLDFAST_SMTP_FROM"` // empty: verify@ the HELO name
-	GreylistRetry time.Duration  `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
-	SMTPSource    string         `env:"HOLDFAST_SMTP_SOURCE"`   // local IP address to connect from
-	SMTPProxy     string         `env:"HOLDFAST_SMTP_PROXY"`    // socks5://host:port
-	SMTPCanaries  []string       `env:"HOLDFAST_SMTP_CANARIES"` // domains whose mail hosts should work; empty: big providers
-	SMTPAllow     []netip.Prefix `env:"HOLDFAST_SMTP_ALLOW"`    // networks that are not public and may have mail hosts
-	SMTPTLS       string         `env:"HOLDFAST_SMTP_TLS"`      // opportunistic (empty too), required, never
-	ProbeSecret   string         `env:"HOLDFAST_PROBE_SECRET"`
-	ListsFile     string         `env:"HOLDFAST_LISTS_FILE"`
-	VerdictCache  bool           `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
+	DNSServers       []string       `env:"HOLDFAST_DNS_SERVERS"` // host:port; empty: the system's
+	SMTPPort         int            `env:"HOLDFAST_SMTP_PORT, default=25"`
+	SMTPHelo         string         `env:"HOLDFAST_SMTP_HELO"` // empty: the machine's name
+	SMTPFrom         string         `env:"HOLDFAST_SMTP_FROM"` // empty: verify@ the HELO name
+	GreylistRetry    time.Duration  `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
+	SMTPSource       string         `env:"HOLDFAST_SMTP_SOURCE"`                    // local IP address to connect from
+	SMTPProxy        string         `env:"HOLDFAST_SMTP_PROXY"`                     // socks5://host:port
+	SMTPCanaries     []string       `env:"HOLDFAST_SMTP_CANARIES"`                  // domains whose mail hosts should work; empty: big providers
+	SMTPHostSessions int            `env:"HOLDFAST_SMTP_HOST_SESSIONS, default=40"` // at once at one mail host that is slow but content
+	SMTPAllow        []netip.Prefix `env:"HOLDFAST_SMTP_ALLOW"`                     // networks that are not public and may have mail hosts
+	SMTPTLS          string         `env:"HOLDFAST_SMTP_TLS"`                       // opportunistic (empty too), required, never
+	ProbeSecret      string         `env:"HOLDFAST_PROBE_SECRET"`
+	ListsFile        string         `env:"HOLDFAST_LISTS_FILE"`
+	VerdictCache     bool           `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
 
 	// Who verifies, one after the other: smtp (our own engine) or one of the
 	// services below. What is unknown to one falls through to the next.
@@ -123,6 +124,9 @@ func (c Config) check() error {
 	}
 	if c.SMTPFrom != "" && !strings.Contains(c.SMTPFrom, "@") {
 		bad("HOLDFAST_SMTP_FROM", "is %q; write an address such as verify@example.com", c.SMTPFrom)
+	}
+	if c.SMTPHostSessions < 0 {
+		bad("HOLDFAST_SMTP_HOST_SESSIONS", "is %d; write a number from 1, or 0 for the default", c.SMTPHostSessions)
 	}
 	if c.GreylistRetry <= 0 {
 		bad("HOLDFAST_SMTP_GREYLIST_RETRY", "is %s; write a positive duration such as 5m", c.GreylistRetry)

@@ -202,6 +202,10 @@ func ordinaryManner(choice uint64) manner {
 
 // providerManner is that of the nth big provider.
 func providerManner(n int, pause time.Duration) *manner {
+	sessions := 50
+	if pause > 0 { // a busy host has room for many that wait
+		sessions = 100
+	}
 	voices := []voice{tenantVoice, bigVoice, plainVoice, terseVoice, plainVoice}
 	return &manner{
 		voice: voices[n%len(voices)],
@@ -209,7 +213,7 @@ func providerManner(n int, pause time.Duration) *manner {
 		tls:   offersTLS,
 		// A hundred recipients is what RFC 5321 section 4.5.3.1.8 guarantees.
 		rules:       []rule{{at: atRcpt, in: inTransaction, from: 101, say: "452 4.5.3 Too many recipients"}},
-		maxSessions: 50,
+		maxSessions: sessions,
 		pause:       pause,
 	}
 }

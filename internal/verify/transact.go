@@ -37,7 +37,7 @@ func (s *session) lockstep(t *transaction) *failure {
 		if a.given || !s.canSend(a) {
 			continue
 		}
-		if t.full || time.Since(s.batchBegan) > lockstepTurn {
+		if t.full || s.complaint || time.Since(s.batchBegan) > lockstepTurn {
 			return nil
 		}
 		if f := s.ask(t, a); f != nil {

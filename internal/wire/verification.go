@@ -90,7 +90,7 @@ func EngineConfig(cfg config.Config) verify.Config {
 	}
 	return verify.Config{
 		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
-		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls, Allow: cfg.SMTPAllow, Canaries: cfg.SMTPCanaries,
+		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls, Allow: cfg.SMTPAllow, Canaries: cfg.SMTPCanaries, MaxSessionsPerHost: cfg.SMTPHostSessions,
 		ProbeSecret: cfg.ProbeSecret, ListFile: cfg.ListsFile, GreylistRetry: cfg.GreylistRetry,
 	}
 }
