@@ -5,7 +5,7 @@
 -- A cancellation is noted before Temporal is asked, so that it is not lost with
 -- the workflow.
 ALTER TABLE orders ADD COLUMN cancel_requested_at timestamptz;
-CREATE INDEX orders_open ON orders (seq) WHERE status IN ('reserved', 'verifying', 'completed');
+CREATE INDEX orders_running ON orders (seq) WHERE status IN ('reserved', 'verifying', 'completed');
 
 -- What reconciling has done so far, in one row: what /metrics says about it.
 CREATE TABLE reconciliation (
@@ -22,5 +22,5 @@ CREATE TABLE reconciliation (
 
 -- +goose Down
 DROP TABLE reconciliation;
-DROP INDEX orders_open;
+DROP INDEX orders_running;
 ALTER TABLE orders DROP COLUMN cancel_requested_at;
