@@ -2,8 +2,10 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -191,6 +193,24 @@ func verdictOf(n int64, r verify.Result) orderbook.Verdict {
 	return orderbook.Verdict{
 		N: n, Verdict: string(r.Verdict), Reason: string(r.Reason),
 		MXHost: r.MXHost, SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: r.SMTPText,
-		CheckedAt: r.CheckedAt, RetryAt: r.RetryAt,
+		CheckedAt: r.CheckedAt, RetryAt: r.RetryAt, Extras: extrasOf(r),
 	}
+}
+
+// extrasOf is what an item keeps of an address besides its verdict.
+func extrasOf(r verify.Result) *orderbook.Extras {
+	x := &orderbook.Extras{Provider: r.Provider, Score: int32(r.Score)}
+	for flag, is := range map[int32]bool{
+		orderbook.FlagRole: r.Role, orderbook.FlagFree: r.Free, orderbook.FlagDisposable: r.Disposable,
+		orderbook.FlagAlias: r.Alias, orderbook.FlagCleaned: r.Cleaned,
+	} {
+		if is {
+			x.Flags |= flag
+		}
+	}
+	if _, domain, found := strings.Cut(r.Suggestion, "@"); found {
+		x.MeantDomain = domain[strings.LastIndexByte(domain, '@')+1:] // a quoted local part may have an @ too
+	}
+	x.ScoreParts, _ = json.Marshal(r.ScoreParts) // whole numbers
+	return x
 }

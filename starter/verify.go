@@ -143,6 +143,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 		if err != nil && !errors.As(err, &outage) {
 			return err
 		}
+		scoreBeside(c.results)
 		for _, r := range c.results {
 			if r.Verdict == "" {
 				break // without an answer, and so is the order of what follows

@@ -22,6 +22,7 @@ type fieldRow struct {
 	Verdicts  []string
 	Reasons   []string
 	CheckedAt *time.Time
+	Extras    []*extras // one for each field, nil where nothing is known
 }
 
 // writeFields streams what an order that reveals or enriches has found, a row for
@@ -49,6 +50,16 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 		ours = append(ours[:len(ours):len(ours)], name, name+"_verdict", name+"_reason")
 	}
 	ours = append(ours, "checked_at")
+	var addresses []int // of the fields, those whose values are addresses
+	for i, field := range of.Fields {
+		if field != order.EmailField && field != order.DirectEmailField {
+			continue
+		}
+		addresses = append(addresses, i)
+		for _, column := range extraColumns {
+			ours = append(ours, string(field)+"_"+column)
+		}
+	}
 	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "found_", ours))
 	if err != nil {
 		return err
@@ -56,15 +67,17 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(o.problem, ''),
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
-			i.found, i.verdicts, i.reasons, i.checked_at
+			i.found, i.verdicts, i.reasons, i.checked_at, i.extras
 		FROM order_row o
 		CROSS JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r
 		CROSS JOIN LATERAL (
 			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, max(checked_at) FILTER (WHERE decided) AS checked_at,
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
 				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
-				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons
-			FROM order_item
+				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
+				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT `+extrasOf("i.delivered_at IS NOT NULL")+`) x
+					(role, free, disposable, alias, cleaned, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
+			FROM order_item i
 			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d
 			WHERE order_id = o.order_id AND n >= o.item AND n < o.item + $3) i
 		LEFT JOIN lead l ON l.no = i.lead_no
@@ -103,7 +116,15 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 				values = append(values, r.Values[i], r.Verdicts[i], r.Reasons[i])
 			}
 		}
-		if err := write(r.Cells, append(values, moment(r.CheckedAt))); err != nil {
+		values = append(values, moment(r.CheckedAt))
+		for _, i := range addresses {
+			x := &extras{}
+			if r.Problem == "" && r.Extras[i] != nil {
+				x = r.Extras[i]
+			}
+			values = append(values, x.values()...)
+		}
+		if err := write(r.Cells, values); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 	}
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, 'malformed: ' || r.problem), coalesce(i.mx_host, ''),
-			i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at
+			i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
 		FROM list_row r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
 		WHERE r.list_id = $2 AND (i.delivered_at IS NOT NULL OR r.item IS NULL)
 		ORDER BY r.n`, orderID, listID)
@@ -35,16 +35,21 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 		return err
 	}
 	defer rows.Close()
-	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "verified_", verdictColumns))
+	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "verified_", slices.Concat(verdictColumns, []string{"address"}, extraColumns)))
 	if err != nil {
 		return err
 	}
 	var cells []string
-	var verdict, reason, host, enhanced string
+	var verdict, reason, host, enhanced, address string
 	var code *int64
 	var checkedAt *time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&cells, &verdict, &reason, &host, &code, &enhanced, &checkedAt}, func() error {
-		return write(cells, []any{verdict, reason, host, code, enhanced, moment(checkedAt)})
+	var cleaned bool
+	var x extras
+	if _, err := pgx.ForEachRow(rows, append([]any{&cells, &verdict, &reason, &host, &code, &enhanced, &checkedAt, &address, &cleaned}, x.targets()...), func() error {
+		x.Cleaned = &cleaned // the item has the address as it was taken out of the row
+		err := write(cells, append([]any{verdict, reason, host, code, enhanced, moment(checkedAt), address}, x.values()...))
+		x = extras{}
+		return err
 	}); err != nil {
 		return err
 	}
@@ -105,12 +110,7 @@ func writeListCSV(w io.Writer, columns, ours []string) (func(cells []string, val
 	return func(cells []string, values []any) error {
 		line = append(line[:0], cells...)
 		for _, value := range values {
-			switch value := value.(type) {
-			case string:
-				line = append(line, value)
-			case *int64:
-				line = append(line, number(value))
-			}
+			line = append(line, cell(value))
 		}
 		return put()
 	}, put()

@@ -97,12 +97,13 @@ func TestC8_AListIsItsOwners(t *testing.T) {
 // C9: the results are the list, in its order, with all of its cells.
 func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	f := setup(t)
-	list := f.keep("name,email,verdict,name\nAnn,ann@x.test,=1+1,a\nNobody,,x,b\nann again,ANN@x.test,y,c\nBob,bob@a.test,z,d\n", "")
+	list := f.keep("name,email,verdict,name\nAnn,Ann <ann@x.test>,=1+1,a\nNobody,,x,b\nann again,ANN@x.test,y,c\nBob,bob@a.test,z,d\n", "")
 	_, err := f.SelectList(f.ctx, "ord_1", list.ID)
 	require.NoError(t, err)
 	deliver := func(email, verdict, reason string) {
 		_, err := f.pool.Exec(f.ctx, `
-			UPDATE order_item SET verdict = $2, reason = $3, smtp_code = 250, checked_at = '2026-01-02T03:04:05Z', delivered_at = now()
+			UPDATE order_item SET verdict = $2, reason = $3, smtp_code = 250, checked_at = '2026-01-02T03:04:05Z', delivered_at = now(),
+				flags = 9, provider = 'google', meant_domain = CASE $2 WHEN 'invalid' THEN 'b.test' END, score = 90, score_parts = '{"verdict": 90}'
 			WHERE order_id = 'ord_1' AND value = $1`, email, verdict, reason)
 		require.NoError(t, err)
 	}
@@ -120,19 +121,25 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	rows, err := csv.NewReader(strings.NewReader(write(lead.CSV))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, [][]string{
-		{"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at"},
-		{"Ann", "ann@x.test", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z"},
-		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", ""},
-		{"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z"},
-		{"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z"},
+		{"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
+			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts"},
+		{"Ann", "Ann <ann@x.test>", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
+			"ann@x.test", "true", "false", "false", "true", "true", "", "google", "90", `{"verdict": 90}`},
+		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", ""},
+		{"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
+			"ann@x.test", "true", "false", "false", "true", "false", "", "google", "90", `{"verdict": 90}`},
+		{"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z",
+			"bob@a.test", "true", "false", "false", "true", "false", "bob@b.test", "google", "90", `{"verdict": 90}`},
 	}, rows)
 
 	var first map[string]any
 	line, _, _ := strings.Cut(write(lead.NDJSON), "\n")
 	require.NoError(t, json.Unmarshal([]byte(line), &first))
 	require.Equal(t, map[string]any{
-		"name": "Ann", "email": "ann@x.test", "verdict": "=1+1", "column_4": "a", "verified_verdict": "valid",
+		"name": "Ann", "email": "Ann <ann@x.test>", "address": "ann@x.test", "verdict": "=1+1", "column_4": "a", "verified_verdict": "valid",
 		"reason": "accepted", "mx_host": "", "smtp_code": 250.0, "smtp_enhanced": "", "checked_at": "2026-01-02T03:04:05Z",
+		"role": true, "free": false, "disposable": false, "alias": true, "cleaned": true, "did_you_mean": "", "provider": "google",
+		"score": 90.0, "score_parts": map[string]any{"verdict": 90.0},
 	}, first)
 
 	again := f.keep(write(lead.CSV), "")

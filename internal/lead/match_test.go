@@ -56,7 +56,8 @@ func TestC10_ARowIsMatchedToTheOneLeadItDescribes(t *testing.T) {
 			require.Len(t, rows, 2)
 			got := rows[1][strings.Count(c.header, ",")+1:]
 			if strings.HasPrefix(c.want, "no_") || c.want == "ambiguous" {
-				require.Equal(t, []string{"", "", "", c.want, ""}, got)
+				require.Equal(t, []string{"", "", "", c.want, ""}, got[:5])
+				require.Empty(t, strings.Join(got[5:], ""))
 				require.Empty(t, items, "no item")
 				return
 			}

@@ -49,6 +49,8 @@ type result struct {
 	SMTPCode     *int64     `json:"smtp_code"`
 	SMTPEnhanced string     `json:"smtp_enhanced"`
 	CheckedAt    *time.Time `json:"checked_at"`
+
+	extras
 }
 
 // WriteResults streams what an order has delivered so far to w, in the order
@@ -114,7 +116,7 @@ func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch
 			CASE WHEN $2 THEN CASE WHEN given AND 'phone' = ANY (i.carries) THEN l.phone ELSE '' END END,
 			CASE WHEN $2 THEN CASE WHEN given AND 'direct_email' = ANY (i.carries) THEN l.direct_email ELSE '' END END,
 			CASE WHEN $2 THEN CASE WHEN given AND 'profile' = ANY (i.carries) THEN l.profile ELSE '' END END,
-			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at
+			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at, `+extrasOf("given")+`
 		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
 		CROSS JOIN LATERAL (SELECT $3 OR i.delivered_at IS NOT NULL AS given) g
 		WHERE i.order_id = $1 AND `+condition+`
@@ -187,7 +189,7 @@ func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 	if !export {
 		header = slices.Clone(columns[:colPhone])
 	}
-	header = append(header, verdictColumns...)
+	header = append(append(header, verdictColumns...), extraColumns...)
 	if err := out.Write(header); err != nil {
 		return nil, err
 	}
@@ -202,6 +204,9 @@ func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 			}
 		}
 		cells = append(cells, r.Verdict, r.Reason, r.MXHost, number(r.SMTPCode), r.SMTPEnhanced, moment(r.CheckedAt))
+		for _, value := range r.values() {
+			cells = append(cells, cell(value))
+		}
 		for i := range cells {
 			cells[i] = guard(cells[i])
 		}

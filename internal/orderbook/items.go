@@ -2,6 +2,7 @@ package orderbook
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -30,7 +31,26 @@ type Verdict struct {
 	SMTPText     string
 	CheckedAt    time.Time
 	RetryAt      time.Time // when to ask again: the verdict is not final; zero when it is
+	Extras       *Extras   // what else is known of an address; nil of other values
 }
+
+// Extras are what is known of an address besides its verdict.
+type Extras struct {
+	Flags       int32           // see FlagRole
+	Provider    string          // who runs the domain's mail hosts
+	MeantDomain string          // the domain that was probably meant: the address itself would be contact data
+	Score       int32           // 0 to 100
+	ScoreParts  json.RawMessage // what it is made of
+}
+
+// Flags of an address, as order_item keeps them.
+const (
+	FlagRole = 1 << iota
+	FlagFree
+	FlagDisposable
+	FlagAlias
+	FlagCleaned
+)
 
 // Fact is an item that may be charged: what is delivered with it, by fingerprint.
 type Fact struct {
@@ -90,18 +110,20 @@ func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Ver
 		WITH v AS MATERIALIZED (
 			SELECT $1::text AS order_id, v.*
 			FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-					$9::timestamptz[], $10::timestamptz[])
-				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at)
+					$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[])
+				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts)
 			ORDER BY n
 		)
 		UPDATE order_item i SET
 			verdict = v.verdict, reason = v.reason,
 			mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
 			smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
-			checked_at = v.checked_at, retry_at = v.retry_at
+			checked_at = v.checked_at, retry_at = v.retry_at,
+			flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts
 		FROM v
 		WHERE i.order_id = v.order_id AND i.n = v.n AND (i.verdict IS NULL OR (i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at))`,
-		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt)
+		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
+		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts)
 	err := b.pool.SendBatch(ctx, &update).Close() // one transaction
 	if err != nil {
 		return fmt.Errorf("writing %d verdicts of order %s: %w", len(verdicts), orderID, err)
@@ -116,6 +138,9 @@ type verdictColumns struct {
 	smtpCode                                        []int32
 	checkedAt                                       []time.Time
 	retryAt                                         []*time.Time
+	flags, score                                    []*int32
+	provider, meantDomain                           []*string
+	scoreParts                                      []json.RawMessage
 }
 
 func (c *verdictColumns) grow() {
@@ -128,6 +153,11 @@ func (c *verdictColumns) grow() {
 	c.smtpText = append(c.smtpText, "")
 	c.checkedAt = append(c.checkedAt, time.Time{})
 	c.retryAt = append(c.retryAt, nil)
+	c.flags = append(c.flags, nil)
+	c.provider = append(c.provider, nil)
+	c.meantDomain = append(c.meantDomain, nil)
+	c.score = append(c.score, nil)
+	c.scoreParts = append(c.scoreParts, nil)
 }
 
 func (c *verdictColumns) set(i int, v Verdict) {
@@ -142,6 +172,10 @@ func (c *verdictColumns) set(i int, v Verdict) {
 	c.retryAt[i] = nil
 	if !v.RetryAt.IsZero() {
 		c.retryAt[i] = &v.RetryAt
+	}
+	c.flags[i], c.provider[i], c.meantDomain[i], c.score[i], c.scoreParts[i] = nil, nil, nil, nil, nil
+	if x := v.Extras; x != nil {
+		c.flags[i], c.provider[i], c.meantDomain[i], c.score[i], c.scoreParts[i] = &x.Flags, &x.Provider, &x.MeantDomain, &x.Score, x.ScoreParts
 	}
 }
 

@@ -66,11 +66,17 @@ func (m *Memory) Verify(ctx context.Context, emails []string, each func(i int, r
 	if err != nil {
 		return err
 	}
+	shapes, err := m.shapes(ctx, emails)
+	if err != nil {
+		return err
+	}
+	each = m.scored(shapes, each)
 	var unknown []int // indexes of the addresses to ask for
 	var asked []string
 	for i, email := range emails {
 		if r, ok := known[string(keys[i])]; ok {
 			r.Email = email
+			verify.Describe(&r)
 			each(i, r)
 			continue
 		}
@@ -157,6 +163,8 @@ type entry struct {
 	SMTPText     string `db:"smtp_text"`
 	CheckedAt    time.Time
 	Engine       string
+	Domain       string `db:"-"` // of a valid address that has a pattern, with its shape
+	Shape        string `db:"-"`
 }
 
 func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.Result, error) {
@@ -193,6 +201,9 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	})
 	entries = slices.CompactFunc(entries, func(a, b entry) bool { return slices.Equal(a.Address, b.Address) })
 	n := len(entries)
+	if err := m.rememberShapes(ctx, entries); err != nil {
+		return err
+	}
 	addresses, subjects := make([][]byte, n), make([][]byte, n)
 	verdict, reason := make([]string, n), make([]string, n)
 	role, disposable, free := make([]bool, n), make([]bool, n), make([]bool, n)
@@ -232,12 +243,16 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 }
 
 func entryOf(email string, r verify.Result) entry {
-	return entry{
+	e := entry{
 		Address: keyOf(email), Subject: suppression.Subject(email), Verdict: string(r.Verdict), Reason: string(r.Reason),
 		Role: r.Role, Disposable: r.Disposable, Free: r.Free,
 		MXHost: clean(r.MXHost), SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: clean(r.SMTPText),
 		CheckedAt: r.CheckedAt, Engine: r.Engine,
 	}
+	if addr, _, err := verify.ReadAddress(email); err == nil && r.Verdict == verify.Valid && !r.Free && !r.Role {
+		e.Domain, e.Shape = addr.Domain, verify.Shape(addr.Local)
+	}
+	return e
 }
 
 // keyOf identifies an address: the domain without regard to case, the local

@@ -31,17 +31,14 @@ func (p *path) isRelay() bool {
 	return len(p.top) > 0 && !slices.ContainsFunc(p.levels[p.first], func(mx string) bool { return !isRelay(mx) })
 }
 
-// Describe fills in what can be known of a result's address without asking: for
-// results that this package's engine did not give. What is set stays.
+// Describe fills in what follows from a result's address and mail host and is
+// not kept with a verdict: alias, cleaned, provider, suggestion. What is set
+// stays.
 func Describe(r *Result) {
 	addr, cleaned, err := ReadAddress(r.Email)
 	if err != nil {
 		return
 	}
-	var l lists
-	r.Role = r.Role || l.isRole(addr.Local)
-	r.Free = r.Free || l.isFree(addr.Domain)
-	r.Disposable = r.Disposable || l.isDisposable(addr.Domain)
 	r.Alias = r.Alias || isRelay(addr.Domain)
 	if cleaned {
 		r.Cleaned, r.Address = true, addr.String()
@@ -49,4 +46,22 @@ func Describe(r *Result) {
 	if r.Provider == "" {
 		r.Provider = ProviderOf(r.MXHost)
 	}
+	var l lists
+	if meant := l.meantDomain(addr.Domain); meant != "" && r.Suggestion == "" && r.takesNoMail() {
+		r.Suggestion = addr.Local + "@" + meant
+	}
+}
+
+// DescribeByLists does what Describe does, and adds what the lists say to a
+// result that another service gave.
+func DescribeByLists(r *Result) {
+	Describe(r)
+	addr, _, err := ReadAddress(r.Email)
+	if err != nil {
+		return
+	}
+	var l lists
+	r.Role = r.Role || l.isRole(addr.Local)
+	r.Free = r.Free || l.isFree(addr.Domain)
+	r.Disposable = r.Disposable || l.isDisposable(addr.Domain)
 }

@@ -444,6 +444,7 @@ func (e *Engine) deliver(out []answer) {
 		if r.Reason == Greylisted || r.Reason == Temporary {
 			r.RetryAt = r.CheckedAt.Add(e.cfg.GreylistRetry)
 		}
+		SetScore(&r, r.CheckedAt)
 		a.task.call.deliver(a.task.index, r, a.doubt)
 	}
 }

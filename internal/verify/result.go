@@ -64,24 +64,27 @@ const (
 
 // Result is the verdict about one address and the evidence for it.
 type Result struct {
-	Email        string    `json:"email"` // as it was given
-	Verdict      Verdict   `json:"verdict"`
-	Reason       Reason    `json:"reason"`
-	Role         bool      `json:"role"`              // a function, not a person: info@, sales@
-	Disposable   bool      `json:"disposable"`        // a throw-away mail domain
-	Free         bool      `json:"free"`              // a public mailbox provider
-	Alias        bool      `json:"alias"`             // a relay that passes mail on to an address it hides
-	Cleaned      bool      `json:"cleaned"`           // the address was taken out of what was given, see Address
-	Address      string    `json:"address,omitempty"` // the address that was verified, where that is not Email
-	Suggestion   string    `json:"did_you_mean"`      // the address that was probably meant, where the domain takes no mail
-	Provider     string    `json:"provider"`          // who runs the domain's mail hosts: google, microsoft, …, other; empty where none is known
-	MXHost       string    `json:"mx_host"`           // the host that was asked
-	SMTPCode     int       `json:"smtp_code"`         // its reply code, 0 when there was none
-	SMTPEnhanced string    `json:"smtp_enhanced"`     // its enhanced status code (RFC 3463)
-	SMTPText     string    `json:"smtp_text"`         // its words, lines joined by a space
-	CheckedAt    time.Time `json:"checked_at"`
-	RetryAt      time.Time `json:"retry_at,omitzero"` // set when asking again later may help
-	Engine       string    `json:"engine"`
+	Email        string     `json:"email"` // as it was given
+	Verdict      Verdict    `json:"verdict"`
+	Reason       Reason     `json:"reason"`
+	Role         bool       `json:"role"`              // a function, not a person: info@, sales@
+	Disposable   bool       `json:"disposable"`        // a throw-away mail domain
+	Free         bool       `json:"free"`              // a public mailbox provider
+	Alias        bool       `json:"alias"`             // a relay that passes mail on to an address it hides
+	Cleaned      bool       `json:"cleaned"`           // the address was taken out of what was given, see Address
+	Address      string     `json:"address,omitempty"` // the address that was verified, where that is not Email
+	Suggestion   string     `json:"did_you_mean"`      // the address that was probably meant, where the domain takes no mail
+	Provider     string     `json:"provider"`          // who runs the domain's mail hosts: google, microsoft, …, other; empty where none is known
+	Pattern      Pattern    `json:"pattern,omitempty"` // how the name looks beside the domain's valid ones
+	Score        int        `json:"score"`             // 0 to 100, see SetScore
+	ScoreParts   ScoreParts `json:"score_parts"`       // what it is made of
+	MXHost       string     `json:"mx_host"`           // the host that was asked
+	SMTPCode     int        `json:"smtp_code"`         // its reply code, 0 when there was none
+	SMTPEnhanced string     `json:"smtp_enhanced"`     // its enhanced status code (RFC 3463)
+	SMTPText     string     `json:"smtp_text"`         // its words, lines joined by a space
+	CheckedAt    time.Time  `json:"checked_at"`
+	RetryAt      time.Time  `json:"retry_at,omitzero"` // set when asking again later may help
+	Engine       string     `json:"engine"`
 }
 
 // takesNoMail reports whether the verdict was given because the domain takes no

@@ -94,7 +94,7 @@ func TestPhones_limits(t *testing.T) {
 	}, func(c *provider.Config) { c.MaxSpend, c.Concurrency = 1, 1 })
 	results := check(t, capped, "call me", "+1 111 111 1111", "(202) 456-1111", "(202) 456-1112")
 	require.Equal(t, verify.NotANumber, results[0].Reason)
-	require.Equal(t, verify.Invalid, results[1].Verdict)
+	require.Equal(t, verify.Unknown, results[1].Verdict)
 	require.Equal(t, "carrier", results[2].Source)
 	require.Equal(t, "pattern", results[3].Source)
 	require.Contains(t, results[3].Note, "spend cap")

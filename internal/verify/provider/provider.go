@@ -174,6 +174,8 @@ func (p *Provider) ask(ctx context.Context, emails []string) []verify.Result {
 		r.Email = email
 		r.Engine = p.cfg.Name
 		r.CheckedAt = time.Now().UTC()
+		verify.DescribeByLists(&r)
+		verify.SetScore(&r, r.CheckedAt)
 		results[i] = r
 	}
 	return results
