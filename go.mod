@@ -3,6 +3,7 @@ module holdfast
 go 1.26.0
 
 require (
+	blitiri.com.ar/go/spf v1.6.0
 	github.com/RoaringBitmap/roaring/v2 v2.30.0
 	github.com/biter777/countries v1.7.5
 	github.com/compose-spec/compose-go/v2 v2.16.2

@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/postgres"
+	"holdfast/internal/verify"
 	"holdfast/internal/wire"
 )
 
@@ -101,6 +102,9 @@ func newAPI(rooms *wire.Rooms) *api.API {
 // the stack; its fields may be empty.
 func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 	mux := http.NewServeMux()
+	identity := &identityWatch{check: func(ctx context.Context) (verify.IdentityReport, error) {
+		return verify.CheckIdentity(ctx, wire.EngineConfig(rooms.Config))
+	}}
 	mux.Handle("/", backend)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -109,6 +113,9 @@ func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 		defer cancel()
 		state := map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}
+		if rooms.Config.SMTPHelo != "" { // without one nothing is verified in the world
+			state["identity"] = identity.state()
+		}
 		code := http.StatusOK
 		fail := func(part, what string, err error) {
 			rooms.Log.Warn("Not ready.", "part", part, "error", err)

@@ -35,7 +35,7 @@ const (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var summary, lab bool
+	var summary, lab, identity bool
 	var skip int64
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
@@ -52,18 +52,24 @@ continue; both outputs together are complete and in order.
 Verification talks to the mail servers of the world: it needs port 25 open and
 an identity to greet with (HOLDFAST_SMTP_HELO, HOLDFAST_SMTP_FROM). Addresses
 of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
---lab asks that one.`,
+--lab asks that one.
+
+--check-identity verifies no address: it checks what mail hosts see of you (the
+EHLO name, reverse DNS, the sender's domain and its SPF record, lists of bad
+senders, port 25) and says what to do about each point that fails. The exit code
+is 1 when one does.`,
 		Example: examples(
 			"holdfast verify addresses.txt > verdicts.ndjson",
 			"holdfast verify addresses.txt --skip 120000 >> verdicts.ndjson",
-			"echo someone@example.org | holdfast verify - --summary"),
-		Args: oneArgument("the file (- for the standard input)"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, closeInput, err := a.input(args[0])
-			if err != nil {
-				return err
+			"echo someone@example.org | holdfast verify - --summary",
+			"holdfast verify --check-identity"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if identity {
+				return cobra.NoArgs(cmd, args)
 			}
-			defer closeInput()
+			return oneArgument("the file (- for the standard input)")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(cmd.Context())
 			if err != nil {
 				return err
@@ -76,14 +82,23 @@ of the synthetic catalogue exist only in the mail lab of a running "dev" stack:
 				cfg.DNSServers, cfg.SMTPPort = []string{dev.DNSAddr}, dev.SMTPPort
 				cfg.SMTPAllow = append(cfg.SMTPAllow, maillab.Networks()...)
 			}
+			if identity {
+				return a.checkIdentity(cmd.Context(), cfg)
+			}
 			if skip < 0 {
 				return usagef("--skip is %d; give the number of results that you have", skip)
 			}
+			in, closeInput, err := a.input(args[0])
+			if err != nil {
+				return err
+			}
+			defer closeInput()
 			return a.verify(cmd.Context(), cfg, in, skip, summary)
 		},
 	}
 	cmd.Flags().BoolVar(&summary, "summary", false, "print counts by verdict and reason on the standard error at the end")
 	cmd.Flags().Int64Var(&skip, "skip", 0, "leave out so many addresses at the beginning, to continue after an outage")
+	cmd.Flags().BoolVar(&identity, "check-identity", false, "check what mail hosts see of you instead of verifying")
 	cmd.Flags().BoolVar(&lab, "lab", false, "ask the mail lab of the running dev stack instead of the world")
 	return cmd
 }

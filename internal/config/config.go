@@ -35,6 +35,8 @@ type Config struct {
 	GreylistRetry    time.Duration  `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
 	SMTPSource       string         `env:"HOLDFAST_SMTP_SOURCE"`                    // local IP address to connect from
 	SMTPProxy        string         `env:"HOLDFAST_SMTP_PROXY"`                     // socks5://host:port
+	SMTPAddress      string         `env:"HOLDFAST_SMTP_ADDRESS"`                   // the public address that mail hosts see; empty: this machine's
+	DNSBLZones       []string       `env:"HOLDFAST_DNSBL_ZONES"`                    // lists that may have our address; empty: the usual ones; none
 	SMTPCanaries     []string       `env:"HOLDFAST_SMTP_CANARIES"`                  // domains whose mail hosts should work; empty: big providers
 	SMTPHostSessions int            `env:"HOLDFAST_SMTP_HOST_SESSIONS, default=40"` // at once at one mail host that is slow but content
 	SMTPAllow        []netip.Prefix `env:"HOLDFAST_SMTP_ALLOW"`                     // networks that are not public and may have mail hosts
@@ -133,6 +135,9 @@ func (c Config) check() error {
 	}
 	if c.SMTPSource != "" && net.ParseIP(c.SMTPSource) == nil {
 		bad("HOLDFAST_SMTP_SOURCE", "is %q; write an IP address of this machine", c.SMTPSource)
+	}
+	if c.SMTPAddress != "" && net.ParseIP(c.SMTPAddress) == nil {
+		bad("HOLDFAST_SMTP_ADDRESS", "is %q; write the public IP address of your connections", c.SMTPAddress)
 	}
 	if !slices.Contains([]string{"", "opportunistic", "required", "never"}, c.SMTPTLS) {
 		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)

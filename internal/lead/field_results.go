@@ -56,8 +56,12 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 			continue
 		}
 		addresses = append(addresses, i)
+		name := string(field)
+		if enrich {
+			name = "found_" + name
+		}
 		for _, column := range extraColumns {
-			ours = append(ours, string(field)+"_"+column)
+			ours = append(ours, name+"_"+column)
 		}
 	}
 	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "found_", ours))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // Config describes a lab. The zero value is a lab of 2,000 domains with no
@@ -34,6 +36,9 @@ type Config struct {
 	// some of them count; 0 means a minute.
 	Limits      bool
 	LimitWindow time.Duration
+
+	// Records are answered besides the world's own, by their names and types.
+	Records []dns.RR
 
 	// DNSAddr is the loopback host:port for UDP and TCP; empty means a free
 	// port on 127.0.0.1.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -37,6 +38,8 @@ type Config struct {
 	Helo       string   // our name in EHLO; default: the machine's name
 	From       string   // sender in MAIL FROM; default: verify@ the Helo name
 	SourceAddr string   // local IP address to connect from; default: the system's choice
+	PublicAddr string   // the address that mail hosts see, where it is not one of this machine's; for CheckIdentity alone
+	DNSBLZones []string // lists that CheckIdentity asks about our address; nil: DNSBLZones, empty: none
 	Proxy      string   // socks5://[user:password@]host:port for SMTP; default: none
 	TLS        TLSMode
 
@@ -129,10 +132,20 @@ type Engine struct {
 // New returns an engine. It fails in one sentence when the configuration cannot
 // be used. Close it after use.
 func New(cfg Config) (*Engine, error) {
-	err := cfg.complete()
-	if err != nil {
+	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
+	e, err := newEngine(cfg)
+	if err == nil && cfg.SMTPPort == 25 && !isFullName(cfg.Helo) {
+		e.Close()
+		return nil, fmt.Errorf("mail hosts refuse the EHLO name %q, which is not a full host name; set HOLDFAST_SMTP_HELO to one that resolves to your address and back, such as mail.example.com", cfg.Helo)
+	}
+	return e, err
+}
+
+// newEngine returns an engine for a complete configuration.
+func newEngine(cfg Config) (*Engine, error) {
+	var err error
 	e := &Engine{
 		cfg:     cfg,
 		domains: newMemory[string, *domain](1 << 17),
@@ -217,6 +230,12 @@ func (c *Config) complete() (err error) {
 	}
 	if c.SourceAddr != "" && net.ParseIP(c.SourceAddr) == nil {
 		return fmt.Errorf("the source address %q is not an IP address", c.SourceAddr)
+	}
+	if _, err := netip.ParseAddr(c.PublicAddr); c.PublicAddr != "" && err != nil {
+		return fmt.Errorf("the public address %q is not an IP address", c.PublicAddr)
+	}
+	if c.DNSBLZones == nil {
+		c.DNSBLZones = DNSBLZones
 	}
 	switch c.TLS {
 	case TLSOpportunistic, TLSRequired, TLSNever:

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"holdfast/activities"
 	"holdfast/internal/config"
@@ -91,6 +92,17 @@ func EngineConfig(cfg config.Config) verify.Config {
 	return verify.Config{
 		DNSServers: cfg.DNSServers, SMTPPort: cfg.SMTPPort, Helo: cfg.SMTPHelo, From: cfg.SMTPFrom,
 		SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, TLS: tls, Allow: cfg.SMTPAllow, Canaries: cfg.SMTPCanaries, MaxSessionsPerHost: cfg.SMTPHostSessions,
+		PublicAddr: cfg.SMTPAddress, DNSBLZones: dnsblZones(cfg.DNSBLZones),
 		ProbeSecret: cfg.ProbeSecret, ListFile: cfg.ListsFile, GreylistRetry: cfg.GreylistRetry,
 	}
+}
+
+// noZones is what HOLDFAST_DNSBL_ZONES has for no list at all.
+const noZones = "none"
+
+func dnsblZones(zones []string) []string {
+	if slices.Equal(zones, []string{noZones}) {
+		return []string{}
+	}
+	return zones // nil: the usual ones
 }
