@@ -31,3 +31,21 @@ func TestNationalNumbersAreReadInTheirCountrysPlan(t *testing.T) {
 	require.Equal(t, order.Tally{Valid: 1}, got.Tally, "the row says where the lead is")
 	o.balanced()
 }
+
+// What cannot be an address costs nothing beside others, as it does alone, and
+// an address with something around it is the same as without.
+func TestWhatIsNoAddressIsNeverCharged(t *testing.T) {
+	o := open(t, "prepaid-verification", "email", 100)
+	got := o.order("", "batch", order.Body{
+		Request: order.Request{Kind: order.Verify},
+		Emails:  []string{"valid.1@a.test", "x@@y", "Ann <valid.1@a.test>", "mailto:invalid.2@a.test", "two@@ats.test", "no one", "a@b@c.test"},
+	})
+	require.Equal(t, map[string]int64{"email": 2}, spent(got))
+	for _, text := range []string{"x@@y", "two@@ats.test", "no one"} {
+		_, err := o.desk.Seal(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify}, Emails: []string{text}}, true)
+		var bad *order.InvalidError
+		require.ErrorAs(t, err, &bad, text)
+		require.Contains(t, bad.Message, lead.NoAddress(text), "in the words of a list")
+	}
+	o.balanced()
+}

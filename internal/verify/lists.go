@@ -21,6 +21,9 @@ var freeList sortedNames
 //go:embed lists/role.txt
 var roleList sortedNames
 
+//go:embed lists/own/free.txt
+var largestList sortedNames // the largest providers of freeList
+
 //go:embed lists/own/relay.txt
 var relayList sortedNames
 

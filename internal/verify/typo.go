@@ -12,7 +12,7 @@ var wellKnown = []string{
 // of the keyboard away, from a name that is not well known itself. Short names
 // have too many neighbours of their own.
 func (l *lists) meantDomain(domain string) string {
-	if l.isFree(domain) {
+	if largestList.has(domain) || l.free[domain] {
 		return ""
 	}
 	for _, known := range wellKnown {
