@@ -149,6 +149,41 @@ func TestAuditFindsTampering(t *testing.T) {
 	require.NotEmpty(t, report.Findings[0].Problem)
 }
 
+// What is kept outside of the database finds a journal that was rewritten, and
+// the audit compares the ledger with organizations and orders.
+func TestAuditAgainstWhatIsKnownElsewhere(t *testing.T) {
+	url := pgtest.NewURL(t)
+	w := newWorld(t, "HOLDFAST_DATABASE_URL="+url, "TEMPORAL_ADDRESS=127.0.0.1:1")
+	w.run("migrate").ok()
+	w.run("audit", "--org", "acme").fails(exitFailed, "acme")
+	w.run("audit", "--head", "--org", "acme").fails(exitFailed, "acme")
+	w.run("org", "create", "acme").ok()
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "1000").ok()
+	heads := w.run("audit", "--head").ok().stdout
+	require.Regexp(t, `^[0-9]+ [0-9a-f]{64} acme\n$`, heads)
+	kept := filepath.Join(w.dir, "heads.txt")
+	require.NoError(t, os.WriteFile(kept, []byte(heads), 0o600))
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "1").ok()
+	w.run("audit", "--against", kept).ok()
+	w.feed(heads, "audit", "--against", "-", "--org", "acme").ok()
+	w.feed("7 xyz acme\n", "audit", "--against", "-").fails(exitFailed, "not a line of")
+	w.feed("\n", "audit", "--against", "-").fails(exitFailed, "no heads")
+	w.run("audit", "--against", filepath.Join(w.dir, "none")).fails(exitFailed, "cannot be read")
+
+	require.NoError(t, execute(t.Context(), url, `SET session_replication_role = replica; DELETE FROM credit_owner; DELETE FROM credit_account;
+		DELETE FROM credit_grant; DELETE FROM credit_entry; DELETE FROM outbox; RESET session_replication_role;
+		UPDATE subscription SET next_period = next_period + 1, due_at = created_at + interval '20 days';
+		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested)
+		VALUES ('ord_lost', 'acme', '', 'lead_list', '{}', '', 'verified-leads', 1, 'verifying', 10);
+		INSERT INTO credit_hold VALUES ('acme', 'ord_none', 0, 0, 0, 0, false, '{"lines":[]}')`))
+	o := w.run("audit", "--against", kept)
+	require.Equal(t, exitFailed, o.code)
+	for _, problem := range []string{"acme/ord_lost", "acme/ord_none", "journal is gone", "order.reserved/ord_lost"} {
+		require.Contains(t, o.stdout, problem)
+	}
+	w.run("audit", "--org", "acme").fails(exitFailed, "do not balance")
+}
+
 const header = "id,email,first_name,last_name,title,seniority,department,company,domain,industry,headcount,country,region,city,phone,direct_email\n"
 
 func TestImport(t *testing.T) {

@@ -97,7 +97,7 @@ func bench(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	b.report.Machine.PostgreSQL = version
-	for _, part := range []func(context.Context) error{b.yardsticks, b.speed, b.captures, b.growth, b.audit} {
+	for _, part := range []func(context.Context) error{b.yardsticks, b.speed, b.captures, b.grants, b.growth, b.audit} {
 		if err := part(ctx); err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package intake
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -81,11 +83,15 @@ func (in *Intake) publish(ctx context.Context, hooks *webhook.Webhooks, checked 
 			return err
 		}
 	}
-	for endpoint := range wake {
+	var failed []error
+	for endpoint := range wake { // one that cannot be woken does not stop the others
 		if err := in.WakeWebhook(ctx, endpoint); err != nil {
-			*checked = time.Time{} // those that were not woken are found again
-			return err
+			failed = append(failed, fmt.Errorf("webhook %s: %w", endpoint, err))
 		}
+	}
+	if len(failed) > 0 {
+		*checked = time.Time{} // those that were not woken are found again
+		return errors.Join(failed...)
 	}
 	if now.Sub(*checked) > checkEvery {
 		*checked = now

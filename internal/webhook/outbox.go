@@ -28,7 +28,7 @@ func (w *Webhooks) Publish(ctx context.Context, limit int) (events int64, endpoi
 				RETURNING id, org, topic, key, payload, created_at
 			), made AS (
 				INSERT INTO webhook_delivery (endpoint, event, subject)
-				SELECT e.id, t.id, CASE WHEN t.topic LIKE 'order.%' THEN t.payload ->> 'id' ELSE t.key END
+				SELECT e.id, t.id, coalesce(CASE WHEN t.topic LIKE 'order.%' THEN t.payload ->> 'id' END, t.key) -- an event without an id stops no others
 				FROM taken t JOIN webhook_endpoint e ON e.org = t.org
 				WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.created_at <= t.created_at
 					AND (e.events = '{}' OR t.topic = ANY (e.events))

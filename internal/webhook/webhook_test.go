@@ -159,6 +159,24 @@ func TestW1_EveryEventIsTakenOnce(t *testing.T) {
 	require.Empty(t, other.deliveriesOfNobody())
 }
 
+// An event that is not as it should be keeps neither its own organization's other
+// events nor anybody else's from being published.
+func TestW1_ADamagedEventStopsNoOthers(t *testing.T) {
+	f := setup(t)
+	e := f.endpoint(newReceiver(t))
+	for _, payload := range []string{`[]`, `null`, `"text"`, `{"id": null}`} {
+		_, err := f.pool.Exec(f.ctx, `INSERT INTO outbox (org, topic, key, payload) VALUES ('acme', 'order.completed', $1, $1::jsonb)`, payload)
+		require.NoError(t, err)
+	}
+	f.happened("order.completed", "ord_1")
+	f.publish()
+	require.Len(t, f.deliveries(e), 5)
+	f.deliver(e)
+	for _, d := range f.deliveries(e) {
+		require.Equal(t, "delivered", d.Status)
+	}
+}
+
 func (f fixture) deliveriesOfNobody() []string {
 	list, err := f.Waiting(f.ctx)
 	require.NoError(f.t, err)
