@@ -165,7 +165,7 @@ func TestW1_ADamagedEventStopsNoOthers(t *testing.T) {
 	f := setup(t)
 	e := f.endpoint(newReceiver(t))
 	for _, payload := range []string{`[]`, `null`, `"text"`, `{"id": null}`} {
-		_, err := f.pool.Exec(f.ctx, `INSERT INTO outbox (org, topic, key, payload) VALUES ('acme', 'order.completed', $1, $1::jsonb)`, payload)
+		_, err := f.pool.Exec(f.ctx, `INSERT INTO outbox (org, topic, key, payload) VALUES ('acme', 'order.completed', $1::text, $1::text::jsonb)`, payload)
 		require.NoError(t, err)
 	}
 	f.happened("order.completed", "ord_1")
