@@ -38,6 +38,9 @@ func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	if err != nil && entered {
 		return order.Order{}, border(err)
 	}
+	if in.Member == "" { // a workflow from before its input had it
+		in.Member, in.Kind = known.Member, known.Kind
+	}
 	if known.Status.Delivered() {
 		in.Status = order.Settled
 	} else if err := a.deliverCharged(ctx, in); err != nil {
@@ -102,7 +105,7 @@ func (a *Activities) deliverCharged(ctx context.Context, in ReleaseInput) error 
 func (a *Activities) release(ctx context.Context, in ReleaseInput) error {
 	release := ledger.Release{
 		Owner: in.Org, Key: in.OrderID + "/release", HoldID: in.OrderID,
-		Memo: ledger.Memo{OrderID: in.OrderID, Reason: string(in.Status)},
+		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: string(in.Kind), Reason: string(in.Status)},
 	}
 	if in.Plan != "" {
 		if err := a.lateRelease(ctx, in, &release); err != nil {

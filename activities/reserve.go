@@ -44,7 +44,7 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		return order.Reservation{}, reserving(err)
 	}
 	if !held.Held {
-		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held.Missing)
+		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held)
 	}
 	entered, err := a.Book.Create(ctx, entry)
 	if err != nil {
@@ -68,13 +68,31 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 
 func (a *Activities) desk() *offer.Desk { return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book) }
 
-func insufficient(missing []ledger.Amount) *order.Failure {
+// insufficient says what lacks, and whether it is credits or the budget.
+func insufficient(held ledger.HoldResult) *order.Failure {
 	f := &order.Failure{Code: order.CodeInsufficientCredits}
-	var words []string
-	for _, m := range missing {
-		f.Missing = append(f.Missing, order.Amount{Type: m.Type, Amount: m.Amount})
-		words = append(words, fmt.Sprintf("%d %s", m.Amount, m.Type))
+	over := map[string]int64{}
+	for _, m := range held.OverBudget {
+		f.OverBudget = append(f.OverBudget, order.Amount(m))
+		over[m.Type] = m.Amount
 	}
-	f.Message = fmt.Sprintf("The credits do not cover this order: %s credits are missing; buy more or order less.", strings.Join(words, " and "))
+	var bought, allowed []string
+	for _, m := range held.Missing {
+		f.Missing = append(f.Missing, order.Amount(m))
+		if n := over[m.Type]; n > 0 {
+			allowed = append(allowed, fmt.Sprintf("%d %s", n, m.Type))
+		}
+		if n := m.Amount - over[m.Type]; n > 0 {
+			bought = append(bought, fmt.Sprintf("%d %s", n, m.Type))
+		}
+	}
+	var sentences []string
+	if len(bought) > 0 {
+		sentences = append(sentences, fmt.Sprintf("The credits do not cover this order: %s credits are missing; buy more or order less.", strings.Join(bought, " and ")))
+	}
+	if len(allowed) > 0 {
+		sentences = append(sentences, fmt.Sprintf("The member's budget does not cover this order: it is short of %s credits; raise the budget or order less.", strings.Join(allowed, " and ")))
+	}
+	f.Message = strings.Join(sentences, " ")
 	return f
 }

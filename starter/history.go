@@ -42,7 +42,7 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 	addOrgFlag(cmd, &f.Owner)
 	flags.StringVar(&f.Type, "type", "", "only credits of this type")
 	flags.StringVar(&f.Kind, "kind", "", "only grant, hold, capture, release, expire, reverse, rollover or void")
-	flags.StringVar(&f.Member, "member", "", "only this member's doings")
+	flags.StringVar(&f.Member, "member", "", "only what was done in this member's name or moved in their own pool")
 	flags.StringVar(&f.OrderID, "order", "", "only this order's")
 	flags.StringVar(&from, "from", "", "from this date or time on")
 	flags.StringVar(&to, "to", "", "before this date or time")
@@ -71,7 +71,11 @@ func (a *app) showHistory(page billing.History) error {
 		if e.Reason != "" {
 			what += " (" + e.Reason + ")"
 		}
-		t.add(when(e.At), e.Kind, e.Type, e.Pool, number(e.Amount), number(e.Balance), e.OrderID, what)
+		pool := e.Pool
+		if e.Holder != "" {
+			pool += " " + e.Holder
+		}
+		t.add(when(e.At), e.Kind, e.Type, pool, number(e.Amount), number(e.Balance), e.OrderID, what)
 	}
 	a.print(t)
 	if page.NextCursor != "" {

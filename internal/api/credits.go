@@ -104,7 +104,7 @@ type HistoryFilter struct {
 	Type   string    `query:"type" doc:"Credit type."`
 	Pool   string    `query:"pool" enum:"member,organization" doc:"The licence's own credits, or the shared ones. member needs a member."`
 	Kind   string    `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover,void"`
-	Member string    `query:"member" doc:"Whose doings."`
+	Member string    `query:"member" doc:"What was done in this member's name, and what moved in their own pool."`
 	Order  string    `query:"order" doc:"Of which order."`
 }
 
@@ -141,12 +141,12 @@ func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*hum
 	return a.stream(ctx, "text/csv; charset=utf-8", "credits.csv", func(w *patient) error {
 		out := csv.NewWriter(w)
 		out.UseCRLF = true
-		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads", "lead_id"}) // Flush tells
+		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads", "lead_id", "pool_member", "change"}) // Flush tells
 		for {
 			for _, e := range page.Entries {
 				_ = out.Write([]string{ // Error tells
 					e.At.Format(time.RFC3339Nano), e.Kind, e.Type, e.Pool, strconv.FormatInt(e.Amount, 10), strconv.FormatInt(e.Balance, 10),
-					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10), plain(e.LeadID),
+					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10), plain(e.LeadID), e.Holder, strconv.FormatInt(e.Change, 10),
 				})
 			}
 			out.Flush()

@@ -233,7 +233,7 @@ func rejected(o order.Order) *Problem {
 	p := newProblem(http.StatusPaymentRequired, "The credits do not cover the order; nothing was held.")
 	p.OrderID = o.ID
 	if o.Failure != nil {
-		p.Detail, p.Missing = sentence(o.Failure.Message), o.Failure.Missing
+		p.Detail, p.Missing, p.Over = sentence(o.Failure.Message), o.Failure.Missing, o.Failure.OverBudget
 	}
 	return p
 }

@@ -35,6 +35,7 @@ type Problem struct { //nolint:errname // RFC 9457 calls it a problem
 	Code      string         `json:"code"`
 	Errors    []FieldProblem `json:"errors,omitempty" doc:"The offending fields."`
 	Missing   []order.Amount `json:"missing,omitempty" doc:"With insufficient_credits: what lacks."`
+	Over      []order.Amount `json:"over_budget,omitempty" doc:"With insufficient_credits: how many of the missing credits are there, but withheld by the member's budget."`
 	OrderID   string         `json:"order_id,omitempty" doc:"The order that was rejected."`
 	RequestID string         `json:"request_id,omitempty"`
 }

@@ -26,14 +26,16 @@ type Entry struct {
 	Kind    string    `json:"kind"`
 	Type    string    `json:"type"`
 	Pool    string    `json:"pool" enum:"member,organization"`
+	Holder  string    `json:"pool_member,omitempty" doc:"Whose own pool, where it is a member's."`
 	Amount  int64     `json:"amount" doc:"Credits moved."`
+	Change  int64     `json:"change" doc:"What it did to the balance. Added up, they are the balance: a capture of what was held changes nothing any more."`
 	Balance int64     `json:"balance" doc:"Available in this pool afterwards."`
 	OrderID string    `json:"order_id,omitempty"`
 	Action  string    `json:"action,omitempty"`
 	Member  string    `json:"member,omitempty"`
 	Source  string    `json:"source,omitempty" doc:"Of the credits: allotment, pack, promotion, adjustment, rollover or reinstated."`
 	Reason  string    `json:"reason,omitempty"`
-	Leads   int64     `json:"leads,omitempty" doc:"How many leads, or fields of them, were charged or credited back; /credits/history/{entry}/leads lists them."`
+	Leads   int64     `json:"leads,omitempty" doc:"How many leads, or fields of them, were charged or credited back, each in one line of its entry; /credits/history/{entry}/leads lists them."`
 	LeadID  string    `json:"lead_id,omitempty" doc:"Which lead, where it is one and still in the catalogue."`
 }
 
@@ -47,7 +49,7 @@ func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History,
 	var subjects []uuid.UUID
 	var orders []string
 	for _, l := range page.Lines {
-		if l.Facts == 1 {
+		if l.Subject != [16]byte{} {
 			subjects, orders = append(subjects, l.Subject), append(orders, l.OrderID)
 		}
 	}
@@ -58,10 +60,10 @@ func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History,
 	view := History{Entries: make([]Entry, len(page.Lines)), NextCursor: page.NextCursor}
 	for i, l := range page.Lines {
 		view.Entries[i] = Entry{
-			Entry: l.Seq, At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: PoolName(l.Pool), Amount: l.Amount, Balance: l.Balance,
+			Entry: l.Seq, At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: PoolName(l.Pool), Holder: l.Pool, Amount: l.Amount, Change: l.Change, Balance: l.Balance,
 			OrderID: l.OrderID, Action: l.Action, Member: l.Member, Source: string(l.Source), Reason: l.Reason, Leads: l.Facts,
 		}
-		if l.Facts == 1 {
+		if l.Subject != [16]byte{} {
 			view.Entries[i].LeadID = ids[l.Subject]
 		}
 	}

@@ -162,8 +162,9 @@ type draw struct {
 	n   int64
 }
 
-// plan finds credits for a line in burn order and says how many are missing.
-func (b *books) plan(l Line) (draws []draw, missing int64) {
+// plan finds credits for a line in burn order and says how many are missing, and
+// how many of them the budget withholds.
+func (b *books) plan(l Line) (draws []draw, missing, withheld int64) {
 	missing = l.Amount
 	capped := int64(maxAmount)
 	if l.Budget.Name != "" {
@@ -176,10 +177,11 @@ func (b *books) plan(l Line) (draws []draw, missing int64) {
 		}
 		for _, lot := range a.lots {
 			if missing == 0 {
-				return draws, 0
+				return draws, 0, 0
 			}
 			n := min(lot.bucket[available], missing)
 			if p == "" {
+				withheld += n - min(n, capped)
 				n = min(n, capped)
 				capped -= n
 			}
@@ -189,24 +191,26 @@ func (b *books) plan(l Line) (draws []draw, missing int64) {
 			}
 		}
 	}
-	return draws, missing
+	return draws, missing, min(missing, withheld)
 }
 
 // reserve draws all lines into a new hold by the given move, or reports what is
 // missing and changes nothing.
-func (b *books) reserve(e *entry, m move, id string, lines []Line) (*hold, []Amount) {
+func (b *books) reserve(e *entry, m move, id string, lines []Line) (h *hold, missing, withheld []Amount) {
 	plans := make([][]draw, len(lines))
-	var missing []Amount
 	for i, l := range lines {
-		var lack int64
-		if plans[i], lack = b.plan(l); lack > 0 {
+		var lack, over int64
+		if plans[i], lack, over = b.plan(l); lack > 0 {
 			missing = append(missing, Amount{l.Type, lack})
+		}
+		if over > 0 {
+			withheld = append(withheld, Amount{l.Type, over})
 		}
 	}
 	if missing != nil {
-		return nil, missing
+		return nil, missing, withheld
 	}
-	h := &hold{id: id, isNew: true, lines: make([]holdLine, len(lines))}
+	h = &hold{id: id, isNew: true, lines: make([]holdLine, len(lines))}
 	for i, l := range lines {
 		hl := &h.lines[i]
 		hl.Type, hl.Budget = l.Type, l.Budget.Name
@@ -223,7 +227,7 @@ func (b *books) reserve(e *entry, m move, id string, lines []Line) (*hold, []Amo
 	}
 	b.holds[id] = h
 	b.changedHold(h)
-	return h, nil
+	return h, nil, nil
 }
 
 // tells reports whether the postings of a line's draws will say all that the
@@ -237,8 +241,8 @@ func (op Hold) run(b *books, e *entry) (any, error) {
 		return nil, invalid("the hold id %q is already in use", op.HoldID)
 	}
 	e.holdID = op.HoldID
-	h, missing := b.reserve(e, moveHold, op.HoldID, op.Lines)
-	return HoldResult{Held: h != nil, Missing: missing}, nil
+	h, missing, withheld := b.reserve(e, moveHold, op.HoldID, op.Lines)
+	return HoldResult{Held: h != nil, Missing: missing, OverBudget: withheld}, nil
 }
 
 // unpaid sorts facts into those new to the organization, each once, grouped as
@@ -377,9 +381,9 @@ func (op Charge) run(b *books, e *entry) (any, error) {
 		r.Charged = l.Amount + r.NewFacts*l.UnitCost
 		lines[i] = Line{Type: l.Type, Amount: r.Charged, Pools: l.Pools, Budget: l.Budget}
 	}
-	h, missing := b.reserve(e, moveCharge, id, lines)
+	h, missing, withheld := b.reserve(e, moveCharge, id, lines)
 	if missing != nil {
-		return ChargeResult{Missing: missing}, nil
+		return ChargeResult{Missing: missing, OverBudget: withheld}, nil
 	}
 	h.closed = true
 	for i := range h.lines {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ type HistoryFilter struct {
 	Type     string
 	Pool     *string // "" is the shared pool
 	Kind     string
-	Member   string
+	Member   string // what was done in this member's name, and what moved in their own pool
 	OrderID  string
 	Cursor   string // NextCursor of the page before
 	Limit    int    // lines: 100 by default, at most 1,000
@@ -32,14 +33,15 @@ type HistoryLine struct {
 	Type    string
 	Pool    string
 	Amount  int64 // credits moved, always positive
+	Change  int64 // what the movement did to the balance
 	Balance int64 // available in this pool and type afterwards
 	OrderID string
 	Action  string
 	Member  string
 	Reason  string
 	Source  Source   // of the grant the credits came from, or of a new grant
-	Facts   int64    // facts of this type that the operation charged or reversed
-	Subject [16]byte // the fact's subject where Facts is 1
+	Facts   int64    // facts that this movement charged or reversed; of an operation each is in one line
+	Subject [16]byte // the fact's subject where the operation had one of this type
 }
 
 // HistoryPage is a part of the history, newest first.
@@ -105,12 +107,12 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 		}
 	}
 	var page HistoryPage
-	var grants []int64
+	var from []int64 // the grants of the lines
 	for last >= first {
 		rows, err := l.pool.Query(ctx, `SELECT seq, at, order_id, action, member, reason, postings::text::bytea AS postings, facts
 			FROM credit_entry WHERE owner = $1 AND seq BETWEEN $2 AND $3
-			AND ($4 = '' OR member = $4) AND ($5 = '' OR order_id = $5)
-			ORDER BY seq DESC LIMIT $6`, f.Owner, first, last, f.Member, f.OrderID, historyRows)
+			AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
+			ORDER BY seq DESC LIMIT $7`, f.Owner, first, last, f.Member, inPool(f.Member), f.OrderID, historyRows)
 		if err != nil {
 			return HistoryPage{}, fmt.Errorf("the history of %q cannot be read: %w", f.Owner, err)
 		}
@@ -120,30 +122,23 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 		}
 		for i := range read {
 			row := &read[i]
-			var postings []posting
-			if err := json.Unmarshal(row.Postings, &postings); err != nil {
-				return HistoryPage{}, fmt.Errorf("entry %d of %q cannot be read, run the audit: %w", row.Seq, f.Owner, err)
+			lines, grants, err := row.lines(f)
+			if err != nil {
+				return HistoryPage{}, err
 			}
-			top := len(postings)
-			if row.Seq == last && below >= 0 {
-				top = min(top, below)
+			if row.Seq != last {
+				below = -1
 			}
-			for j := top - 1; j >= 0; j-- {
-				p := &postings[j]
-				kind := historyKind(p.Move)
-				if kind == "" || f.Kind != "" && f.Kind != kind || f.Type != "" && f.Type != p.Type || f.Pool != nil && *f.Pool != p.Pool {
+			for j, line := range slices.Backward(lines) {
+				if below >= 0 && line.posting >= below {
 					continue
 				}
 				if len(page.Lines) == f.Limit {
-					page.NextCursor = cursor(row.Seq, j+1)
-					return page, l.nameSources(ctx, f.Owner, page.Lines, grants)
+					page.NextCursor = cursor(row.Seq, line.posting+1)
+					return page, l.nameSources(ctx, f.Owner, page.Lines, from)
 				}
-				line, err := row.line(kind, p)
-				if err != nil {
-					return HistoryPage{}, err
-				}
-				page.Lines = append(page.Lines, line)
-				grants = append(grants, p.Grant)
+				page.Lines = append(page.Lines, line.HistoryLine)
+				from = append(from, grants[j])
 			}
 		}
 		if len(read) < historyRows {
@@ -151,31 +146,109 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 		}
 		last, below = read[len(read)-1].Seq-1, -1
 	}
-	return page, l.nameSources(ctx, f.Owner, page.Lines, grants)
+	return page, l.nameSources(ctx, f.Owner, page.Lines, from)
 }
 
-func (r *historyRow) line(kind string, p *posting) (HistoryLine, error) {
-	line := HistoryLine{
-		Seq: r.Seq, At: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Balance: p.Balance,
-		OrderID: r.OrderID, Action: r.Action, Member: r.Member, Reason: r.Reason,
-	}
-	if kind != "capture" && kind != "reverse" {
-		return line, nil
+// inPool is how a posting in a member's pool stands in the journal.
+func inPool(member string) string {
+	return string(appendStringField(nil, `"pool":`, member))
+}
+
+// placedLine is a line and the posting it is of.
+type placedLine struct {
+	HistoryLine
+
+	posting int
+}
+
+// lines are the lines of an entry that a filter selects, in the order of its
+// postings, with the grants they are of.
+func (r *historyRow) lines(f HistoryFilter) (lines []placedLine, grants []int64, err error) {
+	var postings []posting
+	if err := json.Unmarshal(r.Postings, &postings); err != nil {
+		return nil, nil, fmt.Errorf("entry %d of %q cannot be read, run the audit: %w", r.Seq, f.Owner, err)
 	}
 	groups, err := parseFacts(r.Facts)
 	if err != nil {
-		return line, err
+		return nil, nil, fmt.Errorf("entry %d of %q cannot be read, run the audit: %w", r.Seq, f.Owner, err)
 	}
-	for _, g := range groups {
-		if g.kind == p.Type && g.cost > 0 { // what comes with a fact costs nothing
-			line.Facts += int64(len(g.subjects))
-			line.Subject = g.subjects[0]
+	charged := chargedFacts(groups)
+	for i := range postings {
+		p := &postings[i]
+		kind := historyKind(p.Move)
+		if kind == "" {
+			continue
+		}
+		line := HistoryLine{
+			Seq: r.Seq, At: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Change: p.change(), Balance: p.Balance,
+			OrderID: r.OrderID, Action: r.Action, Member: r.Member, Reason: r.Reason,
+		}
+		if paid := charged[p.Type]; paid != nil && (kind == "capture" || kind == "reverse") {
+			line.Facts, line.Subject = paid.take(p.Amount), paid.only
+		}
+		if f.selects(&line) {
+			lines, grants = append(lines, placedLine{line, i}), append(grants, p.Grant)
 		}
 	}
-	if line.Facts != 1 {
-		line.Subject = [16]byte{}
+	return lines, grants, nil
+}
+
+func (f *HistoryFilter) selects(l *HistoryLine) bool {
+	return (f.Kind == "" || f.Kind == l.Kind) && (f.Type == "" || f.Type == l.Type) &&
+		(f.Pool == nil || *f.Pool == l.Pool) && (f.Member == "" || f.Member == l.Member || f.Member == l.Pool)
+}
+
+// change is what a posting did to its account's balance.
+func (p *posting) change() int64 {
+	n := change(available, p.Move.from(), p.Move.to(), p.Amount)
+	if p.Into != 0 {
+		n += p.Amount
 	}
-	return line, nil
+	return n
+}
+
+// paidFacts are the facts of one type that an entry charged, with their costs in
+// the order in which its postings paid for them.
+type paidFacts struct {
+	costs []int64
+	only  [16]byte // where it is one
+	ahead int64    // credits of the fact before that are still to be paid
+}
+
+// chargedFacts are the facts of an entry that cost something, by type.
+func chargedFacts(groups []factGroup) map[string]*paidFacts {
+	charged := map[string]*paidFacts{}
+	for _, g := range groups {
+		if g.cost == 0 || len(g.subjects) == 0 {
+			continue
+		}
+		paid := charged[g.kind]
+		if paid == nil {
+			paid = &paidFacts{only: g.subjects[0]}
+			charged[g.kind] = paid
+		}
+		for range g.subjects {
+			paid.costs = append(paid.costs, g.cost)
+		}
+		if len(paid.costs) > 1 {
+			paid.only = [16]byte{}
+		}
+	}
+	return charged
+}
+
+// take counts the facts whose first credit is among the next n: one that several
+// grants paid for counts once.
+func (p *paidFacts) take(n int64) (facts int64) {
+	used := min(n, p.ahead)
+	p.ahead -= used
+	for n -= used; n > 0 && len(p.costs) > 0; {
+		facts++
+		used := min(n, p.costs[0])
+		n, p.ahead = n-used, p.costs[0]-used
+		p.costs = p.costs[1:]
+	}
+	return facts
 }
 
 // nameSources fills in where the credits of each line came from.

@@ -313,8 +313,9 @@ func (m *model) give(l GrantLine, now time.Time) {
 	m.tell("credits.granted", map[accountID]int64{g.id: l.Amount})
 }
 
-// take collects the credits of some lines, or says what is missing.
-func (m *model) take(lines []Line, now time.Time) (credits []*modelCredit, missing []Amount) {
+// take collects the credits of some lines, or says what is missing, and what of
+// that the budgets withhold.
+func (m *model) take(lines []Line, now time.Time) (credits []*modelCredit, missing, withheld []Amount) {
 	for _, l := range lines {
 		need := l.Amount
 		used := m.used(l.Budget.Name, l.Type)
@@ -337,11 +338,22 @@ func (m *model) take(lines []Line, now time.Time) (credits []*modelCredit, missi
 		if need > 0 {
 			missing = append(missing, Amount{l.Type, need})
 		}
+		if slices.Contains(l.Pools, "") {
+			shared := m.balance(accountID{"", l.Type}, now)
+			for _, c := range credits {
+				if c.from.id == (accountID{"", l.Type}) {
+					shared--
+				}
+			}
+			if over := min(need, shared); over > 0 {
+				withheld = append(withheld, Amount{l.Type, over})
+			}
+		}
 	}
 	if missing != nil {
-		return nil, missing
+		return nil, missing, withheld
 	}
-	return credits, nil
+	return credits, nil, nil
 }
 
 func (m *model) put(id string, credits []*modelCredit, types []string) *modelHold {
@@ -355,9 +367,9 @@ func (m *model) put(id string, credits []*modelCredit, types []string) *modelHol
 }
 
 func (m *model) hold(op Hold, now time.Time) HoldResult {
-	credits, missing := m.take(op.Lines, now)
+	credits, missing, withheld := m.take(op.Lines, now)
 	if missing != nil {
-		return HoldResult{Missing: missing}
+		return HoldResult{Missing: missing, OverBudget: withheld}
 	}
 	var types []string
 	for _, l := range op.Lines {
@@ -447,9 +459,9 @@ func (m *model) charge(op Charge, now time.Time) ChargeResult {
 		types = append(types, l.Type)
 		result.Lines = append(result.Lines, CaptureResult{Charged: cost, NewFacts: paid, KnownFacts: known})
 	}
-	credits, missing := m.take(lines, now)
+	credits, missing, withheld := m.take(lines, now)
 	if missing != nil {
-		return ChargeResult{Missing: missing}
+		return ChargeResult{Missing: missing, OverBudget: withheld}
 	}
 	h := m.put(op.HoldID, credits, types)
 	h.closed = true

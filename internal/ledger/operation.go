@@ -134,6 +134,9 @@ type Hold struct {
 type HoldResult struct {
 	Held    bool     `json:"held"`
 	Missing []Amount `json:"missing,omitempty"` // what lacks when !Held
+	// OverBudget is how many of the missing credits the shared pool has, but the
+	// budget withholds.
+	OverBudget []Amount `json:"over_budget,omitempty"`
 }
 
 // Fact is a piece of information that is charged once within its scope.
@@ -189,9 +192,11 @@ type ChargeLine struct {
 
 // ChargeResult is the result of a Charge.
 type ChargeResult struct {
-	Charged bool            `json:"charged"`
-	Missing []Amount        `json:"missing,omitempty"` // what lacks when !Charged
-	Lines   []CaptureResult `json:"lines,omitempty"`   // in the order of the request
+	Charged bool     `json:"charged"`
+	Missing []Amount `json:"missing,omitempty"` // what lacks when !Charged
+	// OverBudget is how many of the missing credits the budget withholds.
+	OverBudget []Amount        `json:"over_budget,omitempty"`
+	Lines      []CaptureResult `json:"lines,omitempty"` // in the order of the request
 }
 
 // Release gives back all that is left of a hold and closes it.

@@ -93,7 +93,7 @@ func TestHistoryPagesAndFilters(t *testing.T) {
 	}{
 		"kind":   {ledger.HistoryFilter{Kind: "capture"}, 7},
 		"pool":   {ledger.HistoryFilter{Kind: "capture", Pool: &shared}, 5},
-		"member": {ledger.HistoryFilter{Member: "bob"}, 7},
+		"member": {ledger.HistoryFilter{Member: "bob"}, 8},
 		"order":  {ledger.HistoryFilter{OrderID: "ord_0"}, 3},
 		"type":   {ledger.HistoryFilter{Type: "phone"}, 0},
 		"before": {ledger.HistoryFilter{To: all.Lines[8].At.Add(time.Microsecond)}, 1},

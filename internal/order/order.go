@@ -80,6 +80,9 @@ type Failure struct {
 	Code    string   `json:"code"`
 	Message string   `json:"message"`
 	Missing []Amount `json:"missing,omitempty"`
+	// OverBudget is how many of the missing credits are there, but withheld by the
+	// member's budget.
+	OverBudget []Amount `json:"over_budget,omitempty"`
 }
 
 // Order is an order as its customer sees it.
