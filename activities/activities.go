@@ -38,6 +38,10 @@ type Activities struct {
 	Verifier  Verifier
 	Phones    Phones
 	Webhooks  *webhook.Webhooks // exports are sent to
+
+	// OutageLimit is how long an order waits for verification to work again; 0:
+	// without end.
+	OutageLimit time.Duration
 }
 
 // beat tells Temporal every second that the activity is alive, with whatever

@@ -26,9 +26,10 @@ const (
 // BatchInput is the input of VerifyBatch.
 type BatchInput struct {
 	OrderID string    `json:"order_id"`
-	From    int64     `json:"from"` // first item, from 1
-	To      int64     `json:"to"`   // last item, inclusive
-	Due     time.Time `json:"due"`  // greylisted items that may be asked again by then are asked again
+	From    int64     `json:"from"`             // first item, from 1
+	To      int64     `json:"to"`               // last item, inclusive
+	Due     time.Time `json:"due"`              // greylisted items that may be asked again by then are asked again
+	Ending  *Outage   `json:"ending,omitempty"` // ask for no address: end those without a verdict as unknown for this reason
 }
 
 // BatchResult is how the items of a batch stand after a round.
@@ -44,22 +45,25 @@ type BatchResult struct {
 type Outage struct {
 	Reason  string `json:"reason"`  // connect_failed, blocked, dns_error, …
 	Message string `json:"message"` // one sentence for a person
+
+	// Limit is how long an order waits for the end of an outage; 0: without end.
+	Limit time.Duration `json:"limit,omitempty"`
 }
 
 // outageOf is the outage that an error tells of, nil when it is another error.
-func outageOf(err error) *Outage {
+func (a *Activities) outageOf(err error) *Outage {
 	var o *verify.OutageError
 	if !errors.As(err, &o) {
 		return nil
 	}
-	return &Outage{Reason: string(o.Reason), Message: verify.WithoutAddresses(o.Error())}
+	return &Outage{Reason: string(o.Reason), Message: verify.WithoutAddresses(o.Error()), Limit: a.OutageLimit}
 }
 
 // Preflight tells whether verification can work at all; nil means that it can.
 func (a *Activities) Preflight(ctx context.Context) (*Outage, error) {
 	defer beat(ctx, alive)()
 	err := a.Verifier.Preflight(ctx)
-	if o := outageOf(err); o != nil {
+	if o := a.outageOf(err); o != nil {
 		return o, nil
 	}
 	return nil, border(err)
@@ -83,8 +87,8 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	}
 	var outage *Outage
 	if len(items) > 0 {
-		err := a.verifyItems(ctx, in.OrderID, items, &checked)
-		if outage = outageOf(err); outage == nil && err != nil {
+		err := a.verifyItems(ctx, in, items, &checked)
+		if outage = a.outageOf(err); outage == nil && err != nil {
 			return BatchResult{}, border(err)
 		}
 	}
@@ -98,7 +102,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally, Outage: outage}, nil
 }
 
-func (a *Activities) verifyItems(ctx context.Context, orderID string, items []orderbook.Item, checked *atomic.Int64) error {
+func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []orderbook.Item, checked *atomic.Int64) error {
 	var addresses, numbers []orderbook.Item
 	for _, item := range items {
 		if item.Field == order.PhoneField {
@@ -121,10 +125,14 @@ func (a *Activities) verifyItems(ctx context.Context, orderID string, items []or
 	// The verifier reports from many goroutines; one of ours writes.
 	results := make(chan orderbook.Verdict, writeMost)
 	written := make(chan error, 1)
-	go func() { written <- a.writeVerdicts(ctx, orderID, results, checked, stop) }()
+	go func() { written <- a.writeVerdicts(ctx, in.OrderID, results, checked, stop) }()
 
-	err := a.checkNumbers(ctx, orderID, numbers, results)
-	if err == nil {
+	err := a.checkNumbers(ctx, in.OrderID, numbers, results)
+	switch {
+	case err != nil:
+	case in.Ending != nil:
+		endUnknown(*in.Ending, addresses, results)
+	default:
 		err = a.verifyAddresses(ctx, addresses, results)
 	}
 	close(results)
@@ -135,6 +143,20 @@ func (a *Activities) verifyItems(ctx context.Context, orderID string, items []or
 		return cause
 	}
 	return err
+}
+
+// endUnknown gives addresses that an outage kept from being asked for a final
+// verdict. Its reason is one of ours, for which no plan charges.
+func endUnknown(o Outage, items []orderbook.Item, results chan<- orderbook.Verdict) {
+	reason := verify.Reason(o.Reason)
+	if !reason.Ours() {
+		reason = verify.ConnectFailed
+	}
+	for _, item := range items {
+		results <- verdictOf(item.N, verify.Result{
+			Verdict: verify.Unknown, Reason: reason, SMTPText: o.Message, CheckedAt: time.Now().UTC(),
+		})
+	}
 }
 
 func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item, results chan<- orderbook.Verdict) error {

@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"holdfast/activities"
 	"holdfast/internal/order"
 )
 
@@ -41,13 +42,15 @@ type carried struct {
 	Progress    order.Progress     `json:"progress"`
 	Decided     int64              `json:"decided,omitempty"` // items that needed no verification
 	Batches     []batch            `json:"batches,omitempty"`
-	Round       int                `json:"round,omitempty"`      // of verification, from 1
-	Due         time.Time          `json:"due,omitzero"`         // greylisted items that may be asked by then are asked in this round
-	Recoveries  int                `json:"recoveries,omitempty"` // outages waited for so far
-	Selections  int                `json:"selections,omitempty"` // times that more candidates were looked for
-	Exhausted   bool               `json:"exhausted,omitempty"`  // there are no more
-	Paused      bool               `json:"paused,omitempty"`     // somebody wants the order to wait
-	Parts       int64              `json:"parts,omitempty"`      // handed over so far
+	Round       int                `json:"round,omitempty"`       // of verification, from 1
+	Due         time.Time          `json:"due,omitzero"`          // greylisted items that may be asked by then are asked in this round
+	Recoveries  int                `json:"recoveries,omitempty"`  // outages waited for so far
+	Since       time.Time          `json:"outage_since,omitzero"` // nothing could be verified since then
+	Ending      *activities.Outage `json:"ending,omitempty"`      // it has lasted too long: what has no verdict ends as unknown
+	Selections  int                `json:"selections,omitempty"`  // times that more candidates were looked for
+	Exhausted   bool               `json:"exhausted,omitempty"`   // there are no more
+	Paused      bool               `json:"paused,omitempty"`      // somebody wants the order to wait
+	Parts       int64              `json:"parts,omitempty"`       // handed over so far
 }
 
 // resume takes up a continued order where the run before left it.

@@ -22,6 +22,10 @@ func (o *orderRun) preflight(ctx workflow.Context) error {
 			return err
 		}
 		if o.outage == nil {
+			o.Since = time.Time{}
+			return nil
+		}
+		if o.endsWaiting(ctx) {
 			return nil
 		}
 		if err := o.awaitRecovery(ctx); err != nil {
@@ -30,12 +34,38 @@ func (o *orderRun) preflight(ctx workflow.Context) error {
 	}
 }
 
+// outageLimit is the version that orders got when they learned to end their
+// wait: one that has waited longer before goes on as it did.
+const outageLimit = "outage-limit"
+
+// endsWaiting reports whether an outage has lasted as long as an order waits.
+// What has no verdict then ends as unknown, free for the customer, instead of
+// holding credits without end.
+func (o *orderRun) endsWaiting(ctx workflow.Context) bool {
+	now := workflow.Now(ctx)
+	if o.Since.IsZero() {
+		o.Since = now
+	}
+	if o.outage.Limit <= 0 || now.Sub(o.Since) < o.outage.Limit {
+		return false
+	}
+	if workflow.GetVersion(ctx, outageLimit, workflow.DefaultVersion, 1) != 1 {
+		return false
+	}
+	workflow.GetLogger(ctx).Warn("Nothing could be verified for too long; what has no verdict ends as unknown.", "reason", o.outage.Reason)
+	o.Ending, o.outage = o.outage, nil
+	return true
+}
+
 // awaitRecovery pauses an order while nothing can be verified, whoever is
 // asked: our port is closed, our address is listed, DNS is down. It goes on by
 // itself after a while, or at once when somebody resumes it.
 func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
 	outage := *o.outage
 	wait := min(firstRecovery<<min(o.Recoveries, 4), lastRecovery)
+	if outage.Limit > 0 { // tried once more at the limit
+		wait = max(min(wait, outage.Limit-workflow.Now(ctx).Sub(o.Since)), time.Second)
+	}
 	o.Recoveries++
 	what := "verification to work again: " + outage.Message
 	o.waitFor(ctx, what, workflow.Now(ctx).Add(wait))

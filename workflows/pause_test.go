@@ -108,3 +108,39 @@ func update(t *testing.T, env *testsuite.TestWorkflowEnvironment, name string) {
 		OnComplete: func(_ any, err error) { require.NoError(t, err) },
 	})
 }
+
+// An outage that lasts longer than an order waits ends it: what has no verdict
+// is unknown and free, and no credits are held without end.
+func TestAnOutageThatLastsTooLongEndsTheOrder(t *testing.T) {
+	for name, from := range map[string]int{"before the first address": 0, "in the middle": 2} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1500, 1500)
+			w.acts.OutageLimit = 2 * time.Hour
+			var tries atomic.Int32
+			w.verifier.out = func(call int) bool {
+				down := from == 0 || call >= from
+				if down {
+					tries.Add(1)
+				}
+				return down
+			}
+			env := w.env()
+			start := env.Now()
+			run(env, input(1500))
+
+			require.NoError(t, env.GetWorkflowError())
+			o := w.stored(input(1500).ID)
+			require.Equal(t, order.Settled, o.Status)
+			require.NotZero(t, o.Tally.Unknown)
+			require.EqualValues(t, 1500, o.Tally.Unknown+o.Tally.Valid+o.Tally.Invalid)
+			w.requireBalance(1500-o.Tally.Valid, 0)
+			require.LessOrEqual(t, env.Now().Sub(start), 3*time.Hour)
+			require.LessOrEqual(t, tries.Load(), int32(60), "it tries so often at most")
+			for _, r := range o.Reasons {
+				if r.Verdict == "unknown" {
+					require.Equal(t, "connect_failed", r.Reason)
+				}
+			}
+		})
+	}
+}

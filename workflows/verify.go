@@ -39,12 +39,15 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 		greylisted, again := o.greylisted()
 		lacking := o.lacking(greylisted)
 		switch {
+		case o.outage != nil && o.endsWaiting(ctx): // the next round ends it
 		case o.outage != nil:
 			if err := o.awaitRecovery(ctx); err != nil {
 				return err
 			}
 		case o.long(ctx):
 			return o.continueAsNew(ctx)
+		case o.Ending != nil:
+			return o.chargeUndecided(ctx, greylisted)
 		case lacking > 0:
 			if err := o.selectMore(ctx, lacking); err != nil {
 				return err
@@ -169,7 +172,7 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 	if b.Greylisted > 0 {
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", o.Round, b.Greylisted, b.From, b.To)
 	}
-	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due}
+	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due, Ending: o.Ending}
 	var result activities.BatchResult
 	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
 		return err
@@ -179,6 +182,7 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 		o.outage = b.Outage // what was verified is charged, the rest of the batch stays open
 	} else {
 		b.Open = false
+		o.Since = time.Time{}
 	}
 	o.recount(ctx)
 	return nil

@@ -61,7 +61,8 @@ type Config struct {
 	RequestsPerMinute int            `env:"HOLDFAST_REQUESTS_PER_MINUTE, default=6000"` // per API key; 0 = not limited
 	WebhookAllow      []netip.Prefix `env:"HOLDFAST_WEBHOOK_ALLOW"`                     // private networks that webhooks may go to
 
-	MaxOrderCount int64 `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
+	OutageLimit   time.Duration `env:"HOLDFAST_OUTAGE_LIMIT, default=24h"` // how long an order waits for verification to work again
+	MaxOrderCount int64         `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
 
 	LogLevel  string `env:"HOLDFAST_LOG_LEVEL, default=info"`
 	LogFormat string `env:"HOLDFAST_LOG_FORMAT, default=text"`
@@ -146,6 +147,9 @@ func (c Config) check() error {
 	c.checkPhoneLookup(bad)
 	if c.RequestsPerMinute < 0 {
 		bad("HOLDFAST_REQUESTS_PER_MINUTE", "is %d; write a number from 0, which is no limit", c.RequestsPerMinute)
+	}
+	if c.OutageLimit < 0 {
+		bad("HOLDFAST_OUTAGE_LIMIT", "is %s; write a duration such as 24h, or 0 to wait without end", c.OutageLimit)
 	}
 	if c.MaxOrderCount < 1 {
 		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)

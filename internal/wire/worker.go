@@ -114,6 +114,8 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 		Verifier:  verifier,
 		Phones:    phones,
 		Webhooks:  r.Webhooks,
+
+		OutageLimit: r.Config.OutageLimit,
 	}, verification.Close, nil
 }
 
