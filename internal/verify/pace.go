@@ -10,6 +10,7 @@ import (
 const (
 	usualSessions = 10                     // at once, at a host that is neither slow nor known
 	separateReply = 8 * time.Millisecond   // a reply that took longer came by itself
+	worthOne      = 12                     // recipients waiting for each session, for one session more
 	slowReplies   = 4                      // so many of them in a batch: each command takes time
 	sliceOfWork   = 400 * time.Millisecond // what a session does at a time where each command takes time
 
@@ -110,6 +111,9 @@ func (s *session) timed(waited time.Duration) {
 func (h *host) content(complaint bool, perReply time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.work < h.window*worthOne {
+		return // a session more would have nothing to do
+	}
 	if complaint || h.ceiling > 0 || h.single || h.provider != nil && h.provider.pace.sessions > 0 {
 		return
 	}
