@@ -30,7 +30,7 @@ func TestRule_K1_K2_AFieldIsOneCreditOfItsTypeHoweverManyNumbers(t *testing.T) {
 	o := open(t, "workspace-paid", "email", 10, "phone", 10, "direct_email", 10)
 	ids := o.knows(
 		[5]string{"three", "valid.1@a.test", london + ";" + nowhere + "; " + mountain, "valid.1@home.test"},
-		[5]string{"late", "valid.2@a.test", nowhere + ";call me;" + mountain},
+		[5]string{"late", "valid.2@a.test", nowhere + ";call me;+33 1 42 68 53 00"},
 		[5]string{"bad", "invalid.3@a.test", nowhere + ";call me", "invalid.3@home.test"},
 		[5]string{"none", "catch_all.4@a.test"},
 	)
@@ -94,7 +94,7 @@ func TestRule_A2_A7_OnlyGoodUnlocksCost(t *testing.T) {
 	for i := range rows {
 		rows[i] = [5]string{fmt.Sprint("person-", i), fmt.Sprintf("valid.p%d@a.test", i)}
 		if i < 50 {
-			rows[i][2] = london
+			rows[i][2] = fmt.Sprintf("+44 20 7031 30%02d", i)
 		}
 	}
 	got := o.order("", "two hundred", reveal(o.knows(rows...), order.EmailField, order.PhoneField))

@@ -55,12 +55,7 @@ func (a *Activities) freeze(ctx context.Context, in SelectInput) (lead.Selected,
 		return a.Catalogue.SelectFields(ctx, wanted)
 	case order.LeadList:
 	}
-	s := lead.Selection{
-		OrderID: in.ID, Org: in.Org, Round: in.Round + 1,
-		Criteria: in.Request.Criteria, Count: cmp.Or(in.Count, in.Request.Count), IncludeOwned: in.Request.IncludeOwned,
-	}
-	if len(in.Terms.Charges) > 0 {
-		s.FactType, s.FactScope = in.Terms.Charges[0].Type, in.Terms.Charges[0].Scope
-	}
+	s := a.desk().Selection(in.Input, in.Terms)
+	s.Round, s.Count = in.Round+1, cmp.Or(in.Count, in.Request.Count)
 	return a.Catalogue.Select(ctx, s)
 }

@@ -24,10 +24,31 @@ type person struct {
 func (p person) good(f order.Field) bool {
 	v := p.values[f]
 	if f == order.PhoneField {
-		return strings.Contains(v, london) || strings.Contains(v, mountain)
+		return strings.Contains(v, goodLondon) || strings.Contains(v, goodMountain)
 	}
 	return f == order.ProfileField || strings.HasPrefix(v, "valid.")
 }
+
+// units is what a field counts by a charge, and how many of these are good: each
+// number where the contact is charged.
+func (p person) units(c plan.Charge, f order.Field) (units, good int64) {
+	if f != order.PhoneField || c.Per != plan.PerContact {
+		return 1, 1
+	}
+	for number := range strings.SplitSeq(p.values[f], ";") {
+		units++
+		if strings.HasPrefix(number, goodLondon) || strings.HasPrefix(number, goodMountain) {
+			good++
+		}
+	}
+	return units, good
+}
+
+// How numbers begin that can be dialled.
+const (
+	goodLondon   = "+44 20 7031"
+	goodMountain = "+1 650 253"
+)
 
 // model says in the plainest way what orders hold, cost and deliver.
 type model struct {
@@ -64,11 +85,14 @@ func (m *model) item(o *outcome, action plan.Action, member string, p person, f 
 	case m.owned[key]:
 		o.delivered++
 		o.owned++
+		units, good := p.units(c, f)
+		o.held[c.Type] += c.Amount * (units - good) // numbers that were not good are not owned
 	default:
-		o.held[c.Type] += c.Amount
+		units, good := p.units(c, f)
+		o.held[c.Type] += c.Amount * units
 		if p.good(f) {
 			o.delivered++
-			o.captured[c.Type] += c.Amount
+			o.captured[c.Type] += c.Amount * good
 			o.facts = append(o.facts, key)
 		}
 	}
@@ -203,11 +227,13 @@ func (o *office) strangers(random *rand.Rand, n int) []person {
 	people, rows := make([]person, n), make([][5]string, n)
 	for i := range people {
 		id := fmt.Sprintf("lead-%03d", i)
+		london, mountain := fmt.Sprintf("%s %04d", goodLondon, 3000+i), fmt.Sprintf("%s %04d", goodMountain, i)
+		nowhere := fmt.Sprintf("%s%d", nowhere, 10+i)
 		values := map[order.Field]string{
 			order.EmailField:       fmt.Sprintf("%s.%d@work%d.test", pick("valid", "valid", "invalid", "catch_all"), i, i%4),
 			order.PhoneField:       pick("", london, nowhere, nowhere+";"+mountain, london+";"+mountain, nowhere+";"+nowhere+"1"),
 			order.DirectEmailField: pick("", fmt.Sprintf("valid.%d@home.test", i), fmt.Sprintf("invalid.%d@home.test", i)),
-			order.ProfileField:     pick("", "curious"),
+			order.ProfileField:     pick("", fmt.Sprint("curious ", i)),
 		}
 		people[i] = person{id, values}
 		rows[i] = [5]string{id, values[order.EmailField], values[order.PhoneField], values[order.DirectEmailField], values[order.ProfileField]}

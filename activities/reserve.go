@@ -63,7 +63,22 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 	if err != nil {
 		return order.Reservation{}, border(err)
 	}
+	terms.Most = covered(known, terms)
 	return order.Reservation{Order: known, Terms: terms, RequestHash: agreed.RequestHash}, nil
+}
+
+// covered is how many leads the hold of a lead_list covers.
+func covered(o order.Order, terms order.Terms) *int64 {
+	if o.Kind != order.LeadList || len(terms.Charges) == 0 {
+		return nil
+	}
+	for _, credit := range o.Credits {
+		if credit.Type == terms.Charges[0].Type {
+			n := credit.Held / terms.Charges[0].Amount
+			return &n
+		}
+	}
+	return nil
 }
 
 func (a *Activities) desk() *offer.Desk { return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book) }

@@ -8,9 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/ledger"
+	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/plan"
+	"holdfast/internal/value"
 	"holdfast/internal/verify"
 )
 
@@ -72,43 +77,126 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	var owned []int // of items, those that another order paid for meanwhile
+	paid := make([]bool, len(items)) // by another order, meanwhile
 	for _, c := range in.Terms.Charges {
-		free, err := a.charge(ctx, in, c, items)
-		if err != nil {
+		if err := a.charge(ctx, in, c, items, paid); err != nil {
 			return err
 		}
-		owned = append(owned, free...)
 	}
-	for _, i := range owned {
-		items[i].AlreadyOwned = true
+	deliver := items
+	if in.Kind == order.LeadList && slices.Contains(paid, true) {
+		if deliver, err = a.leaveOut(ctx, in.OrderID, items, paid); err != nil {
+			return err
+		}
 	}
-	_, err = a.Book.Deliver(ctx, in.OrderID, items)
+	for i := range items {
+		items[i].AlreadyOwned = items[i].AlreadyOwned || paid[i]
+	}
+	_, err = a.Book.Deliver(ctx, in.OrderID, deliver)
 	return err
 }
 
-// charge captures what one of the charges is due for. It returns the indexes of
-// the items that turned out to be paid for, by an order that was faster.
-func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact) (free []int, err error) {
-	due, facts := dueFacts(c, in, items)
-	if len(facts) == 0 {
-		return nil, nil
+// leaveOut takes what another order has paid for meanwhile out of a list of
+// leads, unless the list is to have what is owned.
+func (a *Activities) leaveOut(ctx context.Context, orderID string, items []orderbook.Fact, paid []bool) (deliver []orderbook.Fact, err error) {
+	request, err := a.Book.Request(ctx, orderID)
+	if err != nil || request.IncludeOwned {
+		return items, err
 	}
-	captured, err := a.Ledger.Capture(ctx, ledger.Capture{
-		Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: c.Amount, Facts: facts,
-		Key:  fmt.Sprintf("%s/capture/%s/%s", in.OrderID, c.Type, digestOf(facts)),
-		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: in.Kind.Action(c.Field)},
-	})
-	if err != nil || captured.KnownFacts == 0 {
-		return nil, err
-	}
-	before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, facts)
-	for j, paid := range before {
-		if paid {
-			free = append(free, due[j])
+	var out []orderbook.Fact
+	for i, item := range items {
+		if paid[i] {
+			out = append(out, item)
+		} else {
+			deliver = append(deliver, item)
 		}
 	}
-	return free, err
+	return deliver, a.Book.LeaveOut(ctx, orderID, out)
+}
+
+// charge captures what one of the charges is due for. It marks the items that
+// turned out to be paid for, by an order that was faster.
+func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact, paid []bool) error {
+	_, facts := dueFacts(c, in, items)
+	if len(facts) > 0 {
+		captured, err := a.capturing(ctx, in, c, "capture", c.Amount, facts)
+		if err != nil {
+			return err
+		}
+		if captured.KnownFacts > 0 {
+			if err := a.findPaid(ctx, in, c, items, facts, paid); err != nil {
+				return err
+			}
+		}
+	}
+	return a.ownValues(ctx, in, c, items)
+}
+
+func (a *Activities) capturing(ctx context.Context, in CaptureInput, c order.Charge, what string, cost int64, facts []ledger.Fact) (ledger.CaptureResult, error) {
+	return a.Ledger.Capture(ctx, ledger.Capture{
+		Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: cost, Facts: facts,
+		Key:  fmt.Sprintf("%s/%s/%s/%s", in.OrderID, what, c.Type, digestOf(facts)),
+		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: in.Kind.Action(c.Field)},
+	})
+}
+
+// findPaid marks the items that owe nothing by a charge because of what other
+// orders have paid for.
+func (a *Activities) findPaid(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact, facts []ledger.Fact, paid []bool) error {
+	var all []ledger.Fact
+	for _, f := range facts {
+		all = append(all, ledger.Fact{Scope: f.Scope, Subject: f.Subject})
+		for _, with := range f.With {
+			all = append(all, ledger.Fact{Scope: f.Scope, Subject: with})
+		}
+	}
+	before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, all)
+	if err != nil {
+		return err
+	}
+	owned := map[plan.Subject]bool{}
+	for i, f := range all {
+		owned[f.Subject] = before[i]
+	}
+	price := offer.PriceOf(c, in.Terms, in.OrderID)
+	for i, item := range items {
+		if concerns(c, item) && !item.AlreadyOwned && len(price.Due(itemOf(item), nil)) > 0 {
+			paid[i] = paid[i] || len(price.Due(itemOf(item), func(s plan.Subject) bool { return owned[s] })) == 0
+		}
+	}
+	return nil
+}
+
+// ownValues makes the values owned of fields of leads that were paid for before,
+// where the value is another one now.
+func (a *Activities) ownValues(ctx context.Context, in CaptureInput, c order.Charge, items []orderbook.Fact) error {
+	if offer.PriceOf(c, in.Terms, in.OrderID).Per != plan.PerLead || c.EveryTime(in.OrderID) {
+		return nil
+	}
+	var values, fresh []ledger.Fact
+	for _, item := range items {
+		if concerns(c, item) && item.AlreadyOwned && item.Verdict == string(verify.Valid) {
+			for _, key := range itemOf(item).Values {
+				values = append(values, ledger.Fact{Scope: c.Scope, Subject: key})
+			}
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	before, err := a.Ledger.PaidBefore(ctx, in.Org, in.OrderID, c.Type, values)
+	if err != nil {
+		return err
+	}
+	for i, f := range values {
+		if !before[i] {
+			fresh = append(fresh, f)
+		}
+	}
+	if len(fresh) > 0 {
+		_, err = a.capturing(ctx, in, c, "own", 0, fresh)
+	}
+	return err
 }
 
 // delivered are the verdicts that a customer gets, charged or free.
@@ -120,31 +208,57 @@ func delivered(t order.Terms) []string {
 }
 
 // dueFacts are what the ledger is asked to charge, and the index of the item
-// that each of them is about.
+// that each of them is about. What the organization owned when the item was
+// selected owes nothing, unless every order pays again.
 func dueFacts(c order.Charge, in CaptureInput, items []orderbook.Fact) (due []int, facts []ledger.Fact) {
+	price := offer.PriceOf(c, in.Terms, in.OrderID)
 	for i, item := range items {
-		if isDue(c, in, item) {
-			due, facts = append(due, i), append(facts, ledger.Fact{Scope: c.Scope, Subject: item.Fingerprint})
+		if !concerns(c, item) {
+			continue
+		}
+		for _, d := range price.Due(itemOf(item), func(plan.Subject) bool { return item.AlreadyOwned }) {
+			due, facts = append(due, i), append(facts, ledger.Fact{Scope: c.Scope, Subject: d.Subject, With: d.With})
 		}
 	}
 	return due, facts
 }
 
-// isDue reports whether an item owes a charge: by its field and its verdict,
-// unless it was our own system that failed, or the organization owned it before
-// the order and paying once is enough.
-func isDue(c order.Charge, in CaptureInput, item orderbook.Fact) bool {
-	billable := c.Billable
-	if len(billable) == 0 {
-		billable = in.Terms.Billable
+// concerns reports whether a charge is for items of this field.
+func concerns(c order.Charge, item orderbook.Fact) bool {
+	return c.Field == "" || c.Field == item.Field
+}
+
+// itemOf is an item as the plan evaluates it. Where our own system failed, or
+// there was no address to verify, nothing is owed.
+func itemOf(item orderbook.Fact) plan.Item {
+	reason := verify.Reason(item.Reason)
+	i := plan.Item{
+		Verdict: item.Verdict, Lead: item.Fingerprint,
+		Free: reason == verify.Syntax || (item.Verdict == string(verify.Unknown) && reason.Ours()),
 	}
-	switch {
-	case c.Field != "" && c.Field != item.Field, !slices.Contains(billable, item.Verdict):
-		return false
-	case item.Verdict == string(verify.Unknown) && verify.Reason(item.Reason).Ours():
-		return false
+	keys := item.Keys
+	if len(keys) == 0 && item.LeadNo > 0 && item.Value != "" { // selected before items had keys
+		keys = keysOf(item)
 	}
-	return !item.AlreadyOwned || c.EveryTime(in.OrderID)
+	for _, key := range keys {
+		i.Values = append(i.Values, key)
+	}
+	return i
+}
+
+func keysOf(item orderbook.Fact) []uuid.UUID {
+	switch item.Field {
+	case order.EmailField, order.DirectEmailField:
+		key, _ := value.Address(item.Value)
+		return []uuid.UUID{key}
+	case order.PhoneField:
+		_, keys := value.Numbers(item.Value, "")
+		return keys
+	case order.ProfileField:
+		return []uuid.UUID{value.Profile(item.Value)}
+	case order.LeadField:
+	}
+	return nil
 }
 
 func digestOf(facts []ledger.Fact) string {

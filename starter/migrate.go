@@ -14,7 +14,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/account"
+	"holdfast/internal/billing"
 	"holdfast/internal/config"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
 	"holdfast/workflows"
@@ -60,7 +63,13 @@ func migrate(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	defer pool.Close()
-	return account.New(pool).EnsurePresets(ctx)
+	accounts := account.New(pool)
+	if err := accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	books := ledger.New(pool)
+	defer books.Close()
+	return billing.New(accounts, books, orderbook.New(pool)).CarryOwnership(ctx, "")
 }
 
 func (a *app) showMigrations(ctx context.Context, cfg config.Config) error {

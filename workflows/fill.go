@@ -25,7 +25,11 @@ func (o *orderRun) lacking(greylisted int64) int64 {
 	if o.Round < greylistRuns {
 		found += greylisted
 	}
-	return o.in.Request.Count - found
+	wanted := o.in.Request.Count
+	if o.terms.Most != nil { // no more than the hold covers
+		wanted = min(wanted, *o.terms.Most)
+	}
+	return wanted - found
 }
 
 // selectMore freezes further candidates. A catalogue that has none left ends

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 )
 
@@ -125,9 +124,7 @@ func (b *Billing) leadIDs(ctx context.Context, subjects []uuid.UUID, orders []st
 		return nil, err
 	}
 	for _, f := range found {
-		if lead.Subject(f.ID, f.Field) == f.Subject { // a subject is a hash: this proves it
-			ids[f.Subject] = f.ID
-		}
+		ids[f.Subject] = f.ID
 	}
 	return ids, nil
 }

@@ -11,11 +11,13 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/internal/lead"
+	"github.com/google/uuid"
+
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
+	"holdfast/internal/value"
 )
 
 // Errors of this package; test with errors.Is. Each is a sentence for the user.
@@ -119,7 +121,10 @@ func bounceOps(p *plan.Plan, r Bounces, deliveries []orderbook.Delivery) []ledge
 					Memo: ledger.Memo{OrderID: d.OrderID, Action: "bounce", Member: d.Member, Reason: "delivered addresses bounced"},
 				})
 			}
-			ops[i].Facts = append(ops[i].Facts, ledger.Fact{Scope: c.FactScope(d.Member, d.OrderID), Subject: d.Fingerprint})
+			scope := c.FactScope(d.Member, d.OrderID)
+			for _, subject := range subjectsOf(d.Field, d.Fingerprint, d.Keys, d.Email) {
+				ops[i].Facts = append(ops[i].Facts, ledger.Fact{Scope: scope, Subject: subject})
+			}
 		}
 	}
 	for i := range ops {
@@ -179,9 +184,11 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 	if err != nil {
 		return Reversed{}, err
 	}
-	request, err := b.book.Request(ctx, r.OrderID)
-	if err != nil {
-		return Reversed{}, err
+	var items []orderbook.Fact
+	if len(r.Leads) > 0 {
+		if items, err = b.book.LeadItems(ctx, r.OrderID, r.Leads); err != nil {
+			return Reversed{}, err
+		}
 	}
 	p, err := b.accounts.Plan(ctx, agreed.PlanID, agreed.PlanVersion)
 	if err != nil {
@@ -196,7 +203,7 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 		if r.Type != "" && r.Type != line.Type {
 			continue
 		}
-		facts := factsOf(p, o, request.Fields, line.Type, r.Leads)
+		facts := factsOf(p, o, line.Type, items)
 		if len(r.Leads) > 0 && len(facts) == 0 {
 			continue // credits that no lead was charged with
 		}
@@ -218,26 +225,31 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 	return reversed, b.note(ctx, o.Org, o.ID)
 }
 
-// factsOf names what an order charged for leads, as the ledger knows it: for
-// each field that was revealed or looked for, else for their addresses, which
-// stand for the leads as a whole.
-func factsOf(p *plan.Plan, o order.Order, fields []order.Field, creditType string, leads []string) []ledger.Fact {
-	if len(fields) == 0 {
-		fields = []order.Field{order.EmailField}
-	}
+// factsOf names what an order charged for items, as the ledger may know it.
+func factsOf(p *plan.Plan, o order.Order, creditType string, items []orderbook.Fact) []ledger.Fact {
 	var facts []ledger.Fact
-	for _, f := range fields {
-		action, _ := p.Action(o.Kind.Action(f))
+	for _, item := range items {
+		action, _ := p.Action(o.Kind.Action(item.Field))
 		for _, c := range action.Charges {
 			if c.Type != creditType {
 				continue
 			}
-			for _, id := range leads {
-				facts = append(facts, ledger.Fact{Scope: c.FactScope(o.Member, o.ID), Subject: lead.Subject(id, f)})
+			for _, subject := range subjectsOf(item.Field, item.Fingerprint, item.Keys, item.Value) {
+				facts = append(facts, ledger.Fact{Scope: c.FactScope(o.Member, o.ID), Subject: subject})
 			}
 		}
 	}
 	return facts
+}
+
+// subjectsOf are what an item may have been charged under: the field of its lead,
+// and its values. The ledger takes back what was charged.
+func subjectsOf(field order.Field, fingerprint uuid.UUID, keys []uuid.UUID, text string) []uuid.UUID {
+	if len(keys) == 0 && text != "" && (field == order.EmailField || field == order.DirectEmailField) {
+		key, _ := value.Address(text)
+		keys = []uuid.UUID{key}
+	}
+	return append([]uuid.UUID{fingerprint}, keys...)
 }
 
 // note brings an order's credits in the book up to date with the ledger.

@@ -73,6 +73,8 @@ func (w *world) order(id string) int64 {
 	require.NoError(w.t, err)
 	selected, err := w.catalogue.Select(w.t.Context(), lead.Selection{OrderID: id, Org: "acme", Count: 100, FactType: "email", IncludeOwned: true})
 	require.NoError(w.t, err)
+	_, err = w.pool.Exec(w.t.Context(), `UPDATE order_selection SET claims = NULL`) // open orders of this world may overlap
+	require.NoError(w.t, err)
 	require.NoError(w.t, w.book.Start(w.t.Context(), id, selected.Items))
 	return selected.Items
 }

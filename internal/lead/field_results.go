@@ -81,9 +81,12 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
 				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT `+extrasOf("i.delivered_at IS NOT NULL")+`) x
 					(role, free, disposable, alias, cleaned, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
-			FROM order_item i
-			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d
-			WHERE order_id = o.order_id AND n >= o.item AND n < o.item + $3) i
+			FROM (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
+					v.flags, v.provider, v.meant_domain, v.score, v.score_parts
+				FROM order_item q CROSS JOIN LATERAL ( -- a value that stands under several leads is one item's
+					SELECT * FROM order_item WHERE order_id = q.order_id AND n = coalesce(q.same_as, q.n) OFFSET 0) v
+				WHERE q.order_id = o.order_id AND q.n >= o.item AND q.n < o.item + $3) i
+			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d) i
 		LEFT JOIN lead l ON l.no = i.lead_no
 		WHERE o.order_id = $1 AND (o.problem IS NOT NULL OR i.decided > 0)
 		ORDER BY o.n`, of.OrderID, of.List, int64(len(of.Fields)))

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
+	"holdfast/internal/verdicts"
 )
 
 // FieldSelection says which fields of which leads an order wants: it reveals or
@@ -36,6 +37,7 @@ type FieldWanted struct {
 	Field     order.Field
 	FactType  string // credit type of the fact; "" = the field cannot be owned
 	FactScope string // "" = once per organization
+	PerLead   bool   // who has paid for the field of a lead has paid for whatever stands there
 }
 
 // FieldCount says what the items of one field would come to.
@@ -47,10 +49,27 @@ type FieldCount struct {
 	Lacking int64 // nothing to give: not found, not new, nothing owned that could be exported, or suppressed
 }
 
-// Subject identifies a field of a lead in the ledger: an address, and the lead
+// FieldItem is an item that could be delivered, and what of it is owned.
+type FieldItem struct {
+	Field     order.Field
+	Lead      uuid.UUID   // the field of the lead, see Subject
+	Keys      []uuid.UUID // of the values; none of a lead as a whole
+	Unowned   []uuid.UUID // of the keys, those that are not paid for
+	LeadOwned bool        // the field of the lead is paid for
+}
+
+// Owned reports whether what the subject is about is paid for.
+func (i FieldItem) Owned(subject [16]byte) bool {
+	if subject == i.Lead {
+		return i.LeadOwned
+	}
+	return !slices.Contains(i.Unowned, subject)
+}
+
+// Subject identifies a field of a lead in the ledger: its address, and the lead
 // as a whole, by the lead's Fingerprint; another field by the first 16 bytes of
-// the SHA-256 of "lead:", the lead's id, "/" and the field, so that several
-// fields can be sold for credits of the same type.
+// the SHA-256 of "lead:", the lead's id, "/" and the field. What a plan charges
+// by the lead is charged under it; else it is the value that is (internal/value).
 func Subject(id string, f order.Field) uuid.UUID {
 	if f == order.EmailField || f == order.LeadField {
 		return Fingerprint(id)
@@ -65,6 +84,12 @@ func subjectOf(id, field string) string {
 		CASE WHEN ` + field + ` IN ('email', 'lead') THEN '' ELSE '/' || ` + field + ` END, 'UTF8')), 1, 16), 'hex')::uuid`
 }
 
+// keysOf are in SQL the keys of a field of the lead l, NULL where there are none.
+func keysOf(field string) string {
+	return `CASE ` + field + ` WHEN 'email' THEN array_remove(ARRAY[l.email_key], NULL) WHEN 'phone' THEN l.phone_keys
+		WHEN 'direct_email' THEN array_remove(ARRAY[l.direct_key], NULL) WHEN 'profile' THEN array_remove(ARRAY[l.profile_key], NULL) END`
+}
+
 // ownsFact says in SQL whether the organization $1 owns the fact of a type and
 // scope about a subject. It is a scalar for the reason that isOwned is one.
 func ownsFact(of, subject string) string {
@@ -72,51 +97,89 @@ func ownsFact(of, subject string) string {
 		WHERE o.owner = $1 AND o.type = ` + of + `.type AND o.scope = ` + of + `.scope AND o.subject = ` + subject + `), false)`
 }
 
-// fieldItems are the items of the leads in the table wanted (rank, lead_no, id,
-// says), one for each field. Parameters: $1 the organization, $2–$4 the fields
-// with types and scopes of their facts, $5–$7 the same of what is carried, $8
-// whether anything is suppressed. An item has a verdict already where there is
-// nothing to verify; a value that will not be delivered is left out.
-var fieldItems = `
-	SELECT w.rank, f.ord, f.field, coalesce(l.no, 0) AS lead_no, v.subject, s.verdict, d.reason, own.carries,
-		CASE WHEN s.verdict = 'unknown' THEN '' ELSE v.value END AS value
+// possibleItems are the items of the leads in the table wanted (rank, lead_no, id,
+// says, said), one for each field. Parameters: $1 the organization, $2–$4 the
+// fields with types and scopes of their facts, $5–$7 the same of what is carried,
+// $8 whether anything is suppressed, $9 whether the fields are owned by the lead.
+// An item has a reason, and with it a verdict, where there is nothing to verify.
+// What is owned has one where an earlier verification of this very value is still
+// relied on.
+var possibleItems = `
+	SELECT w.rank, f.ord, f.field, coalesce(l.no, 0) AS lead_no, v.subject, v.value, nullif(v.keys, '{}') AS keys,
+		own.unowned, own.by_lead, o.free, c.carries, c.carried, d.reason,
+		e.mx_host, e.smtp_code, e.smtp_enhanced, e.checked_at
 	FROM wanted w
 	LEFT JOIN lead l ON l.no = w.lead_no
 	CROSS JOIN LATERAL (SELECT coalesce($8 AND ` + isSuppressed + `, false) AS suppressed OFFSET 0) x
-	CROSS JOIN unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS f (field, type, scope, ord)
+	CROSS JOIN unnest($2::text[], $3::text[], $4::text[], $9::boolean[]) WITH ORDINALITY AS f (field, type, scope, per_lead, ord)
 	CROSS JOIN LATERAL (SELECT CASE WHEN f.field IN ('email', 'lead') AND l.no IS NOT NULL THEN l.fingerprint
 			ELSE ` + subjectOf("coalesce(l.id, w.id)", "f.field") + ` END AS subject,
-		coalesce(CASE f.field WHEN 'email' THEN l.email WHEN 'phone' THEN l.phone
-			WHEN 'direct_email' THEN l.direct_email WHEN 'profile' THEN l.profile END, '') AS value OFFSET 0) v
+		coalesce(CASE f.field WHEN 'email' THEN l.email
+			WHEN 'phone' THEN CASE WHEN w.said = 0 THEN l.phone ELSE (SELECT string_agg(p.number, ';' ORDER BY p.at)
+				FROM unnest(string_to_array(l.phone, ';')) WITH ORDINALITY AS p (number, at) WHERE w.said >> (p.at - 1)::int & 1 = 0) END
+			WHEN 'direct_email' THEN l.direct_email WHEN 'profile' THEN l.profile END, '') AS value,
+		CASE WHEN f.field = 'phone' AND w.said <> 0 THEN ARRAY(SELECT p.key
+				FROM unnest(l.phone_keys) WITH ORDINALITY AS p (key, at) WHERE w.said >> (p.at - 1)::int & 1 = 0 ORDER BY p.at)
+			ELSE ` + keysOf("f.field") + ` END AS keys OFFSET 0) v
 	CROSS JOIN LATERAL (SELECT
-		` + ownsFact("f", "v.subject") + ` AS owned,
-		CASE WHEN cardinality($5::text[]) > 0 THEN (SELECT array_agg(c.field)
-			FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
-			WHERE ` + ownsFact("c", subjectOf("l.id", "c.field")) + `) END AS carries OFFSET 0) own
+		f.per_lead AND ` + ownsFact("f", "v.subject") + ` AS by_lead,
+		CASE WHEN f.type = '' THEN nullif(v.keys, '{}')
+			WHEN cardinality(v.keys) = 1 THEN CASE WHEN NOT ` + ownsFact("f", "v.keys[1]") + ` THEN v.keys END
+			ELSE (SELECT array_agg(k) FROM unnest(v.keys) AS k WHERE NOT ` + ownsFact("f", "k") + `) END AS unowned OFFSET 0) own
+	CROSS JOIN LATERAL (SELECT own.by_lead OR coalesce(cardinality(v.keys) > 0 AND own.unowned IS NULL, false) AS free) o
+	CROSS JOIN LATERAL (SELECT array_agg(DISTINCT c.field) AS carries, array_agg(c.key) AS carried FROM (
+		SELECT c.field, k.key FROM unnest($5::text[], $6::text[], $7::text[]) AS c (field, type, scope)
+		CROSS JOIN LATERAL unnest(` + keysOf("c.field") + `) AS k (key) WHERE ` + ownsFact("c", "k.key") + `) c) c
+	LEFT JOIN LATERAL (` + verdicts.FreshSQL("v.value") + `) e ON o.free AND f.field IN ('email', 'direct_email')
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN l.no IS NULL THEN 'not_found'
 		WHEN x.suppressed THEN 'suppressed'
-		WHEN f.field = 'lead' AND own.carries IS NULL THEN 'not_owned'
+		WHEN f.field = 'lead' AND c.carries IS NULL THEN 'not_owned'
 		WHEN f.field = 'lead' THEN 'on_file'
-		WHEN v.value = '' THEN 'not_found'
 		WHEN w.says >> (f.ord - 1)::int & 1 = 1 THEN 'not_new'
-		WHEN own.owned THEN 'owned'
+		WHEN v.value = '' THEN 'not_found'
+		WHEN f.field = 'email' AND l.email_key IS NULL AND l.phone_keys IS NOT NULL THEN 'syntax'
+		WHEN f.field = 'profile' AND o.free THEN 'owned'
 		WHEN f.field = 'profile' THEN 'on_file'
-		END AS reason) d
-	CROSS JOIN LATERAL (SELECT CASE WHEN d.reason IN ('owned', 'on_file') THEN 'valid' WHEN d.reason IS NOT NULL THEN 'unknown' END AS verdict) s`
+		WHEN o.free AND e.verdict = 'valid' THEN 'owned'
+		END AS reason) d`
+
+// fieldItems are the possible items, in which the same values stand once: an
+// item whose values an earlier one has, first by its rank and ord, is a duplicate.
+// A value that will not be delivered is left out.
+var fieldItems = `
+	SELECT p.rank, p.ord, p.field, p.lead_no, p.subject, p.by_lead, p.free AND s.verdict IS DISTINCT FROM 'unknown' AS owned, p.carries, p.carried,
+		r.reason, s.verdict, p.first_rank, p.first_ord, p.mx_host, p.smtp_code, p.smtp_enhanced, p.checked_at,
+		CASE WHEN s.verdict IS DISTINCT FROM 'unknown' THEN p.unowned END AS unowned,
+		CASE WHEN s.verdict IS DISTINCT FROM 'unknown' THEN p.keys END AS keys,
+		CASE WHEN s.verdict IS DISTINCT FROM 'unknown' THEN p.value ELSE '' END AS value
+	FROM (SELECT i.*, row_number() OVER same AS nth, first_value(i.rank) OVER same AS first_rank, first_value(i.ord) OVER same AS first_ord
+		FROM (SELECT i.*, CASE WHEN i.reason IS NULL OR i.reason IN ('owned', 'on_file') THEN CASE WHEN cardinality(i.keys) > 1
+				THEN ARRAY(SELECT k FROM unnest(i.keys) AS k ORDER BY k) ELSE i.keys END END AS values
+			FROM (` + possibleItems + `) i) i
+		WINDOW same AS (PARTITION BY i.values ORDER BY i.rank, i.lead_no, i.ord)) p
+	CROSS JOIN LATERAL (SELECT CASE WHEN p.values IS NOT NULL AND p.nth > 1 THEN 'duplicate' ELSE p.reason END AS reason) r
+	CROSS JOIN LATERAL (SELECT CASE WHEN r.reason IN ('owned', 'on_file') THEN 'valid' WHEN r.reason = 'syntax' THEN 'invalid'
+		WHEN r.reason IS NOT NULL THEN 'unknown' END AS verdict) s`
 
 // CountFields says how many leads a selection names and what the items of each
 // field would come to, by the same rules as SelectFields. It keeps nothing.
 //
 // Errors: ErrNoList, *ListError.
 func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads int64, counts []FieldCount, err error) {
+	return c.EachField(ctx, s, func(FieldItem) {})
+}
+
+// EachField is CountFields and calls each with the items that could be
+// delivered.
+func (c *Catalogue) EachField(ctx context.Context, s FieldSelection, each func(FieldItem)) (leads int64, counts []FieldCount, err error) {
 	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := nameLeads(ctx, tx, s); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
 			CREATE TEMP TABLE wanted ON COMMIT DROP AS
-			SELECT 0 AS rank, lead_no, id, bit_and(says) AS says FROM named WHERE problem IS NULL GROUP BY lead_no, id`); err != nil {
+			SELECT 0 AS rank, lead_no, id, bit_and(says) AS says, bit_and(said) AS said FROM named WHERE problem IS NULL GROUP BY lead_no, id`); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM wanted WHERE lead_no > 0`).Scan(&leads); err != nil {
@@ -125,27 +188,49 @@ func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads in
 		if !slices.ContainsFunc(s.Fields, func(f FieldWanted) bool { return f.Field == order.LeadField }) {
 			s.Carry = nil // costs time and decides nothing
 		}
-		parameters, err := s.parameters(ctx, tx)
-		if err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `
-			SELECT f.field, coalesce(items, 0), coalesce(owned, 0), coalesce(lacking, 0)
-			FROM unnest($2::text[]) WITH ORDINALITY AS f (field, ord)
-			LEFT JOIN (SELECT ord, count(*) AS items, count(*) FILTER (WHERE reason = 'owned') AS owned,
-					count(*) FILTER (WHERE verdict = 'unknown') AS lacking
-				FROM (`+fieldItems+`) i GROUP BY ord) n USING (ord)
-			ORDER BY ord`, parameters...)
-		if err != nil {
-			return err
-		}
-		counts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FieldCount])
+		counts, err = s.count(ctx, tx, each)
 		return err
 	})
 	if err != nil {
 		return 0, nil, fmt.Errorf("counting the fields of leads: %w", err)
 	}
 	return leads, counts, nil
+}
+
+// count adds up the items of the table wanted.
+func (s FieldSelection) count(ctx context.Context, tx pgx.Tx, each func(FieldItem)) ([]FieldCount, error) {
+	counts := make([]FieldCount, len(s.Fields))
+	for i, f := range s.Fields {
+		counts[i].Field = f.Field
+	}
+	parameters, err := s.parameters(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT field, subject, keys, unowned, by_lead, ord, owned, verdict IN ('unknown', 'invalid') AS lacking FROM (`+fieldItems+`) i`, parameters...)
+	if err != nil {
+		return nil, err
+	}
+	var item FieldItem
+	var ord int64
+	var owned bool
+	var lacking *bool
+	_, err = pgx.ForEachRow(rows, []any{&item.Field, &item.Lead, &item.Keys, &item.Unowned, &item.LeadOwned, &ord, &owned, &lacking}, func() error {
+		n := &counts[ord-1]
+		n.Items++
+		switch {
+		case lacking != nil && *lacking:
+			n.Lacking++
+			return nil
+		case owned:
+			n.Owned++
+		}
+		each(item)
+		item.Keys, item.Unowned = nil, nil // each may keep them
+		return nil
+	})
+	return counts, err
 }
 
 // SelectFields freezes the items of an order: for every lead that is named, each
@@ -198,6 +283,7 @@ func nameLeads(ctx context.Context, tx pgx.Tx, s FieldSelection) error {
 		CREATE TEMP TABLE named (
 			n bigint, lead_no bigint NOT NULL, id text NOT NULL DEFAULT '', -- the id where there is no such lead
 			says integer NOT NULL DEFAULT 0, -- bit i: the row has the i-th field already
+			said bigint NOT NULL DEFAULT 0, -- bit i: the row has the i-th telephone number already
 			problem text
 		) ON COMMIT DROP`); err != nil {
 		return err
@@ -246,7 +332,7 @@ func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, e
 	}
 	if _, err := tx.Exec(ctx, `
 		CREATE TEMP TABLE wanted ON COMMIT DROP AS
-		SELECT rank, lead_no, id, bit_and(says) AS says FROM ranked WHERE problem IS NULL GROUP BY rank, lead_no, id ORDER BY rank`); err != nil {
+		SELECT rank, lead_no, id, bit_and(says) AS says, bit_and(said) AS said FROM ranked WHERE problem IS NULL GROUP BY rank, lead_no, id ORDER BY rank`); err != nil {
 		return Selected{}, err
 	}
 	parameters, err := s.parameters(ctx, tx)
@@ -254,10 +340,15 @@ func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, e
 		return Selected{}, err
 	}
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, field, value, already_owned, verdict, reason, checked_at, carries)
-		SELECT $9, (rank - 1) * $10 + ord, lead_no, subject, field, value, coalesce(reason = 'owned', false), verdict, reason,
-			CASE WHEN verdict IS NOT NULL THEN now() END, CASE WHEN verdict IS DISTINCT FROM 'unknown' THEN carries END
-		FROM (`+fieldItems+`) i ORDER BY 2`, append(parameters, s.OrderID, int64(len(s.Fields)))...); err != nil {
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, field, value, keys, already_owned, verdict, reason,
+			mx_host, smtp_code, smtp_enhanced, checked_at, carries, carried, same_as)
+		SELECT $10, (rank - 1) * $11 + ord, lead_no, subject, field, value, keys, owned, verdict, reason,
+			nullif(mx_host, ''), nullif(smtp_code, 0), nullif(smtp_enhanced, ''),
+			CASE WHEN verdict IS NOT NULL THEN CASE WHEN reason = 'owned' THEN coalesce(checked_at, now()) ELSE now() END END,
+			CASE WHEN goes THEN carries END, CASE WHEN goes THEN carried END,
+			CASE WHEN reason = 'duplicate' THEN (first_rank - 1) * $11 + first_ord END
+		FROM (`+fieldItems+`) i CROSS JOIN LATERAL (SELECT verdict IS DISTINCT FROM 'unknown' OR reason = 'duplicate' AS goes) g
+		ORDER BY 2`, append(parameters, s.OrderID, int64(len(s.Fields)))...); err != nil {
 		return Selected{}, err
 	}
 	if s.ListID != "" {
@@ -270,8 +361,10 @@ func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, e
 	}
 	var selected Selected
 	err = tx.QueryRow(ctx, `
-		UPDATE order_selection s SET items = i.items, already_owned = i.owned, decided = i.decided
-		FROM (SELECT count(*) AS items, count(*) FILTER (WHERE already_owned) AS owned, count(verdict) AS decided
+		UPDATE order_selection s SET items = i.items, already_owned = i.owned, decided = i.decided, claims = i.claims
+		FROM (SELECT count(*) AS items, count(*) FILTER (WHERE already_owned) AS owned, count(verdict) AS decided,
+				string_agg(substr(uuid_send(keys[1]), 1, 8), '')
+					FILTER (WHERE verdict IS NULL AND NOT already_owned AND field IN ('email', 'direct_email')) AS claims
 			FROM order_item WHERE order_id = $1) i
 		WHERE s.order_id = $1
 		RETURNING s.items, s.already_owned, s.decided`, s.OrderID).
@@ -296,5 +389,9 @@ func (s FieldSelection) parameters(ctx context.Context, tx pgx.Tx) ([]any, error
 		return nil, err
 	}
 	n := len(s.Fields)
-	return []any{s.Org, fields[:n], types[:n], scopes[:n], fields[n:], types[n:], scopes[n:], suppressing}, nil
+	byLead := make([]bool, n)
+	for i := range byLead {
+		byLead[i] = s.Fields[i].PerLead
+	}
+	return []any{s.Org, fields[:n], types[:n], scopes[:n], fields[n:], types[n:], scopes[n:], suppressing, byLead}, nil
 }

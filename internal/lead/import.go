@@ -393,7 +393,11 @@ func (imp *importer) update(ctx context.Context, tx pgx.Tx, b *batch, known map[
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	changed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err == nil && len(changed) > 0 {
+		_, err = tx.Exec(ctx, `UPDATE lead_changes SET count = count + 1`)
+	}
+	return changed, err
 }
 
 // insert writes the rows of a batch that are not known, numbered from first.

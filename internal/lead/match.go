@@ -6,9 +6,11 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/value"
 )
 
 // Why a row stands for no lead.
@@ -88,33 +90,45 @@ type matched struct {
 	N         int64
 	LeadNo    *int64 // nil = none
 	Ambiguous bool
-	Email     string // these four: what is known of the lead
+	Email     string // these: what is known of the lead
 	Phone     string
+	Numbers   []uuid.UUID // keys of the numbers of the phone
+	Country   string
 	Direct    string
 	Profile   string
 }
 
-// matchStatement finds for each row the lead it is about: the one that alone
-// has the address (either of its two), else the one that alone has the name and
-// company, else name and domain; and where the row says nothing of a person, the
-// one that is alone under the domain.
-const matchStatement = `
-	SELECT r.n, l.no AS lead_no, l.no IS NULL AND greatest(a.found, c.found, d.found, e.found) > 1 AS ambiguous,
-		coalesce(l.email, '') AS email, coalesce(l.phone, '') AS phone, coalesce(l.direct_email, '') AS direct, coalesce(l.profile, '') AS profile
-	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) AS r (n, email, name, company, domain)
-	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
-		(SELECT l.no FROM lead l WHERE r.email <> '' AND lower(l.email) = lower(r.email) LIMIT 2)
+// matchMost is how many leads a name or a domain may have before a row that says
+// no more of a person is ambiguous, whoever they are.
+const matchMost = "50"
+
+// oneOf says in SQL which of the leads of a condition is meant: of several with
+// one address the newest. found is the number of different addresses.
+func oneOf(condition string) string {
+	return `SELECT CASE WHEN count(*) = ` + matchMost + ` THEN count(*) ELSE count(DISTINCT coalesce(x.email_key, x.fingerprint)) END AS found,
+			(array_agg(x.no ORDER BY x.imported_at DESC, x.no DESC))[1] AS no
+		FROM (SELECT l.no, l.email_key, l.fingerprint, l.imported_at FROM lead l WHERE ` + condition + ` LIMIT ` + matchMost + `) x`
+}
+
+// matchStatement finds for each row the lead it is about: the newest that has the
+// address (either of its two), else the one that alone has the name and company,
+// else name and domain; and where the row says nothing of a person, the one that
+// is alone under the domain. Leads with one address are one person.
+var matchStatement = `
+	SELECT r.n, l.no AS lead_no, l.no IS NULL AND greatest(c.found, d.found, e.found) > 1 AS ambiguous,
+		coalesce(l.email, '') AS email, coalesce(l.phone, '') AS phone, coalesce(l.phone_keys, '{}') AS numbers,
+		coalesce(l.country, '') AS country, coalesce(l.direct_email, '') AS direct, coalesce(l.profile, '') AS profile
+	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) AS r (n, email, name, company, domain, key)
+	CROSS JOIN LATERAL (SELECT count(*) AS found, (array_agg(x.no ORDER BY x.imported_at DESC, x.no DESC))[1] AS no FROM (
+		(SELECT l.no, l.imported_at FROM lead l WHERE r.key IS NOT NULL AND l.email_key = r.key LIMIT ` + matchMost + `)
 		UNION
-		(SELECT l.no FROM lead l WHERE r.email <> '' AND l.direct_email <> '' AND lower(l.direct_email) = lower(r.email) LIMIT 2)) x) a
-	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
-		SELECT l.no FROM lead l WHERE a.found <> 1 AND r.name <> '' AND r.company <> ''
-			AND lower(l.company) COLLATE "C" = lower(r.company) AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name) LIMIT 2) x) c
-	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
-		SELECT l.no FROM lead l WHERE a.found <> 1 AND c.found <> 1 AND r.name <> '' AND r.domain <> ''
-			AND l.domain = r.domain AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name) LIMIT 2) x) d
-	CROSS JOIN LATERAL (SELECT count(*) AS found, min(no) AS no FROM (
-		SELECT l.no FROM lead l WHERE r.email = '' AND r.name = '' AND r.domain <> '' AND l.domain = r.domain LIMIT 2) x) e
-	LEFT JOIN lead l ON l.no = CASE 1 WHEN a.found THEN a.no WHEN c.found THEN c.no WHEN d.found THEN d.no WHEN e.found THEN e.no END
+		(SELECT l.no, l.imported_at FROM lead l WHERE r.email <> '' AND l.direct_email <> '' AND lower(l.direct_email) = lower(r.email) LIMIT ` + matchMost + `)) x) a
+	CROSS JOIN LATERAL (` + oneOf(`a.found = 0 AND r.name <> '' AND r.company <> ''
+			AND lower(l.company) COLLATE "C" = lower(r.company) AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name)`) + `) c
+	CROSS JOIN LATERAL (` + oneOf(`a.found = 0 AND c.found <> 1 AND r.name <> '' AND r.domain <> ''
+			AND l.domain = r.domain AND lower(l.first_name || ' ' || l.last_name) COLLATE "C" = lower(r.name)`) + `) d
+	CROSS JOIN LATERAL (` + oneOf(`r.email = '' AND r.name = '' AND r.domain <> '' AND l.domain = r.domain`) + `) e
+	LEFT JOIN lead l ON l.no = CASE WHEN a.found > 0 THEN a.no WHEN c.found = 1 THEN c.no WHEN d.found = 1 THEN d.no WHEN e.found = 1 THEN e.no END
 	ORDER BY r.n`
 
 // matchRows fills the table named with the rows of a list: for each the lead it
@@ -125,6 +139,7 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 	for from := int64(0); ; {
 		var n []int64
 		var email, name, company, domain []string
+		var keys []*uuid.UUID
 		var rows [][]string
 		read, err := tx.Query(ctx, `
 			SELECT n, email, cells FROM list_row WHERE list_id = $1 AND n > $2 ORDER BY n LIMIT $3`, listID, from, batch)
@@ -138,6 +153,7 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 			n, rows = append(n, from), append(rows, cells)
 			email, name = append(email, address), append(name, d.name)
 			company, domain = append(company, d.company), append(domain, d.domain)
+			keys = append(keys, addressKey(address))
 			cells = nil // rows keeps it
 			return nil
 		}); err != nil {
@@ -146,7 +162,7 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 		if len(n) == 0 {
 			return nil
 		}
-		found, err := tx.Query(ctx, matchStatement, n, email, name, company, domain)
+		found, err := tx.Query(ctx, matchStatement, n, email, name, company, domain, keys)
 		if err != nil {
 			return err
 		}
@@ -154,16 +170,17 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 		if err != nil {
 			return err
 		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"named"}, []string{"n", "lead_no", "says", "problem"},
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"named"}, []string{"n", "lead_no", "says", "said", "problem"},
 			pgx.CopyFromSlice(len(leads), func(i int) ([]any, error) {
 				m := leads[i]
 				switch {
 				case m.LeadNo != nil:
-					return []any{m.N, *m.LeadNo, m.says(rows[i], fields), nil}, nil
+					says, said := m.says(rows[i], fields)
+					return []any{m.N, *m.LeadNo, says, said, nil}, nil
 				case m.Ambiguous:
-					return []any{m.N, int64(0), int32(0), ambiguous}, nil
+					return []any{m.N, int64(0), int32(0), int64(0), ambiguous}, nil
 				default:
-					return []any{m.N, int64(0), int32(0), noMatch}, nil
+					return []any{m.N, int64(0), int32(0), int64(0), noMatch}, nil
 				}
 			})); err != nil {
 			return err
@@ -171,27 +188,87 @@ func matchRows(ctx context.Context, tx pgx.Tx, listID string, columns []string, 
 	}
 }
 
-// says returns which of the fields the row has already: bit i for the i-th.
-func (m matched) says(cells []string, fields []FieldWanted) int32 {
-	var bits int32
+// addressKey is the key of an address, nil where a text cannot be one.
+func addressKey(address string) *uuid.UUID {
+	key, ok := value.Address(address)
+	if !ok {
+		return nil
+	}
+	return &key
+}
+
+// says returns which of the fields the row has already: bit i of bits for the
+// i-th. Where it has some of the telephone numbers, said tells which.
+func (m matched) says(cells []string, fields []FieldWanted) (bits int32, said int64) {
 	for i, f := range fields {
 		var has bool
 		switch f.Field {
 		case order.EmailField:
-			has = hasCell(cells, m.Email)
+			has = hasAddress(cells, m.Email)
 		case order.DirectEmailField:
-			has = hasCell(cells, m.Direct)
+			has = hasAddress(cells, m.Direct)
 		case order.ProfileField:
 			has = hasCell(cells, m.Profile)
 		case order.PhoneField:
-			has = hasNumbers(cells, m.Phone)
+			said = m.saysNumbers(cells)
+			has = len(m.Numbers) > 0 && said == 1<<min(len(m.Numbers), maxNumbers)-1
 		case order.LeadField:
 		}
 		if has {
 			bits |= 1 << i
 		}
 	}
-	return bits
+	return bits, said
+}
+
+// maxNumbers is how many telephone numbers of a lead are compared with a row.
+const maxNumbers = 62
+
+// saysNumbers returns which of the lead's telephone numbers the cells have,
+// however they are written: bit i for the i-th.
+func (m matched) saysNumbers(cells []string) (said int64) {
+	if len(m.Numbers) == 0 {
+		return 0
+	}
+	for _, cell := range cells {
+		if !strings.ContainsAny(cell, "0123456789") {
+			continue
+		}
+		_, has := value.Numbers(unguard(cell), m.Country)
+		for i, key := range m.Numbers[:min(len(m.Numbers), maxNumbers)] {
+			if slices.Contains(has, key) || hasDigits(cell, m.Phone, i) {
+				said |= 1 << i
+			}
+		}
+	}
+	return said
+}
+
+// hasDigits reports whether a cell has the digits of the i-th of the numbers:
+// many lists have lost the +.
+func hasDigits(cell, phones string, i int) bool {
+	wanted := digits(strings.Split(phones, ";")[i])
+	for has := range strings.SplitSeq(cell, ";") {
+		if wanted != "" && digits(has) == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// hasAddress reports whether a cell is the address, however it is written.
+func hasAddress(cells []string, address string) bool {
+	if address == "" {
+		return false
+	}
+	wanted, _ := value.Address(address)
+	return slices.ContainsFunc(cells, func(cell string) bool {
+		if !strings.Contains(cell, "@") {
+			return false
+		}
+		has, _ := value.Address(unguard(cell))
+		return has == wanted
+	})
 }
 
 // hasCell reports whether a cell is the value, letter case aside.
@@ -199,25 +276,6 @@ func hasCell(cells []string, value string) bool {
 	return value != "" && slices.ContainsFunc(cells, func(cell string) bool {
 		return strings.EqualFold(strings.TrimSpace(unguard(cell)), value)
 	})
-}
-
-// hasNumbers reports whether the cells have all of the telephone numbers,
-// however they are written.
-func hasNumbers(cells []string, phones string) bool {
-	for number := range strings.SplitSeq(phones, ";") {
-		wanted := digits(number)
-		if wanted == "" || !slices.ContainsFunc(cells, func(cell string) bool {
-			for has := range strings.SplitSeq(cell, ";") {
-				if digits(has) == wanted {
-					return true
-				}
-			}
-			return false
-		}) {
-			return false
-		}
-	}
-	return true
 }
 
 func digits(text string) string {

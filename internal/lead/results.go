@@ -49,6 +49,7 @@ type result struct {
 	SMTPCode     *int64     `json:"smtp_code"`
 	SMTPEnhanced string     `json:"smtp_enhanced"`
 	CheckedAt    *time.Time `json:"checked_at"`
+	Owned        *bool      `json:"owned,omitempty"` // in lists of leads that have what was owned before
 
 	extras
 }
@@ -92,11 +93,13 @@ type selectionOf struct {
 	Kind    order.Kind // empty where nothing was entered in the book
 	List    string     // "" when its items are not a list's
 	Fields  []order.Field
+	Owned   bool // it was to have what is owned, too
 }
 
 func (c *Catalogue) selectionOf(ctx context.Context, orderID string) (selectionOf, error) {
 	rows, _ := c.pool.Query(ctx, `
-		SELECT s.order_id, coalesce(o.kind, ''), coalesce(s.list_id, ''), coalesce(s.fields, '{}')
+		SELECT s.order_id, coalesce(o.kind, ''), coalesce(s.list_id, ''), coalesce(s.fields, '{}'),
+			coalesce((o.request ->> 'include_owned')::boolean, false)
 		FROM order_selection s LEFT JOIN orders o ON o.id = s.order_id WHERE s.order_id = $1 AND s.round = 1`, orderID)
 	of, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[selectionOf])
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -106,26 +109,35 @@ func (c *Catalogue) selectionOf(ctx context.Context, orderID string) (selectionO
 }
 
 // readLeads starts reading results that are leads. An export ($2) has contact
-// data besides the address where the organization owns it. With a batch ($3)
-// these are the rows of items that are about to be delivered.
-func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch bool, condition string, args ...any) (pgx.Rows, error) {
+// data besides the address where the organization owns it: of what it owned when
+// the order selected the lead, the values that the lead still has. With a batch
+// ($3) these are the rows of items that are about to be delivered. With $4 it is
+// said of each whether it was owned before.
+func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch, owned bool, condition string, args ...any) (pgx.Rows, error) {
 	return c.pool.Query(ctx, `
-		SELECT l.id, CASE WHEN NOT given THEN '' WHEN i.field = 'email' THEN CASE WHEN $2 AND i.verdict <> 'valid' THEN '' ELSE i.value END WHEN 'email' = ANY (i.carries) THEN l.email ELSE '' END,
+		SELECT l.id, CASE WHEN NOT given THEN ''
+				WHEN i.field = 'email' THEN CASE WHEN $2 AND i.verdict <> 'valid' AND NOT (i.already_owned AND i.verdict = 'unknown') THEN '' ELSE i.value END
+				WHEN l.email_key = ANY (i.carried) THEN l.email ELSE '' END,
 			l.first_name, l.last_name, l.title, l.seniority, l.department, l.company, l.domain, l.industry, l.headcount::bigint,
 			l.country, l.region, l.city,
-			CASE WHEN $2 THEN CASE WHEN given AND 'phone' = ANY (i.carries) THEN l.phone ELSE '' END END,
-			CASE WHEN $2 THEN CASE WHEN given AND 'direct_email' = ANY (i.carries) THEN l.direct_email ELSE '' END END,
-			CASE WHEN $2 THEN CASE WHEN given AND 'profile' = ANY (i.carries) THEN l.profile ELSE '' END END,
-			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at, `+extrasOf("given")+`
+			CASE WHEN $2 THEN CASE WHEN NOT given OR NOT l.phone_keys && i.carried OR i.carried IS NULL THEN '' WHEN l.phone_keys <@ i.carried THEN l.phone
+				ELSE (SELECT string_agg(p.number, ';' ORDER BY p.at) FROM unnest(string_to_array(l.phone, ';'), l.phone_keys)
+					WITH ORDINALITY AS p (number, key, at) WHERE p.key = ANY (i.carried)) END END,
+			CASE WHEN $2 THEN CASE WHEN given AND l.direct_key = ANY (i.carried) THEN l.direct_email ELSE '' END END,
+			CASE WHEN $2 THEN CASE WHEN given AND l.profile_key = ANY (i.carried) THEN l.profile ELSE '' END END,
+			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''),
+			CASE WHEN i.reason <> 'on_file' THEN i.checked_at END, -- nothing was checked
+			CASE WHEN $4 THEN i.already_owned END, `+extrasOf("given")+`
 		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
 		CROSS JOIN LATERAL (SELECT $3 OR i.delivered_at IS NOT NULL AS given) g
 		WHERE i.order_id = $1 AND `+condition+`
-		ORDER BY i.n`, append([]any{orderID, export, batch}, args...)...)
+		ORDER BY i.n`, append([]any{orderID, export, batch, owned}, args...)...)
 }
 
 func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf, format string, opts ResultOptions) error {
 	export := of.Kind == order.Export
-	rows, err := c.readLeads(ctx, of.OrderID, export, false, `(i.delivered_at IS NOT NULL OR ($4 AND i.verdict IS NOT NULL))`, opts.All)
+	owned := of.Owned && of.Kind == order.LeadList
+	rows, err := c.readLeads(ctx, of.OrderID, export, false, owned, `(i.delivered_at IS NOT NULL OR ($5 AND i.verdict IS NOT NULL))`, opts.All)
 	if err != nil {
 		return err
 	}
@@ -133,7 +145,7 @@ func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf,
 	out := bufio.NewWriterSize(w, 64<<10)
 	write := writeNDJSON(out)
 	if format == CSV {
-		if write, err = writeCSV(out, export); err != nil {
+		if write, err = writeCSV(out, export, owned); err != nil {
 			return err
 		}
 	}
@@ -156,8 +168,9 @@ func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf,
 // not delivered yet, by number, as its NDJSON results will have them: what is
 // sent to the destination before it is charged.
 func (c *Catalogue) ExportBatch(ctx context.Context, orderID string, from, to int64) ([]json.RawMessage, error) {
-	rows, err := c.readLeads(ctx, orderID, true, true,
-		`i.n BETWEEN $4 AND $5 AND (i.verdict = 'valid' OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL AND i.reason <> 'suppressed')) AND i.retry_at IS NULL AND i.delivered_at IS NULL`, from, to)
+	rows, err := c.readLeads(ctx, orderID, true, true, false,
+		`i.n BETWEEN $5 AND $6 AND (i.verdict = 'valid' OR (i.verdict IS NOT NULL AND i.reason <> 'suppressed'
+			AND (i.carries IS NOT NULL OR (i.verdict = 'unknown' AND i.already_owned AND i.same_as IS NULL)))) AND i.retry_at IS NULL AND i.delivered_at IS NULL`, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
 	}
@@ -182,7 +195,7 @@ func writeNDJSON(w io.Writer) func(result) error {
 	return func(r result) error { return enc.Encode(r) }
 }
 
-func writeCSV(w io.Writer, export bool) (func(result) error, error) {
+func writeCSV(w io.Writer, export, owned bool) (func(result) error, error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
 	header := slices.Clone(columns)
@@ -190,6 +203,9 @@ func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 		header = slices.Clone(columns[:colPhone])
 	}
 	header = append(append(header, verdictColumns...), extraColumns...)
+	if owned {
+		header = append(header, "owned")
+	}
 	if err := out.Write(header); err != nil {
 		return nil, err
 	}
@@ -206,6 +222,9 @@ func writeCSV(w io.Writer, export bool) (func(result) error, error) {
 		cells = append(cells, r.Verdict, r.Reason, r.MXHost, number(r.SMTPCode), r.SMTPEnhanced, moment(r.CheckedAt))
 		for _, value := range r.values() {
 			cells = append(cells, cell(value))
+		}
+		if r.Owned != nil {
+			cells = append(cells, strconv.FormatBool(*r.Owned))
 		}
 		for i := range cells {
 			cells[i] = guard(cells[i])

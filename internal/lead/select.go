@@ -1,6 +1,7 @@
 package lead
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
@@ -22,10 +24,17 @@ type Selection struct {
 	Org          string
 	Criteria     order.Criteria
 	Count        int64  // most leads wanted, at least 1
+	MostNew      *int64 // most of them that may be new to the organization: what its hold covers; nil = all
 	FactType     string // credit type whose facts say what the organization owns
 	FactScope    string // scope of those facts: "" for once per organization
+	PerLead      bool   // who has paid for a lead's address has paid for whatever stands there
 	IncludeOwned bool   // include owned leads, marked, instead of leaving them out
-	Round        int    // 0 and 1 are the first selection of the order, 2 the second, …
+
+	// IncludeKnownBad takes leads whose verdict is known and not Billable, too.
+	IncludeKnownBad bool
+	Billable        []string
+
+	Round int // 0 and 1 are the first selection of the order, 2 the second, …
 }
 
 // Selected says what the selections of an order have frozen into its items.
@@ -51,9 +60,15 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 		return Selected{}, fmt.Errorf("the selection of order %s asks for %d leads; ask for at least 1", s.OrderID, s.Count)
 	}
 	s.Round = max(s.Round, 1)
+	if s.MostNew != nil && !s.IncludeOwned {
+		s.Count = min(s.Count, *s.MostNew)
+	}
 	var selected Selected
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		if err := oneAtATime(ctx, tx, s.Org); err != nil {
 			return err
 		}
 		// The row is the lock: a second call waits for the first and finds it.
@@ -72,16 +87,19 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 		if err := lookUp(ctx, tx); err != nil {
 			return err
 		}
-		addresses, err := leaveOutSelected(ctx, tx, s, leads)
+		taken, err := claimedByOthers(ctx, tx, s.Org, s.OrderID)
 		if err != nil {
 			return err
 		}
-		before := int64(len(addresses))
-		numbers, err := pick(ctx, tx, s, leads, addresses)
+		before, err := leaveOutSelected(ctx, tx, s, leads, taken)
 		if err != nil {
 			return err
 		}
-		selected, err = freeze(ctx, tx, s, before, numbers)
+		picked, err := pick(ctx, tx, s, leads, taken)
+		if err != nil {
+			return err
+		}
+		selected, err = freeze(ctx, tx, s, before, picked)
 		return err
 	})
 	if err != nil {
@@ -90,50 +108,58 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	return selected, nil
 }
 
-// isOwned says in SQL whether the organization $1 owns the lead l by a fact of
-// type $2 and scope $3. As a scalar it is looked up lead by lead, in whichever
+// isOwned says in SQL whether the organization $1 owns the address of the lead l
+// by a fact of type $2 and scope $3: about the address or, where perLead is true
+// in SQL, about the lead. As a scalar it is looked up lead by lead, in whichever
 // way the planner thinks of the organization's other facts.
-const isOwned = `coalesce((
-	SELECT NOT f.reversed FROM credit_fact f
-	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = l.fingerprint), false)`
+func isOwned(perLead string) string {
+	const fact = `coalesce((SELECT NOT f.reversed FROM credit_fact f
+	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = `
+	return `(` + fact + `l.email_key), false) OR ` + perLead + ` AND ` + fact + `l.fingerprint), false))`
+}
 
 // isSuppressed says in SQL whether the lead l must not be given to the
 // organization $1.
 var isSuppressed = suppression.LeadSQL("$1", "l")
 
 // leaveOutSelected takes away the leads that earlier rounds of the order have
-// selected and returns the hashes of their addresses, one for each item: of one
-// that was erased since, of its number.
-func leaveOutSelected(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap) (map[int64]bool, error) {
-	addresses := map[int64]bool{}
+// selected, adds their addresses to taken, and returns how many items there are.
+func leaveOutSelected(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, taken claims) (items int64, err error) {
 	if s.Round == 1 {
-		return addresses, nil
+		return 0, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT lead_no, hashtextextended(coalesce(nullif(lower(value), ''), n::text), 0) FROM order_item WHERE order_id = $1`, s.OrderID)
+	rows, err := tx.Query(ctx, `
+		SELECT i.lead_no, coalesce(i.keys[1], l.email_key) FROM order_item i LEFT JOIN lead l ON l.no = i.lead_no
+		WHERE i.order_id = $1`, s.OrderID)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	var c candidate
-	_, err = pgx.ForEachRow(rows, []any{&c.No, &c.Address}, func() error {
-		leads.Remove(uint32(c.No))
-		addresses[c.Address] = true
+	var no int64
+	var key *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&no, &key}, func() error {
+		items++
+		leads.Remove(uint32(no))
+		if key != nil { // not of one that was erased since
+			taken.add(*key)
+		}
 		return nil
 	})
-	return addresses, err
+	return items, err
 }
 
 // candidate is a lead that an order may take.
 type candidate struct {
-	No      int64
-	Address int64 // hash of its email address
+	No    int64
+	Key   uuid.UUID // of its email address
+	Owned bool
 }
 
 // pick draws up to s.Count of the leads, at random but always the same for the
 // same order and catalogue. It draws in rounds because what is drawn may be
-// owned already, share an address with another or have been deleted since it
-// was indexed.
-// addresses are hashes of those that must not come again.
-func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, addresses map[int64]bool) ([]int64, error) {
+// owned already, share an address with another, be known to be bad or have been
+// deleted since it was indexed.
+// taken are the addresses that must not come again.
+func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, taken claims) ([]candidate, error) {
 	draw := s.OrderID
 	if s.Round > 1 {
 		draw += fmt.Sprintf("/%d", s.Round)
@@ -141,12 +167,13 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, ad
 	seed := sha256.Sum256([]byte(draw))
 	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:])))
 	left := leads.ToArray()
-	picked := make([]int64, 0, min(s.Count, int64(len(left))))
-	var suppressing bool // whether there is any list to look at
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1))`, s.Org).Scan(&suppressing); err != nil {
+	picked := make([]candidate, 0, min(s.Count, int64(len(left))))
+	var suppressing, remembering bool // whether there is any list, and any verdict, to look at
+	if err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM suppression WHERE org IN ('', $1)), EXISTS (SELECT FROM verdict)`, s.Org).Scan(&suppressing, &remembering); err != nil {
 		return nil, err
 	}
-	drawn := int64(0)
+	drawn, fresh := int64(0), int64(0)
 	for missing := s.Count; missing > 0 && len(left) > 0; missing = s.Count - int64(len(picked)) {
 		// As many as are missing and a few more, and after a round in which
 		// most were refused, in proportion.
@@ -168,11 +195,13 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, ad
 		slices.Sort(batch) // neighbours are read together
 
 		rows, err := tx.Query(ctx, `
-			SELECT l.no, hashtextextended(lower(l.email), 0)
+			SELECT l.no, l.email_key, $5 AND `+isOwned("$7")+`
 			FROM unnest($4::bigint[]) AS candidate (no)
 			JOIN lead l USING (no)
-			WHERE ($5 OR NOT `+isOwned+`) AND NOT ($6 AND `+isSuppressed+`)
-			ORDER BY l.no`, s.Org, s.FactType, s.FactScope, batch, s.IncludeOwned, suppressing)
+			WHERE l.email_key IS NOT NULL AND ($5 OR NOT `+isOwned("$7")+`) AND NOT ($6 AND `+isSuppressed+`)
+				AND NOT ($8 AND `+isKnownBad("$9")+`)
+			ORDER BY l.no`, s.Org, s.FactType, s.FactScope, batch, s.IncludeOwned, suppressing, s.PerLead,
+			remembering && !s.IncludeKnownBad, s.Billable)
 		if err != nil {
 			return nil, err
 		}
@@ -184,25 +213,32 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, ad
 		// newest leads, would be the ones there is no room for.
 		random.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 		for _, c := range free {
-			if !addresses[c.Address] && int64(len(picked)) < s.Count {
-				addresses[c.Address] = true
-				picked = append(picked, c.No)
+			if int64(len(picked)) == s.Count || (!c.Owned && s.MostNew != nil && fresh == *s.MostNew) || !taken.add(c.Key) {
+				continue
+			}
+			picked = append(picked, c)
+			if !c.Owned {
+				fresh++
 			}
 		}
 	}
-	slices.Sort(picked)
+	slices.SortFunc(picked, func(a, b candidate) int { return cmp.Compare(a.No, b.No) })
 	return picked, nil
 }
 
 // freeze writes items of an order, behind those there are.
-func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, leads []int64) (Selected, error) {
+func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, picked []candidate) (Selected, error) {
+	leads := make([]int64, len(picked))
+	for i, c := range picked {
+		leads[i] = c.No
+	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned)
-		SELECT $4, $7 + row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email,
-			$6 AND `+isOwned+`
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, keys, already_owned)
+		SELECT $4, $7 + row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email, ARRAY[l.email_key],
+			$6 AND `+isOwned("$8")+`
 		FROM unnest($5::bigint[]) AS picked (no)
 		JOIN lead l USING (no)
-		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned, before)
+		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned, before, s.PerLead)
 	if err != nil {
 		return Selected{}, err
 	}
@@ -213,8 +249,8 @@ func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, leads []i
 			return Selected{}, err
 		}
 	}
-	_, err = tx.Exec(ctx, `UPDATE order_selection SET items = $2, already_owned = $3 WHERE order_id = $1 AND round = $4`,
-		s.OrderID, selected.Items, selected.AlreadyOwned, s.Round)
+	_, err = tx.Exec(ctx, `UPDATE order_selection SET items = $2, already_owned = $3, claims = $5 WHERE order_id = $1 AND round = $4`,
+		s.OrderID, selected.Items, selected.AlreadyOwned, s.Round, claimsOf(picked))
 	return selected, err
 }
 
@@ -242,6 +278,57 @@ func (c *Catalogue) Count(ctx context.Context, s Selection) (Counted, error) {
 	}
 	counted.AlreadyOwned = int64(leads.AndCardinality(owned))
 	return counted, nil
+}
+
+// Selectable says how many leads a selection would take that are new to the
+// organization, at most s.Count: what an order has to hold credits for. It is
+// exact unless there are several times as many as are wanted.
+func (c *Catalogue) Selectable(ctx context.Context, s Selection) (int64, error) {
+	const plenty = 4
+	n, enough, err := c.roughly(ctx, s, plenty*s.Count)
+	if err == nil && !enough {
+		n, err = c.dryRun(ctx, s)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting the leads that %s could be given: %w", s.Org, err)
+	}
+	return n, nil
+}
+
+// roughly reports whether there are so many leads that are not owned that it
+// does not matter how many of them are bad.
+func (c *Catalogue) roughly(ctx context.Context, s Selection, plenty int64) (n int64, enough bool, err error) {
+	leads, err := matching(ctx, c.pool, s.Criteria)
+	if err != nil || int64(leads.GetCardinality()) < plenty {
+		return 0, false, err
+	}
+	owned, err := c.owned(ctx, s, leads)
+	if err != nil {
+		return 0, false, err
+	}
+	return s.Count, int64(leads.GetCardinality()-leads.AndCardinality(owned)) >= plenty, nil
+}
+
+// dryRun selects and keeps nothing.
+func (c *Catalogue) dryRun(ctx context.Context, s Selection) (n int64, err error) {
+	s.Round, s.IncludeOwned, s.MostNew = 1, false, nil
+	err = pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		leads, err := matching(ctx, tx, s.Criteria)
+		if err != nil {
+			return err
+		}
+		taken, err := claimedByOthers(ctx, tx, s.Org, s.OrderID)
+		if err != nil {
+			return err
+		}
+		if err := lookUp(ctx, tx); err != nil {
+			return err
+		}
+		picked, err := pick(ctx, tx, s, leads, taken)
+		n = int64(len(picked))
+		return err
+	})
+	return n, err
 }
 
 // Masked is a lead as it may be shown to somebody who has not paid for it.

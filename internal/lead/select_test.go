@@ -124,7 +124,7 @@ func (f fixture) own(factType, scope string, ids ...string) {
 }
 
 func selection(id string, count int64) lead.Selection {
-	return lead.Selection{OrderID: id, Org: "acme", Count: count, FactType: "email"}
+	return lead.Selection{OrderID: id, Org: "acme", Count: count, FactType: "email", PerLead: true}
 }
 
 // TestC4_CriteriaMeanWhatTheySay compares the facet index with a plain reading

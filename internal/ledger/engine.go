@@ -302,8 +302,9 @@ func addFact(groups []factGroup, id factID, cost int64) []factGroup {
 	return append(groups, factGroup{kind: id.kind, scope: id.scope, cost: cost, subjects: [][16]byte{id.subject}})
 }
 
-// own records facts as paid for by the entry about to be posted.
-func (b *books) own(e *entry, h *hold, groups []factGroup) {
+// own records facts as paid for by the entry about to be posted. The hold lists
+// the entry unless it was closed before: what it has is settled then.
+func (b *books) own(e *entry, h *hold, groups []factGroup, listed bool) {
 	if len(groups) == 0 {
 		return
 	}
@@ -322,7 +323,7 @@ func (b *books) own(e *entry, h *hold, groups []factGroup) {
 			b.charged[seq] = append(b.charged[seq], id)
 		}
 	}
-	if !slices.Contains(h.captures, seq) {
+	if listed && !slices.Contains(h.captures, seq) {
 		h.captures = append(h.captures, seq)
 		b.changedHold(h)
 	}
@@ -333,7 +334,7 @@ func (op Capture) run(b *books, e *entry) (any, error) {
 	switch {
 	case h == nil:
 		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, op.HoldID)
-	case h.closed:
+	case h.closed && (op.UnitCost > 0 || op.Amount > 0):
 		return nil, fmt.Errorf("%w: %q", ErrHoldClosed, op.HoldID)
 	}
 	e.holdID = op.HoldID
@@ -362,7 +363,7 @@ func (op Capture) run(b *books, e *entry) (any, error) {
 			b.move(e, moveCapture, b.lots[s.Grant], n)
 		}
 	}
-	b.own(e, h, groups)
+	b.own(e, h, groups, !h.closed)
 	return CaptureResult{Charged: cost, NewFacts: fresh, KnownFacts: known}, nil
 }
 
@@ -391,7 +392,7 @@ func (op Charge) run(b *books, e *entry) (any, error) {
 			s := &h.lines[i].Slices[j]
 			s.Captured = s.Amount
 		}
-		b.own(e, h, groups[i])
+		b.own(e, h, groups[i], true)
 	}
 	return ChargeResult{Charged: true, Lines: results}, nil
 }

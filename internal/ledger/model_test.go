@@ -54,6 +54,7 @@ type modelCredit struct {
 }
 
 type modelFact struct {
+	late  bool // recorded after its hold was closed
 	hold  string
 	cost  int64
 	owned bool
@@ -423,7 +424,7 @@ func (m *model) capture(op Capture) (CaptureResult, error) {
 	if h == nil {
 		return CaptureResult{}, ErrUnknownHold
 	}
-	if h.closed {
+	if h.closed && (op.UnitCost > 0 || op.Amount > 0) {
 		return CaptureResult{}, ErrHoldClosed
 	}
 	fresh, paid, known := m.news(op.Type, op.Facts, op.UnitCost)
@@ -441,7 +442,7 @@ func (m *model) capture(op Capture) (CaptureResult, error) {
 		c.state = "captured"
 	}
 	for id, cost := range fresh {
-		m.facts[id] = &modelFact{hold: op.HoldID, cost: cost, owned: true}
+		m.facts[id] = &modelFact{hold: op.HoldID, cost: cost, owned: true, late: h.closed}
 	}
 	return CaptureResult{Charged: cost, NewFacts: paid, KnownFacts: known}, nil
 }
@@ -589,7 +590,7 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 			}
 		}
 		for id, f := range m.facts {
-			if f.owned && f.hold == op.HoldID && (op.Type == "" || op.Type == id.kind) {
+			if f.owned && !f.late && f.hold == op.HoldID && (op.Type == "" || op.Type == id.kind) {
 				ended = append(ended, f)
 			}
 		}

@@ -150,7 +150,8 @@ type Fact struct {
 }
 
 // Capture charges a hold: UnitCost for each fact that is new to the
-// organization, or a plain Amount.
+// organization, or a plain Amount. A closed hold can be charged nothing, but
+// facts that cost nothing may still be recorded under it.
 type Capture struct {
 	Owner    string
 	Key      string

@@ -309,7 +309,7 @@ func (r *replay) closeHold(e *entry) {
 	if h == nil {
 		return
 	}
-	if (e.kind == kindCapture || e.kind == kindCharge) && len(e.facts) > 0 {
+	if (e.kind == kindCapture || e.kind == kindCharge) && len(e.facts) > 0 && !h.closed {
 		h.captures = append(h.captures, e.seq)
 	}
 	if e.kind == kindRelease || e.kind == kindCharge {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
@@ -65,7 +67,7 @@ func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelecti
 			s.Fields = append(s.Fields, lead.FieldWanted{Field: c.Field})
 		}
 		if s.Fields[i].FactType == "" && !c.EveryTime(in.ID) {
-			s.Fields[i].FactType, s.Fields[i].FactScope = c.Type, c.Scope
+			s.Fields[i].FactType, s.Fields[i].FactScope, s.Fields[i].PerLead = c.Type, c.Scope, c.Per == string(plan.PerLead)
 		}
 	}
 	if in.Request.Kind != order.Export {
@@ -97,39 +99,44 @@ func ownedBy(p *plan.Plan, in order.Input, f order.Field) lead.FieldWanted {
 	return lead.FieldWanted{Field: f}
 }
 
-func (d *Desk) countFields(ctx context.Context, wanted lead.FieldSelection) ([]lead.FieldCount, error) {
-	_, counts, err := d.catalogue.CountFields(ctx, wanted)
+// countFields counts what there is of the fields that are asked for, and what
+// the items owe at most, by charge: what is there, not owned and not withheld.
+// The same value under several rows is owed once.
+func (d *Desk) countFields(ctx context.Context, in order.Input, wanted lead.FieldSelection, o *Offer) error {
+	o.units = make([]int64, len(o.Terms.Charges))
+	owed := make([]map[plan.Subject]bool, len(o.Terms.Charges))
+	prices := make([]plan.Price, len(o.Terms.Charges))
+	for i, c := range o.Terms.Charges {
+		owed[i], prices[i] = map[plan.Subject]bool{}, PriceOf(c, o.Terms, in.ID)
+	}
+	_, counts, err := d.catalogue.EachField(ctx, wanted, func(item lead.FieldItem) {
+		for i, c := range o.Terms.Charges {
+			if c.Field != item.Field {
+				continue
+			}
+			for _, due := range prices[i].Due(plan.Item{Lead: item.Lead, Values: subjects(item.Keys)}, item.Owned) {
+				if !owed[i][due.Subject] {
+					owed[i][due.Subject] = true
+					o.units[i]++
+				}
+			}
+		}
+	})
+	o.fields = counts
 	var refused *lead.ListError
 	switch {
 	case errors.Is(err, lead.ErrNoList):
-		return nil, noList(wanted.ListID)
+		return noList(wanted.ListID)
 	case errors.As(err, &refused):
-		return nil, &order.InvalidError{Field: "list_id", Message: refused.Message}
+		return &order.InvalidError{Field: "list_id", Message: refused.Message}
 	}
-	return counts, err
+	return err
 }
 
-// exactly is what an order over fields of leads can cost at most: what is there,
-// not owned and not withheld. It needs no credits for anything else.
-func exactly(in order.Input, terms order.Terms, counts []lead.FieldCount) (most []plan.Amount, err error) {
-	for _, c := range terms.Charges {
-		if most, err = plan.AddUnits(most, c.Type, c.Amount, chargeable(in, c, counts)); err != nil {
-			return nil, err
-		}
+func subjects(keys []uuid.UUID) []plan.Subject {
+	list := make([]plan.Subject, len(keys))
+	for i, key := range keys {
+		list[i] = key
 	}
-	return most, nil
-}
-
-// chargeable is for how many items a charge can fall due.
-func chargeable(in order.Input, c order.Charge, counts []lead.FieldCount) int64 {
-	for _, n := range counts {
-		switch {
-		case n.Field != c.Field:
-		case c.EveryTime(in.ID):
-			return n.Items - n.Lacking
-		default:
-			return n.Items - n.Owned - n.Lacking
-		}
-	}
-	return 0
+	return list
 }

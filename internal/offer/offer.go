@@ -5,6 +5,7 @@
 package offer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -37,6 +38,7 @@ type Offer struct {
 	Hold  []ledger.Line // the most it can cost, and which pools pay
 
 	fields []lead.FieldCount // what there is of the fields that are asked for
+	units  []int64           // by charge of the terms, what the items owe at most
 }
 
 // Offer says under which terms the organization's plan sells an order today.
@@ -58,23 +60,40 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 	if err != nil {
 		return Offer{}, err
 	}
+	books := billing.New(d.accounts, d.ledger, d.book)
+	if err := books.CarryOwnership(ctx, in.Org); err != nil {
+		return Offer{}, err
+	}
 	o := Offer{Terms: terms}
 	var most []plan.Amount
 	switch in.Request.Kind {
 	case order.Reveal, order.Enrich, order.Export:
 		wanted := wantedOf(p, in, terms)
 		wanted.LeadIDs = leadIDs
-		if o.fields, err = d.countFields(ctx, wanted); err != nil {
+		if err = d.countFields(ctx, in, wanted, &o); err != nil {
 			return Offer{}, err
 		}
-		most, err = exactly(in, terms, o.fields)
-	case order.LeadList, order.Verify:
-		most, err = p.HoldFor(string(in.Request.Kind), in.Request.Count)
+		for i, c := range terms.Charges {
+			if most, err = plan.AddUnits(most, c.Type, c.Amount, o.units[i]); err != nil {
+				return Offer{}, err
+			}
+		}
+	case order.LeadList:
+		n, err := d.catalogue.Selectable(ctx, selectionOf(in, terms))
+		if err != nil {
+			return Offer{}, err
+		}
+		o.Terms.Most = &n
+		if most, err = p.HoldFor(plan.LeadList, n); err != nil {
+			return Offer{}, err
+		}
+	case order.Verify:
+		most, err = p.HoldFor(plan.Verify, in.Request.Count)
 	}
 	if err != nil {
 		return Offer{}, err
 	}
-	budgets, err := billing.New(d.accounts, d.ledger, d.book).Budgets(ctx, org, in.Member, time.Now())
+	budgets, err := books.Budgets(ctx, org, in.Member, time.Now())
 	if err != nil {
 		return Offer{}, err
 	}
@@ -128,7 +147,34 @@ func notSold(p *plan.Plan, kind order.Kind) error {
 func chargesOf(action plan.Action, in order.Input, field order.Field) []order.Charge {
 	charges := make([]order.Charge, len(action.Charges))
 	for i, c := range action.Charges {
-		charges[i] = order.Charge{Type: c.Type, Amount: c.Amount, Scope: c.FactScope(in.Member, in.ID), Field: field}
+		charges[i] = order.Charge{Type: c.Type, Amount: c.Amount, Per: string(c.Per), Scope: c.FactScope(in.Member, in.ID), Field: field}
 	}
 	return charges
+}
+
+// selectionOf is what a lead_list asks the catalogue for.
+func selectionOf(in order.Input, terms order.Terms) lead.Selection {
+	s := lead.Selection{
+		OrderID: in.ID, Org: in.Org, Criteria: in.Request.Criteria, Count: in.Request.Count, MostNew: terms.Most,
+		IncludeOwned: in.Request.IncludeOwned, IncludeKnownBad: in.Request.IncludeKnownBad, Billable: terms.Billable,
+	}
+	if len(terms.Charges) > 0 {
+		c := terms.Charges[0]
+		s.FactType, s.FactScope, s.PerLead = c.Type, c.Scope, c.Per == string(plan.PerLead)
+	}
+	return s
+}
+
+// Selection is what a lead_list, under these terms, asks the catalogue for.
+func (d *Desk) Selection(in order.Input, terms order.Terms) lead.Selection {
+	return selectionOf(in, terms)
+}
+
+// PriceOf is a charge that an order was accepted under as the plan evaluates it.
+func PriceOf(c order.Charge, terms order.Terms, orderID string) plan.Price {
+	p := plan.Price{Per: plan.Measure(cmp.Or(c.Per, string(plan.PerLead))), EveryTime: c.EveryTime(orderID), Billable: c.Billable}
+	if len(p.Billable) == 0 {
+		p.Billable = terms.Billable
+	}
+	return p
 }

@@ -64,6 +64,12 @@ func (f fixture) owns(org, scope string, field order.Field, ids ...string) {
 		_, err := f.pool.Exec(f.ctx, `INSERT INTO credit_fact (owner, type, scope, subject, seq, cost) VALUES ($1, $2, $3, $4, 1, 1)`,
 			org, string(field), scope, lead.Subject(id, field))
 		require.NoError(f.t, err)
+		_, err = f.pool.Exec(f.ctx, `
+			INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
+			SELECT DISTINCT $1, $2, $3, k::uuid, 1, 0 FROM lead, unnest(CASE $2 WHEN 'email' THEN ARRAY[email_key]
+				WHEN 'phone' THEN phone_keys WHEN 'direct_email' THEN ARRAY[direct_key] ELSE ARRAY[profile_key] END) AS k
+			WHERE id = $4 AND k IS NOT NULL ON CONFLICT DO NOTHING`, org, string(field), scope, id)
+		require.NoError(f.t, err)
 	}
 }
 
@@ -162,7 +168,7 @@ func TestRule_K1_N1_EachFieldIsHeldInCreditsOfItsOwn(t *testing.T) {
 		{"workspace-free", reveal(order.PhoneField), amounts("phone", 2)},
 		{"licence-monthly", reveal(order.EmailField, order.PhoneField, order.ProfileField), amounts("email", 3, "phone", 2, "profile", 1)},
 		{"licence-monthly", export(), amounts("email", 3)},
-		{"rollover-boost", reveal(order.EmailField, order.PhoneField), amounts("email", 3, "phone", 2)},
+		{"rollover-boost", reveal(order.EmailField, order.PhoneField), amounts("email", 3, "phone", 3)},
 		{"rollover-ignite", export(), amounts("email", 3)},
 	} {
 		q, err := f.Quote(f.ctx, f.input(c.org, "jane", c.body))
@@ -277,7 +283,7 @@ func TestAQuoteByLeadIDsStoresNothing(t *testing.T) {
 	stored, err := f.Quote(f.ctx, in)
 	require.NoError(t, err)
 	require.Equal(t, stored, unstored)
-	require.Equal(t, amounts("email", 2, "phone", 2), stored.Hold)
+	require.Equal(t, amounts("email", 2, "phone", 3), stored.Hold)
 }
 
 func TestARequestThatCannotBeSealed(t *testing.T) {

@@ -3,7 +3,6 @@ package offer
 import (
 	"context"
 
-	"holdfast/internal/lead"
 	"holdfast/internal/order"
 )
 
@@ -91,21 +90,21 @@ func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error)
 			f.owned += n.Owned
 		}
 		for i, c := range o.Terms.Charges {
-			n := chargeable(in, c, o.fields)
+			n := o.units[i]
 			f.due[i] = due{least: n, most: n, certain: c.Field == order.ProfileField || c.Field == order.LeadField}
 		}
 		return f, nil
 	case order.LeadList:
 	}
-	s := lead.Selection{Org: in.Org, Criteria: in.Request.Criteria}
-	if len(o.Terms.Charges) > 0 {
-		s.FactType, s.FactScope = o.Terms.Charges[0].Type, o.Terms.Charges[0].Scope
-	}
+	s := selectionOf(in, o.Terms)
 	counted, err := d.catalogue.Count(ctx, s)
 	if err != nil {
 		return found{}, err
 	}
 	fresh, owned := counted.Leads-counted.AlreadyOwned, counted.AlreadyOwned
+	if o.Terms.Most != nil && *o.Terms.Most < in.Request.Count { // all that there are
+		fresh = *o.Terms.Most
+	}
 	f.candidates, f.owned = fresh, owned
 	if in.Request.IncludeOwned {
 		f.candidates += owned

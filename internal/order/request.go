@@ -29,6 +29,10 @@ type Request struct {
 	// instead of leaving them out.
 	IncludeOwned bool `json:"include_owned,omitempty"`
 
+	// IncludeKnownBad selects leads too whose address is known to be bad from a
+	// verification that is still relied on, instead of leaving them out.
+	IncludeKnownBad bool `json:"include_known_bad,omitempty"`
+
 	// ListID is the list whose addresses are verified, whose rows are enriched,
 	// or whose leads are revealed or exported; Count is their number.
 	ListID string `json:"list_id,omitempty"`
@@ -58,6 +62,7 @@ const (
 	ReasonOwned      = "owned"      // valid: the organization paid for it before
 	ReasonOnFile     = "on_file"    // valid: there is nothing to verify about it
 	ReasonNotFound   = "not_found"  // unknown: the catalogue does not have it
+	ReasonDuplicate  = "duplicate"  // unknown: another item of the order has the same value, which stands for it
 	ReasonNotNew     = "not_new"    // unknown: the row that is enriched says it already
 	ReasonNotOwned   = "not_owned"  // unknown: nothing of the lead has been paid for that could be exported
 	ReasonSuppressed = "suppressed" // unknown: the person must not be given to anybody, or not to this organization

@@ -12,6 +12,7 @@ type Terms struct {
 	Billable    []string      `json:"billable"`            // verdicts that are charged
 	Delivered   []string      `json:"delivered,omitempty"` // verdicts that the customer gets, charged or free; as billable when empty
 	RefundDelay time.Duration `json:"refund_delay"`
+	Most        *int64        `json:"most,omitempty"` // of a lead_list, how many new leads the hold covers; nil = as many as were ordered
 }
 
 // Action names what a plan must sell for an item of an order: the kind, and
@@ -26,7 +27,8 @@ func (k Kind) Action(f Field) string {
 // Charge is what one delivered item costs.
 type Charge struct {
 	Type     string   `json:"type"`               // credit type
-	Amount   int64    `json:"amount"`             // credits per item
+	Amount   int64    `json:"amount"`             // credits per unit
+	Per      string   `json:"per,omitempty"`      // the unit: contact, verification or lead; orders from before units were told: lead
 	Scope    string   `json:"scope,omitempty"`    // within which an item is charged once: "" the organization, else a member or an order
 	Field    Field    `json:"field,omitempty"`    // the items it is for; "" = all
 	Billable []string `json:"billable,omitempty"` // verdicts that are charged; the order's when empty

@@ -64,6 +64,7 @@ func (r Request) misplaced() error {
 		{"criteria", !reflect.ValueOf(r.Criteria).IsZero(), []Kind{LeadList}, "Criteria choose leads from the catalogue for a lead_list"},
 		{"fill", r.Fill, []Kind{LeadList}, "fill is for a lead_list, which can go on until enough are valid"},
 		{"include_owned", r.IncludeOwned, []Kind{LeadList}, "include_owned is for a lead_list, which leaves out what is owned"},
+		{"include_known_bad", r.IncludeKnownBad, []Kind{LeadList}, "include_known_bad is for a lead_list, which leaves out what is known to be bad"},
 		{"list_id", r.ListID != "", []Kind{Verify, Reveal, Enrich, Export}, "A list is verified or enriched"},
 		{"fields", len(r.Fields) > 0, []Kind{Reveal, Enrich}, "fields are revealed, or looked for by an enrich"},
 		{"order_id", r.OrderID != "", []Kind{Export}, "order_id names an order whose leads are exported"},

@@ -49,6 +49,7 @@ type Delivery struct {
 	Field       order.Field
 	Email       string // in lower case
 	Fingerprint uuid.UUID
+	Keys        []uuid.UUID // none of an item of before
 }
 
 // Deliveries finds addresses among what an organization was delivered since a
@@ -61,7 +62,7 @@ func (b *Book) Deliveries(ctx context.Context, org string, under PlanVersion, em
 		wanted[i] = strings.ToLower(email)
 	}
 	rows, _ := b.pool.Query(ctx, `
-		SELECT o.id AS order_id, o.kind, o.member, i.field, lower(i.value) AS email, i.fingerprint
+		SELECT o.id AS order_id, o.kind, o.member, i.field, lower(i.value) AS email, i.fingerprint, i.keys
 		FROM orders o JOIN order_item i ON i.order_id = o.id
 		WHERE o.org = $1 AND o.plan_id = $2 AND o.plan_version = $3
 			AND (o.settled_at IS NULL OR o.settled_at >= $5)
@@ -72,4 +73,19 @@ func (b *Book) Deliveries(ctx context.Context, org string, under PlanVersion, em
 		return nil, fmt.Errorf("looking for delivered addresses of %s: %w", org, err)
 	}
 	return found, nil
+}
+
+// LeadItems are the items that an order delivered of leads, by id.
+func (b *Book) LeadItems(ctx context.Context, orderID string, leads []string) ([]Fact, error) {
+	rows, _ := b.pool.Query(ctx, `
+		SELECT i.n, i.field, i.fingerprint, i.keys, i.lead_no, CASE WHEN i.keys IS NULL THEN i.value ELSE '' END AS value,
+			i.already_owned, coalesce(i.verdict, '') AS verdict, coalesce(i.reason, '') AS reason
+		FROM order_item i JOIN lead l ON l.no = i.lead_no
+		WHERE i.order_id = $1 AND l.id = ANY ($2) AND i.delivered_at IS NOT NULL
+		ORDER BY i.n`, orderID, leads)
+	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[Fact])
+	if err != nil {
+		return nil, fmt.Errorf("looking for leads that order %s delivered: %w", orderID, err)
+	}
+	return items, nil
 }

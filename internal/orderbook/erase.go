@@ -51,7 +51,7 @@ func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []
 			FOR UPDATE
 		)
 		UPDATE order_item i SET
-			value = '', mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL, retry_at = NULL,
+			value = '', keys = NULL, carries = NULL, carried = NULL, mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL, retry_at = NULL,
 			verdict = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN 'unknown' ELSE i.verdict END,
 			reason = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN $3 ELSE i.reason END,
 			checked_at = coalesce(i.checked_at, now())
@@ -97,7 +97,8 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 				END
 			AND NOT EXISTS (
 				SELECT FROM orders o CROSS JOIN jsonb_array_elements(o.credits) AS c
-				JOIN credit_fact f ON f.owner = $6 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id) AND f.subject = i.fingerprint
+				JOIN credit_fact f ON f.owner = $6 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id)
+					AND f.subject = ANY (i.keys || i.fingerprint)
 				JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
 				WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`,
 		orderID, from, to, verdicts, order.ReasonSuppressed, org)

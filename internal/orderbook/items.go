@@ -18,6 +18,8 @@ type Item struct {
 	N     int64
 	Field order.Field
 	Value string // the address or the number that is verified
+	Keys  []uuid.UUID
+	Owned bool `db:"already_owned"` // the customer has paid for it before
 }
 
 // Verdict is what verification found about an item.
@@ -32,6 +34,13 @@ type Verdict struct {
 	CheckedAt    time.Time
 	RetryAt      time.Time // when to ask again: the verdict is not final; zero when it is
 	Extras       *Extras   // what else is known of an address; nil of other values
+	Part         *Part     // of several values, the ones that the verdict is about; nil = all
+}
+
+// Part is what of an item's values is delivered: the others are not valid.
+type Part struct {
+	Value string
+	Keys  []uuid.UUID
 }
 
 // Extras are what is known of an address besides its verdict.
@@ -56,7 +65,10 @@ const (
 type Fact struct {
 	N            int64
 	Field        order.Field
-	Fingerprint  uuid.UUID // of the lead and, but for its email, the field
+	Fingerprint  uuid.UUID   // of the lead and, but for its email, the field; of a list, the address
+	Keys         []uuid.UUID // of the values, see internal/value
+	LeadNo       int64       // 0 of a list
+	Value        string      // only where an item of before has no keys
 	AlreadyOwned bool
 	Verdict      string
 	Reason       string
@@ -66,7 +78,7 @@ type Fact struct {
 // the time now: those never checked and those whose retry is due, by number.
 func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now time.Time) ([]Item, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT n, field, value
+		SELECT n, field, value, keys, already_owned
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)
 		ORDER BY n`, orderID, from, to, now)
@@ -110,8 +122,8 @@ func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Ver
 		WITH v AS MATERIALIZED (
 			SELECT $1::text AS order_id, v.*
 			FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-					$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[])
-				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts)
+					$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[], $16::text[], $17::text[])
+				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts, value, keys)
 			ORDER BY n
 		)
 		UPDATE order_item i SET
@@ -119,11 +131,12 @@ func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Ver
 			mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
 			smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
 			checked_at = v.checked_at, retry_at = v.retry_at,
-			flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts
+			flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts,
+			value = CASE WHEN i.value = '' THEN '' ELSE coalesce(v.value, i.value) END, keys = coalesce(v.keys::uuid[], i.keys) -- '': erased
 		FROM v
 		WHERE i.order_id = v.order_id AND i.n = v.n AND (i.verdict IS NULL OR (i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at))`,
 		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
-		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts)
+		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys)
 	err := b.pool.SendBatch(ctx, &update).Close() // one transaction
 	if err != nil {
 		return fmt.Errorf("writing %d verdicts of order %s: %w", len(verdicts), orderID, err)
@@ -141,6 +154,7 @@ type verdictColumns struct {
 	flags, score                                    []*int32
 	provider, meantDomain                           []*string
 	scoreParts                                      []json.RawMessage
+	value, keys                                     []*string
 }
 
 func (c *verdictColumns) grow() {
@@ -158,6 +172,7 @@ func (c *verdictColumns) grow() {
 	c.meantDomain = append(c.meantDomain, nil)
 	c.score = append(c.score, nil)
 	c.scoreParts = append(c.scoreParts, nil)
+	c.value, c.keys = append(c.value, nil), append(c.keys, nil)
 }
 
 func (c *verdictColumns) set(i int, v Verdict) {
@@ -176,6 +191,18 @@ func (c *verdictColumns) set(i int, v Verdict) {
 	c.flags[i], c.provider[i], c.meantDomain[i], c.score[i], c.scoreParts[i] = nil, nil, nil, nil, nil
 	if x := v.Extras; x != nil {
 		c.flags[i], c.provider[i], c.meantDomain[i], c.score[i], c.scoreParts[i] = &x.Flags, &x.Provider, &x.MeantDomain, &x.Score, x.ScoreParts
+	}
+	c.value[i], c.keys[i] = nil, nil
+	if v.Part != nil {
+		c.value[i] = &v.Part.Value
+		if len(v.Part.Keys) > 0 {
+			keys := make([]string, len(v.Part.Keys))
+			for k, key := range v.Part.Keys {
+				keys[k] = key.String()
+			}
+			array := "{" + strings.Join(keys, ",") + "}"
+			c.keys[i] = &array
+		}
 	}
 }
 
@@ -201,10 +228,13 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 }
 
 // goesOut says in SQL whether the item i is to be delivered and is not yet: its
-// verdict is final and one of $4, or it carries what the organization owns, and
-// the reason is not $5, suppressed.
+// verdict is final and one of $4, or it carries what the organization owns, or is
+// a field that it owns and that could not be verified again; and the reason is
+// not $5, suppressed.
 const goesOut = `i.delivered_at IS NULL AND i.retry_at IS NULL AND i.reason <> $5
-	AND (i.verdict = ANY ($4) OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL))`
+	AND (i.verdict = ANY ($4) OR (i.verdict IS NOT NULL AND i.carries IS NOT NULL)
+		OR (i.verdict = 'unknown' AND i.already_owned AND i.same_as IS NULL
+			AND EXISTS (SELECT FROM order_selection s WHERE s.order_id = i.order_id AND s.round = 1 AND s.fields IS NOT NULL)))`
 
 // Billable returns the items from..to (inclusive) whose verdict is final, one
 // of verdicts, and that are not delivered yet, by number. An item that carries
@@ -217,7 +247,7 @@ func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, ver
 		return nil, err
 	}
 	rows, err := b.pool.Query(ctx, `
-		SELECT n, field, fingerprint, already_owned, verdict, reason
+		SELECT n, field, fingerprint, keys, lead_no, CASE WHEN keys IS NULL THEN value ELSE '' END AS value, already_owned, verdict, reason
 		FROM order_item i
 		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3 AND `+goesOut+`
 		ORDER BY n`, orderID, from, to, verdicts, order.ReasonSuppressed)
@@ -259,6 +289,22 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 		return 0, fmt.Errorf("marking %d items of order %s as delivered: %w", len(items), orderID, err)
 	}
 	return delivered, nil
+}
+
+// LeaveOut notes of items that another order has paid for them meanwhile, and
+// that they are not delivered a second time.
+func (b *Book) LeaveOut(ctx context.Context, orderID string, items []Fact) error {
+	numbers := make([]int64, len(items))
+	for i, item := range items {
+		numbers[i] = item.N
+	}
+	_, err := b.pool.Exec(ctx, `
+		UPDATE order_item SET already_owned = true
+		WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)
+	if err != nil {
+		return fmt.Errorf("leaving %d items of order %s out: %w", len(items), orderID, err)
+	}
+	return nil
 }
 
 // Progress says how far a range of items is. Done + Pending + Greylisted is

@@ -13,6 +13,7 @@ import (
 // nothing about what verification finds.
 var chosen = []string{
 	order.ReasonOwned, order.ReasonOnFile, order.ReasonNotFound, order.ReasonNotNew, order.ReasonNotOwned, order.ReasonSuppressed,
+	order.ReasonDuplicate,
 }
 
 // Bounds of what Outcomes reads, so that a quote costs about the same however

@@ -8,7 +8,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +30,20 @@ var ages = map[verify.Verdict]time.Duration{
 	verify.CatchAll:   30 * 24 * time.Hour,
 	verify.Disposable: 30 * 24 * time.Hour,
 	verify.Risky:      24 * time.Hour,
+}
+
+// FreshSQL selects in SQL what is remembered of an address and still relied on,
+// one row or none. It knows addresses as they are mostly written; of others
+// nothing is found, and they are verified.
+func FreshSQL(address string) string {
+	var lasts strings.Builder
+	for _, v := range slices.Sorted(maps.Keys(ages)) {
+		fmt.Fprintf(&lasts, ` WHEN '%s' THEN interval '%d hours'`, v, int64(ages[v].Hours()))
+	}
+	return `SELECT fresh.* FROM verdict fresh
+		WHERE fresh.address = sha256(convert_to(split_part(` + address + `, '@', 1) || '@' || lower(split_part(` + address + `, '@', 2)), 'UTF8'))
+			AND fresh.checked_at > now() - CASE fresh.verdict` + lasts.String() + ` END
+		OFFSET 0`
 }
 
 // writeMost is how many new verdicts are written by one statement.
