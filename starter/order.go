@@ -58,6 +58,7 @@ order answers. Without --key a new one is made and printed.`,
 	flags.Int64Var(&sub.Request.Count, "count", 0, "how many leads to verify")
 	flags.BoolVar(&sub.Request.Fill, "fill", false, "go on until so many valid leads are delivered")
 	flags.BoolVar(&sub.Request.IncludeOwned, "include-owned", false, "deliver what the organization owns already too, free")
+	flags.BoolVar(&sub.Request.IncludeKnownBad, "include-known-bad", false, "select leads too whose address is known to be bad")
 	required(cmd, "count")
 
 	c := &sub.Request.Criteria

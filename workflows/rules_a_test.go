@@ -80,7 +80,7 @@ func TestRule_A7_TwoHundredAndFiftyAndEight(t *testing.T) {
 
 	o := s.settled(t, reveal(org, "", "emails", valid[:200], order.EmailField))
 	require.Equal(t, map[string]int64{"email": 200}, captured(o))
-	o = s.settled(t, reveal(org, "", "mobiles", s.leads(t, 50, "phone IS NOT NULL AND phone <> ''"), order.PhoneField))
+	o = s.settled(t, reveal(org, "", "mobiles", s.leads(t, 50, "phone <> '' AND phone NOT LIKE '%;%'"), order.PhoneField))
 	require.Equal(t, map[string]int64{"phone": 50}, captured(o))
 	o = s.settled(t, reveal(org, "", "unlocks", append(valid[200:208:208], invalid...), order.EmailField))
 	require.Equal(t, map[string]int64{"email": 8}, captured(o))

@@ -19,7 +19,7 @@ import (
 // whether the credits, and a member's budget, cover it; the order then does what
 // the quote said.
 func TestRule_N12_AQuoteTellsWhetherTheCreditsCoverIt(t *testing.T) {
-	w, _ := ruled(t, "workspace-paid", 100, everyVerdict)
+	w, _ := ruled(t, "workspace-paid", 99, everyVerdict) // of 100 leads
 	_, err := w.accounts.CreateMember(t.Context(), account.Member{Org: "beta", ID: "bob", Name: "Bob"})
 	require.NoError(t, err)
 	require.NoError(t, w.accounts.SetBudget(t.Context(), "beta", "bob", plan.Amount{Type: "email", Amount: 30}))
@@ -32,17 +32,19 @@ func TestRule_N12_AQuoteTellsWhetherTheCreditsCoverIt(t *testing.T) {
 		require.Equal(t, []order.Amount{{Type: "email", Amount: count}}, q.Hold)
 		return q
 	}
-	require.True(t, quote("", 100).Covered)
-	beyond := quote("", 101)
+	require.True(t, quote("", 99).Covered)
+	beyond := quote("", 100)
 	require.False(t, beyond.Covered)
 	require.Equal(t, []order.Amount{{Type: "email", Amount: 1}}, beyond.Missing)
 	require.True(t, quote("bob", 30).Covered)
 	require.Equal(t, []order.Amount{{Type: "email", Amount: 10}}, quote("bob", 40).Missing, "the budget counts, too")
-	require.Equal(t, int64(100), w.balance("").Available, "a quote spends nothing")
+	require.Equal(t, int64(99), w.balance("").Available, "a quote spends nothing")
 
-	require.Equal(t, beyond.Missing, w.ordered("", "beyond", 101, order.Criteria{}).Failure.Missing)
-	require.Equal(t, order.Settled, w.ordered("", "all", 100, order.Criteria{}).Status)
-	again := quote("", 100)
+	require.Equal(t, beyond.Missing, w.ordered("", "beyond", 100, order.Criteria{}).Failure.Missing)
+	_, err = w.ledger.Grant(t.Context(), ledger.Grant{Owner: "beta", Key: "one more", Type: "email", Amount: 1, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	require.Equal(t, order.Settled, w.ordered("", "all", 1_000, order.Criteria{}).Status, "no more is held than there are leads")
+	again := quote("", 40)
 	require.Equal(t, int64(60), again.AlreadyOwned, "what is paid for is known")
 	require.Equal(t, int64(40), again.Candidates)
 }
