@@ -79,10 +79,10 @@ func readEntries(ctx context.Context, tx pgx.Tx) (entries []*entry, err error) {
 	})
 }
 
-func replaceIn(seq int64, old, new string) func(*entry) {
+func replaceIn(seq int64, from, to string) func(*entry) {
 	return func(e *entry) {
 		if e.seq == seq {
-			e.postingsJSON = bytes.Replace(e.postingsJSON, []byte(old), []byte(new), 1)
+			e.postingsJSON = bytes.Replace(e.postingsJSON, []byte(from), []byte(to), 1)
 		}
 	}
 }
