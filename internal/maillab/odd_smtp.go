@@ -66,7 +66,7 @@ func oddConnections() []OddHost {
 			Name: "banner-521", RFC: "RFC 7504 section 3",
 			Behaviour: "Greets with 521: this machine takes no mail at all.",
 			manner:    manner{rules: []rule{{at: atBanner, say: "521 {host} does not accept mail", then: hangUp}}},
-		}.both(Truth{Verdict: "unknown", Reason: "blocked", Also: []string{"invalid"}}),
+		}.both(invalid("no_mail_host")),
 		OddHost{
 			Name: "banner-421", RFC: "RFC 5321 section 3.8",
 			Behaviour: "Greets with 421 and hangs up, always.",

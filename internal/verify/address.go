@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -84,13 +85,27 @@ func parseLocal(text string) (local, rest string, err error) {
 	}
 	local = text[:at]
 	if err := checkDotString(local); err != nil {
-		return "", "", err
+		if local == "" || !allowsDots(text[at+1:]) || checkDotString(strings.Trim(strings.ReplaceAll(local, ".", "x"), ".")) != nil {
+			return "", "", err
+		}
+		local = `"` + local + `"`
 	}
 	if len(local) > maxLocal {
 		_, err = badSyntax("the local part is longer than %d octets (RFC 5321 §4.5.3.1.1)", maxLocal)
 		return "", "", err
 	}
 	return local, text[at:], nil
+}
+
+// looseDots are the Japanese mobile providers that used to give out names with
+// dots at an end or beside each other. They take them as quoted strings.
+var looseDots = []string{
+	"docomo.ne.jp", "ezweb.ne.jp", "au.com", "softbank.ne.jp", "vodafone.ne.jp", "disney.ne.jp", "ymobile.ne.jp", "y-mobile.ne.jp", "pdx.ne.jp", "uqmobile.jp",
+}
+
+func allowsDots(domain string) bool {
+	domain = "." + strings.ToLower(strings.TrimSuffix(domain, "."))
+	return slices.ContainsFunc(looseDots, func(of string) bool { return strings.HasSuffix(domain, "."+of) })
 }
 
 // checkDotString checks Dot-string = Atom *("." Atom), with UTF-8 letters
@@ -185,6 +200,10 @@ var lookupProfile = idna.New(
 	idna.Transitional(false),
 )
 
+// symbolProfile takes names with symbols, as emoji domains have. IDNA2008 does
+// not know them (RFC 5892 §2), but they are registered: DNS decides.
+var symbolProfile = idna.New(idna.MapForLookup(), idna.CheckJoiners(false), idna.Transitional(false))
+
 // parseDomain checks Domain = sub-domain *("." sub-domain) and returns it in
 // lower-case A-labels.
 func parseDomain(s string) (string, error) {
@@ -196,11 +215,11 @@ func parseDomain(s string) (string, error) {
 	}
 	if !isASCII(s) || strings.Contains(strings.ToLower(s), "xn--") {
 		ascii, err := lookupProfile.ToASCII(s)
+		if err != nil && strings.ContainsFunc(s, unicode.IsSymbol) {
+			ascii, err = symbolProfile.ToASCII(s)
+		}
 		if err != nil {
 			return "", &SyntaxError{Why: fmt.Sprintf("the domain is not a valid international name: %v (RFC 5891 §5)", err)}
-		}
-		if unicodeForm, err := lookupProfile.ToUnicode(ascii); err != nil || strings.ContainsFunc(unicodeForm, unicode.IsSymbol) {
-			return "", &SyntaxError{Why: "the domain contains a symbol that is no letter (RFC 5892 §2)"}
 		}
 		s = ascii
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,8 +48,9 @@ type rule struct {
 	stages   stage
 	codes    string   // reply codes or their first digits: "550 553", "4"
 	enhanced string   // enhanced codes: "5.1.1 x.2.2 5.7.*"; "none" where there is none
-	words    []string // any of these phrases; see phrases.match
-	wordless bool     // there are no words at all
+	says     meaning  // any of these
+	silent   meaning  // none of these
+	words    []string // one of these stands in the text, between spaces
 	finding  finding
 }
 
@@ -95,27 +97,31 @@ func classify(at stage, r reply, p *provider, about Address) finding {
 }
 
 func (s saying) meaning() finding {
+	said := theLexicon.read(s.text)
+	if !s.text.words() {
+		said |= wordless
+	}
 	if s.provider != nil {
 		for i := range s.provider.rules {
-			if s.provider.rules[i].holds(s) {
+			if s.provider.rules[i].holds(s, said) {
 				return s.provider.rules[i].finding
 			}
 		}
 	}
 	for i := range rules {
-		if rules[i].holds(s) {
+		if rules[i].holds(s, said) {
 			return rules[i].finding
 		}
 	}
 	return finding{Unknown, ProtocolError, settle}
 }
 
-func (u *rule) holds(s saying) bool {
+func (u *rule) holds(s saying, said meaning) bool {
 	return u.stages&s.at != 0 &&
 		(u.codes == "" || codeIn(s.code, u.codes)) &&
 		(u.enhanced == "" || enhancedIn(s.enhanced, u.enhanced)) &&
-		(u.words == nil || s.text.any(u.words)) &&
-		(!u.wordless || strings.TrimSpace(string(s.text)) == "")
+		(u.says == 0 || u.says&said != 0) && u.silent&said == 0 &&
+		(u.words == nil || slices.ContainsFunc(u.words, func(w string) bool { return strings.Contains(string(s.text), " "+w) }))
 }
 
 // codeIn reports whether the code, or its first digits, stand in the list.
@@ -145,113 +151,4 @@ func enhancedIn(e enhanced, list string) bool {
 		}
 	}
 	return false
-}
-
-// phrases is a reply's text as words in lower case, one space around each.
-type phrases string
-
-// newPhrases takes a text apart into words. The asked address, its parts and
-// everything else that looks like an address are left out: spam.victim@… must
-// not make a refusal of spam, unknown.user@… not an unknown user.
-func newPhrases(text string, about Address) phrases {
-	text = strings.ToLower(text)
-	if about.Domain != "" {
-		local := strings.ToLower(about.Local)
-		text = strings.ReplaceAll(text, local+"@"+about.Domain, " ")
-		text = strings.ReplaceAll(text, about.Domain, " ")
-		text = removeWord(text, local)
-	}
-	var b strings.Builder
-	b.Grow(len(text) + 2)
-	b.WriteByte(' ')
-	space := true
-	for field := range strings.FieldsSeq(text) {
-		if strings.Contains(field, "@") {
-			continue
-		}
-		for i := range len(field) {
-			c := field[i]
-			if c >= 'a' && c <= 'z' || isDigit(c) || c >= 0x80 {
-				b.WriteByte(c)
-				space = false
-			} else if !space {
-				b.WriteByte(' ')
-				space = true
-			}
-		}
-		if !space {
-			b.WriteByte(' ')
-			space = true
-		}
-	}
-	return phrases(b.String())
-}
-
-// removeWord blanks every place where the word stands between characters that
-// could not belong to a local part.
-func removeWord(text, word string) string {
-	if word == "" || !strings.Contains(text, word) {
-		return text
-	}
-	var b strings.Builder
-	for {
-		i := strings.Index(text, word)
-		if i < 0 {
-			b.WriteString(text)
-			return b.String()
-		}
-		end := i + len(word)
-		if (i > 0 && isWordByte(text[i-1])) || (end < len(text) && isWordByte(text[end])) {
-			b.WriteString(text[:end])
-		} else {
-			b.WriteString(text[:i])
-			b.WriteByte(' ')
-		}
-		text = text[end:]
-	}
-}
-
-func isWordByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || isDigit(c) || c >= 0x80 || c == '-' || c == '_'
-}
-
-// any reports whether one of the patterns holds.
-func (p phrases) any(patterns []string) bool {
-	for _, pattern := range patterns {
-		if p.match(pattern) {
-			return true
-		}
-	}
-	return false
-}
-
-// match reports whether all parts of the pattern, separated by " & ", stand in
-// the text as whole words; a part that ends in * may go on.
-func (p phrases) match(pattern string) bool {
-	for part := range strings.SplitSeq(pattern, " & ") {
-		if open, ok := strings.CutSuffix(part, "*"); ok {
-			if !containsAfterSpace(string(p), open, false) {
-				return false
-			}
-		} else if !containsAfterSpace(string(p), part, true) {
-			return false
-		}
-	}
-	return true
-}
-
-// containsAfterSpace reports whether part stands in text after a space, and
-// before one where whole is set.
-func containsAfterSpace(text, part string, whole bool) bool {
-	for {
-		i := strings.Index(text, part)
-		if i < 0 {
-			return false
-		}
-		end := i + len(part)
-		if i > 0 && text[i-1] == ' ' && (!whole || end < len(text) && text[end] == ' ') {
-			return true
-		}
-		text = text[i+1:]
-	}
 }

@@ -99,6 +99,7 @@ type path struct {
 	settled finding     // the verdict for every address, where DNS gives it; top is empty then
 	why     string      // in words, where there is no answer
 	silent  bool        // no name server answered at all
+	partial bool        // not all mail hosts could be looked up
 	expires time.Time
 }
 
@@ -108,10 +109,18 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 	switch mx.status {
 	case dnsFailed:
 		return noPath(Unknown, DNSError, mx)
-	case dnsNXDomain:
-		return noPath(Invalid, NoDomain, mx)
-	case dnsNoData: // the implicit MX is the domain itself
+	case dnsNXDomain, dnsNoData: // the implicit MX is the domain itself
 		a := r.addresses(ctx, name)
+		if mx.status == dnsNXDomain {
+			// Some name servers say so of types that they do not know. Where there
+			// is an address, the domain exists; else it does not.
+			if a.status == dnsNXDomain {
+				a = r.lookup(ctx, name, dns.TypeAAAA)
+			}
+			if a.status == dnsNoData || a.status == dnsNXDomain {
+				return noPath(Invalid, NoDomain, mx)
+			}
+		}
 		switch a.status {
 		case dnsFailed:
 			return noPath(Unknown, DNSError, a)
@@ -156,7 +165,7 @@ func (r *resolver) pathTo(ctx context.Context, name string) path {
 			top = append(top, use...)
 		}
 		if len(top) > 0 {
-			return path{levels: levels, top: top, first: i, expires: mx.expires}
+			return path{levels: levels, top: top, first: i, expires: mx.expires, partial: failed}
 		}
 	}
 	if failed {

@@ -401,5 +401,9 @@ func (c *catchAll) wanted(now time.Time) bool {
 func (h *host) pipelines(now time.Time) bool { return !now.Before(h.lockstep) }
 
 func (h *host) failedAnswer(d *domain, t *task, f *failure, now time.Time) answer {
-	return answer{task: t, d: d, finding: finding{Unknown, f.reason, settle}, reply: f.reply, mx: f.host, when: now}
+	verdict := Unknown
+	if f.reason == NoMailHost {
+		verdict = Invalid
+	}
+	return answer{task: t, d: d, finding: finding{verdict, f.reason, settle}, reply: f.reply, mx: f.host, when: now}
 }

@@ -24,7 +24,7 @@ var providers = []provider{
 		pace:     pace{10, 2},
 		suffixes: []string{"google.com", "googlemail.com", "psmtp.com"},
 		rules: []rule{
-			{stages: atRcpt, codes: "450 550", enhanced: "x.2.1", words: []string{"receiving mail at a rate*"}, finding: finding{Unknown, Temporary, settle}},
+			{stages: atRcpt, codes: "450 550", enhanced: "x.2.1", says: receivesTooMuch, finding: finding{Unknown, Temporary, settle}},
 			{stages: atRcpt, codes: "550", enhanced: "5.2.1", words: []string{"disabled", "inactive"}, finding: finding{Invalid, MailboxDisabled, settle}},
 		},
 	},
@@ -44,23 +44,20 @@ var providers = []provider{
 		suffixes:   []string{"yahoodns.net"},
 		acceptsAll: true,
 		rules: []rule{
-			{stages: atRcpt | atMail, codes: "4 5", words: []string{"tss0*", "ts0*", "bl2*", "ph0*"}, finding: finding{Unknown, Blocked, nextSession}},
+			{stages: atRcpt | atMail, codes: "4 5", words: []string{"tss0", "ts0", "bl2", "ph0"}, finding: finding{Unknown, Blocked, nextSession}},
 		},
 	},
 	{
 		name:     "mimecast",
 		suffixes: []string{"mimecast.com", "mimecast.co.za", "mimecast-offshore.com"},
 		rules: []rule{
-			{stages: atRcpt, codes: "451", words: []string{"internal resource* temporarily unavailable", "internal resources are temporarily unavailable"}, finding: finding{Unknown, Greylisted, settle}},
+			{stages: atRcpt, codes: "451", words: []string{"internal resources are temporarily unavailable", "internal resources temporarily unavailable"}, finding: finding{Unknown, Greylisted, settle}},
 			{stages: atRcpt, codes: "550", words: []string{"invalid recipient"}, finding: finding{Invalid, NoSuchUser, settle}},
 		},
 	},
 	{
 		name:     "proofpoint",
 		suffixes: []string{"pphosted.com", "ppe-hosted.com"},
-		rules: []rule{
-			{stages: atRcpt | atMail, codes: "5", words: []string{"support proofpoint com", "dnsbl lookup"}, finding: finding{Unknown, Blocked, settle}},
-		},
 	},
 	{
 		name:     "cisco",

@@ -48,7 +48,7 @@ var honest = map[string]string{
 // has to be found. The long lists come last: they keep the machine busy, which
 // nobody's deadline should have to do with.
 func TestOddHosts_V1(t *testing.T) {
-	for _, sizes := range [][]int{{1, 2, 3, 50}, {1000}} {
+	for _, sizes := range [][]int{{1, 2}, {3, 50}, {1000}} {
 		t.Run("", func(t *testing.T) {
 			for _, n := range sizes {
 				t.Run(fmt.Sprintf("alone, %d addresses", n), func(t *testing.T) {
@@ -75,6 +75,7 @@ func askAlone(t *testing.T, n int) {
 			alone := l.with(t, silent)
 			emails := shuffled(l.World().Mailboxes(domain, n))
 			results := alone.ask(t, emails)
+			alone.engine.Close() // hundreds of engines have many sockets
 			l.askAgain(t, emails, results)
 			l.checkOdd(t, odd, n, emails, results)
 		})

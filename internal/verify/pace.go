@@ -40,21 +40,6 @@ func (h *host) usual() int {
 	return min(most, h.e.cfg.MaxSessionsPerHost)
 }
 
-// Words of a host that punishes too many unknown users in a session, and of one
-// that limits a session and nothing else.
-var (
-	saysErrorLimit = []string{
-		"too many errors", "error limit*", "too many invalid*", "too many unknown*", "too many bad*", "too many wrong*",
-		"too many nonexist*", "too many non existing", "too many failed*", "too many unsuccessful*", "too many rejected*",
-		"harvest*", "dictionary attack*", "directory attack*",
-	}
-	saysThisSession = []string{
-		"this session", "this connection", "this smtp session", "per session", "per connection", "one session", "one connection",
-		"same session", "same connection", "in session",
-	}
-	saysPaceOrName = []string{"rate", "rates", "limit*", "reputation*", "throttl*", "frequen*", "too many", "too fast", "quota"}
-)
-
 // heed notes what a reply says about how we ask, whatever it says about the
 // recipient.
 func (s *session) heed(at stage, found finding, r reply) {
@@ -76,13 +61,13 @@ func (s *session) heedComplaint(found finding, r reply) {
 	if !about || r.class() != 4 && r.class() != 5 {
 		return
 	}
-	text := newPhrases(r.text, Address{})
+	said := theLexicon.read(newPhrases(r.text, Address{}))
 	switch {
-	case text.any(saysErrorLimit):
+	case said&errorLimit != 0:
 		s.errorLimit, s.complaint = true, true
-	case text.any(saysThisSession):
+	case said&thisSession != 0:
 		s.filled = true
-	case found.reason == Blocked, text.any(saysTooFast), text.any(saysPaceOrName):
+	case found.reason == Blocked, said&(tooFast|limitPerhaps) != 0:
 		s.complaint = true
 	}
 }

@@ -114,10 +114,11 @@ func splitEnhanced(text string, class int) (enhanced, string) {
 }
 
 // findEnhanced finds an enhanced code that is written as "#5.1.1" or "(5.1.1)"
-// further inside the text, as qmail and its kin do.
+// further inside the text, as qmail and its kin do, or after the reply code of
+// another host, "550 5.1.1".
 func findEnhanced(text string, class int) enhanced {
 	for i := range len(text) {
-		if text[i] != '#' && text[i] != '(' {
+		if text[i] != '#' && text[i] != '(' && !endsInCode(text[:i+1], class) {
 			continue
 		}
 		if e, n := parseEnhanced(text[i+1:]); n > 0 && e.class == class {
@@ -125,6 +126,14 @@ func findEnhanced(text string, class int) enhanced {
 		}
 	}
 	return enhanced{}
+}
+
+// endsInCode reports whether the text ends in a reply code of the class and a
+// space or hyphen.
+func endsInCode(text string, class int) bool {
+	n := len(text)
+	return n >= 4 && (text[n-1] == ' ' || text[n-1] == '-') && isDigit(text[n-2]) && isDigit(text[n-3]) && int(text[n-4]-'0') == class &&
+		(n == 4 || !isDigit(text[n-5]))
 }
 
 // parseEnhanced reads class "." subject "." detail at the start of s and

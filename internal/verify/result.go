@@ -50,6 +50,7 @@ const (
 	Temporary       Reason = "temporary"         // the host has a problem of its own
 	Blocked         Reason = "blocked"           // the host refuses our address or identity
 	Policy          Reason = "policy"            // refused for a reason that tells nothing about the mailbox
+	Restricted      Reason = "restricted"        // the mailbox or group takes mail from certain senders only
 	SenderRefused   Reason = "sender_refused"    // the host does not like our sender
 	ConnectFailed   Reason = "connect_failed"    // no mail host of the domain could be reached
 	ProviderFailed  Reason = "provider_failed"   // another verification service could not tell

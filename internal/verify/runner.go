@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -178,22 +179,24 @@ func (h *host) dropIdler(i *idler) {
 func (h *host) connect(r *route) (*session, *failure) {
 	avoided := h.avoided()
 	var later []exchanger
-	var last *failure
+	var last failures
 	try := func(list []exchanger) *session {
 		for _, at := range list {
 			s, f := h.connectTo(r, at)
 			if f == nil {
 				return s
 			}
-			if last == nil || f.kind != unreachable {
-				last = f
-			}
+			last.add(f)
 		}
 		return nil
 	}
 	for level := r.path.first; level < len(r.path.levels); level++ {
 		var now []exchanger
-		for _, at := range h.addressesOf(r, level) {
+		list, complete := h.addressesOf(r, level)
+		if !complete {
+			last.add(&failure{reason: DNSError, kind: unreachable, host: r.path.levels[level][0], err: errNotAllKnown})
+		}
+		for _, at := range list {
 			if avoided[at.addr] {
 				later = append(later, at)
 			} else {
@@ -204,28 +207,55 @@ func (h *host) connect(r *route) (*session, *failure) {
 			return s, nil
 		}
 	}
-	if last == nil {
+	if last.other == nil {
 		if s := try(later); s != nil {
 			return s, nil
 		}
 	}
-	return nil, last
+	return nil, last.failure()
 }
 
-// addressesOf returns the addresses of an MX level, another one first each time.
-func (h *host) addressesOf(r *route, level int) []exchanger {
-	list := r.path.top
+var errNotAllKnown = errors.New("not all of its mail hosts can be looked up")
+
+// failures are those of the hosts that were tried for one session.
+type failures struct{ noMail, other *failure }
+
+// add notes a failure; one of a host that was reached counts more.
+func (f *failures) add(next *failure) {
+	switch {
+	case next.reason == NoMailHost:
+		f.noMail = next
+	case f.other == nil || next.kind != unreachable:
+		f.other = next
+	}
+}
+
+// failure is what counts of them. That a host takes no mail settles it only
+// where there is no other (RFC 7504 §3).
+func (f *failures) failure() *failure {
+	if f.other != nil {
+		return f.other
+	}
+	return f.noMail
+}
+
+// addressesOf returns the addresses of an MX level, another one first each time,
+// and whether these are all.
+func (h *host) addressesOf(r *route, level int) (list []exchanger, complete bool) {
+	list, complete = r.path.top, !r.path.partial
 	if level > r.path.first {
 		list = nil
 		for _, name := range r.path.levels[level] {
-			list = append(list, h.e.dns.exchangers(name, h.e.dns.addresses(h.e.ctx, name).addrs)...)
+			a := h.e.dns.addresses(h.e.ctx, name)
+			list = append(list, h.e.dns.exchangers(name, a.addrs)...)
+			complete = complete && a.status != dnsFailed
 		}
 	}
 	if len(list) < 2 {
-		return list
+		return list, complete
 	}
 	turn := int(h.e.turn.Add(1)) % len(list)
-	return slices.Concat(list[turn:], list[:turn])
+	return slices.Concat(list[turn:], list[:turn]), complete
 }
 
 // avoided returns the addresses that were unreachable a moment ago.

@@ -1,0 +1,48 @@
+package verify
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestClassify_corpus compares the table with public collections of bounces: at
+// least 85 of 100 that say that a mailbox does not exist, or is full, have to be
+// understood, and no definite verdict may be wrong.
+func TestClassify_corpus(t *testing.T) {
+	file, err := os.ReadFile("testdata/corpus.txt")
+	require.NoError(t, err)
+	about := Address{"ada", "example.test"}
+	var kind string
+	all, found := map[string]int{}, map[string]int{}
+	for line := range strings.Lines(string(file)) {
+		line = strings.Trim(line, "\n")
+		if strings.HasPrefix(line, "# ") || line == "" {
+			continue
+		}
+		if line[0] == '[' {
+			kind = strings.Trim(line, "[]")
+			continue
+		}
+		if code := strings.SplitN(line, " ", 2)[0]; len(code) < 3 || len(strings.Trim(code[:3], "0123456789")) > 0 {
+			line = map[string]string{"user": "550 ", "full": "552 ", "other": "550 "}[kind] + line
+		}
+		f := classify(atRcpt, parsedReply(t, strings.ReplaceAll(line, `\n554-`, `\n554 `)), nil, about)
+		want := map[string]Verdict{"user": Invalid, "full": Risky, "other": Unknown}[kind]
+		all[kind]++
+		switch f.verdict {
+		case want:
+			found[kind]++
+		case Unknown:
+			t.Logf("not understood: %s: %s (%s)", kind, line, f.reason)
+		default:
+			t.Errorf("wrong: %s: %s is said to be %s/%s", kind, line, f.verdict, f.reason)
+		}
+	}
+	for kind := range all {
+		t.Logf("%s: %d of %d", kind, found[kind], all[kind])
+		require.GreaterOrEqual(t, 100*found[kind], 85*all[kind], kind)
+	}
+}

@@ -1,0 +1,197 @@
+package verify
+
+// meaning is what the words of a reply say, as bits: a text may say several
+// things.
+type meaning uint32
+
+const (
+	aboutUs           meaning = 1 << iota // our address, host or network
+	aboutUsPerhaps                        // words that are used for us, and for mailboxes too
+	tooFast                               // we ask too much or too fast
+	limitPerhaps                          // a limit, ours or the mailbox's
+	tooManyRecipients                     // the transaction has its fill (RFC 5321 §4.5.3.1.10)
+	aboutSender                           // our sender, or that of somebody
+	aboutDomain                           // the host does not take this domain's mail
+	noRelay                               // … or not from strangers
+	byPolicy                              // a rule of the host, or trouble of its own
+	restricted                            // the mailbox or group takes mail from certain senders only
+	fullMailbox                           // RFC 3463 §3.3 X.2.2
+	closedMailbox                         // RFC 3463 §3.3 X.2.1
+	noSuchMailbox                         // RFC 3463 §3.2 X.1.1
+	noMailboxPerhaps                      // RFC 5321 §4.2.3's own words for 550, which are used for much else
+	forNow                                // what is said holds for a time only
+	greylisting
+	wantsTLS
+	receivesTooMuch // the mailbox gets more than it may, just now
+	noMailHere      // the host takes no mail at all (RFC 7504)
+	errorLimit      // too many unknown users in a session
+	thisSession     // a limit of the session and of nothing else
+	wordless        // nothing
+)
+
+// A phrase is words in lower case without accents, with a comma after it. a|b is
+// either word, a* a word that begins so, ~ stands for up to four small words, ..
+// for up to six words of any kind that are not about another thing (see
+// turningWords); {…} are the classes below. Scripts without spaces are compared
+// by pieces, with & between them.
+var lexiconLists = map[meaning]string{
+	aboutUs: `
+		spamhaus, barracudacentral, spamcop, sorbs, uceprotect, spamrats, dnsbl*, rbl*, blocklist*, blacklist*, block|black list*, denylist*,
+		your ip*, your host*, your server*, your network, your mail server, your domain, your account, your email account,
+		your isp, your provider, your organization,
+		sending|sender|client|connecting|this|from|remote|source ip*, ip address*, ip blocked|banned|rejected|is, client host*, client rejected,
+		host|hosts rejected|blocked, connections from, connection blocked, banned, reputation*, spam*, unsolicited, malicious*,
+		dynamic ip*, residential, ptr, rdns, reverse dns|lookup|hostname, hostname*, helo, ehlo, fcrdns, geoip*, firewall*, untrusted,
+		not whitelisted, whitelist*, allowlist*, dictionary|directory attack*, harvest*,
+		mail|mails|email|emails|message|messages from you|your|this|that|unknown|dynamic|unauthenticated|hosts|servers|ip*, lookup cgi`,
+	aboutUsPerhaps: `
+		listed at|by|in|on, is listed, was found in, blocked, connection refused|rejected, from your, abuse*, abusive, suspicious*,
+		your message*, your email, your address, bl21, csi cloudmark`,
+	tooFast: `
+		too many {box} .. unknown|invalid, too many connections|sessions|errors|invalid|unknown|bad|wrong|concurrent|commands|attempts|requests|failed|failures|spams|mails|emails|hops|unwanted|simultaneous|non|nonexistent|consecutive|protocol,
+		too fast, too quickly, too frequent*, frequency, rate limit*, ratelimit*, rate exceed*, unusual rate, rate control*, throttl*, slow down,
+		limit for this session, maximum|max ~ number, sending limit*|quota|rate, message|messages|rate|hourly|daily|connection quota,
+		message|connection|session|hourly|daily|recipient|rcpt|rate|mail|request limit*, message quota*, your .. quota, hourly, per hour|minute|second|day, concurrent*,
+		error limit, server busy, excessive*, consecutive, flood*, exceed* ~ sending|rate|hourly|daily|message|messages|connection|connections|recipient|recipients|allowable|allowed ~ number,
+		anzahl .. uberschritten, trop de|d, demasiad*, muitas, troppi|troppe, слишком много, 频率, 次数, 过多, 太多, 限制`,
+	limitPerhaps: `
+		too many, too much, limit|limits ~ exceeded|reached, exceed* ~ limit*, limit|limits|limited, attempts, rate, rates, quota`,
+	tooManyRecipients: `
+		too many recipient*|rcpt*, recipient*|rcpt limit*, maximum|max ~ number .. recipient*, max|maximum recipient*, one|single ~ recipient*|rcpt*,
+		multiple recipients, number of recipients*, multiple destination domains, trop de destinataires`,
+	aboutSender: `
+		sender*, sending domain, mail from, return path*, return address, from address, originator*, envelope from, spf*, dkim*, dmarc*, backscatter*, batv,
+		null reverse path, bounce address, bounces ~ not, verification failed for, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&`,
+	aboutDomain: `
+		unknown|invalid domain*|host, unknown|invalid mail|email|recipient|local|target|destination domain*, no such domain|host, domain .. not|never found|exist*|known|hosted|local|valid|configured|reachable|handled|served|accepted|available, domain .. doesn|does t|not exist*,
+		domain .. unknown|nonexistent|invalid|rejected|suspended|disabled|expired|inactive, domain is*, domain isn*, domain must exist, recipient domain must,
+		host ~ unknown, host .. not found, host or domain name, name or service not known, mail domain .. unknown,
+		loops back, mail loop, routing loop, not hosted, no mail service*, no route found,
+		does|do|don|doesn not|t accept ~ mail*, domaine .. inconnu*|inexistant*|existe, dominio .. desconocid*|existe|inesistente|sconosciut*, domane .. unbekannt|existiert, domena .. nie, домен*`,
+	noRelay: `
+		relay*, rcpthosts, not permitted, not a local domain, not local, authenticat*, authoriz*, unauthoriz*, authoris*, unauthoris*, unauthenticat*,
+		auth, login, log in, credentials, not configured, not our*, handle mail for`,
+	byPolicy: `
+		policy, policies, prohibit*, administrat*, forbidden, denied, deny, not allowed, restrict*, permission*, not accepted from, security,
+		refused by, rejected by, content, virus*, moderat*, private, unable to verify, could|can not verify, cannot verify, can t verify,
+		verification failed, lookup failed|failure, internal|local|server|system error, ldap, database, timeout, timed out, misconfig*, configuration,
+		out of service, maintenance, service unavailable, service not available, overload*, busy, syntax, malformed, later, try again*, retry*`,
+	restricted: `
+		sendernotauthenticated*, notauthorized, authrequired, internal use*, internal only, internal ~ recipients|senders|mail, subscribers, members only, closed ~ list|group,
+		only accept*|accepts ~ mail|messages|email from, only accepting mail from, not subscribed, non member*, not authorized|allowed|permitted ~ to send|post .. group|list|recipient|mailbox|user,
+		not|t ~ permission|permissions .. group|list|recipient|mailbox, recipient .. only accepts, distribution group|list`,
+	fullMailbox: `
+		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
+		over ~ quota, overquota, out of ~ storage|space|quota|disk, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
+		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*, not enough ~ storage|mailbox space|quota, enough space, insufficient ~ mailbox|user|account space|storage|quota,
+		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, messages in ~ mailbox|inbox,
+		mailbox size limit, mailbox storage, storage limit|quota, disk|disc|mail|mailbox|user|recipient quota ~ exceeded|reached|full, mailbox|disk|disc|user quota, reached ~ quota, too much mail data,
+		delivery failed over quota, maildir delivery failed .. quota, account is over, user is over,
+		postfach|mailbox|konto|briefkasten|posteingang .. voll, speicherplatz|kontingent|quota .. erschopft|uberschritten|voll|ausgeschopft, zuviele mails auf, zu viele mails auf,
+		boite .. pleine|saturee, quota ~ depasse*|atteint*, espace .. insuffisant|depasse,
+		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, exced* ~ cuota|espacio,
+		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*, casella|posta .. piena, quota .. superat*|esaurit*, spazio .. esaurito,
+		postvak|postbus|mailbox .. vol, skrzynka .. pelna|przepelniona|zapelniona, przekroczon* .. limit|quota|pojemnosc|pojemnosci, schranka .. plna, postafiok .. megtelt|tele, casuta|cutia .. plina,
+		posta|kutusu|kota .. dolu|asildi|dolmus, postlada|brevlada|inkorg|postkasse|innboks .. full|fuld, postilaatikko|laatikko .. taynna,
+		ящик .. переполнен*|полон|заполнен*, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
+		邮箱&已满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, 容量&超, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
+	closedMailbox: `
+		{box} ~ disabled|deactivated|inactive|suspended|locked|closed|expired|terminated|frozen|discontinued|deleted|removed|cancelled|canceled|archived|retired|revoked|dormant|abandoned|decommissioned,
+		{box} ~ not active|activated|enabled, disabled|inactive|deactivated|suspended|expired|closed|terminated|frozen ~ {box},
+		{box} .. is disabled|inactive|suspended|deactivated, no longer active, due to ~ inactivity, badrcptto*, badrecipientto*, envelope recipient has been denied, due to extended inactivity, email account that you tried to reach is disabled|inactive,
+		{de} .. deaktiviert|gesperrt|stillgelegt|geschlossen|inaktiv|geloscht, {fr} ~ desactive|desactivee|fermee|ferme|suspendu|suspendue|archivee, {es} .. deshabilitad*|desactivad*|inactiv*|suspendid*|expirado|cancelad*|cerrad*,
+		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|zablokowana|nieaktywna,
+		{ru} .. заблокирован*|отключен*|неактив*|удален*|деактивирован*|закрыт*, {tr} .. devre disi|pasif|kapatildi|askiya,
+		邮箱&停用, 帐号&停用, 账号&停用, 帐号&禁用, 账号&禁用, 用户&禁用, 邮箱&禁用, 帐号&冻结, 账号&冻结, 邮箱&冻结, 用户&注销, 帐号&注销, 账号&注销, 邮箱&注销, 用户&锁定, 休眠&, 휴면, 계정&정지, 메일&중지, アカウント&無効, 利用停止, 解約`,
+	noSuchMailbox: `
+		{box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown local part, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
+		{box}|rcpt|this .. does|do|did not exist*, {box}|rcpt|this .. doesn|doesnt|don|didn t exist*, {box} .. doesnt exist, {box}|rcpt ~ not exist*, {box} .. exist not,
+		does not exist here, doesn t exist here, {box} .. non existent|existing, {box} .. nonexistent, nonexistent|inexistent|undefined ~ {box}, non existent|existing ~ {box},
+		{box} .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
+		unable to find ~ {box}, cannot|couldn|can find|t ~ find {box},
+		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no ~ {box} here|found|by|with|at|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at, no one with that,
+		not a|an ~ known|valid|registered|recognized|active|existing|actual ~ {box}, not known|recognized here|at this,
+		invalid|illegal|bogus ~ user|users|recipient|recipients|mailbox|account|alias|userid|username|mailboxes, {box} ~ no longer exist*|valid|available|accepts|accepting|used|employed|here|with|works|on|exists|there|in,
+		user|recipient|address|account no longer*, no longer valid|available|employed|works, no longer ~ employee, {box} .. or no longer valid,
+		not listed in ~ domino|public|the|our|name*|directory, not|t|no .. in ~ name|domino|our|the ~ directory, not present in ~ directory, not in ~ directory, not in my validrcptto,
+		not|t|never ~ have|has ~ account|mailbox, not|t have a|an .. account|mailbox, not our customer, bad destination mailbox*|email|recipient, unrouteable|unroutable ~ address, addressee unknown,
+		recipnotfound, recipientnotfound, recipient notfound, userunknown, unknownuser, user_unknown, missing home directory, user not here, user not local please try*, person does not exist, handle mail for that user,
+		archived recipient, can t accept user,
+		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es nicht, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
+		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, aucun|aucune ~ {fr},
+		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, no existe|existen ~ {es}, no se encontro|encuentra ~ {es},
+		{pt} .. desconhecid*|inexistente|invalid*, {pt} .. nao existe|encontrad*|localizad*, {pt} .. nao foi encontrad*, nao existe ~ {pt},
+		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, nessun ~ {it}, destin sconosciuto,
+		{nl} .. onbekend|ongeldig, {nl} .. bestaat niet, {nl} .. niet gevonden|bekend|geldig, onbekende ~ {nl}, ongeldige ~ {nl},
+		{pl} .. nieznan*|nieprawidlow*|nieistniejac*, {pl} .. nie istnieje|znalezion*|odnaleziono, nie ma takiego|takiej ~ {pl}, nie znaleziono ~ {pl}, nie istnieje, nieznany|nieprawidlowy ~ {pl}, brak ~ {pl},
+		{cs} .. neexistuje|neznamy|neznama|nenalezen|nenalezena|neexistujici, neexistujici|neznamy|neznama ~ {cs},
+		{hu} .. ismeretlen, {hu} .. nem letezik|talalhato, ismeretlen|nincs ~ {hu}|ilyen, {ro} .. necunoscut*|inexistent*, {ro} .. nu exista,
+		{sv} .. okand, {sv} .. finns|existerar|hittades inte|ej, okand ~ {sv}, {da} .. ukendt|ukjent, {da} .. findes|finnes|eksisterer ikke, ukendt|ukjent ~ {da}, {fi} .. tuntematon, {fi} .. ei loydy|ole, tuntematon ~ {fi},
+		{tr} .. bulunamadi|bilinmiyor|bilinmeyen|yok|gecersiz, {tr} .. mevcut degil, bilinmeyen|gecersiz|boyle ~ {tr}|bir,
+		{ru} .. не существует|найден*|зарегистрирован*|обнаружен*|известен, {ru} .. неизвест*|отсутствует, нет такого|такой ~ {ru}, {ru} нет, неизвестн*|несуществующ* ~ {ru}, {uk} .. не існує|знаидено|знайдено|відомии, {uk} .. невідом*, {bg} .. не съществува|наличен, {bg} .. непознат*, непознат* ~ {bg}, χρηστης|παραληπτης|διευθυνση .. δεν υπαρχει|βρεθηκε, αγνωστος χρηστης|παραληπτης,
+		{vi} khong ton tai, {id} .. tidak ditemukan|dikenal|ada|terdaftar,
+		用户&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
+		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 宛先&存在しません,
+		존재하지 않는&사용자, 존재하지않는&사용자, 존재하지않는&계정, 존재하지않는&메일, 존재하지않는&주소, 사용자&존재하지, 수신자&존재하지, 계정&존재하지, 사용자를찾을수없, 수신자를찾을수없, 없는사용자, 없는계정`,
+	noMailboxPerhaps: `
+		mailbox ~ unavailable|unavaiable|inaccessible, {box} ~ not available, account|user|recipient ~ unavailable, invalid|bad|wrong|illegal address*, bad recipient*|mailbox, address ~ invalid|wrong, invalid ~ email address*`,
+	forNow: `
+		temporar*, voruebergehend, vorubergehend, temporair*, temporal*, временно, 暂时, currently unavailable`,
+	greylisting: `
+		greylist*, graylist*, grey|gray list*, greylst*, postgrey, sqlgrey, come back*, retry later`,
+	wantsTLS: `
+		starttls, tls ~ required, requires|require|use tls, encryption ~ required, encrypted connection, secure connection`,
+	receivesTooMuch: `
+		receiving mail at a rate*, receiving mail too quickly`,
+	errorLimit: `
+		too many errors|invalid|unknown|bad|wrong|nonexist*|unsuccessful|failed|rejected, too many non existing|existent, error limit*, harvest*, dictionary|directory attack*`,
+	thisSession: `
+		this|per|one|same session|connection, this smtp session, in session`,
+	noMailHere: `
+		not|t|never accept*|receive* ~ mail*|email*|messages, no|accepts mail|no accepted|service|mail|here, not accepting mail`,
+}
+
+// classes are the nouns for what an address stands for, by language.
+var classes = map[string][]string{
+	"{box}": words(`user users username userid userids mailbox mailboxes inbox recipient recipients addressee address addresses account accounts alias
+		person customer subscriber employee email emails login mailaccount localpart local_part @`),
+	"{de}": words(`empfanger empfaenger empfangeradresse benutzer benutzername adressat postfach konto adresse mailadresse teilnehmer nutzer user mailbox emailadresse`),
+	"{fr}": words(`utilisateur destinataire destinataires adresse boite compte abonne`),
+	"{es}": words(`usuario usuaria destinatario buzon direccion cuenta casilla persona correo`),
+	"{pt}": words(`usuario utilizador destinatario caixa conta endereco`),
+	"{it}": words(`utente destinatario indirizzo casella account`),
+	"{nl}": words(`gebruiker ontvanger adres mailbox postbus geadresseerde account`),                                      //nolint:misspell // not English
+	"{pl}": words(`uzytkownik uzytkownika odbiorca odbiorcy adres adresu adresat adresata konto konta skrzynka skrzynki`), //nolint:misspell // not English
+	"{cs}": words(`uzivatel prijemce adresat schranka ucet adresa pouzivatel`),
+	"{hu}": words(`felhasznalo cimzett cim postafiok fiok`),
+	"{ro}": words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul`),
+	"{sv}": words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
+	"{da}": words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse`),
+	"{fi}": words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko`),
+	"{tr}": words(`kullanici alici hesap adres kutusu adresi hesabi`), //nolint:misspell // not English
+	"{ru}": words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент`),
+	"{uk}": words(`користувач користувача одержувач отримувач адреса скринька`),
+	"{bg}": words(`потребител потребителят получател адрес кутия`),
+	"{vi}": words(`dung khoan nhan chi`),
+	"{id}": words(`pengguna penerima alamat akun`),
+}
+
+// smallWords are those that may stand at a ~.
+var smallWords = set(`is was were are be been being has have had does do did currently now already permanently administratively or and either
+	virtual local illegal invalid unknown known the this that these a an any all such here e mail email name names id address user account mailbox box part
+	specified given requested intended you your his her its their to of for in on with allowed allocated disk storage mailing some one
+	de la le les du des un une el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
+	electronique postal correo electronico lettres aux mail aktiv takiego tego je jest zostalo zostala @`)
+
+// turningWords end a phrase: what follows is about another thing.
+var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client but policy record records mx dns reverse ptr
+	domaine dominio absender emetteur remitente mittente остправитель домен`)
+
+var theLexicon = newLexicon(lexiconLists)
+
+func words(text string) (list []string) {
+	for word := range set(text) {
+		list = append(list, word)
+	}
+	return list
+}
