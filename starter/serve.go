@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/postgres"
+	"holdfast/internal/verdicts"
 	"holdfast/internal/verify"
 	"holdfast/internal/wire"
 )
@@ -131,6 +132,9 @@ func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 		}
 		if _, err := rooms.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 			fail("temporal", "does not answer", err)
+		}
+		if outage, _, err := verdicts.Outages(ctx, rooms.Pool); err == nil && outage != nil && code == http.StatusOK {
+			state["status"], state["verification"] = "degraded", outage.Message
 		}
 		writeJSON(w, code, state)
 	})

@@ -106,6 +106,11 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 	if r.Config.VerdictCache {
 		verifier = verdicts.New(r.Pool, verification)
 	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	verifier = verdicts.NewWatch(r.Pool, verifier, name, r.Log)
 	return &activities.Activities{
 		Accounts:  r.Accounts,
 		Ledger:    r.Ledger,
