@@ -95,7 +95,7 @@ func newAPI(rooms *wire.Rooms) *api.API {
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
 		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Log: rooms.Log,
 		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
-		Metrics: []prometheus.Collector{rooms.Reconcile},
+		Metrics: []prometheus.Collector{rooms.Reconcile, countOutages(rooms)},
 	})
 }
 
@@ -178,3 +178,18 @@ var landing = template.Must(template.New("landing").Parse(`<!doctype html>
 </dl>
 </html>
 `))
+
+// countOutages counts the outages of verification that workers have noted.
+func countOutages(rooms *wire.Rooms) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "holdfast_verification_outages_total", Help: "Times that a worker could verify nothing, whichever mail host it asked.",
+	}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
+		defer cancel()
+		_, count, err := verdicts.Outages(ctx, rooms.Pool)
+		if err != nil {
+			rooms.Log.Warn("The outages of verification could not be counted.", "error", err)
+		}
+		return float64(count)
+	})
+}
