@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/plan"
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
@@ -38,7 +40,7 @@ type office struct {
 }
 
 // open has acme on the plan, with the members jane and bob and packs in the
-// shared pool: type, number, type, number, …
+// shared pool, on a personal plan in theirs: type, number, type, number, …
 func open(t *testing.T, planID string, packs ...any) *office {
 	ctx := t.Context()
 	pool := pgtest.New(t)
@@ -56,6 +58,9 @@ func open(t *testing.T, planID string, packs ...any) *office {
 		_, err := o.Accounts.CreateMember(ctx, account.Member{Org: "acme", ID: m, Name: m, Role: account.RoleMember})
 		require.NoError(t, err)
 	}
+	// There are the credits of the packs, and no allotments.
+	_, err = pool.Exec(ctx, `UPDATE subscription SET next_period = next_period + 1200, due_at = due_at + interval '100 years'`)
+	require.NoError(t, err)
 	for i := 0; i < len(packs); i += 2 {
 		o.pack(packs[i].(string), int64(packs[i+1].(int)))
 	}
@@ -68,10 +73,20 @@ func open(t *testing.T, planID string, packs ...any) *office {
 
 func (o *office) pack(creditType string, credits int64) {
 	o.t.Helper()
-	_, err := o.Ledger.Grant(o.t.Context(), ledger.Grant{
-		Owner: "acme", Key: "pack/" + creditType, Type: creditType, Amount: credits, Source: ledger.SourcePack,
-	})
+	org, err := o.Accounts.Org(o.t.Context(), "acme")
 	require.NoError(o.t, err)
+	p, err := o.Accounts.Plan(o.t.Context(), org.Plan, org.PlanVersion)
+	require.NoError(o.t, err)
+	pools := []string{""}
+	if !slices.Contains(p.Credits[creditType].Burn, plan.Organization) {
+		pools = []string{"jane", "bob"} // a personal plan's packs are personal
+	}
+	for _, pool := range pools {
+		_, err = o.Ledger.Grant(o.t.Context(), ledger.Grant{
+			Owner: "acme", Key: "pack/" + pool + "/" + creditType, Pool: pool, Type: creditType, Amount: credits, Source: ledger.SourcePack,
+		})
+		require.NoError(o.t, err)
+	}
 }
 
 // knows puts leads into the catalogue; a row is id, email, phone, direct_email

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
@@ -25,9 +26,9 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		return order.Reservation{}, border(err)
 	}
 
-	o, err := a.desk().Offer(ctx, in)
+	o, held, err := a.hold(ctx, in)
 	if err != nil {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, reserving(err)
 	}
 	entry := orderbook.NewOrder{
 		ID: in.ID, Org: in.Org, Member: in.Member, Request: in.Request,
@@ -35,13 +36,6 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 	}
 	for _, line := range o.Hold {
 		entry.Held = append(entry.Held, order.Amount{Type: line.Type, Amount: line.Amount})
-	}
-	held, err := a.Ledger.Hold(ctx, ledger.Hold{
-		Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold,
-		Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
-	})
-	if err != nil {
-		return order.Reservation{}, reserving(err)
 	}
 	if !held.Held {
 		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held)
@@ -51,6 +45,28 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		return order.Reservation{}, border(err)
 	}
 	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash()}, nil
+}
+
+// hold holds what the order may cost at most in the credit period that has begun:
+// where one ends in between, the order is offered again. The last try takes what
+// there is, should the ledger's clock be ahead of the database's.
+func (a *Activities) hold(ctx context.Context, in order.Input) (offer.Offer, ledger.HoldResult, error) {
+	for try := 1; ; try++ {
+		o, err := a.desk().Offer(ctx, in)
+		if err != nil {
+			return o, ledger.HoldResult{}, err
+		}
+		if try == 5 {
+			o.Before = time.Time{}
+		}
+		held, err := a.Ledger.Hold(ctx, ledger.Hold{
+			Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold, Before: o.Before,
+			Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
+		})
+		if !errors.Is(err, ledger.ErrPeriodOver) {
+			return o, held, err
+		}
+	}
 }
 
 // reservation is the answer for an order that is in the book already.

@@ -47,6 +47,9 @@ type Captured struct {
 // free.
 func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
 	defer beat(ctx, alive)()
+	if _, err := a.billing().Current(ctx, in.Org); err != nil { // a period that has ended is booked before the charge
+		return Captured{}, border(err)
+	}
 	if in.Last {
 		if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
 			return Captured{}, border(err)

@@ -57,24 +57,33 @@ func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (bi
 			return billing.Credits{}, err
 		}
 	}
-	return rooms.Billing.Credits(ctx, org, who, time.Now())
+	return rooms.Billing.Credits(ctx, org, who)
 }
 
 func (a *app) showCredits(v billing.Credits) {
-	if v.Period != nil {
+	switch {
+	case v.Period != nil:
 		a.say("Credits of %s, %s to %s", v.Org, v.Period.Start.Format(time.DateOnly), v.Period.End.Format(time.DateOnly))
-	} else {
+	case v.NextReset != nil:
+		a.say("Credits of %s; the first credit period begins %s", v.Org, when(*v.NextReset))
+	default:
 		a.say("Credits of %s", v.Org)
+	}
+	if v.NextPlan != nil {
+		a.say("  Plan %s version %d begins %s.", v.NextPlan.Plan, v.NextPlan.Version, when(v.NextPlan.At))
+	}
+	for _, b := range v.Budgets {
+		a.say("  Budget of %s for shared %s credits: %s of %s used.", v.Member, b.Type, number(b.Used), number(b.Amount))
 	}
 	var moved int64
 	for _, c := range v.Credits {
-		moved += c.Available + c.Held + c.Used
+		moved += c.Available + c.Held + c.UsedTotal
 	}
 	if moved == 0 {
 		a.say("None yet; grant some: %s credits grant --org %s --type email --amount 10000", program(), v.Org)
 		return
 	}
-	t := newTable("type", "pool", ">available", ">held", ">used", "expires")
+	t := newTable("type", "pool", ">available", ">held", ">used", ">used in all", "expires")
 	t.indent = 2
 	for _, c := range v.Credits {
 		expires := "never"
@@ -85,7 +94,7 @@ func (a *app) showCredits(v billing.Credits) {
 		if c.Member != "" {
 			pool += " " + c.Member
 		}
-		t.add(c.Type, pool, number(c.Available), number(c.Held), number(c.Used), expires)
+		t.add(c.Type, pool, number(c.Available), number(c.Held), number(c.Used), number(c.UsedTotal), expires)
 	}
 	a.print(t)
 }
@@ -107,8 +116,8 @@ is made and printed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			g.Source = ledger.Source(source)
 			switch {
-			case g.Amount <= 0:
-				return usagef("the amount is %d; grant at least 1 credit", g.Amount)
+			case g.Amount <= 0 || g.Amount > ledger.MaxAmount:
+				return usagef("--amount %d is not possible; grant 1 to %s credits", g.Amount, number(ledger.MaxAmount))
 			case !slices.Contains(billing.GrantSources, g.Source):
 				return usagef("there is no source %q; use %s", source, joinSources())
 			}
@@ -135,7 +144,7 @@ is made and printed.`,
 	flags.Int32Var(&g.Priority, "priority", 0, "credits with a lower priority are spent first")
 	flags.StringVar(&starts, "starts-at", "", "when the credits are there, as 2027-01-31 or RFC 3339; at once when left out")
 	flags.StringVar(&expires, "expires-at", "", "when they expire, as 2027-01-31 or RFC 3339; never when left out")
-	flags.StringVar(&reason, "reason", "", "reason, shown in the history")
+	flags.StringVar(&reason, "reason", "", "reason, shown in the history; at most 500 characters")
 	flags.StringVar(&key, "key", "", "idempotency key: the same key is the same grant")
 	required(cmd, "type", "amount")
 	return cmd

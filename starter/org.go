@@ -62,7 +62,7 @@ func (a *app) orgShowCommand() *cobra.Command {
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				org, err := rooms.Accounts.Org(cmd.Context(), args[0])
+				org, err := rooms.Billing.Current(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
@@ -159,6 +159,12 @@ func (a *app) showOrg(o account.Org) error {
 		o.Name, o.ID, o.Plan, o.PlanVersion, o.TimeZone, o.Anchor.UTC().Format(time.DateOnly))
 	if o.Status != account.StatusActive {
 		a.say("It is %s.", o.Status)
+	}
+	if o.NextReset != nil {
+		a.say("  next reset   %s", when(*o.NextReset))
+	}
+	if o.NextPlan != nil {
+		a.say("  next plan    %s version %d, from %s", *o.NextPlan, *o.NextPlanVersion, when(*o.NextPlanAt))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/billing"
 	"holdfast/internal/intake"
 	"holdfast/internal/wire"
 	"holdfast/workflows"
@@ -21,7 +23,7 @@ const (
 func (a *app) scheduleCommand() *cobra.Command {
 	return group("schedule", "The schedules of the monthly reset and of recovering orders",
 		a.scheduleEnsureCommand(), a.scheduleShowCommand(), a.scheduleTriggerCommand(),
-		a.schedulePauseCommand(), a.scheduleUnpauseCommand(), a.scheduleBackfillCommand())
+		a.schedulePauseCommand(), a.scheduleUnpauseCommand(), a.scheduleBackfillCommand(), a.schedulePreviewCommand())
 }
 
 func (a *app) scheduleEnsureCommand() *cobra.Command {
@@ -141,6 +143,59 @@ after the other. What was reset already is not reset again.`,
 	cmd.Flags().StringVar(&to, "to", "", "its end; now when left out")
 	required(cmd, "from")
 	return cmd
+}
+
+func (a *app) schedulePreviewCommand() *cobra.Command {
+	var org, at string
+	cmd := &cobra.Command{
+		Use:   "preview",
+		Short: "Show what a reset would do to an organization, without doing it",
+		Long: `Rehearses every reset of an organization and its licences that will have fallen
+due by a time: what would expire, roll over and be granted, with the credits and
+plans there are now. It changes nothing.`,
+		Example: examples("holdfast schedule preview --org acme --at 2026-12-01", "holdfast schedule preview --org acme --at 2026-12-01T12:00:00Z --json"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			by, err := parseTime("at", at)
+			if err != nil {
+				return err
+			}
+			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+				preview, err := rooms.Billing.PreviewReset(cmd.Context(), org, by)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(preview)
+				}
+				a.showPreview(preview)
+				return nil
+			})
+		},
+	}
+	addOrgFlag(cmd, &org)
+	cmd.Flags().StringVar(&at, "at", "", "periods that begin up to this date or time; now when left out")
+	return cmd
+}
+
+func (a *app) showPreview(p billing.Preview) {
+	if len(p.Resets) == 0 {
+		a.say("No period of %s begins by %s that has not been reset already.", p.Org, when(p.At))
+		return
+	}
+	a.say("Resets of %s up to %s; nothing was changed.", p.Org, when(p.At))
+	t := newTable("period from", "whose", "plan", "credits", ">expire", ">roll over", ">granted")
+	t.indent = 2
+	for _, r := range p.Resets {
+		whose := cmp.Or(r.Member, "organization")
+		for _, c := range r.Credits {
+			t.add(when(r.Period.Start), whose, r.Plan, c.Type, number(c.Expired), number(c.RolledOver), number(c.Granted))
+		}
+		if len(r.Credits) == 0 {
+			t.add(when(r.Period.Start), whose, r.Plan, "none", "0", "0", "0")
+		}
+	}
+	a.print(t)
 }
 
 // onSchedule connects a command to Temporal, lets it do its work and shows how

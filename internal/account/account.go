@@ -48,6 +48,8 @@ func fail(kind error, format string, args ...any) error {
 type Accounts struct {
 	pool  *pgxpool.Pool
 	plans sync.Map // planKey → *plan.Plan; a stored version never changes
+
+	periods periods
 }
 
 // New returns the accounts of a migrated database.
@@ -63,13 +65,24 @@ type Org struct {
 	Anchor      time.Time `json:"anchor"`       // its periods are counted from here, in whole seconds; zero = now
 	CreatedAt   time.Time `json:"created_at"`   // zero = now
 	Status      Status    `json:"status"`       // active, suspended or closed
+
+	// What waits; filled in when the organization is read.
+	NextReset       *time.Time `json:"next_reset,omitempty" doc:"When its next credit period begins, the first one where the anchor is still to come. Absent where the plan has no period."`
+	NextPlan        *string    `json:"next_plan,omitempty" doc:"The plan that a change of plan leads to, which waits for the end of the period."`
+	NextPlanVersion *int       `json:"next_plan_version,omitempty"`
+	NextPlanAt      *time.Time `json:"next_plan_at,omitempty"`
+
+	DueAt time.Time `json:"-"` // when the next of its subscriptions falls due, members' included
+	Due   bool      `json:"-"` // one of them was due when it was read, by the database's clock
 }
 
 // Location is the organization's time zone.
 func (o Org) Location() (*time.Location, error) { return location(o.TimeZone) }
 
 // Period is the organization's credit period that contains t.
-func (o Org) Period(t time.Time) (plan.Period, error) { return periodAt(o.Anchor, t, o.TimeZone) }
+func (o Org) Period(t time.Time) (plan.Period, error) {
+	return periodAt(o.Anchor, o.CreatedAt, t, o.TimeZone)
+}
 
 // Role is what a member or a key may do.
 type Role string
@@ -93,13 +106,18 @@ type Member struct {
 
 // Period is the member's own credit month that contains t.
 func (m Member) Period(t time.Time, org Org) (plan.Period, error) {
-	return periodAt(m.Anchor, t, org.TimeZone)
+	return periodAt(m.Anchor, m.CreatedAt, t, org.TimeZone)
 }
 
-func periodAt(anchor, t time.Time, zone string) (plan.Period, error) {
+// periodAt is the period that contains t. Before an anchor that is still to come
+// no period runs: what contains t then is the time up to the first one.
+func periodAt(anchor, created, t time.Time, zone string) (plan.Period, error) {
 	loc, err := location(zone)
 	if err != nil {
 		return plan.Period{}, err
+	}
+	if t.Before(anchor) && created.Before(anchor) {
+		return plan.Period{N: -1, Start: created, End: anchor}, nil
 	}
 	return plan.PeriodAt(anchor, t, loc), nil
 }
@@ -200,13 +218,27 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 
 const selectOrg = `
 	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at,
-		CASE WHEN o.closed_at IS NOT NULL THEN 'closed' WHEN o.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status
+		CASE WHEN o.closed_at IS NOT NULL THEN 'closed' WHEN o.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status,
+		s.due_at AS next_reset, w.plan_id AS next_plan, w.plan_version AS next_plan_version, w.since AS next_plan_at,
+		d.due_at, d.due_at <= now() AS due
 	FROM organization o
 	JOIN subscription s ON s.org = o.id AND s.member = ''
+	CROSS JOIN LATERAL (SELECT due_at FROM subscription WHERE org = o.id ORDER BY due_at LIMIT 1) d
 	CROSS JOIN LATERAL (
 		SELECT plan_id, plan_version FROM plan_change
 		WHERE org = o.id AND (since IS NULL OR since <= now())
-		ORDER BY generation DESC LIMIT 1) c`
+		ORDER BY generation DESC LIMIT 1) c
+	CROSS JOIN LATERAL (SELECT max(generation) AS last FROM plan_change WHERE org = o.id) l
+	LEFT JOIN plan_change w ON w.org = o.id AND w.generation = l.last AND w.since > now()`
+
+// orgOf leaves out the reset that a plan without periods, or a closed
+// organization, does not have.
+func (a *Accounts) orgOf(ctx context.Context, org Org) Org {
+	if p, err := a.Plan(ctx, org.Plan, org.PlanVersion); err == nil && p.Period == plan.NoPeriod || org.Status == StatusClosed {
+		org.NextReset = nil
+	}
+	return org
+}
 
 // Org returns an organization and the plan it is on now, or ErrNotFound.
 func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
@@ -218,7 +250,7 @@ func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
 	if err != nil {
 		return Org{}, fmt.Errorf("the organization %s cannot be read: %w", id, err)
 	}
-	return org, nil
+	return a.orgOf(ctx, org), nil
 }
 
 // Orgs lists all organizations by id.
@@ -227,6 +259,9 @@ func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
 	orgs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Org])
 	if err != nil {
 		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
+	}
+	for i := range orgs {
+		orgs[i] = a.orgOf(ctx, orgs[i])
 	}
 	return orgs, nil
 }

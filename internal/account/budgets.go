@@ -52,6 +52,11 @@ func (a *Accounts) Budgets(ctx context.Context, org, member string) ([]plan.Amou
 	if err != nil {
 		return nil, err
 	}
+	return a.BudgetsUnder(ctx, p, org, member)
+}
+
+// BudgetsUnder is Budgets where the organization's plan is at hand.
+func (a *Accounts) BudgetsUnder(ctx context.Context, p *plan.Plan, org, member string) ([]plan.Amount, error) {
 	limits := map[string]int64{}
 	for _, t := range p.CreditTypes() {
 		if limit := p.Credits[t].MemberBudget; limit > 0 {

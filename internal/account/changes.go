@@ -29,6 +29,7 @@ type TopUp struct {
 	Amount    int64       `json:"amount"`
 	Period    plan.Period `json:"period"`              // the pool's period in which the change falls
 	ExpiresAt time.Time   `json:"expires_at,omitzero"` // zero = never
+	BurnBy    time.Time   `json:"-"`                   // the cap on what rolls over may take some of it then; zero = never
 }
 
 // PlanChanges returns an organization's plans, oldest first. In force at a time
@@ -107,6 +108,15 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 		if change.PlanID == to.ID && change.PlanVersion == to.Version {
 			return nil
 		}
+		// Clocks differ: a change never goes behind a period that has been
+		// allotted; it counts as coming after it.
+		last, err := lastReset(ctx, tx, org)
+		if err != nil {
+			return err
+		}
+		if at.Before(last) {
+			at = last
+		}
 		change, err = a.nextChange(ctx, org, history, to, at)
 		if err != nil {
 			return err
@@ -126,6 +136,29 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 		return PlanChange{}, fmt.Errorf("the plan of %s was not changed: %w", orgID, err)
 	}
 	return change, nil
+}
+
+// lastReset is when the latest period of an organization's subscriptions began
+// whose credits have been reset; the zero time where there was none.
+func lastReset(ctx context.Context, db querier, org Org) (last time.Time, err error) {
+	loc, err := org.Location()
+	if err != nil {
+		return last, err
+	}
+	rows, _ := db.Query(ctx, `SELECT DISTINCT anchor, next_period, created_at FROM subscription WHERE org = $1`, org.ID)
+	var anchor, created time.Time
+	var next int
+	_, err = pgx.ForEachRow(rows, []any{&anchor, &next, &created}, func() error {
+		reset := plan.PeriodN(anchor, next-1, loc)
+		if next > 0 && reset.End.After(created) && reset.Start.After(last) {
+			last = reset.Start
+		}
+		return nil
+	})
+	if err != nil {
+		return last, fmt.Errorf("the periods of %s cannot be read: %w", org.ID, err)
+	}
+	return last, nil
 }
 
 func (a *Accounts) nextChange(ctx context.Context, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
@@ -213,7 +246,7 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 			if amount > 0 {
 				tops = append(tops, TopUp{
 					Member: s.Member, Type: t, Amount: amount, Period: period,
-					ExpiresAt: plans[generation].GrantExpiry(t, period),
+					ExpiresAt: plans[generation].GrantExpiry(t, period), BurnBy: plans[generation].BurnBy(t, period),
 				})
 			}
 		}
@@ -245,6 +278,20 @@ type Pending struct {
 	Org        string    `json:"org"`
 	Generation int       `json:"generation"`
 	Since      time.Time `json:"since"`
+}
+
+// PendingOf returns the plan changes of one organization that have come into
+// force by the database's clock and were not marked as applied, in their order.
+func (a *Accounts) PendingOf(ctx context.Context, org string) ([]Pending, error) {
+	rows, _ := a.pool.Query(ctx, `
+		SELECT org, generation, since FROM plan_change
+		WHERE applied_at IS NULL AND org = $1 AND since <= clock_timestamp()
+		ORDER BY generation`, org)
+	pending, err := pgx.CollectRows(rows, pgx.RowToStructByName[Pending])
+	if err != nil {
+		return nil, fmt.Errorf("the pending plan changes of %s cannot be listed: %w", org, err)
+	}
+	return pending, nil
 }
 
 // PendingChanges returns up to limit plan changes that came into force at or

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ type Due struct {
 	PlanVersion int         `json:"plan_version"`
 	Generation  int         `json:"generation"` // of that plan in the organization's history
 	Ended       PlanRef     `json:"ended"`      // the plan under which the period before ended
+	During      []PlanRef   `json:"during"`     // the plans that were in force in the period before, the ended one last
 }
 
 // PlanRef names a stored version of a plan.
@@ -67,20 +69,88 @@ func subscribe(ctx context.Context, tx pgx.Tx, org Org, member string, anchor, c
 	return err
 }
 
-const selectDue = `
-	SELECT s.org, s.member, o.time_zone, s.anchor, s.next_period, s.next_period = 0 OR s.due_at <= s.created_at,
-		c.plan_id, c.plan_version, c.generation, e.plan_id, e.plan_version
+// schedule is a subscription with the plans its organization was, is and will be
+// on.
+type schedule struct {
+	org, member, zone string
+	anchor, created   time.Time
+	next              int       // the first period that has not been reset
+	dueAt             time.Time // when it begins; a change of time zone may bring that forward
+	history           []PlanChange
+}
+
+const selectSchedule = `
+	SELECT s.org, s.member, o.time_zone, s.anchor, s.created_at, s.next_period, s.due_at, c.generations, c.plans, c.versions, c.sinces, c.at_ends
 	FROM subscription s
 	JOIN organization o ON o.id = s.org
 	CROSS JOIN LATERAL (
-		SELECT plan_id, plan_version, generation FROM plan_change
-		WHERE org = s.org AND (since IS NULL OR since < greatest(s.due_at, s.created_at)
-			OR at_period_end AND since = greatest(s.due_at, s.created_at)) -- see allottedBy
-		ORDER BY generation DESC LIMIT 1) c
-	CROSS JOIN LATERAL (
-		SELECT plan_id, plan_version FROM plan_change
-		WHERE org = s.org AND (since IS NULL OR since < s.due_at)
-		ORDER BY generation DESC LIMIT 1) e`
+		SELECT array_agg(generation ORDER BY generation) AS generations, array_agg(plan_id ORDER BY generation) AS plans,
+			array_agg(plan_version ORDER BY generation) AS versions, array_agg(since ORDER BY generation) AS sinces,
+			array_agg(at_period_end ORDER BY generation) AS at_ends
+		FROM plan_change WHERE org = s.org) c`
+
+func collectSchedules(rows pgx.Rows) ([]schedule, error) {
+	schedules, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (schedule, error) {
+		var s schedule
+		var generations, versions []int
+		var plans []string
+		var sinces []*time.Time
+		var atEnds []bool
+		err := row.Scan(&s.org, &s.member, &s.zone, &s.anchor, &s.created, &s.next, &s.dueAt, &generations, &plans, &versions, &sinces, &atEnds)
+		if err != nil {
+			return s, err
+		}
+		s.history = make([]PlanChange, len(plans))
+		for i := range plans {
+			s.history[i] = PlanChange{generations[i], plans[i], versions[i], sinces[i], atEnds[i]}
+		}
+		return s, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the due subscriptions cannot be listed: %w", err)
+	}
+	return schedules, nil
+}
+
+// due is the subscription as it is when its period n begins.
+func (s schedule) due(n int) (Due, error) {
+	loc, err := location(s.zone)
+	if err != nil {
+		return Due{}, err
+	}
+	d := Due{Org: s.org, Member: s.member, TimeZone: s.zone, Anchor: s.anchor, Period: plan.PeriodN(s.anchor, n, loc)}
+	due := d.Period.Start
+	if n == s.next {
+		due = s.dueAt
+	}
+	d.First = n == 0 || !due.After(s.created)
+	begins := due
+	if s.created.After(begins) {
+		begins = s.created
+	}
+	current := allottedBy(s.history, begins)
+	d.Plan, d.PlanVersion, d.Generation = current.PlanID, current.PlanVersion, current.Generation
+	started := allottedBy(s.history, plan.PeriodN(s.anchor, n-1, loc).Start).Generation
+	for _, c := range s.history[started:] {
+		if c.Since == nil || c.Since.Before(due) {
+			d.Ended = PlanRef{c.PlanID, c.PlanVersion}
+			d.During = append(d.During, d.Ended)
+		}
+	}
+	return d, nil
+}
+
+// firstDue is what each of the schedules is due for first.
+func firstDue(schedules []schedule) ([]Due, error) {
+	list := make([]Due, len(schedules))
+	for i, s := range schedules {
+		var err error
+		if list[i], err = s.due(s.next); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
 
 // DueSubscriptions returns up to limit subscriptions that fell due at or before
 // a time, in the order they fell due, beginning after the cursor. An empty page
@@ -95,41 +165,70 @@ func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after
 			SELECT due_at FROM subscription
 			WHERE due_at <= $1 AND (due_at, org, member) > ($2, $3, $4)
 			ORDER BY due_at, org, member
-			LIMIT 1)`+selectDue+`
+			LIMIT 1)`+selectSchedule+`
 		WHERE s.due_at <= $1 AND (s.due_at, s.org, s.member) > ($2, $3, $4)
 			AND s.due_at < (SELECT due_at + interval '27 days' FROM oldest)
 		ORDER BY s.due_at, s.org, s.member
 		LIMIT $5`, before, after.DueAt, after.Org, after.Member, limit)
-	return collectDue(rows)
+	schedules, err := collectSchedules(rows)
+	if err != nil {
+		return nil, err
+	}
+	return firstDue(schedules)
 }
 
 // DueOf returns the subscriptions of one organization that fell due at or
-// before a time, in the order they fell due, each for the first period it has
-// missed.
+// before a time, the zero time being now by the database's clock, in the order
+// they fell due, each for the first period it has missed.
 func (a *Accounts) DueOf(ctx context.Context, org string, before time.Time) ([]Due, error) {
-	rows, _ := a.pool.Query(ctx, selectDue+`
-		WHERE s.org = $1 AND s.due_at <= $2
-		ORDER BY s.due_at, s.member`, org, before)
-	return collectDue(rows)
+	schedules, err := a.schedulesOf(ctx, org, before)
+	if err != nil {
+		return nil, err
+	}
+	return firstDue(schedules)
 }
 
-func collectDue(rows pgx.Rows) ([]Due, error) {
-	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Due, error) {
-		var d Due
-		var n int
-		if err := row.Scan(&d.Org, &d.Member, &d.TimeZone, &d.Anchor, &n, &d.First,
-			&d.Plan, &d.PlanVersion, &d.Generation, &d.Ended.ID, &d.Ended.Version); err != nil {
-			return Due{}, err
-		}
-		loc, err := location(d.TimeZone)
-		d.Period = plan.PeriodN(d.Anchor, n, loc)
-		return d, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the due subscriptions cannot be listed: %w", err)
+func (a *Accounts) schedulesOf(ctx context.Context, org string, before time.Time) ([]schedule, error) {
+	var by *time.Time
+	if !before.IsZero() {
+		by = &before
 	}
-	return due, nil
+	rows, _ := a.pool.Query(ctx, selectSchedule+`
+		WHERE s.org = $1 AND s.due_at <= coalesce($2, clock_timestamp())
+		ORDER BY s.due_at, s.member`, org, by)
+	return collectSchedules(rows)
 }
+
+// Outlook returns every period of one organization's subscriptions that will
+// have begun by a time and has not been reset, in order, under the plans as they
+// are known now.
+func (a *Accounts) Outlook(ctx context.Context, org string, by time.Time) ([]Due, error) {
+	schedules, err := a.schedulesOf(ctx, org, by)
+	if err != nil {
+		return nil, err
+	}
+	var list []Due
+	for _, s := range schedules {
+		for n := s.next; ; n++ {
+			d, err := s.due(n)
+			if err != nil {
+				return nil, err
+			}
+			if d.Period.Start.After(by) {
+				break
+			}
+			if len(list) == maxOutlook {
+				return nil, fail(ErrInvalid, "%s has more than %d periods up to that time; choose an earlier one.", org, maxOutlook)
+			}
+			list = append(list, d)
+		}
+	}
+	slices.SortStableFunc(list, func(d, e Due) int { return d.Period.Start.Compare(e.Period.Start) })
+	return list, nil
+}
+
+// maxOutlook is how many periods one look ahead covers.
+const maxOutlook = 10_000
 
 // Reset is a subscription whose credits have been reset for the period that was
 // due.

@@ -94,7 +94,7 @@ func (a *API) creditsOf(ctx context.Context, asked string) (billing.Credits, err
 			return billing.Credits{}, err
 		}
 	}
-	return a.Billing.Credits(ctx, c.org, who, time.Now())
+	return a.Billing.Credits(ctx, c.org, who)
 }
 
 // HistoryFilter selects movements of credits.

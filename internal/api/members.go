@@ -20,7 +20,7 @@ func (a *API) members() {
 			ID     string    `json:"id" example:"jane"`
 			Name   string    `json:"name" example:"Jane Doe"`
 			Role   string    `json:"role,omitempty" enum:"admin,member" doc:"member when left out."`
-			Anchor time.Time `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out."`
+			Anchor time.Time `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out. Where it is still to come, the first credit month begins then."`
 		}
 	},
 	) (*answer[account.Member], error) {
@@ -129,7 +129,7 @@ func (a *API) periodOf(ctx context.Context, org account.Org, m account.Member, n
 		return nil, err
 	}
 	p, err := m.Period(now, org)
-	if err != nil {
+	if err != nil || p.N < 0 { // its first one is still to come
 		return nil, err
 	}
 	return &billing.Period{Start: p.Start.UTC(), End: p.End.UTC()}, nil

@@ -125,7 +125,7 @@ func (a *API) orderSteps() {
 			Reason string   `json:"reason" minLength:"1" maxLength:"500" doc:"For the journal; no contact data."`
 			Leads  []string `json:"lead_ids,omitempty" maxItems:"10000" doc:"Only what these leads cost."`
 			Type   string   `json:"type,omitempty" doc:"Only credits of this type."`
-			Amount int64    `json:"amount,omitempty" minimum:"1" doc:"Only so many credits of the type."`
+			Amount int64    `json:"amount,omitempty" minimum:"1" maximum:"1000000000000" doc:"Only so many credits of the type."`
 		}
 	},
 	) (*answer[billing.Reversed], error) {

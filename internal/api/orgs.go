@@ -38,7 +38,7 @@ func (a *API) orgs() {
 			Name     string    `json:"name" example:"Acme Inc."`
 			Plan     string    `json:"plan" example:"verified-leads"`
 			TimeZone string    `json:"time_zone,omitempty" doc:"IANA name; UTC when left out." example:"Europe/Berlin"`
-			Anchor   time.Time `json:"anchor,omitzero" doc:"Its credit periods are counted from here; now when left out."`
+			Anchor   time.Time `json:"anchor,omitzero" doc:"Its credit periods are counted from here; now when left out. Where it is still to come, the first period and its allotment begin then."`
 		}
 	},
 	) (*answer[account.Org], error) {
@@ -51,9 +51,9 @@ func (a *API) orgs() {
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}", name: "get-org", tag: "Organizations", needs: member,
-		summary: "Show an organization",
+		summary: "Show an organization", about: "And what waits: its next reset, a change of plan.",
 	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
-		return body(callerOf(ctx).org, nil)
+		return body(a.Billing.Current(ctx, callerOf(ctx).org.ID))
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/orgs/{org}/plan", name: "change-plan", tag: "Organizations", needs: operator,
@@ -67,6 +67,15 @@ func (a *API) orgs() {
 		change, err := a.Billing.ChangePlan(ctx, callerOf(ctx).org.ID, in.Body.Plan, time.Now())
 		a.keys.forget() // they know the organization's plan
 		return body(change, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "preview-reset", tag: "Organizations", needs: operator,
+		summary: "Show what a reset would expire, roll over and grant", about: "A rehearsal of every period that will have begun by the given time and has not been reset yet. It changes nothing.",
+	}, func(ctx context.Context, in *struct {
+		At time.Time `query:"at" doc:"Periods that begin up to then; now when left out."`
+	},
+	) (*answer[billing.Preview], error) {
+		return body(a.Billing.PreviewReset(ctx, callerOf(ctx).org.ID, in.At))
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/keys", name: "create-key", tag: "Organizations", status: http.StatusCreated, needs: admin,

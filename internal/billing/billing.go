@@ -63,12 +63,12 @@ func add(sum, more []account.ResetCredit) []account.ResetCredit {
 // plan's time where it has no period, and never where what is left of a period
 // is kept anyway. Without a credit type, it is that of credits that expire.
 func (b *Billing) Until(ctx context.Context, p *plan.Plan, orgID, member, creditType string, t time.Time) (ledger.Until, error) {
-	if p.Period == plan.Month && creditType != "" && p.Credits[creditType].AtPeriodEnd != plan.Expire {
-		return ledger.Until{}, nil
-	}
-	org, err := b.accounts.Org(ctx, orgID)
+	org, err := b.Current(ctx, orgID) // what comes back meets the period that has begun
 	if err != nil {
 		return ledger.Until{}, err
+	}
+	if p.Period == plan.Month && creditType != "" && p.Credits[creditType].AtPeriodEnd != plan.Expire {
+		return ledger.Until{}, nil
 	}
 	period, err := org.Period(t)
 	if err != nil {

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,28 +204,41 @@ func TestB2_EachPlanEndsItsOwnPeriods(t *testing.T) {
 	w.requireBalanced(t)
 }
 
-// B2: a roll-over cap holds what is kept.
-func TestB2_RollOverCap(t *testing.T) {
-	w := setup(t)
-	p, err := plan.Parse("capped.yaml", []byte(`id: capped
-name: Capped
+// plan stores a plan with email credits as written, sold one for each contact.
+func (w *world) plan(t *testing.T, id, email string, more ...string) {
+	t.Helper()
+	p, err := plan.Parse(id, []byte("id: "+id+`
+name: Test
 period: month
 credits:
-  email: {allotment: 100, at_period_end: roll_over, roll_over_cap: 150}
+  email: {`+email+`}
 actions:
   lead_list:
     charges: [{type: email, amount: 1, per: contact, scope: once_per_organization}]
     billable: [valid]
-`))
+`+strings.Join(more, "\n")))
 	require.NoError(t, err)
 	_, err = w.accounts.SavePlan(t.Context(), p)
 	require.NoError(t, err)
-	w.org(t, "acme", "capped", day("2099-01-10"))
-	w.pack(t, "acme", "", "email", 7)
-	for i, want := range []int64{100, 200, 250, 250} {
-		w.sweep(t, day("2099-01-10").AddDate(0, i, 0))
-		require.Equal(t, want+7, w.available(t, "acme", "", "email"), "a pack is never touched")
+}
+
+// B2: a roll-over cap holds what is kept, and a cap of 0 keeps nothing.
+func TestB2_RollOverCap(t *testing.T) {
+	w := setup(t)
+	for limit, want := range map[string][]int64{
+		"roll_over_cap: 150": {100, 200, 250, 250},
+		"roll_over_cap: 0":   {100, 100, 100, 100},
+	} {
+		id := fmt.Sprint("org-", want[3])
+		w.plan(t, "capped", "allotment: 100, at_period_end: roll_over, "+limit)
+		w.org(t, id, "capped", day("2099-01-10"))
+		w.pack(t, id, "", "email", 7)
+		for i, n := range want {
+			w.sweep(t, day("2099-01-10").AddDate(0, i, 0))
+			require.Equal(t, n+7, w.available(t, id, "", "email"), "a pack is never touched")
+		}
 	}
+	w.requireBalanced(t)
 }
 
 // B3: an upgrade gives the rest of the period's difference at once and once;

@@ -6,6 +6,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
 )
 
 // Budgets says, by credit type, what a member may still draw from the shared
@@ -20,13 +21,41 @@ func (b *Billing) Budgets(ctx context.Context, org account.Org, member string, t
 	if err != nil || len(limits) == 0 {
 		return nil, err
 	}
-	period, err := org.Period(t)
+	name, err := budgetName(org, member, t)
 	if err != nil {
 		return nil, err
 	}
 	budgets := make(map[string]ledger.Budget, len(limits))
 	for _, l := range limits {
-		budgets[l.Type] = ledger.Budget{Name: member + "/" + period.Start.Format(time.DateOnly), Cap: l.Amount}
+		budgets[l.Type] = ledger.Budget{Name: name, Cap: l.Amount}
+	}
+	return budgets, nil
+}
+
+// budgetName is what the ledger counts a member's draws from the shared pool
+// under, in the organization's credit month that contains t.
+func budgetName(org account.Org, member string, t time.Time) (string, error) {
+	period, err := org.Period(t)
+	return member + "/" + period.Start.Format(time.DateOnly), err
+}
+
+// budgets are a member's limits with what is drawn under each.
+func (b *Billing) budgets(ctx context.Context, p *plan.Plan, org account.Org, member string, t time.Time) ([]Budget, error) {
+	limits, err := b.accounts.BudgetsUnder(ctx, p, org.ID, member)
+	if err != nil || len(limits) == 0 {
+		return nil, err
+	}
+	name, err := budgetName(org, member, t)
+	if err != nil {
+		return nil, err
+	}
+	used, err := b.ledger.BudgetUse(ctx, org.ID, name)
+	if err != nil {
+		return nil, err
+	}
+	budgets := make([]Budget, len(limits))
+	for i, l := range limits {
+		budgets[i] = Budget{Type: l.Type, Amount: l.Amount, Used: used[l.Type]}
 	}
 	return budgets, nil
 }

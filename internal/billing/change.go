@@ -88,7 +88,7 @@ func (b *Billing) apply(ctx context.Context, change account.Pending) ([]account.
 		group.Go(func() error {
 			_, err := b.ledger.Grant(groupCtx, ledger.Grant{
 				Owner: change.Org, Key: fmt.Sprintf("topup/%d/%s/%s", change.Generation, t.Member, t.Type),
-				Pool: t.Member, Type: t.Type, Amount: t.Amount, Source: ledger.SourceAllotment, ExpiresAt: t.ExpiresAt,
+				Pool: t.Member, Type: t.Type, Amount: t.Amount, Source: ledger.SourceAllotment, ExpiresAt: t.ExpiresAt, BurnBy: t.BurnBy,
 				Memo: ledger.Memo{Action: "plan_change", Member: t.Member, Reason: "the rest of the period under the new plan"},
 			})
 			return err
@@ -148,7 +148,7 @@ func (b *Billing) arm(ctx context.Context, org, pool string, generation int, to,
 	maps.Copy(watch, thresholds(to, owner))
 	for t, low := range watch {
 		if _, err := b.ledger.Alert(ctx, ledger.Alert{
-			Owner: org, Key: fmt.Sprintf("alert/%d/%s/%s", generation, pool, t), Pool: pool, Type: t, Thresholds: low,
+			Owner: org, Key: fmt.Sprintf("alert/%d/%s/%s", generation, pool, t), Pool: pool, Type: t, Thresholds: low, Begin: from == nil,
 			Memo: ledger.Memo{Action: "alert", Member: pool},
 		}); err != nil {
 			return err

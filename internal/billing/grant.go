@@ -10,6 +10,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
 )
 
 // NewGrant is credits that a person gives to an organization or a member.
@@ -84,14 +85,17 @@ func (b *Billing) checkGrants(ctx context.Context, org account.Org, key, ledgerK
 	if org.Status == account.StatusClosed {
 		return org.MayOrder()
 	}
+	if org, err = b.Current(ctx, org.ID); err != nil {
+		return err
+	}
 	terms, err := b.accounts.Plan(ctx, org.Plan, org.PlanVersion)
 	if err != nil {
 		return err
 	}
-	types, now := terms.CreditTypes(), time.Now()
+	now := time.Now()
 	seen := map[string]bool{"": true}
 	for i, g := range grants {
-		if err := g.check(types, now); err != nil {
+		if err := g.check(terms, now); err != nil {
 			err.N = i
 			return err
 		}
@@ -107,10 +111,14 @@ func (b *Billing) checkGrants(ctx context.Context, org account.Org, key, ledgerK
 	return nil
 }
 
-func (g NewGrant) check(types []string, now time.Time) *GrantError {
+// check refuses what could never be spent.
+func (g NewGrant) check(terms *plan.Plan, now time.Time) *GrantError {
+	credit, sold := terms.Credits[g.Type]
 	switch {
-	case !slices.Contains(types, g.Type):
-		return &GrantError{Field: "type", Message: fmt.Sprintf("The organization's plan has no credits of type %q; it has %s.", g.Type, strings.Join(types, ", "))}
+	case !sold:
+		return &GrantError{Field: "type", Message: fmt.Sprintf("The organization's plan has no credits of type %q; it has %s.", g.Type, strings.Join(terms.CreditTypes(), ", "))}
+	case g.Member == "" && !slices.Contains(credit.Burn, plan.Organization):
+		return &GrantError{Field: "member", Message: fmt.Sprintf("Credits of type %s are personal on this plan; name the member who gets them.", g.Type)}
 	case !slices.Contains(GrantSources, g.Source):
 		return &GrantError{Field: "source", Message: fmt.Sprintf("There is no source %q; use %s.", g.Source, joinSources())}
 	case !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now):

@@ -36,6 +36,9 @@ type Grant struct {
 
 // Grants lists the grants of an organization.
 func (b *Billing) Grants(ctx context.Context, f ledger.GrantFilter) (Grants, error) {
+	if _, err := b.Current(ctx, f.Owner); err != nil {
+		return Grants{}, err
+	}
 	page, next, err := b.ledger.ListGrants(ctx, f)
 	view := Grants{Grants: make([]Grant, len(page)), NextCursor: next}
 	now := time.Now()
@@ -96,6 +99,9 @@ func (b *Billing) Void(ctx context.Context, v Void) (Voided, error) {
 		return Voided{}, ErrNoReason
 	case v.Key == "":
 		return Voided{}, ErrNoKey
+	}
+	if _, err := b.Current(ctx, v.Org); err != nil {
+		return Voided{}, err
 	}
 	r, err := b.ledger.Void(ctx, ledger.Void{
 		Owner: v.Org, Key: "void/" + v.Key, Grant: v.Grant, Amount: v.Amount, Memo: ledger.Memo{Action: "void", Reason: v.Reason},

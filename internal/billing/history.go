@@ -41,6 +41,9 @@ type Entry struct {
 // History returns a page of an organization's movements, with the lead where a
 // movement concerns one.
 func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History, error) {
+	if err := b.settle(ctx, f.Owner); err != nil {
+		return History{}, err
+	}
 	page, err := b.ledger.History(ctx, f)
 	if err != nil {
 		return History{}, err
@@ -67,6 +70,20 @@ func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History,
 		}
 	}
 	return view, nil
+}
+
+// settle sees to it that the journal says what time has done to an organization's
+// credits: periods that have ended, credits that have expired.
+func (b *Billing) settle(ctx context.Context, orgID string) error {
+	if _, err := b.Current(ctx, orgID); err != nil {
+		return err
+	}
+	expired, err := b.ledger.Overdue(ctx, orgID)
+	if err != nil || !expired {
+		return err
+	}
+	_, err = b.ledger.Expire(ctx, ledger.Expire{Owner: orgID})
+	return err
 }
 
 // Leads is a page of the leads that one journal entry charged or credited back.

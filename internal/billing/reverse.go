@@ -52,7 +52,7 @@ func (b *Billing) Bounce(ctx context.Context, r Bounces, now time.Time) (Bounced
 	if r.Key == "" {
 		return Bounced{}, ErrNoKey
 	}
-	if _, err := b.accounts.Org(ctx, r.Org); err != nil {
+	if _, err := b.Current(ctx, r.Org); err != nil {
 		return Bounced{}, err
 	}
 	emails := make([]string, 0, len(r.Emails))

@@ -168,7 +168,7 @@ func (a *auditor) checkOwner(ctx context.Context) error {
 
 func (a *auditor) checkAccounts(ctx context.Context) error {
 	rows, err := a.lookup.Query(ctx, `SELECT pool, type, available, held, carry, carry_priority,
-		`+finite("carry_until")+` AS carry_until, alert_at::text AS alert_at FROM credit_account WHERE owner = $1`, a.replay.owner)
+		`+finite("carry_until")+` AS carry_until, `+finite("carry_burn_by")+` AS carry_burn_by, alert_at::text AS alert_at FROM credit_account WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}
@@ -178,6 +178,7 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		Carry           *int64
 		CarryPriority   int32
 		CarryUntil      *time.Time
+		CarryBurnBy     *time.Time
 		AlertAt         *string
 	}
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[accountRow])
@@ -201,13 +202,14 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 		}
 		var is carry
 		if row.Carry != nil {
-			is = carry{Left: *row.Carry, Priority: row.CarryPriority, Until: orZero(row.CarryUntil)}
+			is = carry{Left: *row.Carry, Priority: row.CarryPriority, Until: orZero(row.CarryUntil), BurnBy: orZero(row.CarryBurnBy)}
 		}
 		var should carry
 		if want.carry != nil {
 			should = *want.carry
 		}
-		if (row.Carry == nil) != (want.carry == nil) || is.Left != should.Left || is.Priority != should.Priority || !is.Until.Equal(should.Until) {
+		if (row.Carry == nil) != (want.carry == nil) || is.Left != should.Left || is.Priority != should.Priority ||
+			!is.Until.Equal(should.Until) || !is.BurnBy.Equal(should.BurnBy) {
 			a.row("I10", "credit_account", key, "what may still roll over differs from the journal's")
 		}
 		if alert := arrayText(want.alertAt); (row.AlertAt == nil) != (alert == nil) || alert != nil && *row.AlertAt != *alert {
@@ -223,29 +225,29 @@ func (a *auditor) checkAccounts(ctx context.Context) error {
 }
 
 func (a *auditor) checkGrants(ctx context.Context) error {
-	rows, err := a.lookup.Query(ctx, `SELECT no, pool, type, source, priority, `+finite("expires_at")+`, `+finite("granted_at")+`,
+	rows, err := a.lookup.Query(ctx, `SELECT no, pool, type, source, priority, `+finite("expires_at")+`, `+finite("burn_by")+`, `+finite("granted_at")+`,
 		amount, available, held, captured, expired, voided, renewed, `+finite("starts_at")+`, waiting FROM credit_grant WHERE owner = $1`, a.replay.owner)
 	if err != nil {
 		return err
 	}
 	seen := make(map[int64]bool, len(a.replay.lots))
 	var l lot
-	var starts, expires *time.Time
+	var starts, expires, burnBy *time.Time
 	_, err = pgx.ForEachRow(rows, []any{
-		&l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &l.grantedAt, &l.amount,
+		&l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &burnBy, &l.grantedAt, &l.amount,
 		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
 		&starts, &l.bucket[waiting],
 	}, func() error {
 		a.report.Grants++
 		seen[l.no] = true
-		l.startsAt, l.expiresAt = orZero(starts), orZero(expires)
+		l.startsAt, l.expiresAt, l.burnBy = orZero(starts), orZero(expires), orZero(burnBy)
 		want := a.replay.lots[l.no]
 		key := strconv.FormatInt(l.no, 10)
 		switch {
 		case want == nil:
 			a.row("I3", "credit_grant", key, "no journal entry begins this grant")
 		case l.accountID != want.accountID || l.source != want.source || l.priority != want.priority ||
-			!l.startsAt.Equal(want.startsAt) || !l.expiresAt.Equal(want.expiresAt) || !l.grantedAt.Equal(want.grantedAt):
+			!l.startsAt.Equal(want.startsAt) || !l.expiresAt.Equal(want.expiresAt) || !l.burnBy.Equal(want.burnBy) || !l.grantedAt.Equal(want.grantedAt):
 			a.row("I3", "credit_grant", key, "its pool, type, source, priority or times differ from the journal's")
 		case l.amount != want.amount || l.bucket != want.bucket:
 			a.row("I3", "credit_grant", key,

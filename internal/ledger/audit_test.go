@@ -49,7 +49,7 @@ func keepBooks(t *testing.T, pool *pgxpool.Pool) {
 	charge.Key, charge.Lines[0].Facts[0].Subject = "c2", [16]byte{4}
 	_, err = l.Charge(ctx, charge)
 	require.NoError(t, err)
-	_, err = l.Expire(ctx, ledger.Expire{Owner: "acme", Key: "expire"})
+	_, err = l.Expire(ctx, ledger.Expire{Owner: "acme"})
 	require.NoError(t, err)
 }
 

@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -31,15 +30,27 @@ type Balance struct {
 // stands for everything that was ever booked, so as long as it is the same, and
 // no credits have expired since, so are the balances.
 func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) {
+	balances, _, err := l.BalancesNow(ctx, owner)
+	return balances, err
+}
+
+// BalancesNow is Balances, together with a time not after the one they are of, by
+// the database's clock.
+func (l *Ledger) BalancesNow(ctx context.Context, owner string) ([]Balance, time.Time, error) {
 	var head []byte
 	var now time.Time
-	err := l.pool.QueryRow(ctx, `SELECT head, clock_timestamp() FROM credit_owner WHERE owner = $1`, owner).Scan(&head, &now)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
+	err := l.pool.QueryRow(ctx, `SELECT (SELECT head FROM credit_owner WHERE owner = $1), clock_timestamp()`, owner).Scan(&head, &now)
 	if err != nil {
-		return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
+		return nil, now, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
 	}
+	if head == nil {
+		return nil, now, nil
+	}
+	balances, err := l.balances(ctx, owner, head, now)
+	return balances, now, err
+}
+
+func (l *Ledger) balances(ctx context.Context, owner string, head []byte, now time.Time) ([]Balance, error) {
 	if known, ok := l.sums.get(owner); ok && bytes.Equal(known.head, head) && (known.until.IsZero() || now.Before(known.until)) {
 		return slices.Clone(known.balances), nil
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"sort"
 	"time"
@@ -63,6 +62,7 @@ type carry struct {
 	Left     int64     `json:"left"` // -1 = no cap
 	Priority int32     `json:"priority,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
+	BurnBy   time.Time `json:"burn_by,omitzero"`
 }
 
 // take uses up to n credits of the cap.
@@ -83,6 +83,7 @@ type lot struct {
 	priority  int32
 	startsAt  time.Time // zero = when it was granted
 	expiresAt time.Time // zero = never
+	burnBy    time.Time // some of it is lost then; zero = with its expiry
 	grantedAt time.Time
 	amount    int64
 	bucket    [buckets]int64
@@ -101,11 +102,26 @@ func (l *lot) expiredAt(now time.Time) bool {
 	return !l.expiresAt.IsZero() && !now.Before(l.expiresAt)
 }
 
-// compareBurn orders lots: priority, then soonest expiry, then age.
+// ofPeriod reports whether the end of a period decides what becomes of the lot:
+// when its time is over it is not spent, and waits.
+func (l *lot) ofPeriod() bool {
+	return !l.renewed && (l.source == SourceAllotment || l.source == SourceRollover)
+}
+
+// lostFrom is when the first of its credits may be lost: by its expiry, or by the
+// cap on what rolls over.
+func (l *lot) lostFrom() time.Time {
+	if compareExpiry(l.burnBy, l.expiresAt) < 0 {
+		return l.burnBy
+	}
+	return l.expiresAt
+}
+
+// compareBurn orders lots: priority, then what would be lost first, then age.
 func (l *lot) compareBurn(o *lot) int {
 	return cmp.Or(
 		cmp.Compare(l.priority, o.priority),
-		compareExpiry(l.expiresAt, o.expiresAt),
+		compareExpiry(l.lostFrom(), o.lostFrom()),
 		cmp.Compare(l.no, o.no),
 	)
 }
@@ -289,6 +305,16 @@ func (a *account) sooner(l *lot) {
 	}
 }
 
+// lookAhead finds when the account's next credits start, or expire after a time.
+func (a *account) lookAhead(now time.Time) {
+	a.nextExpiry = time.Time{}
+	for _, l := range a.lots {
+		if l.bucket[waiting] > 0 || l.bucket[available] > 0 && !l.expiredAt(now) {
+			a.sooner(l)
+		}
+	}
+}
+
 func (b *books) changedAccount(a *account) {
 	if !a.changed {
 		a.changed = true
@@ -371,27 +397,27 @@ func (b *books) moveInto(e *entry, m move, l, into *lot, n int64) *posting {
 }
 
 // issue begins a lot, still empty.
-func (b *books) issue(id accountID, source Source, priority int32, expiresAt, now time.Time) *lot {
+func (b *books) issue(id accountID, t terms, now time.Time) *lot {
 	b.grants++
 	l := &lot{
-		accountID: id, no: b.grants, source: source, priority: priority,
-		expiresAt: expiresAt, grantedAt: now,
+		accountID: id, no: b.grants, source: t.Source, priority: t.Priority,
+		expiresAt: micro(t.ExpiresAt), burnBy: micro(t.BurnBy), grantedAt: now,
 	}
 	b.lots[l.no] = l
 	return l
 }
 
 func (l *lot) terms() *terms {
-	return &terms{Source: l.source, Priority: l.priority, StartsAt: l.startsAt, ExpiresAt: l.expiresAt}
+	return &terms{Source: l.source, Priority: l.priority, StartsAt: l.startsAt, ExpiresAt: l.expiresAt, BurnBy: l.burnBy}
 }
 
-// room says whether n credits can be added to an account without overflow, now
-// and when what waits has started.
+// room says whether n credits can be added to an account, now and when what
+// waits has started.
 func (a *account) room(n int64) bool {
 	for _, l := range a.lots {
 		n += l.bucket[waiting]
 	}
-	return n <= math.MaxInt64/4-a.available-a.held
+	return n <= maxBalance-a.available-a.held
 }
 
 // settle ends a batch: what was changed is written, what is of no further use

@@ -190,7 +190,7 @@ func operationsOnBooks(l *ledger.Ledger) []func(context.Context) error {
 			return err
 		},
 		func(ctx context.Context) error {
-			_, err := l.Expire(ctx, ledger.Expire{Owner: "acme", Key: "d/expire"})
+			_, err := l.Expire(ctx, ledger.Expire{Owner: "acme"})
 			return err
 		},
 	}

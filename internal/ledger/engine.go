@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -27,7 +28,7 @@ func (b *books) perform(ops []operation, now time.Time) []outcome {
 func (b *books) performOne(op operation, now time.Time) outcome {
 	h := op.header()
 	hash := hashRequest(op)
-	if s, ok := b.stored[h.key]; ok {
+	if s, ok := b.stored[h.key]; ok && !h.unrecorded() {
 		if s.requestHash != hash {
 			return outcome{err: fmt.Errorf("%w: use a new key instead of %q", ErrKeyReused, h.key)}
 		}
@@ -37,11 +38,20 @@ func (b *books) performOne(op operation, now time.Time) outcome {
 	if now.Before(b.at) {
 		now = b.at
 	}
-	b.expire(op.touches(b), now)
+	if r, ok := op.(Renew); ok {
+		now = r.when(b.at, now)
+		// What expires with the period is written off by the entry that ends it.
+		b.expire(op.touches(b), now, now.Add(-time.Microsecond), r.missed())
+	} else {
+		b.expire(op.touches(b), now, now, time.Time{})
+	}
 	e := entry{kind: h.kind, key: h.key, requestHash: hash, at: now, memo: h.memo}
 	result, err := op.run(b, &e)
-	if err != nil {
+	switch {
+	case err != nil:
 		return outcome{err: err}
+	case h.unrecorded():
+		return outcome{result: result}
 	}
 	if e.result, err = json.Marshal(result); err != nil {
 		return outcome{err: fmt.Errorf("the result of %s cannot be stored: %w", h.kind, err)}
@@ -64,46 +74,55 @@ func (b *books) post(e *entry) {
 }
 
 // expire brings some accounts up to the time before anything is done with them:
-// credits whose grant has started are there, and credits whose time is over
-// cannot be spent, sweeper or not.
-func (b *books) expire(ids []accountID, now time.Time) {
-	var e *entry
+// credits whose grant has started are there, and what has expired by a second
+// time is written off. What happened together is an entry, which bears the time
+// when it happened as far as the journal's order allows. Lots of a period wait
+// for its end to be booked, unless that was missed: they expired by a third time.
+func (b *books) expire(ids []accountID, started, ended, missed time.Time) {
+	var accounts []*account
+	var turns []turn
 	for _, id := range ids {
 		a := b.accounts[id]
-		if a == nil || a.nextExpiry.IsZero() || now.Before(a.nextExpiry) {
+		if a == nil || slices.Contains(accounts, a) || missed.IsZero() && (a.nextExpiry.IsZero() || started.Before(a.nextExpiry)) {
 			continue
 		}
-		if e == nil {
-			e = &entry{kind: kindExpired, at: now}
+		accounts = append(accounts, a)
+		for _, l := range a.lots {
+			starts := l.bucket[waiting] > 0 && l.startedAt(started)
+			if starts {
+				turns = append(turns, turn{l, l.startsAt, waiting, moveStart})
+			}
+			if (starts || l.bucket[available] > 0) && l.expiredAt(ended) && (!l.ofPeriod() || l.expiredAt(missed)) {
+				turns = append(turns, turn{l, l.expiresAt, available, moveExpire})
+			}
 		}
-		b.expireAccount(e, a)
 	}
-	if e != nil && len(e.postings) > 0 {
-		b.post(e)
+	slices.SortStableFunc(turns, func(t, o turn) int { return t.at.Compare(o.at) })
+	for len(turns) > 0 {
+		e := entry{kind: kindExpired, at: turns[0].at}
+		if e.at.Before(b.at) {
+			e.at = b.at
+		}
+		n := 0
+		for n < len(turns) && turns[n].at.Equal(turns[0].at) {
+			t := turns[n]
+			b.move(&e, t.move, t.lot, t.lot.bucket[t.from])
+			n++
+		}
+		turns = turns[n:]
+		b.post(&e)
+	}
+	for _, a := range accounts {
+		a.lookAhead(ended)
 	}
 }
 
-// expireAccount starts what has started, and writes off what has expired, in one
-// account by the entry's time.
-func (b *books) expireAccount(e *entry, a *account) {
-	a.nextExpiry = time.Time{}
-	for _, l := range a.lots {
-		if n := l.bucket[waiting]; n > 0 {
-			if !l.startedAt(e.at) {
-				a.sooner(l)
-				continue
-			}
-			b.move(e, moveStart, l, n)
-		}
-		n := l.bucket[available]
-		switch {
-		case n == 0:
-		case l.expiredAt(e.at):
-			b.move(e, moveExpire, l, n)
-		default:
-			a.sooner(l)
-		}
-	}
+// turn is what time does to a lot.
+type turn struct {
+	lot  *lot
+	at   time.Time
+	from bucket
+	move move
 }
 
 func (op Hold) touches(*books) (ids []accountID) {
@@ -164,9 +183,9 @@ type draw struct {
 
 // plan finds credits for a line in burn order and says how many are missing, and
 // how many of them the budget withholds.
-func (b *books) plan(l Line) (draws []draw, missing, withheld int64) {
+func (b *books) plan(l Line, now time.Time) (draws []draw, missing, withheld int64) {
 	missing = l.Amount
-	capped := int64(maxAmount)
+	capped := int64(math.MaxInt64)
 	if l.Budget.Name != "" {
 		capped = max(0, l.Budget.Cap-b.budget(budgetID{l.Budget.Name, l.Type}).used)
 	}
@@ -178,6 +197,9 @@ func (b *books) plan(l Line) (draws []draw, missing, withheld int64) {
 		for _, lot := range a.lots {
 			if missing == 0 {
 				return draws, 0, 0
+			}
+			if lot.expiredAt(now) { // and waits for the end of its period
+				continue
 			}
 			n := min(lot.bucket[available], missing)
 			if p == "" {
@@ -200,7 +222,7 @@ func (b *books) reserve(e *entry, m move, id string, lines []Line) (h *hold, mis
 	plans := make([][]draw, len(lines))
 	for i, l := range lines {
 		var lack, over int64
-		if plans[i], lack, over = b.plan(l); lack > 0 {
+		if plans[i], lack, over = b.plan(l, e.at); lack > 0 {
 			missing = append(missing, Amount{l.Type, lack})
 		}
 		if over > 0 {
@@ -239,6 +261,9 @@ func tells(draws []draw, budget string) bool {
 func (op Hold) run(b *books, e *entry) (any, error) {
 	if b.holds[op.HoldID] != nil {
 		return nil, invalid("the hold id %q is already in use", op.HoldID)
+	}
+	if !op.Before.IsZero() && !e.at.Before(op.Before) {
+		return nil, ErrPeriodOver
 	}
 	e.holdID = op.HoldID
 	h, missing, withheld := b.reserve(e, moveHold, op.HoldID, op.Lines)
@@ -372,6 +397,9 @@ func (op Charge) run(b *books, e *entry) (any, error) {
 	if b.holds[id] != nil {
 		return nil, invalid("the hold id %q is already in use", id)
 	}
+	if !op.Before.IsZero() && !e.at.Before(op.Before) {
+		return nil, ErrPeriodOver
+	}
 	e.holdID = id
 	lines := make([]Line, len(op.Lines))
 	groups := make([][]factGroup, len(op.Lines))
@@ -443,13 +471,24 @@ type newLot struct {
 }
 
 // reissue is the grant for credits that cannot go back to their own.
-func (b *books) reissue(fresh newLots, e *entry, id newLot, until time.Time) *lot {
-	l := fresh[id]
+func (b *books) reissue(fresh newLots, e *entry, id accountID, t terms) *lot {
+	like := newLot{id, t.Source, t.Priority}
+	l := fresh[like]
 	if l == nil {
-		l = b.issue(id.accountID, id.source, id.priority, micro(until), e.at)
-		fresh[id] = l
+		l = b.issue(id, t, e.at)
+		fresh[like] = l
 	}
 	return l
+}
+
+// rolled are the terms of credits that roll over.
+func (c *carry) rolled() terms {
+	return terms{Source: SourceRollover, Priority: c.Priority, ExpiresAt: c.Until, BurnBy: c.BurnBy}
+}
+
+// reinstated are the terms of credits that come back when their lot is over.
+func (l *lot) reinstated(u Until) terms {
+	return terms{Source: SourceReinstated, Priority: l.priority, ExpiresAt: u.of(l.pool)}
 }
 
 // giveBack returns n held credits: to their grant; where its period is over, to
@@ -459,7 +498,7 @@ func (b *books) giveBack(e *entry, op Release, l *lot, n int64, fresh newLots) {
 	switch {
 	case l.renewed && a.carry != nil:
 		if r := a.carry.take(n); r > 0 {
-			into := b.reissue(fresh, e, newLot{l.accountID, SourceRollover, a.carry.Priority}, a.carry.Until)
+			into := b.reissue(fresh, e, l.accountID, a.carry.rolled())
 			left := *a.carry
 			b.moveInto(e, moveReinstate, l, into, r).Carry = &left
 			n -= r
@@ -472,7 +511,7 @@ func (b *books) giveBack(e *entry, op Release, l *lot, n int64, fresh newLots) {
 	case op.Late == LateExpire:
 		b.move(e, moveLapse, l, n)
 	default:
-		into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil.of(l.pool))
+		into := b.reissue(fresh, e, l.accountID, l.reinstated(op.ReinstateUntil))
 		b.moveInto(e, moveReinstate, l, into, n)
 	}
 }

@@ -1,7 +1,5 @@
 package ledger
 
-import "time"
-
 func (op Grant) header() header  { return header{kindGrant, op.Owner, op.Key, op.Memo} }
 func (op Grants) header() header { return header{kindGrants, op.Owner, op.Key, op.Memo} }
 
@@ -9,7 +7,7 @@ func (op Grants) header() header { return header{kindGrants, op.Owner, op.Key, o
 func (op Grant) line() GrantLine {
 	return GrantLine{
 		Pool: op.Pool, Type: op.Type, Amount: op.Amount, Source: op.Source,
-		Priority: op.Priority, StartsAt: op.StartsAt, ExpiresAt: op.ExpiresAt,
+		Priority: op.Priority, StartsAt: op.StartsAt, ExpiresAt: op.ExpiresAt, BurnBy: op.BurnBy,
 	}
 }
 
@@ -61,7 +59,7 @@ func (l GrantLine) check() error {
 		return invalid("the grant would expire before it starts")
 	}
 	return firstError(required("credit type", l.Type), texts("pool", l.Pool),
-		amount("grant", l.Amount, 1), expiry(l.ExpiresAt), expiry(l.StartsAt))
+		amount("grant", l.Amount, 1), expiry(l.ExpiresAt), expiry(l.StartsAt), expiry(l.BurnBy))
 }
 
 func (op Grant) need(b *books, n *needs) { n.pool(b, op.Pool) }
@@ -120,17 +118,17 @@ func (b *books) grantLater(e *entry, l GrantLine) *lot {
 	id := accountID{l.Pool, l.Type}
 	starts := micro(l.StartsAt)
 	if !starts.After(e.at) {
-		return b.grant(e, id, l.Source, l.Priority, l.ExpiresAt, l.Amount)
+		return b.grant(e, id, terms{Source: l.Source, Priority: l.Priority, ExpiresAt: l.ExpiresAt, BurnBy: l.BurnBy}, l.Amount)
 	}
-	issued := b.issue(id, l.Source, l.Priority, micro(l.ExpiresAt), e.at)
+	issued := b.issue(id, terms{Source: l.Source, Priority: l.Priority, ExpiresAt: l.ExpiresAt, BurnBy: l.BurnBy}, e.at)
 	issued.amount, issued.startsAt = l.Amount, starts
 	b.move(e, moveSchedule, issued, l.Amount).Terms = issued.terms()
 	return issued
 }
 
 // grant issues a lot with n credits in it.
-func (b *books) grant(e *entry, id accountID, source Source, priority int32, expiresAt time.Time, n int64) *lot {
-	l := b.issue(id, source, priority, micro(expiresAt), e.at)
+func (b *books) grant(e *entry, id accountID, t terms, n int64) *lot {
+	l := b.issue(id, t, e.at)
 	l.amount = n
 	b.move(e, moveGrant, l, n).Terms = l.terms()
 	return l

@@ -123,6 +123,6 @@ func (b *books) creditBack(e *entry, op Reverse, l *lot, n int64, fresh newLots)
 	if !l.renewed && !l.expiredAt(e.at) {
 		return b.move(e, moveReverse, l, n)
 	}
-	into := b.reissue(fresh, e, newLot{l.accountID, SourceReinstated, l.priority}, op.ReinstateUntil.of(l.pool))
+	into := b.reissue(fresh, e, l.accountID, l.reinstated(op.ReinstateUntil))
 	return b.moveInto(e, moveRestore, l, into, n)
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -60,6 +61,16 @@ func (d *desk) hold(now time.Time, id string, n int64, pools ...string) HoldResu
 	return result
 }
 
+// lows are the credits.low events so far.
+func (d *desk) lows() (lows []event) {
+	for _, e := range d.events {
+		if e.topic == "credits.low" {
+			lows = append(lows, e)
+		}
+	}
+	return lows
+}
+
 func (d *desk) available(no int64) int64 { return d.tables.rows.lots[no].bucket[available] }
 
 func TestBurnOrder(t *testing.T) { // N5
@@ -85,7 +96,7 @@ func TestBurnOrder(t *testing.T) { // N5
 func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
 	d := newDesk(t)
 	end := noon.Add(time.Hour)
-	d.grant("1", "", 10, SourceAllotment, 0, end)
+	d.grant("1", "", 10, SourcePack, 0, end)
 	require.True(t, d.hold(end.Add(-time.Microsecond), "in time", 4, "").Held)
 	require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, d.hold(end, "late", 1, ""))
 	require.EqualValues(t, 6, d.tables.rows.lots[1].bucket[expired])
@@ -98,6 +109,197 @@ func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
 	// A hold outlives its grant.
 	captured := d.run(end.Add(time.Hour), Capture{Owner: "acme", Key: "c", HoldID: "in time", Type: "email", Amount: 3})
 	require.Equal(t, CaptureResult{Charged: 3}, captured)
+}
+
+// Expired credits are written off in the order and at the time of their expiry,
+// whatever comes upon them and however late.
+func TestExpiriesBearTheirTime(t *testing.T) { // I9
+	d := newDesk(t)
+	d.grant("1", "", 1, SourcePack, 0, noon.Add(3*time.Hour))
+	d.grant("2", "", 2, SourcePack, 0, noon.Add(time.Hour))
+	d.grant("3", "bob", 4, SourceReinstated, 0, noon.Add(time.Hour))
+	d.grant("4", "", 8, SourcePack, 0, noon.Add(9*time.Hour))
+	require.Equal(t, ExpireResult{Expired: []Amount{{"email", 7}}}, d.run(noon.Add(5*time.Hour), Expire{Owner: "acme"}))
+	require.Equal(t, ExpireResult{}, d.run(noon.Add(5*time.Hour), Expire{Owner: "acme"}), "it leaves no entry of its own")
+	require.Len(t, d.tables.journal, 6)
+	for i, want := range []time.Duration{1, 3} {
+		e := d.tables.journal[4+i]
+		require.Equal(t, kindExpired, e.kind)
+		require.Equal(t, noon.Add(want*time.Hour), e.at)
+	}
+	require.Len(t, d.tables.journal[4].postings, 2)
+	d.run(noon.Add(7*time.Hour), Alert{Owner: "acme", Key: "later", Pool: "bob", Type: "email"})
+	d.grant("5", "", 1, SourcePack, 0, noon.Add(6*time.Hour))
+	d.run(noon.Add(8*time.Hour), Expire{Owner: "acme"})
+	require.Equal(t, noon.Add(7*time.Hour), d.tables.journal[8].at, "the journal's time never runs backwards")
+	require.NoError(t, d.tables.replayed())
+}
+
+// Credits given back to a grant expire with it, also where the account had
+// nothing left that could expire when it was last looked at.
+func TestReleasedCreditsExpireToo(t *testing.T) { // I9
+	d := newDesk(t)
+	d.grant("long", "", 10, SourcePack, 0, noon.Add(2*time.Hour))
+	require.True(t, d.hold(noon, "all", 10, "").Held)
+	d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
+	b := d.tables.open() // kept in memory, as the store does
+	step := func(now time.Time, op operation) any {
+		d.tables.load(b, []operation{op})
+		out := b.perform([]operation{op}, now)[0]
+		require.NoError(t, out.err)
+		require.NoError(t, d.tables.save(b))
+		b.settle(100)
+		return out.result
+	}
+	step(noon.Add(90*time.Minute), Alert{Owner: "acme", Key: "looks at it", Type: "email"})
+	step(noon.Add(100*time.Minute), Release{Owner: "acme", Key: "r", HoldID: "all"})
+	require.EqualValues(t, 10, d.available(1))
+	ask := Hold{Owner: "acme", Key: "late", HoldID: "late", Lines: []Line{{Type: "email", Amount: 1, Pools: []string{""}}}}
+	require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, step(noon.Add(2*time.Hour), ask))
+	require.EqualValues(t, 10, d.tables.rows.lots[1].bucket[expired], "written off")
+	require.NoError(t, d.tables.replayed())
+}
+
+// What comes back to an account is booked after what has expired in it.
+func TestAReleaseComesUponWhatHasExpired(t *testing.T) { // I9
+	d := newDesk(t)
+	d.grant("long", "", 10, SourcePack, 0, time.Time{})
+	require.True(t, d.hold(noon, "all", 10, "").Held)
+	d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
+	d.run(noon.Add(2*time.Hour), Release{Owner: "acme", Key: "r", HoldID: "all"})
+	last := d.tables.journal[len(d.tables.journal)-2:]
+	require.Equal(t, kindExpired, last[0].kind)
+	require.EqualValues(t, 10, last[1].postings[0].Balance)
+	require.NoError(t, d.tables.replayed())
+}
+
+// A period's credits whose time is over are not spent, but wait for what its end
+// brings, however late that is booked.
+func TestAPeriodsCreditsWaitForItsEnd(t *testing.T) { // A5
+	end := noon.Add(time.Hour)
+	for name, c := range map[string]struct {
+		line Renewal
+		want RenewedLine
+		left int64
+	}{
+		"expire":    {Renewal{Amount: 100}, RenewedLine{Type: "email", Expired: 30, Granted: 100}, 100},
+		"roll over": {Renewal{Amount: 100, Rollover: true, Cap: -1}, RenewedLine{Type: "email", Rolled: 30, Granted: 100}, 130},
+		"cap":       {Renewal{Amount: 100, Rollover: true, Cap: 20}, RenewedLine{Type: "email", Rolled: 20, Expired: 10, Granted: 100}, 120},
+		"cap of 0":  {Renewal{Amount: 100, Rollover: true}, RenewedLine{Type: "email", Expired: 30, Granted: 100}, 100},
+	} {
+		for _, late := range []time.Duration{0, time.Hour, 90 * 24 * time.Hour} {
+			t.Run(name+" after "+late.String(), func(t *testing.T) {
+				d := newDesk(t)
+				d.grant("1", "", 30, SourceAllotment, 0, end)
+				d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{29}})
+				require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, d.hold(end.Add(late), "late", 1, ""))
+				d.run(end.Add(late), Expire{Owner: "acme"})
+				require.EqualValues(t, 30, d.available(1))
+				c.line.Type = "email"
+				result, ok := d.run(end.Add(late), Renew{Owner: "acme", Key: "renew", Lines: []Renewal{c.line}, At: end}).(RenewResult)
+				require.True(t, ok)
+				require.Equal(t, c.want, result.Lines[0])
+				require.Equal(t, c.left, d.left(end.Add(late), ""))
+				require.Empty(t, d.lows(), "alerts look at the balance after it")
+				require.NoError(t, d.tables.replayed())
+			})
+		}
+	}
+}
+
+// What an earlier plan left to expire by itself does not come back to life when
+// much later a period ends under one that rolls over.
+func TestCreditsOfAMissedPeriodStayExpired(t *testing.T) { // I9
+	d := newDesk(t)
+	end := noon.Add(time.Hour)
+	d.grant("1", "", 10, SourceAllotment, 0, end)
+	later := end.AddDate(0, 2, 0)
+	result, ok := d.run(later.Add(time.Hour), Renew{Owner: "acme", Key: "renew", At: later, Lines: []Renewal{{Type: "email", Rollover: true, Cap: -1}}}).(RenewResult)
+	require.True(t, ok)
+	require.Equal(t, []RenewedLine{{Type: "email"}}, result.Lines)
+	require.EqualValues(t, 10, d.tables.rows.lots[1].bucket[expired])
+	require.Equal(t, end, d.tables.journal[1].at)
+	require.NoError(t, d.tables.replayed())
+}
+
+// What else expires with the period is in the entry that ends it, so that no
+// alert sees the account in between; the entry bears the period's end.
+func TestOneEntryEndsAPeriod(t *testing.T) { // E6
+	d := newDesk(t)
+	end := noon.Add(time.Hour)
+	d.grant("1", "", 10, SourceAllotment, 0, end)
+	d.grant("2", "", 5, SourceReinstated, 0, end)
+	d.grant("3", "", 3, SourcePack, 0, end.Add(-time.Minute))
+	d.grant("4", "", 2, SourcePack, 0, time.Time{})
+	d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{15}})
+	before := len(d.tables.journal)
+	d.run(end.Add(time.Hour), Renew{Owner: "acme", Key: "renew", Lines: []Renewal{{Type: "email", Amount: 20, ExpiresAt: end.AddDate(0, 1, 0)}}, At: end})
+	require.Empty(t, d.lows())
+	require.Len(t, d.tables.journal, before+2)
+	require.Equal(t, end.Add(-time.Minute), d.tables.journal[before].at, "the pack expired before")
+	renewal := d.tables.journal[before+1]
+	require.Equal(t, end, renewal.at)
+	var kinds []string
+	for _, p := range renewal.postings {
+		kinds = append(kinds, fmt.Sprint(p.Move, p.Amount))
+	}
+	require.Equal(t, []string{"expire10", "expire5", "carry0", "grant20"}, kinds)
+	require.EqualValues(t, 22, d.left(end.Add(time.Hour), ""))
+	require.NoError(t, d.tables.replayed())
+}
+
+// What would be lost first is spent first: an allotment whose rollover is capped
+// before packs that never expire, after what expires sooner.
+func TestBurnOrderOfWhatTheCapTakes(t *testing.T) { // N5
+	d := newDesk(t)
+	end := noon.AddDate(0, 1, 0)
+	d.grant("pack", "", 10, SourcePack, 0, time.Time{})
+	d.grant("later", "", 10, SourcePromotion, 0, end.Add(time.Hour))
+	d.grant("sooner", "", 10, SourcePromotion, 0, end.Add(-time.Hour))
+	renew := func(now time.Time, key string, burnBy time.Time) {
+		d.run(now, Renew{Owner: "acme", Key: key, Lines: []Renewal{{Type: "email", Amount: 10, Rollover: true, Cap: 15, BurnBy: burnBy}}})
+	}
+	renew(noon, "first", end) // grant 4
+	for i, no := range []int64{3, 4, 2, 1} {
+		if no == 4 { // held and given back, it is the same grant in the same place
+			require.True(t, d.hold(noon, "back", 10, "").Held)
+			d.run(noon, Release{Owner: "acme", Key: "back/release", HoldID: "back"})
+		}
+		require.True(t, d.hold(noon, fmt.Sprint(i), 10, "").Held)
+		require.Zero(t, d.available(no), "grant %d is spent as number %d", no, i+1)
+	}
+
+	// What rolled over, also what came back late, is subject to the next cap.
+	d = newDesk(t)
+	d.grant("pack", "", 10, SourcePack, 0, time.Time{})
+	renew(noon, "first", end)
+	require.True(t, d.hold(noon, "open", 4, "").Held)
+	renew(end, "second", end.AddDate(0, 1, 0))                                        // 6 roll over into grant 3, grant 4 is new
+	d.run(end.Add(time.Hour), Release{Owner: "acme", Key: "release", HoldID: "open"}) // 4 more: grant 5
+	require.True(t, d.hold(end.Add(time.Hour), "all", 20, "").Held)
+	require.EqualValues(t, 10, d.available(1), "the pack is last")
+	require.NoError(t, d.tables.replayed())
+}
+
+// A hold that was made for a period that is over is not carried out; one that
+// was carried out in time has its answer.
+func TestAHoldIsForItsPeriod(t *testing.T) {
+	d := newDesk(t)
+	end := noon.Add(time.Hour)
+	d.grant("1", "", 10, SourcePack, 0, time.Time{})
+	hold := func(key string) Hold {
+		return Hold{Owner: "acme", Key: key, HoldID: key, Before: end, Lines: []Line{{Type: "email", Amount: 4, Pools: []string{""}}}}
+	}
+	require.Equal(t, HoldResult{Held: true}, d.run(end.Add(-time.Microsecond), hold("a")))
+	_, err := d.try(end, hold("b"))
+	require.ErrorIs(t, err, ErrPeriodOver)
+	_, err = d.try(end, Charge{Owner: "acme", Key: "c", Before: end, Lines: []ChargeLine{{Type: "email", Amount: 1, Pools: []string{""}}}})
+	require.ErrorIs(t, err, ErrPeriodOver)
+	_, err = d.try(end.Add(time.Hour), hold("a"))
+	require.NoError(t, err)
+	later := hold("b")
+	later.Before = end.AddDate(0, 1, 0)
+	require.Equal(t, HoldResult{Held: true}, d.run(end, later), "nothing was stored under the key")
 }
 
 func TestLateReleases(t *testing.T) {
@@ -222,8 +424,12 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	charge("f", 21)
 	require.Equal(t, []int64{20, 5, 0}, told(), "one entry may cross them all")
 
-	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "lower", Type: "email", Thresholds: []int64{3}}))
-	require.Empty(t, told(), "low from the start is no fall")
+	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "lower", Type: "email", Thresholds: []int64{3, 5}}))
+	require.Equal(t, []int64{3}, told(), "armed above the balance; of 5 it was told")
+	d.run(noon, Alert{Owner: "acme", Key: "same", Type: "email", Thresholds: []int64{3}})
+	require.Empty(t, told(), "once")
+	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "begin", Pool: "bob", Type: "email", Thresholds: []int64{3}, Begin: true}))
+	require.Empty(t, told(), "an empty beginning is no event")
 	d.grant("4", "", 30, SourcePack, 0, time.Time{})
 	charge("g", 20)
 	require.Empty(t, told())

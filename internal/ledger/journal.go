@@ -118,6 +118,7 @@ type terms struct {
 	Priority  int32     `json:"priority,omitempty"`
 	StartsAt  time.Time `json:"starts_at,omitzero"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	BurnBy    time.Time `json:"burn_by,omitzero"`
 }
 
 // kind names the operation behind a journal entry.
@@ -157,7 +158,8 @@ type entry struct {
 	memo        Memo
 	postings    []posting
 	groups      []factGroup
-	result      []byte // JSON
+	result      []byte  // JSON
+	low         []int64 // thresholds that the entry arms at or above the credits there are
 
 	postingsJSON, facts, prevHash, hash []byte
 }
@@ -244,6 +246,7 @@ func appendPostings(b []byte, ps []posting) []byte {
 			b = appendIntField(b, `,"priority":`, int64(t.Priority))
 			b = appendTimeField(b, `,"starts_at":`, t.StartsAt)
 			b = appendTimeField(b, `,"expires_at":`, t.ExpiresAt)
+			b = appendTimeField(b, `,"burn_by":`, t.BurnBy)
 			b = append(b, '}')
 		}
 		if c := p.Carry; c != nil {
@@ -251,6 +254,7 @@ func appendPostings(b []byte, ps []posting) []byte {
 			b = strconv.AppendInt(b, c.Left, 10)
 			b = appendIntField(b, `,"priority":`, int64(c.Priority))
 			b = appendTimeField(b, `,"until":`, c.Until)
+			b = appendTimeField(b, `,"burn_by":`, c.BurnBy)
 			b = append(b, '}')
 		}
 		b = appendIntsField(b, `,"alert":[`, p.Alert)

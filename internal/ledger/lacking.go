@@ -5,6 +5,18 @@ import (
 	"fmt"
 )
 
+// Overdue reports whether credits have expired that the journal does not show as
+// expired, those that wait for the end of their period aside.
+func (l *Ledger) Overdue(ctx context.Context, owner string) (overdue bool, err error) {
+	err = l.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM credit_grant WHERE owner = $1 AND live AND available > 0 AND expires_at <= clock_timestamp()
+			AND (renewed OR source NOT IN ('allotment', 'rollover')))`, owner).Scan(&overdue)
+	if err != nil {
+		return false, fmt.Errorf("the grants of %q cannot be read: %w", owner, err)
+	}
+	return overdue, nil
+}
+
 // Lacking says what a hold with these lines would miss just now, nothing when
 // it would succeed. It changes nothing and promises nothing: the hold itself
 // decides.

@@ -19,6 +19,7 @@ type Ledger struct {
 	batchSize int // operations per transaction
 	log       *slog.Logger
 	sums      sums
+	marks     marks
 
 	wg     sync.WaitGroup
 	mu     sync.Mutex

@@ -244,7 +244,7 @@ func (k *ownedKeys) addFact(owner string, id factID) {
 }
 
 // lotColumns are what readLots reads.
-const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.granted_at,
+const lotColumns = `SELECT x.owner, x.no, x.pool, x.type, x.source, x.priority, x.expires_at, x.burn_by, x.granted_at,
 	x.amount, x.available, x.held, x.captured, x.expired, x.voided, x.renewed, x.starts_at, x.waiting `
 
 const lotsByNumber = lotColumns + `FROM unnest($1::text[], $2::bigint[]) k (owner, no)
@@ -254,9 +254,9 @@ const lotsByNumber = lotColumns + `FROM unnest($1::text[], $2::bigint[]) k (owne
 func (t *batch) readLots(rows pgx.Rows, take func(*laneWork, lot)) error {
 	var owner string
 	var l lot
-	var starts, expires *time.Time
+	var starts, expires, burnBy *time.Time
 	_, err := pgx.ForEachRow(rows, []any{
-		&owner, &l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &l.grantedAt, &l.amount,
+		&owner, &l.no, &l.pool, &l.kind, &l.source, &l.priority, &expires, &burnBy, &l.grantedAt, &l.amount,
 		&l.bucket[available], &l.bucket[held], &l.bucket[captured], &l.bucket[expired], &l.bucket[voided], &l.renewed,
 		&starts, &l.bucket[waiting],
 	}, func() error {
@@ -265,7 +265,7 @@ func (t *batch) readLots(rows pgx.Rows, take func(*laneWork, lot)) error {
 			w.damaged("there is a grant %d, and grants are numbered up to %d", l.no, w.numbered())
 		}
 		read := l
-		read.startsAt, read.expiresAt = orZero(starts), orZero(expires)
+		read.startsAt, read.expiresAt, read.burnBy = orZero(starts), orZero(expires), orZero(burnBy)
 		read.grantedAt = l.grantedAt.UTC()
 		take(w, read)
 		return nil
@@ -284,7 +284,7 @@ func (t *batch) addLots(rows pgx.Rows) error {
 }
 
 // accountColumns are what readAccounts reads.
-const accountColumns = `SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until, x.alert_at `
+const accountColumns = `SELECT x.owner, x.pool, x.type, x.available, x.held, x.carry, x.carry_priority, x.carry_until, x.carry_burn_by, x.alert_at `
 
 // readAccounts takes accounts into the books where they are wanted.
 func (t *batch) readAccounts(rows pgx.Rows, wanted func(*books, accountID) bool) error {
@@ -292,9 +292,9 @@ func (t *batch) readAccounts(rows pgx.Rows, wanted func(*books, accountID) bool)
 	var a account
 	var left *int64
 	var priority int32
-	var until *time.Time
+	var until, burnBy *time.Time
 	_, err := pgx.ForEachRow(rows, []any{
-		&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &a.alertAt,
+		&owner, &a.pool, &a.kind, &a.available, &a.held, &left, &priority, &until, &burnBy, &a.alertAt,
 	}, func() error {
 		books := t.byOwner[owner].books
 		if !wanted(books, a.accountID) {
@@ -304,7 +304,7 @@ func (t *batch) readAccounts(rows pgx.Rows, wanted func(*books, accountID) bool)
 		read.available, read.held, read.seen = a.available, a.held, a.available
 		read.alertAt, read.carry = slices.Clone(a.alertAt), nil
 		if left != nil {
-			read.carry = &carry{Left: *left, Priority: priority, Until: orZero(until)}
+			read.carry = &carry{Left: *left, Priority: priority, Until: orZero(until), BurnBy: orZero(burnBy)}
 		}
 		return nil
 	})

@@ -28,6 +28,7 @@ type modelGrant struct {
 	expires   time.Time
 	starts    time.Time // of what waits
 	waiting   int64
+	burnBy    time.Time
 	available int64
 	expired   int64
 	renewed   bool
@@ -35,6 +36,11 @@ type modelGrant struct {
 
 // waits says whether the grant has not started.
 func (g *modelGrant) waits(now time.Time) bool { return g.waiting > 0 && g.starts.After(now) }
+
+// ofPeriod says whether the end of a period decides what becomes of the grant.
+func (g *modelGrant) ofPeriod() bool {
+	return !g.renewed && (g.source == SourceAllotment || g.source == SourceRollover)
+}
 
 func (g *modelGrant) over(now time.Time) bool {
 	return g.renewed || !g.expires.IsZero() && !g.expires.After(now)
@@ -64,6 +70,7 @@ type modelCarry struct {
 	left     int64 // < 0 = no cap
 	priority int32
 	until    time.Time
+	burnBy   time.Time
 }
 
 func newModel() *model {
@@ -82,16 +89,17 @@ func (m *model) spendable(id accountID, now time.Time) (grants []*modelGrant) {
 
 // burnOrder sorts grants of one account as they are spent.
 func burnOrder(grants []*modelGrant) []*modelGrant {
-	never := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	lost := func(g *modelGrant) time.Time {
+		first := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		for _, at := range []time.Time{g.expires, g.burnBy} {
+			if !at.IsZero() && at.Before(first) {
+				first = at
+			}
+		}
+		return first
+	}
 	slices.SortStableFunc(grants, func(a, b *modelGrant) int { // stable: oldest first
-		ea, eb := a.expires, b.expires
-		if ea.IsZero() {
-			ea = never
-		}
-		if eb.IsZero() {
-			eb = never
-		}
-		return cmp.Or(cmp.Compare(a.priority, b.priority), ea.Compare(eb))
+		return cmp.Or(cmp.Compare(a.priority, b.priority), lost(a).Compare(lost(b)))
 	})
 	return grants
 }
@@ -124,8 +132,9 @@ func (m *model) accounts() map[accountID]int64 {
 	return all
 }
 
-// notice writes off what has expired in the accounts an operation looks at.
-func (m *model) notice(op operation, now time.Time) {
+// notice writes off what has expired in the accounts an operation looks at, one
+// moment after the other, and lists the thresholds that they fell to.
+func (m *model) notice(op operation, now time.Time) (lows []string) {
 	looksAt := func(id accountID) bool { return false }
 	among := func(lines []Line) func(accountID) bool {
 		return func(id accountID) bool {
@@ -170,19 +179,46 @@ func (m *model) notice(op operation, now time.Time) {
 	case Expire:
 		looksAt = func(accountID) bool { return true }
 	}
-	gone := map[accountID]int64{}
-	for _, g := range m.grants {
-		if looksAt(g.id) && g.waiting > 0 && !g.waits(now) {
-			m.tell("credits.granted", map[accountID]int64{g.id: g.waiting})
-			g.available, g.waiting = g.waiting, 0
-		}
-		if looksAt(g.id) && !g.expires.IsZero() && !g.expires.After(now) {
-			gone[g.id] += g.available
-			g.expired += g.available
-			g.available = 0
+	ended, kept := now, (*modelGrant).ofPeriod
+	if r, ends := op.(Renew); ends {
+		ended = now.Add(-time.Microsecond)
+		kept = func(g *modelGrant) bool {
+			return g.ofPeriod() && (r.At.IsZero() || g.expires.After(r.At.Add(-48*time.Hour)))
 		}
 	}
-	m.tell("credits.expired", gone)
+	for {
+		var next time.Time
+		for _, g := range m.grants {
+			starts := g.waiting > 0 && !g.starts.After(now)
+			ends := g.available > 0 && !kept(g) && !g.expires.IsZero() && !g.expires.After(ended)
+			for at, due := range map[time.Time]bool{g.starts: starts, g.expires: ends} {
+				if due && looksAt(g.id) && (next.IsZero() || at.Before(next)) {
+					next = at
+				}
+			}
+		}
+		if next.IsZero() {
+			return lows
+		}
+		before, gone, come := m.accounts(), map[accountID]int64{}, map[accountID]int64{}
+		for _, g := range m.grants {
+			switch {
+			case !looksAt(g.id):
+			case g.waiting > 0 && g.starts.Equal(next):
+				come[g.id] += g.waiting
+				g.available, g.waiting = g.waiting, 0
+			case g.available > 0 && !kept(g) && g.expires.Equal(next):
+				gone[g.id] += g.available
+				g.expired += g.available
+				g.available = 0
+			}
+		}
+		for id, n := range m.accounts() {
+			lows = append(lows, m.fell(id, before[id], n)...)
+		}
+		m.tell("credits.granted", come)
+		m.tell("credits.expired", gone)
+	}
 }
 
 // tell notes the events about credits of some accounts.
@@ -204,17 +240,25 @@ func (m *model) fell(id accountID, before, after int64) (lows []string) {
 	return lows
 }
 
-func (m *model) alert(op Alert) AlertResult {
+func (m *model) alert(op Alert) (r AlertResult, lows []string) {
 	id := accountID{op.Pool, op.Type}
+	known := m.alerts[id]
+	have := m.credits(id)
 	m.alerts[id] = nil
-	low := false
 	for _, threshold := range op.Thresholds {
-		if !slices.Contains(m.alerts[id], threshold) {
-			m.alerts[id] = append(m.alerts[id], threshold)
+		if slices.Contains(m.alerts[id], threshold) {
+			continue
 		}
-		low = low || m.credits(id) <= threshold
+		m.alerts[id] = append(m.alerts[id], threshold)
+		if have > threshold {
+			continue
+		}
+		r.Low = true
+		if !slices.Contains(known, threshold) && (have > 0 || !op.Begin) {
+			lows = append(lows, fmt.Sprintf("%s/%s has %d, %d is low", id.pool, id.kind, have, threshold))
+		}
 	}
-	return AlertResult{Low: low}
+	return r, lows
 }
 
 func (m *model) held(id accountID) (n int64) {
@@ -299,7 +343,7 @@ func (m *model) end(op End) EndResult {
 
 func (m *model) grant(op Grant) {
 	m.grants = append(m.grants, &modelGrant{
-		id: accountID{op.Pool, op.Type}, source: op.Source, priority: op.Priority, expires: op.ExpiresAt, available: op.Amount,
+		id: accountID{op.Pool, op.Type}, source: op.Source, priority: op.Priority, expires: op.ExpiresAt, burnBy: op.BurnBy, available: op.Amount,
 	})
 }
 
@@ -520,7 +564,7 @@ func (m *model) release(op Release, now time.Time) (ReleaseResult, error) {
 			switch {
 			case g.renewed && k != nil && k.left != 0:
 				k.left--
-				fresh.one(modelGrant{id: g.id, source: SourceRollover, priority: k.priority, expires: k.until})
+				fresh.one(modelGrant{id: g.id, source: SourceRollover, priority: k.priority, expires: k.until, burnBy: k.burnBy})
 			case g.renewed && k != nil:
 				g.expired++
 				late[g.id]++
@@ -640,18 +684,19 @@ func (m *model) renew(op Renew, now time.Time) RenewResult {
 		delete(m.carries, id)
 		if l.Rollover {
 			room = l.Cap
-			m.carries[id] = &modelCarry{priority: l.CarriedPriority, until: l.CarriedUntil}
+			m.carries[id] = &modelCarry{priority: l.CarriedPriority, until: l.CarriedUntil, burnBy: l.BurnBy}
 		}
 		for _, g := range burnOrder(slices.Clone(m.grants)) {
-			if g.id != id || g.waiting > 0 || g.source != SourceAllotment && g.source != SourceRollover {
+			if g.id != id || g.waiting > 0 {
 				continue
 			}
 			expired := !g.expires.IsZero() && !g.expires.After(now)
-			if m.holding(g) || g.available > 0 && !expired {
+			ends := g.ofPeriod()
+			if ends && (m.holding(g) || g.available > 0) {
 				g.renewed = true
 			}
-			for ; g.available > 0 && !expired; g.available-- {
-				if l.Rollover && (l.Cap < 0 || room > 0) {
+			for ; g.available > 0 && (ends || expired); g.available-- {
+				if ends && l.Rollover && (l.Cap < 0 || room > 0) {
 					room--
 					r.Rolled++
 				} else {
@@ -667,12 +712,12 @@ func (m *model) renew(op Renew, now time.Time) RenewResult {
 			}
 			if r.Rolled > 0 {
 				m.grants = append(m.grants, &modelGrant{
-					id: id, source: SourceRollover, priority: l.CarriedPriority, expires: l.CarriedUntil, available: r.Rolled,
+					id: id, source: SourceRollover, priority: l.CarriedPriority, expires: l.CarriedUntil, burnBy: l.BurnBy, available: r.Rolled,
 				})
 			}
 		}
 		if l.Amount > 0 {
-			m.grant(Grant{Pool: op.Pool, Type: l.Type, Amount: l.Amount, Source: SourceAllotment, Priority: l.Priority, ExpiresAt: l.ExpiresAt})
+			m.grant(Grant{Pool: op.Pool, Type: l.Type, Amount: l.Amount, Source: SourceAllotment, Priority: l.Priority, ExpiresAt: l.ExpiresAt, BurnBy: l.BurnBy})
 		}
 		result.Lines = append(result.Lines, r)
 	}

@@ -21,6 +21,9 @@ var (
 	ErrHoldExhausted = errors.New("the hold has fewer credits left than asked for")
 	// ErrInvalid says that the request makes no sense as written.
 	ErrInvalid = errors.New("the ledger request is invalid")
+	// ErrPeriodOver says that the time is over up to which a hold or a charge
+	// was meant: a credit period has ended since, and it is to be made again.
+	ErrPeriodOver = errors.New("a credit period has ended since the request was made")
 	// ErrClosed says that the ledger has been closed.
 	ErrClosed = errors.New("the ledger is closed")
 )
@@ -74,6 +77,7 @@ type Grant struct {
 	Priority  int32     // lower burns first
 	StartsAt  time.Time // the credits are not there before; zero = at once
 	ExpiresAt time.Time // zero = never
+	BurnBy    time.Time // some of it is lost then, so it is spent before what lives longer; zero = with its expiry
 	Memo      Memo
 }
 
@@ -99,6 +103,7 @@ type GrantLine struct {
 	Priority  int32
 	StartsAt  time.Time
 	ExpiresAt time.Time
+	BurnBy    time.Time
 }
 
 // GrantsResult is the result of Grants.
@@ -125,8 +130,9 @@ type Budget struct {
 type Hold struct {
 	Owner  string
 	Key    string
-	HoldID string // unique in the organization
-	Lines  []Line // one per credit type
+	HoldID string    // unique in the organization
+	Lines  []Line    // one per credit type
+	Before time.Time // from then on it is ErrPeriodOver, when it was not carried out before; zero = always good
 	Memo   Memo
 }
 
@@ -177,6 +183,7 @@ type Charge struct {
 	Key    string
 	HoldID string // defaults to Key
 	Lines  []ChargeLine
+	Before time.Time // as in Hold
 	Memo   Memo
 }
 
@@ -292,12 +299,13 @@ type EndResult struct {
 	Expired []Amount `json:"expired,omitempty"` // per type
 }
 
-// Expire writes off every credit of the organization whose time is over. The
-// books are right without it: expiry is enforced whenever credits are touched.
+// Expire writes off every credit of the organization whose time is over, except
+// those that wait for the end of their period (Renew). The books are right
+// without it: expiry is enforced whenever credits are touched. It makes the
+// journal say so, in entries that bear the times at which the credits expired;
+// it has no entry of its own, and repeating it is harmless.
 type Expire struct {
 	Owner string
-	Key   string
-	Memo  Memo
 }
 
 // ExpireResult is the result of an Expire.
@@ -305,15 +313,17 @@ type ExpireResult struct {
 	Expired []Amount `json:"expired,omitempty"` // per type
 }
 
-// Renew ends a period of one pool and begins the next: what is available of the
-// old allotment rolls over up to a cap, the rest expires, the new allotment is
-// granted. Held credits stay held; released later, they use what is left of the
-// cap.
+// Renew ends a period of one pool and begins the next, in one entry: what is
+// available of the old allotment rolls over up to a cap, the rest expires, the
+// new allotment is granted. Allotments whose time is over are not spent but wait
+// for it, so that it decides what becomes of them however late it comes. Held
+// credits stay held; released later, they use what is left of the cap.
 type Renew struct {
 	Owner string
 	Key   string // once per subscription and period
 	Pool  string
 	Lines []Renewal // one per credit type
+	At    time.Time // when the period ends: the entry's time, unless the journal is past it; zero or a time to come = now
 	Memo  Memo
 }
 
@@ -323,6 +333,7 @@ type Renewal struct {
 	Amount          int64     // new allotment; 0 = none
 	Priority        int32     // of the new allotment
 	ExpiresAt       time.Time // of the new allotment; zero = never (a plan that rolls over)
+	BurnBy          time.Time // of the new allotment and what rolls over, as in Grant
 	Rollover        bool      // false: the old allotment expires
 	Cap             int64     // most credits that roll over; < 0 = all of them
 	CarriedPriority int32     // of the rolled-over credits
@@ -338,20 +349,22 @@ type RenewResult struct {
 type RenewedLine struct {
 	Type    string `json:"type"`
 	Rolled  int64  `json:"rolled,omitempty"`
-	Expired int64  `json:"expired,omitempty"`
+	Expired int64  `json:"expired,omitempty"` // with this entry
 	Granted int64  `json:"granted,omitempty"`
 }
 
 // Alert watches one account: whenever its available credits fall to one of the
 // thresholds, a credits.low event that names the threshold goes to the outbox,
-// once until they have risen above it again. It takes the place of the alert
-// before; no thresholds end the watch.
+// once until they have risen above it again. A threshold that is new to the
+// account and not below its credits has its event at once. It takes the place
+// of the alert before; no thresholds end the watch.
 type Alert struct {
 	Owner      string
 	Key        string
 	Pool       string
 	Type       string
 	Thresholds []int64 // credits; in any order
+	Begin      bool    // the account's first watch: that it is still empty is no event
 	Memo       Memo
 }
 

@@ -117,11 +117,14 @@ func (w *world) batch(t *rapid.T) {
 	}
 	commit := w.load(t, ops)
 	for _, op := range ops {
-		told := len(w.books.changes.events)
+		told, last := len(w.books.changes.events), w.books.at
 		got := w.books.performOne(op, w.now)
 		now := w.now
-		if now.Before(w.books.at) {
-			now = w.books.at // a lane's time never runs backwards
+		if r, ok := op.(Renew); ok && !r.At.IsZero() && r.At.Before(now) {
+			now = r.At // when the period ended
+		}
+		if now.Before(last) {
+			now = last // a lane's time never runs backwards
 		}
 		w.compare(t, op, got, w.books.changes.events[told:], now)
 	}
@@ -172,6 +175,7 @@ func (w *world) loseBatch(t *rapid.T) {
 // compare holds an outcome, and the events that came with it, against the model's.
 func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, now time.Time) {
 	key := op.header().key
+	_, unrecorded := op.(Expire)
 	for _, old := range w.sent {
 		if old.header().key != key {
 			continue
@@ -185,14 +189,10 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		require.Empty(t, events)
 		return
 	}
-	var lows, told, moved []string
-	before := w.model.accounts()
+	var told, moved []string
 	w.model.told = nil
-	w.model.notice(op, now)
+	lows := w.model.notice(op, now)
 	noticed := w.model.accounts()
-	for id, n := range noticed {
-		lows = append(lows, w.model.fell(id, before[id], n)...)
-	}
 	var want any
 	var err error
 	switch op := op.(type) {
@@ -207,11 +207,15 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		}
 		want = GrantsResult{GrantIDs: nos}
 	case Hold:
-		want = w.model.hold(op, now)
+		if err = late(op.Before, now); err == nil {
+			want = w.model.hold(op, now)
+		}
 	case Capture:
 		want, err = w.model.capture(op)
 	case Charge:
-		want = w.model.charge(op, now)
+		if err = late(op.Before, now); err == nil {
+			want = w.model.charge(op, now)
+		}
 	case Release:
 		want, err = w.model.release(op, now)
 	case Reverse:
@@ -223,7 +227,9 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 	case End:
 		want = w.model.end(op)
 	case Alert:
-		want = w.model.alert(op)
+		var armed []string
+		want, armed = w.model.alert(op)
+		lows = append(lows, armed...)
 	case Expire:
 		want = got.result // its effect shows in the balances
 	}
@@ -249,12 +255,22 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 	}
 	require.NoError(t, got.err, "%+v", op)
 	require.Equal(t, want, got.result, "%+v", op)
+	if unrecorded {
+		return
+	}
 	w.sent = append(w.sent, op)
 
 	// What is stored says the same.
 	back := reflect.New(reflect.TypeOf(got.result))
 	require.NoError(t, json.Unmarshal(w.books.stored[key].result, back.Interface()))
 	require.Equal(t, got.result, back.Elem().Interface())
+}
+
+func late(before, now time.Time) error {
+	if !before.IsZero() && !now.Before(before) {
+		return ErrPeriodOver
+	}
+	return nil
 }
 
 var (
@@ -329,7 +345,7 @@ func (w *world) draw(t *rapid.T) operation {
 		kindCharge, kindCharge, kindRelease, kindRelease, kindReverse, kindVoid, kindEnd, kindExpire, kindRenew, kindAlert,
 	}).Draw(t, "operation") {
 	case kindHold:
-		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t)}
+		return Hold{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Lines: w.drawLines(t), Before: w.drawBefore(t)}
 	case kindCapture:
 		c := Capture{Owner: w.tables.name, Key: key, HoldID: w.drawHold(t), Type: w.drawType(t), Memo: memo}
 		if c.Facts = w.drawFacts(t); len(c.Facts) > 0 {
@@ -339,7 +355,7 @@ func (w *world) draw(t *rapid.T) operation {
 		}
 		return c
 	case kindCharge:
-		c := Charge{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo}
+		c := Charge{Owner: w.tables.name, Key: key, HoldID: "h" + key, Memo: memo, Before: w.drawBefore(t)}
 		for _, l := range w.drawLines(t) {
 			cl := ChargeLine{Type: l.Type, Pools: l.Pools, Budget: l.Budget}
 			if cl.Facts = w.drawFacts(t); len(cl.Facts) > 0 {
@@ -369,15 +385,18 @@ func (w *world) draw(t *rapid.T) operation {
 		}
 		return End{Owner: w.tables.name, Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools[1:]).Draw(t, "pool")}
 	case kindExpire:
-		return Expire{Owner: w.tables.name, Key: key, Memo: memo}
+		return Expire{Owner: w.tables.name}
 	case kindRenew:
 		r := Renew{Owner: w.tables.name, Key: key, Memo: memo, Pool: rapid.SampledFrom(testPools).Draw(t, "pool")}
+		if rapid.Bool().Draw(t, "late") {
+			r.At = w.now.Add(time.Duration(rapid.IntRange(-20, 2).Draw(t, "hours")) * time.Hour)
+		}
 		for _, kind := range testTypes {
 			if rapid.Bool().Draw(t, "renewed") {
 				r.Lines = append(r.Lines, Renewal{
 					Type: kind, Amount: rapid.Int64Range(0, 20).Draw(t, "allotment"), ExpiresAt: w.drawExpiry(t),
 					Rollover: rapid.Bool().Draw(t, "rollover"), Cap: rapid.Int64Range(-1, 10).Draw(t, "cap"),
-					CarriedUntil: w.drawExpiry(t), CarriedPriority: int32(rapid.IntRange(0, 2).Draw(t, "priority")),
+					BurnBy: w.drawBurnBy(t), CarriedUntil: w.drawExpiry(t), CarriedPriority: int32(rapid.IntRange(0, 2).Draw(t, "priority")),
 				})
 			}
 		}
@@ -386,7 +405,7 @@ func (w *world) draw(t *rapid.T) operation {
 		return Alert{
 			Owner: w.tables.name, Key: key, Memo: memo,
 			Pool: rapid.SampledFrom(testPools).Draw(t, "pool"), Type: w.drawType(t),
-			Thresholds: rapid.SliceOfN(rapid.Int64Range(0, 40), 0, 3).Draw(t, "thresholds"),
+			Thresholds: rapid.SliceOfN(rapid.Int64Range(0, 40), 0, 3).Draw(t, "thresholds"), Begin: rapid.Bool().Draw(t, "begin"),
 		}
 	case kindGrants:
 		op := Grants{Owner: w.tables.name, Key: key, Memo: memo}
@@ -476,6 +495,21 @@ func (w *world) drawFacts(t *rapid.T) (facts []Fact) {
 }
 
 func (w *world) drawType(t *rapid.T) string { return rapid.SampledFrom(testTypes).Draw(t, "type") }
+
+// drawBefore is now and then the end of a period, near enough to be over.
+func (w *world) drawBefore(t *rapid.T) time.Time {
+	if rapid.IntRange(0, 9).Draw(t, "before") > 0 {
+		return time.Time{}
+	}
+	return w.now.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "minutes left")) * time.Minute)
+}
+
+func (w *world) drawBurnBy(t *rapid.T) time.Time {
+	if rapid.Bool().Draw(t, "capped") {
+		return w.drawExpiry(t)
+	}
+	return time.Time{}
+}
 
 func (w *world) drawExpiry(t *rapid.T) time.Time {
 	if hours := rapid.IntRange(-1, 30).Draw(t, "hours to live"); hours >= 0 {

@@ -10,6 +10,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Renewed returns what was booked under the key of a renewal, ErrKeyReused where
+// the key stands for another kind of operation.
+func (l *Ledger) Renewed(ctx context.Context, owner, key string) (RenewResult, error) {
+	var result RenewResult
+	var of kind
+	var text []byte
+	err := l.pool.QueryRow(ctx, `SELECT kind, result FROM credit_entry WHERE owner = $1 AND key = $2`, owner, key).Scan(&of, &text)
+	switch {
+	case err != nil:
+		return result, fmt.Errorf("the renewal %q of %q cannot be read: %w", key, owner, err)
+	case of != kindRenew:
+		return result, fmt.Errorf("%w: %q", ErrKeyReused, key)
+	}
+	if err := json.Unmarshal(text, &result); err != nil {
+		return result, fmt.Errorf("the renewal %q of %q cannot be read, run the audit: %w", key, owner, err)
+	}
+	return result, nil
+}
+
 // HoldLine is what became of the credits of one type in a hold. Amount −
 // Captured − Released is still reserved.
 type HoldLine struct {
@@ -55,6 +74,18 @@ func (l *Ledger) Known(ctx context.Context, owner, key string) (bool, error) {
 		return false, fmt.Errorf("the journal of %q cannot be read: %w", owner, err)
 	}
 	return known, nil
+}
+
+// BudgetUse returns what was drawn under a budget and not given back, by type.
+func (l *Ledger) BudgetUse(ctx context.Context, owner, name string) (map[string]int64, error) {
+	rows, _ := l.pool.Query(ctx, `SELECT type, used FROM credit_budget WHERE owner = $1 AND name = $2`, owner, name)
+	use := map[string]int64{}
+	var kind string
+	var used int64
+	if _, err := pgx.ForEachRow(rows, []any{&kind, &used}, func() error { use[kind] = used; return nil }); err != nil {
+		return nil, fmt.Errorf("the budget %q of %q cannot be read: %w", name, owner, err)
+	}
+	return use, nil
 }
 
 // Usage is what was charged under one member's name from one pool.

@@ -124,7 +124,7 @@ func (r *replay) begin(e *entry, id accountID, no int64, t *terms) *lot {
 	r.grants = max(no, r.grants)
 	l := &lot{
 		accountID: id, no: no, source: t.Source, priority: t.Priority,
-		startsAt: t.StartsAt, expiresAt: t.ExpiresAt, grantedAt: e.at,
+		startsAt: t.StartsAt, expiresAt: t.ExpiresAt, burnBy: t.BurnBy, grantedAt: e.at,
 	}
 	r.lots[no] = l
 	return l

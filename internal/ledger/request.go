@@ -6,18 +6,30 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// maxAmount bounds every amount: JSON numbers stay exact up to here.
-const maxAmount = 1 << 53
+// MaxAmount is the largest amount of one operation: a grant, a hold, an
+// allotment, a budget, a threshold.
+const MaxAmount int64 = 1_000_000_000_000
 
 // maxGrants bounds how many grants one operation gives.
 const maxGrants = 1000
 
-// maxText bounds every id and key, in bytes.
-const maxText = 256
+// maxBalance bounds what one account may have: JSON numbers stay exact up to here.
+const maxBalance int64 = 1<<53 - 1
+
+// MaxReason is the longest reason, in characters.
+const MaxReason = 500
+
+// Bounds of other texts, in characters. Keys are put together from ids and from
+// what a caller chose.
+const (
+	maxText = 256
+	maxKey  = 512
+)
 
 // operation is a request to the ledger.
 type operation interface {
@@ -41,19 +53,23 @@ type header struct {
 	memo       Memo
 }
 
+// unrecorded reports whether the operation has no entry and no key of its own.
+func (h header) unrecorded() bool { return h.kind == kindExpire }
+
 func (op Hold) header() header    { return header{kindHold, op.Owner, op.Key, op.Memo} }
 func (op Capture) header() header { return header{kindCapture, op.Owner, op.Key, op.Memo} }
 func (op Charge) header() header  { return header{kindCharge, op.Owner, op.Key, op.Memo} }
 func (op Release) header() header { return header{kindRelease, op.Owner, op.Key, op.Memo} }
 func (op Reverse) header() header { return header{kindReverse, op.Owner, op.Key, op.Memo} }
-func (op Expire) header() header  { return header{kindExpire, op.Owner, op.Key, op.Memo} }
+func (op Expire) header() header  { return header{kindExpire, op.Owner, "", Memo{}} }
 func (op Renew) header() header   { return header{kindRenew, op.Owner, op.Key, op.Memo} }
 func (op Alert) header() header   { return header{kindAlert, op.Owner, op.Key, op.Memo} }
 
 type requestHash [16]byte
 
 // hashRequest identifies a request: everything asked for, but neither the memo
-// nor how a late return is booked, which a retry may compute anew.
+// nor how a late return is booked or when credits are best spent, which a retry
+// may compute again.
 func hashRequest(op operation) requestHash {
 	d := make(digest, 0, 256)
 	d.str(string(op.header().kind))
@@ -190,42 +206,44 @@ func invalid(format string, args ...any) error {
 // validate checks what can be checked without the books.
 func validate(op operation) error {
 	h := op.header()
-	if err := required("organization", h.owner); err != nil {
-		return err
-	}
-	if err := required("idempotency key", h.key); err != nil {
-		return err
-	}
 	m := h.memo
-	if err := texts("memo", m.OrderID, m.Action, m.Member, m.Reason); err != nil {
-		return err
+	least := 1
+	if h.unrecorded() {
+		least = 0
 	}
-	return op.check()
+	return firstError(
+		required("organization", h.owner), written("idempotency key", h.key, least, maxKey),
+		texts("memo", m.OrderID, m.Action, m.Member), written("reason", m.Reason, 0, MaxReason),
+		op.check())
 }
 
-func required(what, s string) error {
-	if s == "" {
-		return invalid("the %s must not be empty", what)
-	}
-	return texts(what, s)
-}
+func required(what, s string) error { return written(what, s, 1, maxText) }
 
-// texts refuses what PostgreSQL cannot store or index.
 func texts(what string, ss ...string) error {
 	for _, s := range ss {
-		if len(s) > maxText {
-			return invalid("the %s must not be longer than %d bytes, it has %d", what, maxText, len(s))
-		}
-		if !utf8.ValidString(s) || bytes.IndexByte([]byte(s), 0) >= 0 {
-			return invalid("the %s must be UTF-8 text without zero bytes", what)
+		if err := written(what, s, 0, maxText); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// written refuses what PostgreSQL cannot store or index.
+func written(what, s string, least, most int) error {
+	switch n := utf8.RuneCountInString(s); {
+	case n < least:
+		return invalid("the %s must not be empty", what)
+	case n > most:
+		return invalid("the %s must not be longer than %d characters, it has %d", what, most, n)
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+		return invalid("the %s must be UTF-8 text without zero bytes", what)
+	}
+	return nil
+}
+
 func amount(what string, n, least int64) error {
-	if n < least || n > maxAmount {
-		return invalid("the %s must be between %d and %d credits, it is %d", what, least, int64(maxAmount), n)
+	if n < least || n > MaxAmount {
+		return invalid("the %s must be between %d and %d credits, it is %d", what, least, MaxAmount, n)
 	}
 	return nil
 }
@@ -289,7 +307,7 @@ func charge(facts []Fact, unitCost, n int64) error {
 	if err := firstError(amount("amount", n, 0), amount("unit cost", unitCost, 0)); err != nil {
 		return err
 	}
-	if unitCost > maxAmount/int64(len(facts)+1) {
+	if unitCost > MaxAmount/int64(len(facts)+1) {
 		return invalid("%d facts at %d credits each are more than a ledger can count", len(facts), unitCost)
 	}
 	return scopes(facts)
@@ -362,11 +380,11 @@ func (op Renew) check() error {
 		}
 		seen = append(seen, l.Type)
 		if err := firstError(required("credit type", l.Type), amount("allotment", l.Amount, 0),
-			expiry(l.ExpiresAt), expiry(l.CarriedUntil)); err != nil {
+			expiry(l.ExpiresAt), expiry(l.BurnBy), expiry(l.CarriedUntil)); err != nil {
 			return err
 		}
-		if l.Cap > maxAmount {
-			return invalid("the rollover cap must be at most %d credits, or negative for no cap", int64(maxAmount))
+		if l.Cap > MaxAmount {
+			return invalid("the rollover cap must be at most %d credits, or negative for no cap", MaxAmount)
 		}
 	}
 	return texts("pool", op.Pool)

@@ -269,7 +269,7 @@ func TestAccountsHaveNoRoomBeyondTheirLimit(t *testing.T) {
 			a.available, a.held = full.available, full.held
 			return b.perform([]operation{op}, time.Now())[0].err
 		}
-		for n, want := range map[int64]error{5: nil, 6: ErrInvalid, maxAmount: ErrInvalid} {
+		for n, want := range map[int64]error{5: nil, 6: ErrInvalid, MaxAmount: ErrInvalid} {
 			require.ErrorIs(t, run(Grant{Owner: "acme", Key: "g", Type: "email", Amount: n, Source: SourcePack}), want, "%s %d", name, n)
 			require.ErrorIs(t, run(Renew{Owner: "acme", Key: "r", Lines: []Renewal{{Type: "email", Amount: n}}}), want, "%s %d", name, n)
 		}

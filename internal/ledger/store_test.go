@@ -122,7 +122,7 @@ func TestInvalidRequests(t *testing.T) {
 		},
 		"overflow": func() error {
 			_, err := l.Capture(ctx, ledger.Capture{
-				Owner: "acme", Key: "k", HoldID: "h", Type: "email", UnitCost: 1 << 53, Facts: make([]ledger.Fact, 2),
+				Owner: "acme", Key: "k", HoldID: "h", Type: "email", UnitCost: ledger.MaxAmount, Facts: make([]ledger.Fact, 2),
 			})
 			return err
 		},
@@ -138,7 +138,7 @@ func TestInvalidRequests(t *testing.T) {
 func TestClosedLedgerRefusesWork(t *testing.T) {
 	l := ledger.New(pgtest.New(t))
 	l.Close()
-	_, err := l.Expire(t.Context(), ledger.Expire{Owner: "acme", Key: "k"})
+	_, err := l.Expire(t.Context(), ledger.Expire{Owner: "acme"})
 	require.ErrorIs(t, err, ledger.ErrClosed)
 }
 

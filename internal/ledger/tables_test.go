@@ -222,7 +222,8 @@ func (t *tables) replayed() error {
 		}
 	}
 	for no, want := range r.lots {
-		if is := t.rows.lots[no]; is.bucket != want.bucket || is.amount != want.amount || is.renewed != want.renewed {
+		if is := t.rows.lots[no]; is.bucket != want.bucket || is.amount != want.amount || is.renewed != want.renewed ||
+			!is.expiresAt.Equal(want.expiresAt) || !is.burnBy.Equal(want.burnBy) {
 			problems = append(problems, fmt.Sprintf("grant %d is %+v, the journal says %+v", no, is, *want))
 		}
 	}

@@ -139,8 +139,8 @@ func TestCreditsEvents(t *testing.T) {
 
 	over := time.Now().Add(-time.Second)
 	grant(t, l, ledger.Grant{Key: "x1", Amount: 4, ExpiresAt: over})
-	grant(t, l, ledger.Grant{Key: "x2", Amount: 6, ExpiresAt: over.Add(-time.Hour), Pool: "bob"})
-	_, err = l.Expire(ctx, ledger.Expire{Owner: "acme", Key: "x"})
+	grant(t, l, ledger.Grant{Key: "x2", Amount: 6, ExpiresAt: over, Pool: "bob"})
+	_, err = l.Expire(ctx, ledger.Expire{Owner: "acme"})
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		`credits.expired {"amount":4,"balance":20,"entry":8,"org":"acme","pool":"","type":"email"}`,

@@ -128,7 +128,7 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 		nos, amounts, avail, inHold, capt, lapsed, voids []int64
 		waits                                            []int64
 		priorities                                       []int32
-		starts, expires                                  []*time.Time
+		starts, expires, burnBys                         []*time.Time
 		granted                                          []time.Time
 		renewed, live                                    []bool
 	)
@@ -142,6 +142,7 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 			priorities = append(priorities, l.priority)
 			starts = append(starts, nullTime(l.startsAt))
 			expires = append(expires, nullTime(l.expiresAt))
+			burnBys = append(burnBys, nullTime(l.burnBy))
 			granted = append(granted, l.grantedAt)
 			amounts = append(amounts, l.amount)
 			avail = append(avail, l.bucket[available])
@@ -158,15 +159,15 @@ func (t *batch) writeGrants(b *pgx.Batch) {
 		return
 	}
 	b.Queue(`INSERT INTO credit_grant (owner, no, pool, type, source, priority, expires_at, granted_at,
-			amount, available, held, captured, expired, voided, renewed, live, starts_at, waiting)
+			amount, available, held, captured, expired, voided, renewed, live, starts_at, waiting, burn_by)
 		SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
 			$8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-			$15::bool[], $16::bool[], $17::timestamptz[], $18::bigint[])
+			$15::bool[], $16::bool[], $17::timestamptz[], $18::bigint[], $19::timestamptz[])
 		ON CONFLICT (owner, no) DO UPDATE SET amount = excluded.amount, available = excluded.available,
 			held = excluded.held, captured = excluded.captured, expired = excluded.expired, voided = excluded.voided,
 			renewed = excluded.renewed, live = excluded.live, waiting = excluded.waiting`,
 		owners, nos, pools, types, sources, priorities, expires, granted,
-		amounts, avail, inHold, capt, lapsed, voids, renewed, live, starts, waits)
+		amounts, avail, inHold, capt, lapsed, voids, renewed, live, starts, waits, burnBys)
 }
 
 func (t *batch) writeAccounts(b *pgx.Batch) {
@@ -175,7 +176,7 @@ func (t *batch) writeAccounts(b *pgx.Batch) {
 		avail, held          []int64
 		carries              []*int64
 		priorities           []int32
-		untils               []*time.Time
+		untils, burnBys      []*time.Time
 		alertAts             []*string // arrays as text: unnest would make one of them all
 	)
 	for _, w := range t.lanes {
@@ -187,26 +188,27 @@ func (t *batch) writeAccounts(b *pgx.Batch) {
 			held = append(held, a.held)
 			var left *int64
 			var priority int32
-			var until *time.Time
+			var until, burnBy *time.Time
 			if c := a.carry; c != nil {
-				left, priority, until = &c.Left, c.Priority, nullTime(c.Until)
+				left, priority, until, burnBy = &c.Left, c.Priority, nullTime(c.Until), nullTime(c.BurnBy)
 			}
 			carries, priorities, untils = append(carries, left), append(priorities, priority), append(untils, until)
+			burnBys = append(burnBys, burnBy)
 			alertAts = append(alertAts, arrayText(a.alertAt))
 		}
 	}
 	if len(owners) == 0 {
 		return
 	}
-	b.Queue(`INSERT INTO credit_account (owner, pool, type, available, held, carry, carry_priority, carry_until, alert_at)
-		SELECT u.owner, u.pool, u.type, u.available, u.held, u.carry, u.carry_priority, u.carry_until, u.alert_at::bigint[]
+	b.Queue(`INSERT INTO credit_account (owner, pool, type, available, held, carry, carry_priority, carry_until, carry_burn_by, alert_at)
+		SELECT u.owner, u.pool, u.type, u.available, u.held, u.carry, u.carry_priority, u.carry_until, u.carry_burn_by, u.alert_at::bigint[]
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[],
-			$8::timestamptz[], $9::text[])
-			u (owner, pool, type, available, held, carry, carry_priority, carry_until, alert_at)
+			$8::timestamptz[], $9::timestamptz[], $10::text[])
+			u (owner, pool, type, available, held, carry, carry_priority, carry_until, carry_burn_by, alert_at)
 		ON CONFLICT (owner, pool, type) DO UPDATE SET available = excluded.available, held = excluded.held,
 			carry = excluded.carry, carry_priority = excluded.carry_priority, carry_until = excluded.carry_until,
-			alert_at = excluded.alert_at`,
-		owners, pools, types, avail, held, carries, priorities, untils, alertAts)
+			carry_burn_by = excluded.carry_burn_by, alert_at = excluded.alert_at`,
+		owners, pools, types, avail, held, carries, priorities, untils, burnBys, alertAts)
 }
 
 func (t *batch) writeBudgets(b *pgx.Batch) {

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"holdfast/internal/account"
@@ -34,8 +35,9 @@ func New(accounts *account.Accounts, l *ledger.Ledger, catalogue *lead.Catalogue
 
 // Offer is what an order is accepted under.
 type Offer struct {
-	Terms order.Terms
-	Hold  []ledger.Line // the most it can cost, and which pools pay
+	Terms  order.Terms
+	Hold   []ledger.Line // the most it can cost, and which pools pay
+	Before time.Time     // a credit period ends then, and the offer with it
 
 	fields []lead.FieldCount // what there is of the fields that are asked for
 	units  []int64           // by charge of the terms, what the items owe at most
@@ -52,7 +54,8 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 // offer makes an offer. leadIDs are the leads of a request whose list is not
 // stored.
 func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
-	org, err := d.accounts.Org(ctx, in.Org)
+	billed := billing.New(d.accounts, d.ledger, d.book)
+	org, err := billed.Current(ctx, in.Org)
 	if err != nil {
 		return Offer{}, err
 	}
@@ -60,11 +63,13 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 	if err != nil {
 		return Offer{}, err
 	}
-	books := billing.New(d.accounts, d.ledger, d.book)
-	if err := books.CarryOwnership(ctx, in.Org); err != nil {
+	if err := billed.CarryOwnership(ctx, in.Org); err != nil {
 		return Offer{}, err
 	}
 	o := Offer{Terms: terms}
+	if !org.Due { // else a period cannot be renewed, which is no reason to sell nothing
+		o.Before = org.DueAt
+	}
 	var most []plan.Amount
 	switch in.Request.Kind {
 	case order.Reveal, order.Enrich, order.Export:
@@ -75,7 +80,7 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 		}
 		for i, c := range terms.Charges {
 			if most, err = plan.AddUnits(most, c.Type, c.Amount, o.units[i]); err != nil {
-				return Offer{}, err
+				return Offer{}, tooMuch(in, err)
 			}
 		}
 	case order.LeadList:
@@ -85,15 +90,15 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 		}
 		o.Terms.Most = &n
 		if most, err = p.HoldFor(plan.LeadList, n); err != nil {
-			return Offer{}, err
+			return Offer{}, tooMuch(in, err)
 		}
 	case order.Verify:
 		most, err = p.HoldFor(plan.Verify, in.Request.Count)
 	}
 	if err != nil {
-		return Offer{}, err
+		return Offer{}, tooMuch(in, err)
 	}
-	budgets, err := books.Budgets(ctx, org, in.Member, time.Now())
+	budgets, err := billed.Budgets(ctx, org, in.Member, time.Now())
 	if err != nil {
 		return Offer{}, err
 	}
@@ -135,6 +140,16 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 		}
 	}
 	return p, terms, nil
+}
+
+// tooMuch refuses an order that costs more than one order may.
+func tooMuch(in order.Input, err error) error {
+	field := ""
+	if in.Request.Kind == order.LeadList {
+		field = "count"
+	}
+	message := err.Error()
+	return &order.InvalidError{Field: field, Message: strings.ToUpper(message[:1]) + message[1:] + "."}
 }
 
 func notSold(p *plan.Plan, kind order.Kind) error {

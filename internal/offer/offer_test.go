@@ -46,6 +46,9 @@ func setup(t *testing.T) fixture {
 			require.NoError(t, err)
 		}
 	}
+	// Here there are the credits that a test grants, and no allotments.
+	_, err = pool.Exec(t.Context(), `UPDATE subscription SET next_period = next_period + 1200, due_at = due_at + interval '100 years'`)
+	require.NoError(t, err)
 	l, catalogue := ledger.New(pool), lead.New(pool)
 	t.Cleanup(l.Close)
 	_, err = catalogue.Import(t.Context(), strings.NewReader(`id,email,first_name,last_name,company,domain,phone,direct_email,profile

@@ -14,16 +14,25 @@ func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (or
 	if err != nil {
 		return order.Quote{}, err
 	}
+	missing, err := d.ledger.Lacking(ctx, in.Org, o.Hold)
+	if err != nil {
+		return order.Quote{}, err
+	}
+	if len(missing) > 0 && !o.Before.IsZero() { // what is missing may have come with a period that began just now
+		org, err := d.accounts.Org(ctx, in.Org)
+		if err != nil {
+			return order.Quote{}, err
+		}
+		if org.Due {
+			return d.Quote(ctx, in, leadIDs...)
+		}
+	}
 	q := order.Quote{Hold: []order.Amount{}, ExpectedCharge: []order.Range{}, Missing: []order.Amount{}}
 	finds, err := d.find(ctx, in, o)
 	if err != nil {
 		return order.Quote{}, err
 	}
 	q.Candidates, q.AlreadyOwned = finds.candidates, finds.owned
-	missing, err := d.ledger.Lacking(ctx, in.Org, o.Hold)
-	if err != nil {
-		return order.Quote{}, err
-	}
 	for _, m := range missing {
 		q.Missing = append(q.Missing, order.Amount(m))
 	}

@@ -46,7 +46,7 @@ func (b *books) grant(t *testing.T, pool, creditType string, amount int64) {
 // left asks for more than there can be and learns what there is.
 func (b *books) left(t *testing.T, pool, creditType string) int64 {
 	t.Helper()
-	const tooMuch = 1 << 40
+	const tooMuch = plan.MaxAmount
 	k := b.key()
 	res, err := b.Hold(t.Context(), ledger.Hold{
 		Owner: "acme", Key: k, HoldID: k,

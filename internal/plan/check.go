@@ -65,7 +65,7 @@ func (c *checker) duration(field, value string, byDefault time.Duration) time.Du
 	}
 	d, ok := parseDuration(value)
 	if !ok {
-		c.fail(field, "%q is not a duration; write it like 10s, 5m, 12h or 30d.", value)
+		c.fail(field, "%q is not a duration; write it like 90s, 1h30m or 30d.", value)
 	}
 	return d
 }
@@ -123,9 +123,11 @@ func (c *checker) credit(d *document, name string) Credit {
 		whenUnset = "" // what becomes of allotted credits is never implied
 	}
 	oneOf(c, at+".at_period_end", &credit.AtPeriodEnd, whenUnset, Expire, RollOver, NeverExpires)
-	c.amount(at+".roll_over_cap", credit.RollOverCap, 0)
-	if credit.RollOverCap > 0 && credit.AtPeriodEnd != RollOver {
-		c.fail(at+".roll_over_cap", "A cap has no meaning where at_period_end is %s; leave it out or set at_period_end to roll_over.", credit.AtPeriodEnd)
+	if limit := credit.RollOverCap; limit != nil {
+		c.amount(at+".roll_over_cap", *limit, 0)
+		if credit.AtPeriodEnd != RollOver {
+			c.fail(at+".roll_over_cap", "A cap has no meaning where at_period_end is %s; leave it out or set at_period_end to roll_over.", credit.AtPeriodEnd)
+		}
 	}
 	if len(credit.Burn) == 0 {
 		credit.Burn = []Owner{Member, Organization}

@@ -236,15 +236,16 @@ func (p *Plan) UnmarshalJSON(data []byte) error {
 
 const day = 24 * time.Hour
 
+// formatDuration writes a duration as a plan does: 30d, 1h30m, 90s as 1m30s.
 func formatDuration(d time.Duration) string {
 	if d > 0 && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
 	}
-	s := d.String() // ends in 0m0s or 0s where there are no minutes or seconds
-	if d >= time.Minute {
+	s := d.String()
+	if d%time.Minute == 0 && d != 0 {
 		s = strings.TrimSuffix(s, "0s")
 	}
-	if d >= time.Hour {
+	if d%time.Hour == 0 && d != 0 {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s

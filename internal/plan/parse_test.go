@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"holdfast/internal/plan"
 )
@@ -64,6 +65,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"allotment without period", "period: month", "period: none", `small.yaml:6: credits.email.allotment: The plan has no period in which to allot 100 credits; set period to month or leave the allotment out.`},
 		{"end not said", "    at_period_end: expire\n", "", `small.yaml:5: credits.email.at_period_end: This field is missing; give one of expire, roll_over, never_expires.`},
 		{"cap without rollover", "at_period_end: expire", "at_period_end: expire\n    roll_over_cap: 5", `small.yaml:8: credits.email.roll_over_cap: A cap has no meaning where at_period_end is expire; leave it out or set at_period_end to roll_over.`},
+		{"cap of nothing without rollover", "at_period_end: expire", "at_period_end: expire\n    roll_over_cap: 0", `small.yaml:8: credits.email.roll_over_cap: A cap has no meaning where at_period_end is expire; leave it out or set at_period_end to roll_over.`},
 		{"pool twice", "at_period_end: expire", "at_period_end: expire\n    burn: [member, member, organization]", `small.yaml:8: credits.email.burn[1]: The member's pool is named twice; name it once.`},
 		{"allotment never spent", "at_period_end: expire", "at_period_end: expire\n    burn: [member]", `small.yaml:8: credits.email.burn: The organization's pool gets the allotment but is never spent; add it to the burn order.`},
 		{"alert at nothing", "at_period_end: expire", "at_period_end: expire\n    low_balance: [0]", `small.yaml:8: credits.email.low_balance[0]: 0 credits are not possible; give a whole number from 1 to 1000000000000.`},
@@ -74,8 +76,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"charged twice", "    billable:", "      - {type: email, amount: 2, per: lead, scope: every_time}\n    billable:", `small.yaml:12: actions.lead_list.charges[1].type: Credits of type "email" are charged twice; put both amounts into one charge.`},
 		{"unknown verdict", "[valid]", "[valid, perfect]", `small.yaml:12: actions.lead_list.billable[1]: "perfect" is not known; give one of valid, invalid, catch_all, risky, disposable, unknown.`},
 		{"no verdict", "    billable: [valid]\n", "", `small.yaml:9: actions.lead_list.billable: A charge per contact depends on the verdict; list the billable ones.`},
-		{"duration", "period: month", "period: month\nrefund:\n  delay: soon", `small.yaml:5: refund.delay: "soon" is not a duration; write it like 10s, 5m, 12h or 30d.`},
-		{"negative duration", "period: month", "period: month\nbounce_window: -1h", `small.yaml:4: bounce_window: "-1h" is not a duration; write it like 10s, 5m, 12h or 30d.`},
+		{"duration", "period: month", "period: month\nrefund:\n  delay: soon", `small.yaml:5: refund.delay: "soon" is not a duration; write it like 90s, 1h30m or 30d.`},
+		{"negative duration", "period: month", "period: month\nbounce_window: -1h", `small.yaml:4: bounce_window: "-1h" is not a duration; write it like 90s, 1h30m or 30d.`},
 		{"reinstated for no time", "period: month", "period: month\nrefund: {reinstate_for: 0s}", `small.yaml:4: refund.reinstate_for: Reinstated credits would expire at once; give a duration above zero or set refund.late_release to expire.`},
 		{"a YAML tag", "[valid]", "!mine [valid]", `small.yaml:12: actions.lead_list.billable: The YAML tag "!mine" has no meaning in a plan; remove it.`},
 		{"a list as fields", "credits:\n  email:\n    allotment: 100\n    at_period_end: expire", "credits: [email]", `small.yaml:4: credits[0]: The value does not have the shape expected here; look the field up in the description of plans.`},
@@ -133,6 +135,31 @@ func TestPlansSurviveJSON(t *testing.T) {
 	}
 	var p plan.Plan
 	require.ErrorContains(t, json.Unmarshal([]byte(`{"id":"x"}`), &p), "name: The name is missing")
+}
+
+// P2: every duration that Go writes is read, and written so that it can be read.
+func TestEveryDurationSurvives(t *testing.T) {
+	check := func(t require.TestingT, written string, want time.Duration) {
+		p, err := plan.Parse("small.yaml", []byte(small+"bounce_window: "+written+"\nrefund: {delay: "+written+", reinstate_for: "+written+"}\n"))
+		require.NoError(t, err, written)
+		require.Equal(t, want, p.RefundDelay, written)
+		body, err := json.Marshal(p)
+		require.NoError(t, err)
+		again, err := plan.Parse("again", body)
+		require.NoError(t, err, "%s", body)
+		require.Equal(t, p, again)
+	}
+	for _, written := range []string{"90s", "1m30s", "90m", "1h30m", "1h0m30s", "100m", "10m10s", "36h", "1.5h", "200ms", "1h0m0.5s", "20h", "70s", "1us"} {
+		d, err := time.ParseDuration(written)
+		require.NoError(t, err)
+		check(t, written, d)
+	}
+	check(t, "30d", 30*24*time.Hour)
+	rapid.Check(t, func(t *rapid.T) {
+		unit := rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Millisecond, time.Second, time.Minute, time.Hour, 24 * time.Hour}).Draw(t, "unit")
+		d := unit * time.Duration(rapid.Int64Range(1, 36_500).Draw(t, "n"))
+		check(t, d.String(), d)
+	})
 }
 
 // P2: the hash follows the content, not the layout.

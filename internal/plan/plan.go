@@ -10,12 +10,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 )
 
-// MaxAmount is the largest number of credits that one field of a plan may name.
+// MaxAmount is the largest number of credits that one field of a plan, a grant
+// or a budget may name; ledger.MaxAmount is the same. It is far below 2^53, up
+// to which every JSON reader keeps whole numbers exact.
 const MaxAmount int64 = 1_000_000_000_000
 
 // Plan is one credit plan. Plans are immutable once stored: a change makes a
@@ -52,7 +53,7 @@ type Credit struct {
 	Allotment    int64     `json:"allotment,omitempty"`     // credits granted per period; 0 = none
 	Owner        Owner     `json:"owner"`                   // who gets the allotment
 	AtPeriodEnd  PeriodEnd `json:"at_period_end"`           // what happens to what is left of it
-	RollOverCap  int64     `json:"roll_over_cap,omitempty"` // most credits that roll over; 0 = no cap
+	RollOverCap  *int64    `json:"roll_over_cap,omitempty"` // most credits that roll over, 0 = none; nil = no cap
 	Burn         []Owner   `json:"burn"`                    // pools in the order they are spent
 	LowBalance   []int64   `json:"low_balance,omitempty"`   // thresholds of the credits.low alert, highest first
 	MemberBudget int64     `json:"member_budget,omitempty"` // most a member may spend of the shared pool per period; 0 = no limit
@@ -235,14 +236,24 @@ func (p *Plan) GrantExpiry(creditType string, period Period) time.Time {
 	return time.Time{}
 }
 
+// BurnBy is when some of the credits allotted for a period may be lost although
+// they do not expire: at its end, where a cap limits what rolls over. The zero
+// time is never.
+func (p *Plan) BurnBy(creditType string, period Period) time.Time {
+	if c := p.Credits[creditType]; p.Period == Month && c.AtPeriodEnd == RollOver && c.RollOverCap != nil {
+		return period.End
+	}
+	return time.Time{}
+}
+
 // Rolled is how many of the available credits survive the end of a period.
 // Held credits are not counted in available.
 func (c Credit) Rolled(available int64) int64 {
 	switch {
 	case available <= 0, c.AtPeriodEnd == Expire:
 		return 0
-	case c.AtPeriodEnd == RollOver && c.RollOverCap > 0:
-		return min(available, c.RollOverCap)
+	case c.AtPeriodEnd == RollOver && c.RollOverCap != nil:
+		return min(available, *c.RollOverCap)
 	}
 	return available
 }
@@ -258,7 +269,7 @@ func (p *Plan) ReinstateUntil(t time.Time, period Period) time.Time {
 
 // HoldFor is what count units of an action cost at most, by credit type in
 // alphabetical order. It fails where the plan does not sell the action, and
-// where count is negative or the sum exceeds an int64.
+// where count is negative or the sum exceeds MaxAmount.
 func (p *Plan) HoldFor(action string, count int64) ([]Amount, error) {
 	a, ok := p.Actions[action]
 	if !ok {
@@ -278,15 +289,15 @@ func (p *Plan) HoldFor(action string, count int64) ([]Amount, error) {
 }
 
 // AddUnits adds what a number of units cost, each amount credits of a type, to
-// a sum by credit type in alphabetical order. It fails where the sum exceeds an
-// int64.
+// a sum by credit type in alphabetical order. It fails where the sum exceeds
+// MaxAmount.
 func AddUnits(sum []Amount, creditType string, amount, units int64) ([]Amount, error) {
 	i, found := slices.BinarySearchFunc(sum, creditType, func(a Amount, t string) int { return cmp.Compare(a.Type, t) })
 	if !found {
 		sum = slices.Insert(sum, i, Amount{Type: creditType})
 	}
-	if units > (math.MaxInt64-sum[i].Amount)/amount {
-		return nil, fmt.Errorf("%d units cost more credits than can be counted; order fewer", units)
+	if units > (MaxAmount-sum[i].Amount)/amount {
+		return nil, fmt.Errorf("the order costs more than %d %s credits, the most that one order may cost; order less", MaxAmount, creditType)
 	}
 	sum[i].Amount += amount * units
 	return sum, nil

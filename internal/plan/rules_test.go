@@ -221,10 +221,11 @@ func TestRule_N10_NoRollover(t *testing.T) {
 }
 
 func TestRolledHeedsTheCap(t *testing.T) {
-	c := plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: 2_000}
+	c := plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64(2_000))}
 	require.Equal(t, int64(2_000), c.Rolled(2_500))
 	require.Equal(t, int64(1_500), c.Rolled(1_500))
 	require.Zero(t, c.Rolled(0))
+	require.Zero(t, plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64)}.Rolled(2_500), "a cap of 0 is a cap")
 	require.Equal(t, int64(2_500), plan.Credit{AtPeriodEnd: plan.NeverExpires}.Rolled(2_500))
 }
 
@@ -254,11 +255,13 @@ actions:
 	_, err = p.HoldFor(plan.Export, -1)
 	require.EqualError(t, err, "a hold for -1 units is not possible; count from 0")
 	// P3
-	_, err = p.HoldFor(plan.Export, math.MaxInt64/3+1)
-	require.EqualError(t, err, "3074457345618258603 units cost more credits than can be counted; order fewer")
-	hold, err = p.HoldFor(plan.Export, math.MaxInt64/3)
+	for _, tooMany := range []int64{plan.MaxAmount/3 + 1, math.MaxInt64} {
+		_, err = p.HoldFor(plan.Export, tooMany)
+		require.EqualError(t, err, "the order costs more than 1000000000000 apple credits, the most that one order may cost; order less")
+	}
+	hold, err = p.HoldFor(plan.Export, plan.MaxAmount/3)
 	require.NoError(t, err)
-	require.Equal(t, int64(math.MaxInt64/3*3), hold[0].Amount)
+	require.Equal(t, plan.MaxAmount/3*3, hold[0].Amount)
 }
 
 func TestPools(t *testing.T) {
