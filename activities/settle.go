@@ -64,6 +64,9 @@ func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captu
 	if err != nil {
 		return Captured{}, border(err)
 	}
+	if err := a.Book.NoteCharged(ctx, in.OrderID, credits); err != nil {
+		return Captured{}, border(err)
+	}
 	var total []order.Amount
 	for _, c := range credits {
 		total = append(total, order.Amount{Type: c.Type, Amount: c.Captured})

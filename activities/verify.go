@@ -69,6 +69,17 @@ func (a *Activities) Preflight(ctx context.Context) (*Outage, error) {
 	return nil, border(err)
 }
 
+// NoteWaitInput is the input of NoteWait.
+type NoteWaitInput struct {
+	OrderID string     `json:"order_id"`
+	Wait    order.Wait `json:"wait"`
+}
+
+// NoteWait lets the book show what an order waits for.
+func (a *Activities) NoteWait(ctx context.Context, in NoteWaitInput) error {
+	return border(a.Book.NoteWait(ctx, in.OrderID, in.Wait))
+}
+
 // BatchProgress is what a running VerifyBatch says in its heartbeats.
 type BatchProgress struct {
 	Checked int64 `json:"checked"` // items that got a verdict in this attempt

@@ -181,7 +181,7 @@ func (a *app) orderShowCommand() *cobra.Command {
 		Example: examples("holdfast order show ord_4k2n… --watch"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			open := openWhatAnswers
+			open := openDatabase
 			if watch != "" {
 				open = openRooms
 			}
@@ -196,10 +196,8 @@ func (a *app) orderShowCommand() *cobra.Command {
 					return a.printJSON(o)
 				}
 				a.showOrder(o)
-				if rooms.Intake == nil {
-					return nil
-				}
-				return a.showDoing(cmd.Context(), rooms, o)
+				a.showDoing(o)
+				return nil
 			})
 		},
 	}

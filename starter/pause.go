@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -57,38 +56,30 @@ func (a *app) tellOrder(ctx context.Context, id, idle string, tell func(*wire.Ro
 			return a.printJSON(o)
 		}
 		a.showOrder(o)
-		return a.showDoing(ctx, rooms, o)
+		a.showDoing(o)
+		return nil
 	})
 }
 
 // showDoing says what an order that runs is doing, and what it waits for.
-func (a *app) showDoing(ctx context.Context, rooms *wire.Rooms, o order.Order) error {
-	if o.Status.Over() {
-		return nil
-	}
-	p, err := look(ctx, rooms, o.ID)
-	if errors.Is(err, context.DeadlineExceeded) {
-		a.say("\nNo worker answers; the order goes on when one is there.")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if p.Total > 0 {
+func (a *app) showDoing(o order.Order) {
+	if p := o.Progress; p != nil && p.Total > 0 && o.Status == order.Verifying {
 		pace := ""
 		if p.Rate > 0 {
 			pace = fmt.Sprintf(", %s/s", number(int64(p.Rate)))
 		}
-		a.say("\n  %s of %s verified, %s of them valid%s", number(p.Done), count(p.Total, itemOf(o.Kind)), number(p.Tally.Valid), pace)
-	}
-	if p.ETA != nil && p.Stage == order.StageVerifying {
-		a.say("  verified%s, %s", in(p.ETA), when(*p.ETA))
-	}
-	if p.Waiting != "" {
-		a.say("  waiting for %s", p.Waiting)
-		if p.Until != nil {
-			a.say("  until %s", when(*p.Until))
+		a.say("\n  %s of %s verified, %s of them valid%s", number(p.Done), count(p.Total, itemOf(o.Kind)), number(o.Tally.Valid), pace)
+		if p.ETA != nil {
+			a.say("  verified%s, %s", in(p.ETA), when(*p.ETA))
 		}
 	}
-	return nil
+	if o.Paused {
+		a.say("  paused; \"%s order resume %s\" continues it", program(), o.ID)
+	}
+	if w := o.Waiting; w != nil && w.For != order.WaitResume && w.For != order.WaitRefund {
+		a.say("  waiting: %s", w.Reason)
+		if w.Until != nil {
+			a.say("  until %s", when(*w.Until))
+		}
+	}
 }

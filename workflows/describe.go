@@ -9,8 +9,13 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"holdfast/activities"
 	"holdfast/internal/order"
 )
+
+// notingWaits is the version since which orders note in the book what they wait
+// for.
+const notingWaits = "note-waits"
 
 // newOrderRun makes an order answer from its first moment: the update that
 // waits for the reservation, and the query for progress.
@@ -91,6 +96,25 @@ func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
 		p.Until = &until
 	}
 	o.describe(ctx)
+	if p.Until != nil && p.Stage == order.StageVerifying {
+		o.noteWait(ctx)
+	}
+}
+
+// noteWait lets the book show what the order waits for. Should it fail, the
+// order waits all the same.
+func (o *orderRun) noteWait(ctx workflow.Context) {
+	if workflow.GetVersion(ctx, notingWaits, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	wait := order.Wait{For: order.WaitGreylisting, Reason: o.Progress.Waiting, Until: o.Progress.Until}
+	if o.outage != nil {
+		wait.For, wait.Reason = order.WaitVerification, o.outage.Message
+	}
+	in := activities.NoteWaitInput{OrderID: o.in.ID, Wait: wait}
+	if err := workflow.ExecuteLocalActivity(noting(ctx), a.NoteWait, in).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Info("What the order waits for was not noted.", "reason", err)
+	}
 }
 
 // describe puts what a support engineer wants to know into the current details

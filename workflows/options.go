@@ -30,6 +30,16 @@ func reserving(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// noting is what is only shown: a database that is away is not waited for.
+func noting(ctx workflow.Context) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		Summary:                "show what it waits for",
+		StartToCloseTimeout:    2 * time.Second,
+		ScheduleToCloseTimeout: 4 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2},
+	})
+}
+
 // bookkeeping is an activity on our own database.
 func bookkeeping(ctx workflow.Context, org, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

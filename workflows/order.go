@@ -105,6 +105,7 @@ func (o *orderRun) reserve(ctx workflow.Context) error {
 	}
 	o.terms = r.Terms
 	o.Reservation = &r
+	o.Paused = o.Paused || r.Order.Paused // when the workflow before this one was lost
 	return o.stands(ctx, r.Order)
 }
 

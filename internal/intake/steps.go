@@ -76,8 +76,14 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 		err = in.update(ctx, id, update)
 	}
 	var app *temporal.ApplicationError
+	nothingToDo := errors.As(err, &app) && app.Type() == workflows.RefusedNothingToDo
+	if err == nil || nothingToDo { // the workflow decides, the book shows it
+		if err := in.book.NotePaused(ctx, id, update == workflows.UpdatePause); err != nil {
+			return false, err
+		}
+	}
 	switch {
-	case errors.As(err, &app) && app.Type() == workflows.RefusedNothingToDo:
+	case nothingToDo:
 		return false, nil
 	case errors.As(err, &app) && app.Type() == workflows.RefusedDelivered:
 		return false, ErrDelivered

@@ -105,4 +105,9 @@ type Order struct {
 
 	// CancelRequestedAt is when its customer first asked to cancel it.
 	CancelRequestedAt *time.Time `json:"cancel_requested_at,omitempty"`
+
+	// While it runs: whether it is paused, what it waits for, how far it is.
+	Paused   bool  `json:"paused"`
+	Waiting  *Wait `json:"waiting,omitempty"`
+	Progress *Pace `json:"progress,omitempty"`
 }

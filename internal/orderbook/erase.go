@@ -62,7 +62,29 @@ func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []
 	if err != nil {
 		return nil, fmt.Errorf("erasing the items of a person: %w", err)
 	}
+	if err := recountOpen(ctx, tx, erased); err != nil {
+		return nil, fmt.Errorf("erasing the items of a person: %w", err)
+	}
 	return erased, nil
+}
+
+// recountOpen brings the tallies of the orders up to date that are not over.
+func recountOpen(ctx context.Context, tx pgx.Tx, erased []ErasedItem) error {
+	ids := make([]string, len(erased))
+	for i, item := range erased {
+		ids[i] = item.OrderID
+	}
+	rows, _ := tx.Query(ctx, `SELECT id FROM orders WHERE id = ANY ($1) AND status = 'verifying' ORDER BY id`, ids)
+	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, id := range open {
+		if err := recount(ctx, tx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Withhold makes the items from..to that are about to go out (see Billable)
@@ -85,23 +107,13 @@ func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, ver
 	if err != nil {
 		return fmt.Errorf("looking for who was suppressed since order %s began: %w", orderID, err)
 	}
-	_, err = b.pool.Exec(ctx, `
-		UPDATE order_item i SET
-			verdict = 'unknown', reason = $5, checked_at = now(),
-			mx_host = NULL, smtp_code = NULL, smtp_enhanced = NULL, smtp_text = NULL
-		WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3
-			AND `+goesOut+`
-			AND CASE WHEN i.lead_no = 0 THEN i.value = '' -- of a list: erased
-				ELSE NOT EXISTS ( -- a lead that may be given
-					SELECT FROM lead l WHERE l.no = i.lead_no AND NOT `+suppression.LeadSQL("$6", "l", "i.value")+`)
-				END
-			AND NOT EXISTS (
-				SELECT FROM orders o CROSS JOIN jsonb_array_elements(o.credits) AS c
-				JOIN credit_fact f ON f.owner = $6 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id)
-					AND f.subject = ANY (i.keys || i.fingerprint)
-				JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
-				WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`,
-		orderID, from, to, verdicts, order.ReasonSuppressed, org)
+	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		withheld, err := tx.Exec(ctx, withholdSQL, orderID, from, to, verdicts, order.ReasonSuppressed, org)
+		if err != nil || withheld.RowsAffected() == 0 {
+			return err
+		}
+		return recount(ctx, tx, orderID)
+	})
 	if err != nil {
 		return fmt.Errorf("withholding who was suppressed since order %s began: %w", orderID, err)
 	}
@@ -136,3 +148,20 @@ func (b *Book) EraseOrg(ctx context.Context, org string) error {
 	}
 	return nil
 }
+
+var withholdSQL = `
+	UPDATE order_item i SET
+		verdict = 'unknown', reason = $5, checked_at = now(),
+		mx_host = NULL, smtp_code = NULL, smtp_enhanced = NULL, smtp_text = NULL
+	WHERE i.order_id = $1 AND i.n BETWEEN $2 AND $3
+		AND ` + goesOut + `
+		AND CASE WHEN i.lead_no = 0 THEN i.value = '' -- of a list: erased
+			ELSE NOT EXISTS ( -- a lead that may be given
+				SELECT FROM lead l WHERE l.no = i.lead_no AND NOT ` + suppression.LeadSQL("$6", "l", "i.value") + `)
+			END
+		AND NOT EXISTS (
+			SELECT FROM orders o CROSS JOIN jsonb_array_elements(o.credits) AS c
+			JOIN credit_fact f ON f.owner = $6 AND f.type = c ->> 'type' AND f.scope IN ('', o.member, o.id)
+				AND f.subject = ANY (i.keys || i.fingerprint)
+			JOIN credit_entry e ON e.owner = f.owner AND e.seq = f.seq
+			WHERE o.id = $1 AND e.order_id = o.id AND NOT f.reversed)`

@@ -1,9 +1,12 @@
 package orderbook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +75,8 @@ type Fact struct {
 	AlreadyOwned bool
 	Verdict      string
 	Reason       string
+
+	wasOwned bool // when it was read
 }
 
 // Pending returns the items from..to (inclusive) that want to be verified at
@@ -92,10 +97,11 @@ func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now 
 	return items, nil
 }
 
-// WriteVerdicts records verdicts, all or none. It may be called again with the
-// same ones or with others: a final verdict stays, and a waiting item changes
-// only by a later check, so that a verifier that was given up and comes late
-// takes nothing back. Of several verdicts for one item the last counts.
+// WriteVerdicts records verdicts, and keeps the order's tally. It may be called
+// again with the same ones or with others: a final verdict stays, and a waiting
+// item changes only by a later check, so that a verifier that was given up and
+// comes late takes nothing back. Of several verdicts for one item the last
+// counts.
 func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Verdict) error {
 	if len(verdicts) == 0 {
 		return nil
@@ -111,37 +117,85 @@ func (b *Book) WriteVerdicts(ctx context.Context, orderID string, verdicts []Ver
 		}
 		c.set(i, v)
 	}
-	// The order's ID is hidden from the planner in v: it would take a new order
-	// for a small one and compare all its items with all the verdicts. Items
-	// are locked in the order of their numbers, as every writer does.
-	var update pgx.Batch
-	update.Queue(`
-		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
-	update.Queue(`
-		WITH v AS MATERIALIZED (
-			SELECT $1::text AS order_id, v.*
-			FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-					$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[], $16::text[], $17::text[])
-				AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts, value, keys)
-			ORDER BY n
-		)
-		UPDATE order_item i SET
-			verdict = v.verdict, reason = v.reason,
-			mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
-			smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
-			checked_at = v.checked_at, retry_at = v.retry_at,
-			flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts,
-			value = CASE WHEN i.value = '' THEN '' ELSE coalesce(v.value, i.value) END, keys = coalesce(v.keys::uuid[], i.keys) -- '': erased
-		FROM v
-		WHERE i.order_id = v.order_id AND i.n = v.n AND (i.verdict IS NULL OR (i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at))`,
-		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
-		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys)
-	err := b.pool.SendBatch(ctx, &update).Close() // one transaction
+	written, err := b.write(ctx, orderID, firstVerdicts, &c)
+	if err == nil && written < int64(len(c.n)) {
+		_, err = b.write(ctx, orderID, laterVerdicts, &c)
+	}
 	if err != nil {
 		return fmt.Errorf("writing %d verdicts of order %s: %w", len(verdicts), orderID, err)
 	}
 	return nil
+}
+
+// The order's ID is hidden from the planner in v: it would take a new order for
+// a small one and compare all its items with all the verdicts. Items are locked
+// in the order of their numbers, and then the rows of the tally in theirs, as
+// every writer does.
+const givenVerdicts = `
+	WITH v AS MATERIALIZED (
+		SELECT $1::text AS order_id, v.*
+		FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
+				$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[], $16::text[], $17::text[])
+			AS v (n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts, value, keys)
+		ORDER BY n
+	)`
+
+const setVerdict = `
+	UPDATE order_item i SET
+		verdict = v.verdict, reason = v.reason,
+		mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
+		smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
+		checked_at = v.checked_at, retry_at = v.retry_at,
+		flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts,
+		value = CASE WHEN i.value = '' THEN '' ELSE coalesce(v.value, i.value) END, keys = coalesce(v.keys::uuid[], i.keys) -- '': erased
+	FROM `
+
+const keepTally = `
+	, kept AS (
+		INSERT INTO order_tally AS t (order_id, verdict, reason, items, owned, waiting)
+		SELECT $1, verdict, reason, sum(items), sum(owned), sum(waiting) FROM delta GROUP BY verdict, reason ORDER BY verdict, reason
+		ON CONFLICT (order_id, verdict, reason) DO UPDATE SET
+			items = t.items + excluded.items, owned = t.owned + excluded.owned, waiting = t.waiting + excluded.waiting
+	)
+	SELECT count(*) FROM written`
+
+// firstVerdicts writes verdicts of items that have none, laterVerdicts of those
+// that wait for another try. Nearly all verdicts are first ones; knowing that,
+// the tally needs no look at what stood there before.
+const (
+	firstVerdicts = givenVerdicts + `, written AS (` + setVerdict + `v
+		WHERE i.order_id = v.order_id AND i.n = v.n AND i.verdict IS NULL
+		RETURNING i.verdict, i.reason, i.already_owned, i.retry_at
+	), delta AS (
+		SELECT verdict, reason, 1 AS items, already_owned::int AS owned, (retry_at IS NOT NULL)::int AS waiting FROM written
+	)` + keepTally
+	laterVerdicts = givenVerdicts + `, old AS MATERIALIZED (
+		SELECT v.*, i.verdict AS was, i.reason AS was_reason, i.already_owned AS was_owned
+		FROM v JOIN order_item i ON i.order_id = v.order_id AND i.n = v.n
+		WHERE i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at
+		ORDER BY i.n
+		FOR UPDATE OF i
+	), written AS (` + setVerdict + `old v
+		WHERE i.order_id = v.order_id AND i.n = v.n
+		RETURNING i.verdict, i.reason, i.already_owned, i.retry_at
+	), delta AS (
+		SELECT verdict, reason, 1 AS items, already_owned::int AS owned, (retry_at IS NOT NULL)::int AS waiting FROM written
+		UNION ALL
+		SELECT was, was_reason, -1, -was_owned::int, -1 FROM old
+	)` + keepTally
+)
+
+// write writes verdicts by one of the statements, and returns how many.
+func (b *Book) write(ctx context.Context, orderID, statement string, c *verdictColumns) (written int64, err error) {
+	var update pgx.Batch
+	update.Queue(`
+		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
+	update.Queue(statement,
+		orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
+		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&written) })
+	return written, b.pool.SendBatch(ctx, &update).Close() // one transaction
 }
 
 // verdictColumns are verdicts turned on their side, as unnest wants them.
@@ -220,8 +274,10 @@ func printable(said string) string {
 // FinishUnknown makes the verdicts of the items that still wait for a retry
 // final as they are: unknown, with their reason. It may be called again.
 func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
-	_, err := b.pool.Exec(ctx, `UPDATE order_item SET retry_at = NULL WHERE order_id = $1 AND retry_at IS NOT NULL`, orderID)
-	if err != nil {
+	var finish pgx.Batch
+	finish.Queue(`UPDATE order_item SET retry_at = NULL WHERE order_id = $1 AND retry_at IS NOT NULL`, orderID)
+	finish.Queue(`UPDATE order_tally SET waiting = 0 WHERE order_id = $1 AND waiting > 0`, orderID)
+	if err := b.pool.SendBatch(ctx, &finish).Close(); err != nil {
 		return fmt.Errorf("finishing the greylisted items of order %s: %w", orderID, err)
 	}
 	return nil
@@ -258,6 +314,9 @@ func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, ver
 	if err != nil {
 		return nil, fmt.Errorf("reading the billable items of order %s: %w", orderID, err)
 	}
+	for i := range facts {
+		facts[i].wasOwned = facts[i].AlreadyOwned
+	}
 	return facts, nil
 }
 
@@ -281,6 +340,9 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 			return err
 		}
 		delivered = tag.RowsAffected()
+		if err := keepOwned(ctx, tx, orderID, items); err != nil {
+			return err
+		}
 		// Last, so that batches of one order wait for each other's commit only.
 		_, err = tx.Exec(ctx, `UPDATE orders SET delivered = delivered + $2 WHERE id = $1`, orderID, delivered)
 		return err
@@ -294,15 +356,47 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 // LeaveOut notes of items that another order has paid for them meanwhile, and
 // that they are not delivered a second time.
 func (b *Book) LeaveOut(ctx context.Context, orderID string, items []Fact) error {
-	numbers := make([]int64, len(items))
+	numbers, owned := make([]int64, len(items)), slices.Clone(items)
 	for i, item := range items {
-		numbers[i] = item.N
+		numbers[i], owned[i].AlreadyOwned = item.N, true
 	}
-	_, err := b.pool.Exec(ctx, `
-		UPDATE order_item SET already_owned = true
-		WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE order_item SET already_owned = true
+			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return keepOwned(ctx, tx, orderID, owned)
+	})
 	if err != nil {
 		return fmt.Errorf("leaving %d items of order %s out: %w", len(items), orderID, err)
+	}
+	return nil
+}
+
+// keepOwned keeps the tally up to date with the items that turned out to be
+// owned, or not, when they were charged.
+func keepOwned(ctx context.Context, tx pgx.Tx, orderID string, items []Fact) error {
+	found := map[order.Reason]int64{}
+	for _, item := range items {
+		if item.AlreadyOwned == item.wasOwned {
+			continue
+		}
+		n := int64(1)
+		if item.wasOwned {
+			n = -1
+		}
+		found[order.Reason{Verdict: item.Verdict, Reason: item.Reason}] += n
+	}
+	inOrder := slices.SortedFunc(maps.Keys(found), func(a, b order.Reason) int {
+		return cmp.Or(cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Reason, b.Reason))
+	})
+	for _, r := range inOrder {
+		if _, err := tx.Exec(ctx, `
+			UPDATE order_tally SET owned = owned + $4 WHERE order_id = $1 AND verdict = $2 AND reason = $3`, orderID, r.Verdict, r.Reason, found[r]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

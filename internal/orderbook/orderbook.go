@@ -96,22 +96,21 @@ func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
 }
 
 // Get returns an order of an organization; org "" means any. While the order
-// is being verified its tally and reasons are counted from the items. The
+// runs it says how far it is, from tallies that are kept with the verdicts. The
 // error is ErrNotFound when the organization has no such order.
 func (b *Book) Get(ctx context.Context, org, id string) (order.Order, error) {
-	o, _, err := read(ctx, b.pool, org, id)
+	row, err := readRow(ctx, b.pool, org, id)
 	if err != nil {
 		if errors.Is(err, ErrNotFound) {
 			return order.Order{}, err
 		}
 		return order.Order{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
-	if o.Status == order.Verifying {
-		if o.Tally, o.Reasons, err = b.Tally(ctx, id); err != nil {
-			return order.Order{}, err
-		}
+	orders, err := b.live(ctx, []orderRow{row})
+	if err != nil {
+		return order.Order{}, err
 	}
-	return o, nil
+	return orders[0], nil
 }
 
 // Request returns what an order asked for.
@@ -170,11 +169,8 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 		found = found[:f.Limit]
 		next = strconv.FormatInt(found[f.Limit-1].Seq, 36)
 	}
-	orders = make([]order.Order, len(found))
-	for i, row := range found {
-		orders[i] = row.order()
-	}
-	return orders, next, nil
+	orders, err = b.live(ctx, found)
+	return orders, next, err
 }
 
 // orderRow is a row of orders.
@@ -205,11 +201,16 @@ type orderRow struct {
 	SettledAt    *time.Time
 
 	CancelRequestedAt *time.Time
+	PausedAt          *time.Time
+	Waiting           *liveWait
+	VerifyingSince    *time.Time
+	Now               time.Time // the database's
 }
 
 const orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
 	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
-	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at`
+	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at,
+	paused_at, waiting, verifying_since, now() AS now`
 
 func (r orderRow) order() order.Order {
 	return order.Order{
@@ -242,18 +243,23 @@ type querier interface {
 
 // read returns an order and the hash of its request, or ErrNotFound.
 func read(ctx context.Context, db querier, org, id string) (order.Order, string, error) {
-	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1 AND ($2 = '' OR org = $2)`, id, org)
-	if err != nil {
-		return order.Order{}, "", err
-	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[orderRow])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return order.Order{}, "", ErrNotFound
-	}
+	row, err := readRow(ctx, db, org, id)
 	if err != nil {
 		return order.Order{}, "", err
 	}
 	return row.order(), row.RequestHash, nil
+}
+
+func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) {
+	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1 AND ($2 = '' OR org = $2)`, id, org)
+	if err != nil {
+		return orderRow{}, err
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[orderRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return orderRow{}, ErrNotFound
+	}
+	return row, err
 }
 
 // announce writes the order, as it now stands, to the outbox, in the

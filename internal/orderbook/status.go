@@ -26,8 +26,13 @@ func (b *Book) Start(ctx context.Context, id string, selected int64) error {
 // Extend notes that further items were frozen for a verifying order: selected is
 // their number from now on. It may be called again.
 func (b *Book) Extend(ctx context.Context, id string, selected int64) error {
-	_, err := b.pool.Exec(ctx, `
-		UPDATE orders SET selected = greatest(selected, $2) WHERE id = $1 AND status = 'verifying'`, id, selected)
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE orders SET selected = $2 WHERE id = $1 AND status = 'verifying' AND selected < $2`, id, selected)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return recount(ctx, tx, id) // some have their verdict from the start
+	})
 	if err != nil {
 		return fmt.Errorf("extending order %s: %w", id, err)
 	}
@@ -148,15 +153,19 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 				"unknown" = coalesce(($8::jsonb ->> 'unknown')::bigint, "unknown"),
 				already_owned = coalesce(($8::jsonb ->> 'already_owned')::bigint, already_owned),
 				duplicate = coalesce(($8::jsonb ->> 'duplicate')::bigint, duplicate),
+				verifying_since = CASE WHEN $2 = 'verifying' THEN now() ELSE verifying_since END,
 				completed_at = CASE WHEN $2 = 'completed' THEN now() ELSE completed_at END,
 				settled_at = CASE WHEN $2 IN ('settled', 'cancelled', 'failed') THEN now() END
 			WHERE id = $1`,
 			id, string(to), u.selected, u.reasons, u.credits, u.failure, u.refundAt, u.tally); err != nil {
 			return err
 		}
+		if to == order.Verifying { // of no interest outside; some items have their verdict from the start
+			return recount(ctx, tx, id)
+		}
 		o, _, err := read(ctx, tx, "", id)
-		if err != nil || to == order.Verifying {
-			return err // verifying is of no interest outside
+		if err != nil {
+			return err
 		}
 		return announce(ctx, tx, "order."+string(to), o)
 	})

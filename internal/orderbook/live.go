@@ -1,0 +1,195 @@
+package orderbook
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// liveWait is what an order waits for while it verifies, as it is stored.
+type liveWait struct {
+	For    string    `json:"for"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// keptTally is what order_tally says about an order.
+type keptTally struct {
+	tally   order.Tally
+	reasons []order.Reason
+	waiting int64
+}
+
+// kept reads the running tallies of orders: a few rows for each, however many
+// items it has.
+func (b *Book) kept(ctx context.Context, ids []string) (map[string]*keptTally, error) {
+	found := map[string]*keptTally{}
+	rows, err := b.pool.Query(ctx, `
+		SELECT order_id, verdict, reason, items, owned, waiting
+		FROM order_tally
+		WHERE order_id = ANY ($1) AND items > 0
+		ORDER BY order_id, items DESC, verdict, reason`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading the tallies of orders: %w", err)
+	}
+	var id string
+	var r order.Reason
+	var owned, waiting int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &r.Verdict, &r.Reason, &r.Count, &owned, &waiting}, func() error {
+		k := found[id]
+		if k == nil {
+			k = &keptTally{}
+			found[id] = k
+		}
+		k.reasons = append(k.reasons, r)
+		k.waiting += waiting
+		k.tally.Count(r.Verdict, r.Count)
+		if r.Verdict == "valid" {
+			k.tally.AlreadyOwned += owned
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading the tallies of orders: %w", err)
+	}
+	return found, nil
+}
+
+// live completes orders that are not over with what is shown while they run.
+func (b *Book) live(ctx context.Context, rows []orderRow) ([]order.Order, error) {
+	orders := make([]order.Order, len(rows))
+	var verifying []string
+	for i, row := range rows {
+		orders[i] = row.order()
+		if row.Status == order.Verifying {
+			verifying = append(verifying, row.ID)
+		}
+	}
+	kept := map[string]*keptTally{}
+	if len(verifying) > 0 {
+		var err error
+		if kept, err = b.kept(ctx, verifying); err != nil {
+			return nil, err
+		}
+	}
+	for i, row := range rows {
+		row.show(&orders[i], kept[row.ID])
+	}
+	return orders, nil
+}
+
+// show says of an order that is not over how far it is, and what it waits for.
+func (r orderRow) show(o *order.Order, kept *keptTally) {
+	if o.Status.Over() {
+		return
+	}
+	pace := order.Pace{Done: o.Tally.Verified(), Total: o.Selected}
+	if kept != nil {
+		o.Tally, o.Reasons = kept.tally, kept.reasons
+		pace.Done = o.Tally.Verified() - kept.waiting
+	}
+	o.Progress = &pace
+	if o.Status == order.Completed {
+		if r.RefundAt != nil && r.RefundAt.After(r.Now) && r.unspent() {
+			o.Waiting = &order.Wait{For: order.WaitRefund, Reason: "The rest of the hold is released after the plan's refund delay.", Until: utc(r.RefundAt)}
+		}
+		return
+	}
+	o.Paused = r.PausedAt != nil
+	since, until := r.VerifyingSince, r.Now
+	if w := r.Waiting; w != nil && w.Until.After(r.Now) {
+		o.Waiting = &order.Wait{For: w.For, Reason: w.Reason, Until: utc(&w.Until)}
+		if since != nil {
+			begun := since.Add(w.At.Sub(w.Until))
+			since, until = &begun, w.At
+		}
+	} else if o.Paused {
+		o.Waiting = &order.Wait{For: order.WaitResume, Reason: "The order is paused; resume it to continue."}
+		until = *r.PausedAt
+	}
+	if since != nil {
+		pace.Estimate(*since, until, o.Waiting)
+	}
+}
+
+// unspent reports whether the hold still has anything to release.
+func (r orderRow) unspent() bool {
+	for _, c := range r.Credits {
+		if c.Held > c.Captured+c.Released {
+			return true
+		}
+	}
+	return false
+}
+
+// NoteWait notes what a verifying order waits for, and until when. Called again
+// with the same it changes nothing.
+func (b *Book) NoteWait(ctx context.Context, id string, w order.Wait) error {
+	if w.Until == nil {
+		return fmt.Errorf("%w: a wait without an end is a pause", ErrInvalid)
+	}
+	_, err := b.pool.Exec(ctx, `
+		UPDATE orders SET
+			verifying_since = verifying_since + greatest($4 - now(), interval '0'),
+			waiting = jsonb_build_object('for', $2::text, 'reason', $3::text, 'at', now(), 'until', $4::timestamptz)
+		WHERE id = $1 AND status = 'verifying' AND ((waiting ->> 'until')::timestamptz IS DISTINCT FROM $4)`,
+		id, w.For, w.Reason, w.Until)
+	if err != nil {
+		return fmt.Errorf("noting what order %s waits for: %w", id, err)
+	}
+	return nil
+}
+
+// NotePaused notes that an open order was paused, or resumed. Resuming also ends
+// the wait that was noted.
+func (b *Book) NotePaused(ctx context.Context, id string, paused bool) error {
+	change := `paused_at = coalesce(paused_at, now())`
+	if !paused {
+		change = `paused_at = NULL, waiting = NULL,
+			verifying_since = verifying_since + coalesce(now() - paused_at, interval '0')
+				- greatest((waiting ->> 'until')::timestamptz - now(), interval '0')`
+	}
+	_, err := b.pool.Exec(ctx, `UPDATE orders SET `+change+` WHERE id = $1 AND status IN ('reserved', 'verifying')`, id)
+	if err != nil {
+		return fmt.Errorf("noting that order %s was paused or resumed: %w", id, err)
+	}
+	return nil
+}
+
+// NoteCharged notes what an open order has been charged so far. What a late
+// attempt says takes nothing back.
+func (b *Book) NoteCharged(ctx context.Context, id string, credits []order.Credit) error {
+	var captured int64
+	for _, c := range credits {
+		captured += c.Captured
+	}
+	_, err := b.pool.Exec(ctx, `
+		UPDATE orders SET credits = $2
+		WHERE id = $1 AND status = 'verifying'
+			AND $3 > (SELECT coalesce(sum((c ->> 'captured')::bigint), 0) FROM jsonb_array_elements(credits) c)`, id, credits, captured)
+	if err != nil {
+		return fmt.Errorf("noting the charges of order %s: %w", id, err)
+	}
+	return nil
+}
+
+// recount counts an order's items and keeps the tally, where items come or
+// change in large numbers or rarely. The other writers keep it up to date.
+func recount(ctx context.Context, tx pgx.Tx, orderID string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM order_tally WHERE order_id = $1`, orderID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO order_tally (order_id, verdict, reason, items, owned, waiting)
+		SELECT order_id, verdict, reason, count(*), count(*) FILTER (WHERE already_owned), count(retry_at)
+		FROM order_item
+		WHERE order_id = $1 AND verdict IS NOT NULL
+		GROUP BY 1, 2, 3
+		ON CONFLICT (order_id, verdict, reason) DO UPDATE SET
+			items = excluded.items, owned = excluded.owned, waiting = excluded.waiting`, orderID)
+	return err
+}
