@@ -240,7 +240,7 @@ func (b *bench) criteria(ctx context.Context, compare bool) error {
 			return err
 		}
 		previewing, err := b.median(func() error {
-			_, err := b.catalogue.Preview(ctx, shape.criteria, 20)
+			_, err := b.catalogue.Preview(ctx, lead.Viewer{}, shape.criteria, 20)
 			return err
 		})
 		if err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"holdfast/internal/lead"
@@ -12,14 +13,19 @@ import (
 func (a *API) leads() {
 	add(a, route{
 		method: http.MethodGet, path: "/leads", name: "find-leads", tag: "Leads", needs: member,
-		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes.",
+		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes. What the organization has paid for is shown unmasked.",
 	}, a.findLeads)
+	add(a, route{
+		method: http.MethodGet, path: "/leads/owned", name: "list-owned-leads", tag: "Leads", needs: member,
+		summary: "List what the organization has paid for, newest first",
+		about:   "Each value of a lead with the order that delivered it, when, and for which member. What was credited back is left out.",
+	}, a.ownedLeads)
 }
 
 type found struct {
-	Leads        int64         `json:"leads" doc:"How many match."`
-	AlreadyOwned int64         `json:"already_owned" doc:"Of these, the ones the organization has paid for."`
-	Preview      []lead.Masked `json:"preview"`
+	Leads        int64              `json:"leads" doc:"How many match."`
+	AlreadyOwned int64              `json:"already_owned" doc:"Of these, the ones the organization has paid for."`
+	Preview      []lead.PreviewLead `json:"preview"`
 }
 
 func (a *API) findLeads(ctx context.Context, in *struct {
@@ -61,6 +67,41 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	preview, err := a.Catalogue.Preview(ctx, criteria, in.Preview)
-	return body(found{count.Leads, count.AlreadyOwned, append([]lead.Masked{}, preview...)}, err)
+	if in.Preview == 0 {
+		return body(found{count.Leads, count.AlreadyOwned, []lead.PreviewLead{}}, nil)
+	}
+	preview, err := a.Catalogue.Preview(ctx, viewer(c, terms), criteria, in.Preview)
+	return body(found{count.Leads, count.AlreadyOwned, append([]lead.PreviewLead{}, preview...)}, err)
+}
+
+// viewer is what a caller may see of leads: what the organization has paid for,
+// and what the member has where the plan charges each member.
+func viewer(c caller, p *plan.Plan) lead.Viewer {
+	scopes := []string{""}
+	if c.member != "" {
+		scopes = append(scopes, c.member)
+	}
+	return lead.Viewer{Org: c.org.ID, Types: p.CreditTypes(), Scopes: scopes}
+}
+
+type ownedPage struct {
+	Leads      []lead.Paid `json:"leads"`
+	NextCursor string      `json:"next_cursor,omitempty"`
+}
+
+func (a *API) ownedLeads(ctx context.Context, in *struct {
+	Cursor string `query:"cursor" maxLength:"50" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+},
+) (*answer[ownedPage], error) {
+	c := callerOf(ctx)
+	terms, err := a.Accounts.Plan(ctx, c.org.Plan, c.org.PlanVersion)
+	if err != nil {
+		return nil, err
+	}
+	leads, next, err := a.Catalogue.Owned(ctx, viewer(c, terms), in.Cursor, in.Limit)
+	if errors.Is(err, lead.ErrBadCursor) {
+		return nil, invalid("query.cursor", "The cursor is not one that a page has given; send next_cursor of the page before.")
+	}
+	return body(ownedPage{append([]lead.Paid{}, leads...), next}, err)
 }

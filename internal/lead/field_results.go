@@ -22,6 +22,7 @@ type fieldRow struct {
 	Verdicts  []string
 	Reasons   []string
 	CheckedAt *time.Time
+	Given     bool      // something of the lead was delivered; else it is masked
 	Extras    []*extras // one for each field, nil where nothing is known
 }
 
@@ -71,11 +72,11 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(o.problem, ''),
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
-			i.found, i.verdicts, i.reasons, i.checked_at, i.extras
+			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.extras
 		FROM order_row o
 		CROSS JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r
 		CROSS JOIN LATERAL (
-			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, max(checked_at) FILTER (WHERE decided) AS checked_at,
+			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, bool_or(delivered_at IS NOT NULL) AS given, max(checked_at) FILTER (WHERE decided) AS checked_at,
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
 				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
 				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
@@ -107,10 +108,14 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 		if !known && !enrich && id >= 0 && id < len(r.Cells) { // an id that nobody knows
 			r.Lead[0] = r.Cells[id]
 		}
-		if enrich {
+		switch {
+		case enrich:
 			r.Lead = r.Lead[:1]
-		} else {
+		default:
 			r.Cells = nil
+			if !r.Given {
+				maskColumns(r.Lead)
+			}
 		}
 		values = values[:0]
 		for _, value := range r.Lead {

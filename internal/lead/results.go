@@ -21,7 +21,7 @@ import (
 
 // ResultOptions steer what WriteResults writes.
 type ResultOptions struct {
-	All bool // of leads: every item that has a verdict, not the delivered ones alone; what was not delivered comes without its email
+	All bool // of leads: every item that has a verdict, not the delivered ones alone; of what was not delivered, the lead is masked
 }
 
 // result is a row of a result file. Its JSON names are the CSV's columns.
@@ -50,6 +50,7 @@ type result struct {
 	SMTPEnhanced string     `json:"smtp_enhanced"`
 	CheckedAt    *time.Time `json:"checked_at"`
 	Owned        *bool      `json:"owned,omitempty"` // in lists of leads that have what was owned before
+	Given        bool       `json:"-"`               // delivered; else the row is masked
 
 	extras
 }
@@ -127,7 +128,7 @@ func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch
 			CASE WHEN $2 THEN CASE WHEN given AND l.profile_key = ANY (i.carried) THEN l.profile ELSE '' END END,
 			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''),
 			CASE WHEN i.reason <> 'on_file' THEN i.checked_at END, -- nothing was checked
-			CASE WHEN $4 THEN i.already_owned END, `+extrasOf("given")+`
+			CASE WHEN $4 THEN i.already_owned END, given, `+extrasOf("given")+`
 		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
 		CROSS JOIN LATERAL (SELECT $3 OR i.delivered_at IS NOT NULL AS given) g
 		WHERE i.order_id = $1 AND `+condition+`
@@ -153,6 +154,9 @@ func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf,
 		r, err := pgx.RowToStructByPos[result](rows)
 		if err != nil {
 			return err
+		}
+		if !r.Given {
+			r.mask()
 		}
 		if err := write(r); err != nil {
 			return err

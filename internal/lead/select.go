@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -329,59 +328,4 @@ func (c *Catalogue) dryRun(ctx context.Context, s Selection) (n int64, err error
 		return err
 	})
 	return n, err
-}
-
-// Masked is a lead as it may be shown to somebody who has not paid for it.
-type Masked struct {
-	ID             string `json:"id"`
-	FirstName      string `json:"first_name"`
-	LastName       string `json:"last_name"` // initial only
-	Email          string `json:"email"`     // first letter and domain only
-	Title          string `json:"title"`
-	Seniority      string `json:"seniority"`
-	Department     string `json:"department"`
-	Company        string `json:"company"`
-	Industry       string `json:"industry"`
-	Headcount      *int64 `json:"headcount"` // nil when it is not known
-	Country        string `json:"country"`
-	Region         string `json:"region"`
-	City           string `json:"city"`
-	HasPhone       bool   `json:"has_phone"`
-	HasDirectEmail bool   `json:"has_direct_email"`
-}
-
-// Preview shows up to n leads that match, with their contact data masked. It
-// takes them from all over the catalogue, the same ones each time.
-func (c *Catalogue) Preview(ctx context.Context, criteria order.Criteria, n int) ([]Masked, error) {
-	if n < 1 || n > 100 {
-		return nil, errors.New("a preview shows between 1 and 100 leads; ask for so many")
-	}
-	leads, err := matching(ctx, c.pool, criteria)
-	if err != nil {
-		return nil, fmt.Errorf("looking for leads to preview: %w", err)
-	}
-	total := leads.GetCardinality()
-	shown := min(uint64(n), total)
-	sample := make([]int64, 0, shown)
-	for i := range shown {
-		no, err := leads.Select(uint32(i * total / shown))
-		if err != nil {
-			return nil, fmt.Errorf("looking for leads to preview: %w", err)
-		}
-		sample = append(sample, int64(no))
-	}
-	rows, err := c.pool.Query(ctx, `
-		SELECT id, first_name, left(last_name, 1) || CASE WHEN length(last_name) > 1 THEN '.' ELSE '' END AS last_name,
-			left(split_part(email, '@', 1), 1) || '***@' || email_domain AS email,
-			title, seniority, department, company, industry, headcount::bigint, country, region, city,
-			phone <> '' AS has_phone, direct_email <> '' AS has_direct_email
-		FROM lead WHERE no = ANY ($1) ORDER BY no`, sample)
-	if err != nil {
-		return nil, fmt.Errorf("reading leads to preview: %w", err)
-	}
-	masked, err := pgx.CollectRows(rows, pgx.RowToStructByName[Masked])
-	if err != nil {
-		return nil, fmt.Errorf("reading leads to preview: %w", err)
-	}
-	return masked, nil
 }

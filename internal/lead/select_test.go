@@ -351,25 +351,3 @@ func TestSelectSkipsTheDeleted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(300), selected.Items)
 }
-
-func TestPreviewIsMasked(t *testing.T) {
-	f := setup(t)
-	f.importCSV("id,email,first_name,last_name,title,phone,country,headcount\n" +
-		"a,ann.smith@mail.test,Ann,Smith,Engineer,+4930123456,DE,12\n" +
-		"b,bob@mail.test,Bob,,Pilot,,DE,\n" +
-		"c,eve@mail.test,Eve,X,Engineer,,US,\n")
-	twelve := int64(12)
-	masked, err := f.Preview(f.ctx, order.Criteria{Country: []string{"DE"}}, 10)
-	require.NoError(t, err)
-	require.Equal(t, []lead.Masked{
-		{ID: "a", FirstName: "Ann", LastName: "S.", Email: "a***@mail.test", Title: "Engineer", Headcount: &twelve, Country: "DE", HasPhone: true},
-		{ID: "b", FirstName: "Bob", Email: "b***@mail.test", Title: "Pilot", Country: "DE"},
-	}, masked)
-	masked, err = f.Preview(f.ctx, order.Criteria{}, 1)
-	require.NoError(t, err)
-	require.Len(t, masked, 1)
-	for _, n := range []int{0, 101} {
-		_, err = f.Preview(f.ctx, order.Criteria{}, n)
-		require.ErrorContains(t, err, "between 1 and 100")
-	}
-}
