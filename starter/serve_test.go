@@ -36,7 +36,7 @@ func TestServe(t *testing.T) {
 	w.run("member", "create", "ann", "--org", "acme").ok()
 	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "10").ok()
 	key := strings.TrimSpace(w.run("key", "create", "--org", "acme", "--member", "ann").ok().stdout)
-	_, stopWorker, err := wire.StartWorker(t.Context(), config.Config{DatabaseURL: database, TemporalAddress: temporal.Address}, slog.New(slog.DiscardHandler))
+	_, stopWorker, err := wire.StartWorker(t.Context(), config.Config{DatabaseURL: database, TemporalAddress: temporal.Address, SMTPHelo: "verifier.test"}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	serving, at := startServe(w)
 
