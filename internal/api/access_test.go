@@ -36,6 +36,7 @@ var access = map[string]struct {
 	"DELETE /api/v1/orgs/{org}/keys/{id}":                     {"admin", ""},
 	"POST /api/v1/orgs/{org}/grants":                          {"operator", `{"type":"email","amount":5,"source":"pack"}`},
 	"GET /api/v1/orgs/{org}/grants":                           {"admin", ""},
+	"GET /api/v1/orgs/{org}/reset-preview":                    {"operator", ""},
 	"POST /api/v1/orgs/{org}/grants/batch":                    {"operator", `{"grants":[{"type":"email","amount":5,"source":"pack"}]}`},
 	"POST /api/v1/orgs/{org}/grants/{id}/void":                {"operator", `{"reason":"refunded"}`},
 	"GET /api/v1/plans":                                       {"member", ""},

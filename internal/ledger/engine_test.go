@@ -377,7 +377,7 @@ func TestBudgetsCapTheSharedPool(t *testing.T) { // X5, I8
 	}
 	may := Budget{Name: "bob/may", Cap: 20}
 	require.True(t, hold("a", 25, may).Held, "10 of his own, 15 shared")
-	require.Equal(t, HoldResult{Missing: []Amount{{"email", 3}}}, hold("b", 8, may))
+	require.Equal(t, HoldResult{Missing: []Amount{{"email", 3}}, OverBudget: []Amount{{"email", 3}}}, hold("b", 8, may))
 	require.True(t, hold("c", 5, may).Held)
 	d.run(noon, Release{Owner: "acme", Key: "r", HoldID: "c"})
 	require.True(t, hold("d", 5, may).Held, "what was given back may be spent again")
