@@ -92,7 +92,7 @@ func TestCredits(t *testing.T) {
 		require.Equal(t, []billing.Credit{{Type: "email", Pool: "organization", Available: 1000}}, view.Credits)
 	}
 	w.run(append(grant, "--amount", "1001")...).fails(exitFailed, "idempotency key")
-	w.run("credits", "grant", "--org", "acme", "--type", "gold", "--amount", "5").fails(exitFailed, "use one of email")
+	w.run("credits", "grant", "--org", "acme", "--type", "gold", "--amount", "5").fails(exitFailed, "it has email")
 	w.run("credits", "grant", "--org", "nobody", "--type", "email", "--amount", "5").fails(exitFailed, "nobody")
 	w.run("credits", "grant", "--org", "acme", "--member", "nobody", "--type", "email", "--amount", "5").fails(exitFailed, "nobody")
 

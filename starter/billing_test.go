@@ -68,6 +68,29 @@ func TestOrgPlan(t *testing.T) {
 	require.Contains(t, w.run("org", "plan", "seats", "rollover-boost").ok().stdout, "when its next period begins")
 }
 
+// A reset can be rehearsed: what it would do is shown, and nothing is done.
+func TestSchedulePreview(t *testing.T) {
+	w := newDatabaseWorld(t)
+	w.run("org", "create", "acme", "--plan", "workspace-paid").ok()
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "9").ok()
+	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "1000000000001").fails(exitUsage, "at most 1,000,000,000,000")
+	have := w.available("--org", "acme")
+	var p billing.Preview
+	at := time.Now().AddDate(0, 1, 1).Format(time.DateOnly)
+	w.run("schedule", "preview", "--org", "acme", "--at", at, "--json").ok().into(&p)
+	require.Len(t, p.Resets, 1)
+	require.Equal(t, "workspace-paid", p.Resets[0].EndedPlan)
+	require.Contains(t, p.Resets[0].Credits, account.ResetCredit{Type: "email", Granted: 10_000, Expired: 10_000})
+	o := w.run("schedule", "preview", "--org", "acme", "--at", at).ok()
+	require.Contains(t, o.stdout, "nothing was changed")
+	require.Contains(t, o.stdout, "10,000")
+	require.Contains(t, w.run("schedule", "preview", "--org", "acme").ok().stdout, "No period of acme")
+	w.run("schedule", "preview", "--org", "nobody").fails(exitFailed, "nobody")
+	require.Equal(t, have, w.available("--org", "acme"))
+	require.Contains(t, w.run("audit").ok().stdout, "The books balance")
+	require.Contains(t, w.run("org", "show", "acme").ok().stdout, "next reset")
+}
+
 func TestOrderReverseNeedsAReasonAndAnOrder(t *testing.T) {
 	w := newDatabaseWorld(t)
 	w.run("order", "reverse", "ord_nothing", "--key", "k").fails(exitUsage, "reason")

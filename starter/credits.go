@@ -117,7 +117,7 @@ is made and printed.`,
 			g.Source = ledger.Source(source)
 			switch {
 			case g.Amount <= 0 || g.Amount > ledger.MaxAmount:
-				return usagef("--amount %d is not possible; grant 1 to %s credits", g.Amount, number(ledger.MaxAmount))
+				return usagef("the amount is %d; grant at least 1 credit and at most %s", g.Amount, number(ledger.MaxAmount))
 			case !slices.Contains(billing.GrantSources, g.Source):
 				return usagef("there is no source %q; use %s", source, joinSources())
 			}
