@@ -27,8 +27,9 @@ func (a *app) auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Prove the books: recompute every balance from the journal",
 		Long: `Recomputes every balance from the append-only journal, follows its hash chain and
-compares both with the tables, with the orders and with the organizations. Exits
-with 1 and the offending rows when the books do not balance.
+compares both with the tables, with the orders and with the organizations. Where
+Temporal answers, open orders and holds without a running workflow are findings,
+too. Exits with 1 and the offending rows when the books do not balance.
 
 Whoever can write to the database could also rewrite the whole chain. To find
 that, keep its heads elsewhere: --head prints one line for each organization
@@ -38,7 +39,7 @@ that the journal still contains them.`,
 			"holdfast audit --head > heads.txt", "holdfast audit --against heads.txt"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rooms, err := openDatabase(cmd.Context())
+			rooms, err := openWhatAnswers(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -78,6 +79,9 @@ func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOpti
 			return err // a typing error proves nothing
 		}
 	}
+	if err := a.findLost(cmd, rooms, opts.Owner, &report); err != nil {
+		return err
+	}
 	if a.json {
 		if err := a.printJSON(auditJSON(report)); err != nil {
 			return err
@@ -87,6 +91,35 @@ func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOpti
 	}
 	if !report.Clean() {
 		return fmt.Errorf("the books do not balance: %s", count(report.Total, "finding"))
+	}
+	return nil
+}
+
+// findLost adds the open orders and holds that no workflow is running for, where
+// Temporal can be asked.
+func (a *app) findLost(cmd *cobra.Command, rooms *wire.Rooms, owner string, report *ledger.Report) error {
+	if rooms.Reconcile == nil {
+		if report.Clean() {
+			a.note("Temporal does not answer: open holds were not compared with running orders.")
+		}
+		return nil
+	}
+	lost, err := rooms.Reconcile.Find(cmd.Context())
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		if owner != "" && l.Org != owner {
+			continue
+		}
+		problem := fmt.Sprintf("the order is %s and no workflow is running for it; run \"%s order recover %s\"", l.Status, program(), l.OrderID)
+		table := "orders"
+		if l.Status == "" {
+			problem = fmt.Sprintf("the hold is open and belongs to no open order; run \"%s order recover\"", program())
+			table = "credit_hold"
+		}
+		report.Total++
+		report.Findings = append(report.Findings, ledger.Finding{Invariant: "N1", Table: table, Key: l.Org + "/" + l.OrderID, Problem: problem})
 	}
 	return nil
 }
