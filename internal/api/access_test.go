@@ -60,6 +60,7 @@ var access = map[string]struct {
 	"POST /api/v1/lists":                                      {"member", "someone@example.test"},
 	"POST /api/v1/verify":                                     {"member", `{"email":"a@b.test"}`},
 	"POST /api/v1/verify/batch":                               {"member", `{"emails":["a@b.test"]}`},
+	"GET /api/v1/leads/owned":                                 {"member", ""},
 	"GET /api/v1/leads":                                       {"member", ""},
 	"POST /api/v1/erasures":                                   {"operator", `{"emails":["a@b.test"]}`},
 	"POST /api/v1/webhooks":                                   {"admin", `{"url":"https://example.com/"}`},
