@@ -252,6 +252,7 @@ func (c identityCheck) spf(ctx context.Context) IdentityCheck {
 		return failedCheck(name, advice, "%s has no SPF record", domain)
 	case spf.PermError:
 		return failedCheck(name, advice, "the SPF record of %s is broken: %v", domain, err)
+	case spf.Neutral, spf.SoftFail, spf.Fail:
 	}
 	return failedCheck(name, advice, "the SPF record of %s does not let %s send (%s)", domain, c.addr, result)
 }

@@ -74,8 +74,10 @@ func TestIdentityThatMailHostsDistrust(t *testing.T) {
 		{"a name without an address", "helo", "has no address", "A or AAAA record", without(0), nil},
 		{"a name of another address", "helo", "not to " + ourAddress, "HOLDFAST_SMTP_HELO", without(0, "mail.ours.example. A 95.216.10.9"), nil},
 		{"an address without a name", "reverse_dns", "has no name", "hosting provider", without(1), nil},
-		{"an address of another name", "reverse_dns", "is called box.host.example", "reverse DNS to mail.ours.example",
-			without(1, "7.10.216.95.in-addr.arpa. PTR box.host.example."), nil},
+		{
+			"an address of another name", "reverse_dns", "is called box.host.example", "reverse DNS to mail.ours.example",
+			without(1, "7.10.216.95.in-addr.arpa. PTR box.host.example."), nil,
+		},
 		{"a name that does not resolve back", "reverse_dns", "does not resolve back", "A or AAAA", without(0, "mail.ours.example. A 95.216.10.9"), nil},
 		{"a sender that takes no mail", "mail_from", "takes no mail (null_mx)", "MX record", without(2, "ours.example. MX 0 ."), nil},
 		{"a sender at no domain", "mail_from", "takes no mail (no_domain)", "MX record", good, func(c *verify.Config) { c.From = "verify@nowhere.example" }},

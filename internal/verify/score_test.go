@@ -23,8 +23,15 @@ func TestScoreIsMonotone(t *testing.T) {
 		v Verdict
 		r Reason
 	}{ // from the worst to the best
-		{Invalid, NoSuchUser}, {Disposable, DisposableDomain}, {Unknown, ConnectFailed}, {Risky, MailboxFull}, {Unknown, Policy},
-		{Unknown, Greylisted}, {CatchAll, DomainAcceptsAll}, {Unknown, CatchAllUnknown}, {Valid, Accepted},
+		{Invalid, NoSuchUser},
+		{Disposable, DisposableDomain},
+		{Unknown, ConnectFailed},
+		{Risky, MailboxFull},
+		{Unknown, Policy},
+		{Unknown, Greylisted},
+		{CatchAll, DomainAcceptsAll},
+		{Unknown, CatchAllUnknown},
+		{Valid, Accepted},
 	}
 	flags := func(bits int) Result {
 		r := Result{Role: bits&1 != 0, Free: bits&2 != 0, Alias: bits&4 != 0, CheckedAt: now}

@@ -45,7 +45,12 @@ func main() {
 }
 
 func update(ctx context.Context) error {
-	own := func(name string) []string { return lines(filepath.Join(here, "own", name+".txt")) }
+	var unread error
+	own := func(name string) []string {
+		list, err := lines(filepath.Join(here, "own", name+".txt"))
+		unread = errors.Join(unread, err)
+		return list
+	}
 	module, moduleVersion, err := goModule(ctx, aftership)
 	if err != nil {
 		return err
@@ -66,6 +71,9 @@ func update(ctx context.Context) error {
 	free := set(module["metadata_free.go"], common, largest).without(set(own("allow"))).without(disposable).
 		only(func(name string) bool { return isRegistrable(strings.TrimPrefix(name, ".")) })
 	role := set(module["metadata_role.go"], own("role")).without(set(own("not_role")))
+	if unread != nil {
+		return unread
+	}
 
 	from := fmt.Sprintf("%s %s (MIT)", aftership, moduleVersion)
 	for _, file := range []struct {
@@ -151,17 +159,17 @@ func isRegistrable(name string) bool {
 	return name != suffix && strings.Contains(name, ".")
 }
 
-func lines(file string) (list []string) {
-	text, err := os.ReadFile(file)
+func lines(file string) (list []string, err error) {
+	text, err := os.ReadFile(file) //nolint:gosec // one of ours
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			list = append(list, line)
 		}
 	}
-	return list
+	return list, nil
 }
 
 // goModule returns the names in the generated files of a Go module.
