@@ -101,3 +101,64 @@ func TestPendingChanges(t *testing.T) {
 	require.NoError(t, b.MarkApplied(t.Context(), "b", 1))
 	require.Empty(t, pending(now, account.Pending{}))
 }
+
+// I3: a change of plan never goes behind a period that has been allotted, should
+// the clock of the server that makes it be behind: it comes after the allotment.
+func TestAChangeComesAfterWhatWasReset(t *testing.T) {
+	b := setup(t)
+	begin := utc("2024-04-01T00:00:00Z")
+	b.org(t, "acme", "rollover-ignite", begin)
+	b.sweep(t, utc("2024-05-01T00:00:00Z"), 10)
+	change, err := b.ChangePlan(t.Context(), "acme", "rollover-boost", utc("2024-04-30T23:59:59Z"))
+	require.NoError(t, err)
+	require.WithinDuration(t, utc("2024-05-01T00:00:00Z"), *change.Since, 0)
+	tops, err := b.TopUps(t.Context(), "acme", change.Generation)
+	require.NoError(t, err)
+	require.Equal(t, int64(7_000), tops[0].Amount, "the whole difference of May")
+
+	// One microsecond before the end, in time, it brings nothing more to April, and
+	// May begins under it; at its first instant it tops May up.
+	for at, want := range map[string]struct {
+		tops  int
+		plan  string
+		ended string
+	}{
+		"2024-04-30T23:59:59.999999Z": {0, "rollover-boost", "rollover-boost"},
+		"2024-05-01T00:00:00Z":        {2, "rollover-ignite", "rollover-ignite"},
+	} {
+		id := "org-" + at[8:10]
+		b.org(t, id, "rollover-ignite", begin)
+		b.sweep(t, begin, 10)
+		change, err := b.ChangePlan(t.Context(), id, "rollover-boost", utc(at))
+		require.NoError(t, err)
+		tops, err := b.TopUps(t.Context(), id, change.Generation)
+		require.NoError(t, err)
+		require.Len(t, tops, want.tops, at)
+		due, err := b.DueOf(t.Context(), id, utc("2024-05-01T00:00:00Z"))
+		require.NoError(t, err)
+		require.Len(t, due, 1)
+		require.Equal(t, want.plan, due[0].Plan, at)
+		require.Equal(t, want.ended, due[0].Ended.ID, at)
+	}
+}
+
+// Looking ahead sees each period under the plan that will be in force.
+func TestOutlook(t *testing.T) {
+	b := setup(t)
+	b.org(t, "acme", "licence-monthly", utc("2024-01-31T00:00:00Z"))
+	b.member(t, "acme", "bob", utc("2024-02-10T00:00:00Z"))
+	_, err := b.ChangePlan(t.Context(), "acme", "rollover-boost", utc("2024-02-15T00:00:00Z")) // from 29 February on
+	require.NoError(t, err)
+	outlook, err := b.Outlook(t.Context(), "acme", utc("2024-03-31T00:00:00Z"))
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"acme/ 0 2024-01-31", "acme/bob 0 2024-02-10", "acme/ 1 2024-02-29", "acme/bob 1 2024-03-10", "acme/ 2 2024-03-31",
+	}, starts(outlook))
+	require.Equal(t, "licence-monthly", outlook[1].Plan)
+	require.Equal(t, "rollover-boost", outlook[2].Plan)
+	require.Equal(t, "licence-monthly", outlook[2].Ended.ID)
+	require.Equal(t, "rollover-boost", outlook[3].Ended.ID, "bob's month ends under the new plan")
+	require.Equal(t, []account.PlanRef{{ID: "licence-monthly", Version: 1}, {ID: "rollover-boost", Version: 1}}, outlook[3].During)
+	_, err = b.Outlook(t.Context(), "acme", utc("2999-01-01T00:00:00Z"))
+	require.ErrorIs(t, err, account.ErrInvalid)
+}

@@ -159,7 +159,7 @@ func TestB1_WhoeverComesFirstFindsTheNewPeriod(t *testing.T) {
 			require.NoError(t, err)
 		},
 	}
-	round := ""
+	var round string
 	for ahead := 2 * time.Second; ; ahead *= 2 { // on a busy machine they take longer to make
 		end = w.boundary(t, ahead)
 		round = fmt.Sprint(ahead.Seconds())

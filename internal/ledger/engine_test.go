@@ -122,10 +122,10 @@ func TestExpiriesBearTheirTime(t *testing.T) { // I9
 	require.Equal(t, ExpireResult{Expired: []Amount{{"email", 7}}}, d.run(noon.Add(5*time.Hour), Expire{Owner: "acme"}))
 	require.Equal(t, ExpireResult{}, d.run(noon.Add(5*time.Hour), Expire{Owner: "acme"}), "it leaves no entry of its own")
 	require.Len(t, d.tables.journal, 6)
-	for i, want := range []time.Duration{1, 3} {
+	for i, want := range []time.Duration{time.Hour, 3 * time.Hour} {
 		e := d.tables.journal[4+i]
 		require.Equal(t, kindExpired, e.kind)
-		require.Equal(t, noon.Add(want*time.Hour), e.at)
+		require.Equal(t, noon.Add(want), e.at)
 	}
 	require.Len(t, d.tables.journal[4].postings, 2)
 	d.run(noon.Add(7*time.Hour), Alert{Owner: "acme", Key: "later", Pool: "bob", Type: "email"})
