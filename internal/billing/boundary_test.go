@@ -243,6 +243,41 @@ func TestB2_ThePlanInForceAtTheEndDecidesHoweverLate(t *testing.T) {
 	}
 }
 
+// B2: a change that waits for the period's end leaves what is left to the plan
+// that ends, in time or late, whatever the plan that begins would do.
+func TestB2_APlanLeftAtThePeriodsEndDecides(t *testing.T) {
+	w := setup(t)
+	ctx := t.Context()
+	const atEnd = "plan_change: at_period_end"
+	w.plan(t, "expiring", "allotment: 1000, at_period_end: expire", atEnd)
+	w.plan(t, "rolling", "allotment: 1000, at_period_end: roll_over", atEnd)
+	w.plan(t, "capped", "allotment: 1000, at_period_end: roll_over, roll_over_cap: 300", atEnd)
+	now := w.boundary(t, 0)
+	for i, c := range []struct {
+		first, then string
+		want        int64
+	}{
+		{"expiring", "rolling", 1000},
+		{"rolling", "expiring", 2000},
+		{"capped", "rolling", 1300},
+		{"rolling", "capped", 2000},
+		{"capped", "expiring", 1300},
+	} {
+		for name, end := range map[string]time.Time{"in-time": now.Add(time.Hour), "late": now.Add(-time.Hour)} {
+			org := fmt.Sprintf("%s-%d", name, i)
+			w.monthly(t, org, c.first, end)
+			change, err := w.ChangePlan(ctx, org, c.then, end.Add(-time.Minute))
+			require.NoError(t, err)
+			require.WithinDuration(t, end, *change.Since, 0)
+			require.NoError(t, w.CatchUp(ctx, org, end))
+			require.Equal(t, c.want, w.available(t, org, "", "email"), "%s to %s, %s", c.first, c.then, name)
+			resets := w.resetEvents(t, org)
+			require.Equal(t, c.then, resets[len(resets)-1].Plan)
+		}
+	}
+	w.requireBalanced(t)
+}
+
 // B1: after three missed months there is a reset, an event and a line in the
 // history for each of them, dated when it was due.
 func TestB1_EveryMissedPeriodIsThereOnce(t *testing.T) {
