@@ -98,3 +98,24 @@ func TestN2_AListWithOwnedLeadsSaysWhichAreOwned(t *testing.T) {
 		require.Equal(t, cells[0] != "b", cells[column] == "true", line)
 	}
 }
+
+// A text that cannot be an address, in the catalogue from before imports refused
+// it, is selected by no list of leads and costs nothing when it is revealed.
+func TestATextThatIsNoAddressIsNeitherSelectedNorCharged(t *testing.T) {
+	o := open(t, "verified-leads", "email", 100)
+	ids := o.knows([5]string{"a", "valid.a@a.test"}, [5]string{"b", "valid.b@a.test"})
+	_, err := o.pool.Exec(t.Context(), `UPDATE lead SET email = 'x@@y', email_key = NULL WHERE id = 'b'`)
+	require.NoError(t, err)
+	got := o.order("", "list", order.Body{Request: order.Request{Kind: order.LeadList, Count: 5}})
+	require.EqualValues(t, 1, got.Selected)
+	require.Equal(t, map[string]int64{"email": 1}, spent(got))
+
+	o = open(t, "rollover-boost", "email", 100)
+	o.knows([5]string{"a", "valid.a@a.test"}, [5]string{"b", "valid.b@a.test"})
+	_, err = o.pool.Exec(t.Context(), `UPDATE lead SET email = 'x@@y', email_key = NULL WHERE id = 'b'`)
+	require.NoError(t, err)
+	got = o.order("", "reveal", reveal(ids, order.EmailField))
+	require.Equal(t, map[string]int64{"email": 1}, spent(got))
+	require.EqualValues(t, 1, got.Credits[0].Held, "nor is anything held for it")
+	o.balanced()
+}
