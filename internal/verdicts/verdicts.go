@@ -32,6 +32,10 @@ var ages = map[verify.Verdict]time.Duration{
 	verify.Risky:      24 * time.Hour,
 }
 
+// doubtfulAge is that of a doubtful verdict: the host may have lost its
+// directory for a while.
+const doubtfulAge = 24 * time.Hour
+
 // FreshSQL selects in SQL what is remembered of an address and still relied on,
 // one row or none. It knows addresses as they are mostly written; of others
 // nothing is found, and they are verified.
@@ -42,7 +46,8 @@ func FreshSQL(address string) string {
 	}
 	return `SELECT fresh.* FROM verdict fresh
 		WHERE fresh.address = sha256(convert_to(split_part(` + address + `, '@', 1) || '@' || lower(split_part(` + address + `, '@', 2)), 'UTF8'))
-			AND fresh.checked_at > now() - CASE fresh.verdict` + lasts.String() + ` END
+			AND fresh.checked_at > now() - CASE WHEN fresh.doubtful THEN interval '` + fmt.Sprint(int64(doubtfulAge.Hours())) + ` hours'
+				ELSE CASE fresh.verdict` + lasts.String() + ` END END
 		OFFSET 0`
 }
 
@@ -173,6 +178,7 @@ type entry struct {
 	Role         bool
 	Disposable   bool
 	Free         bool
+	Doubtful     bool
 	MXHost       string `db:"mx_host"`
 	SMTPCode     int    `db:"smtp_code"`
 	SMTPEnhanced string `db:"smtp_enhanced"`
@@ -192,12 +198,16 @@ func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.R
 	known := make(map[string]verify.Result, len(entries))
 	now := m.now()
 	for _, e := range entries {
-		if now.Sub(e.CheckedAt) > ages[verify.Verdict(e.Verdict)] {
+		age := ages[verify.Verdict(e.Verdict)]
+		if e.Doubtful {
+			age = doubtfulAge
+		}
+		if now.Sub(e.CheckedAt) > age {
 			continue
 		}
 		known[string(e.Address)] = verify.Result{
 			Verdict: verify.Verdict(e.Verdict), Reason: verify.Reason(e.Reason),
-			Role: e.Role, Disposable: e.Disposable, Free: e.Free,
+			Role: e.Role, Disposable: e.Disposable, Free: e.Free, Doubtful: e.Doubtful,
 			MXHost: e.MXHost, SMTPCode: e.SMTPCode, SMTPEnhanced: e.SMTPEnhanced, SMTPText: e.SMTPText,
 			CheckedAt: e.CheckedAt.UTC(), Engine: e.Engine,
 		}
@@ -222,13 +232,13 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	}
 	addresses, subjects := make([][]byte, n), make([][]byte, n)
 	verdict, reason := make([]string, n), make([]string, n)
-	role, disposable, free := make([]bool, n), make([]bool, n), make([]bool, n)
+	role, disposable, free, doubtful := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
 	host, code, enhanced, text := make([]string, n), make([]int, n), make([]string, n), make([]string, n)
 	at, engine := make([]time.Time, n), make([]string, n)
 	for i, e := range entries {
 		addresses[i], subjects[i] = e.Address, e.Subject
 		verdict[i], reason[i] = e.Verdict, e.Reason
-		role[i], disposable[i], free[i] = e.Role, e.Disposable, e.Free
+		role[i], disposable[i], free[i], doubtful[i] = e.Role, e.Disposable, e.Free, e.Doubtful
 		host[i], code[i], enhanced[i], text[i] = e.MXHost, e.SMTPCode, e.SMTPEnhanced, e.SMTPText
 		at[i], engine[i] = e.CheckedAt, e.Engine
 	}
@@ -237,19 +247,19 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 			return err
 		}
 		_, err := tx.Exec(ctx, `
-			INSERT INTO verdict AS v (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
-			SELECT address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine
+			INSERT INTO verdict AS v (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine, doubtful)
+			SELECT address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine, doubtful
 			FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::bool[],
-					$7::text[], $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::bytea[])
-				AS n (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine, subject)
+					$7::text[], $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::bytea[], $14::bool[])
+				AS n (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine, subject, doubtful)
 			WHERE NOT EXISTS (SELECT FROM suppression s WHERE s.subject = n.subject AND s.org = '' AND s.reason = 'erased')
 			ON CONFLICT (address) DO UPDATE SET
 				verdict = excluded.verdict, reason = excluded.reason, role = excluded.role, disposable = excluded.disposable,
 				free = excluded.free, mx_host = excluded.mx_host, smtp_code = excluded.smtp_code,
 				smtp_enhanced = excluded.smtp_enhanced, smtp_text = excluded.smtp_text,
-				checked_at = excluded.checked_at, engine = excluded.engine
+				checked_at = excluded.checked_at, engine = excluded.engine, doubtful = excluded.doubtful
 			WHERE v.checked_at < excluded.checked_at`,
-			addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine, subjects)
+			addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine, subjects, doubtful)
 		return err
 	})
 	if err != nil {
@@ -261,7 +271,7 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 func entryOf(email string, r verify.Result) entry {
 	e := entry{
 		Address: keyOf(email), Subject: suppression.Subject(email), Verdict: string(r.Verdict), Reason: string(r.Reason),
-		Role: r.Role, Disposable: r.Disposable, Free: r.Free,
+		Role: r.Role, Disposable: r.Disposable, Free: r.Free, Doubtful: r.Doubtful,
 		MXHost: clean(r.MXHost), SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: clean(r.SMTPText),
 		CheckedAt: r.CheckedAt, Engine: r.Engine,
 	}

@@ -107,6 +107,26 @@ func TestR2_VerdictsAge(t *testing.T) {
 	require.Len(t, o.asked, len(verdicts))
 }
 
+// R6: a doubtful verdict is relied on for a day, here and in SQL.
+func TestR6_DoubtfulVerdictsAgeInADay(t *testing.T) {
+	m, o := setup(t)
+	const address = "invalid.x@e.com"
+	for hours, fresh := range map[time.Duration]bool{23: true, 25: false} {
+		require.NoError(t, pgx.BeginFunc(t.Context(), m.pool, func(tx pgx.Tx) error {
+			_, err := Erase(t.Context(), tx, []string{address})
+			return err
+		}))
+		r := verify.Result{Verdict: verify.Invalid, Reason: verify.NoSuchUser, Doubtful: true, CheckedAt: time.Now().Add(-hours * time.Hour)}
+		require.NoError(t, m.remember(t.Context(), []entry{entryOf(address, r)}))
+		var found bool
+		require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT EXISTS (`+FreshSQL("$1::text")+`)`, address).Scan(&found))
+		require.Equal(t, fresh, found)
+		o.asked = nil
+		require.Equal(t, fresh, ask(t, m, address)[0].Doubtful)
+		require.Equal(t, !fresh, len(o.asked) == 1)
+	}
+}
+
 // R3: an address can be forgotten.
 func TestR3_Erase(t *testing.T) {
 	m, o := setup(t)

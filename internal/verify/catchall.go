@@ -21,6 +21,8 @@ type catchAll struct {
 	putOff  deferral  // of the probe
 	others  []remark  // what recipients of the domain got in words that say nothing about a mailbox
 	waiting []parked
+
+	doubts doubts
 }
 
 type catchAllState uint8
@@ -123,9 +125,13 @@ func (c *catchAll) lasting(a *ask, cfg *Config, now time.Time) bool {
 	return a.finding.reason == Temporary && slices.Contains(c.others, said)
 }
 
-// notes keeps what a refusal of a recipient looked like.
+// note keeps what an answer to a recipient looked like.
 func (c *catchAll) note(a *ask, now time.Time) {
-	if a.nth == 0 || a.finding.aboutMailbox() {
+	if a.nth == 0 {
+		return
+	}
+	if a.finding.aboutMailbox() {
+		c.doubts.note(a)
 		return
 	}
 	const enough = 4

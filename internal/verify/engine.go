@@ -185,6 +185,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		h.mu.Lock()
 		c := &before.catchAll
 		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, putOff: c.putOff}
+		d.catchAll.doubts.takeOver(&c.doubts)
 		h.mu.Unlock()
 	}
 	return d
@@ -277,6 +278,7 @@ func (e *Engine) deliver(out []answer) {
 			Free:         a.d.free,
 			Alias:        a.d.relay,
 			Provider:     a.d.provider,
+			Doubtful:     a.d.isDoubtful(a.finding),
 		}
 		if a.task.cleaned {
 			r.Cleaned, r.Address = true, a.task.addr.String()

@@ -4,7 +4,7 @@ import "time"
 
 // Version names the engine in every result, so that a stored verdict tells
 // which rules it was given by.
-const Version = "holdfast-smtp/1"
+const Version = "holdfast-smtp/2"
 
 // Verdict is the answer about one address.
 type Verdict string
@@ -74,6 +74,7 @@ type Result struct {
 	Alias        bool       `json:"alias"`             // a relay that passes mail on to an address it hides
 	Cleaned      bool       `json:"cleaned"`           // the address was taken out of what was given, see Address
 	Address      string     `json:"address,omitempty"` // the address that was verified, where that is not Email
+	Doubtful     bool       `json:"doubtful"`          // invalid, at a host that has taken no recipient of the domain
 	Suggestion   string     `json:"did_you_mean"`      // the address that was probably meant, where the domain takes no mail
 	Provider     string     `json:"provider"`          // who runs the domain's mail hosts: google, microsoft, …, other; empty where none is known
 	Pattern      Pattern    `json:"pattern,omitempty"` // how the name looks beside the domain's valid ones
