@@ -15,7 +15,7 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 	now := time.Now()
 	again = f == nil && now.Before(s.ends)
 	if now.Sub(h.learned) > lockstepFor {
-		h.bearings, h.perSession, h.complaints, h.learned = newMemory[remark, bearing](128), 0, 0, now
+		h.bearings, h.perSession, h.complaints, h.openings, h.learned = newMemory[remark, bearing](128), 0, 0, 0, now
 	}
 	complained := h.weigh(batch)
 	again = again && !complained && !h.spent(s)

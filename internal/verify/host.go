@@ -64,7 +64,9 @@ type host struct {
 	bearings   memory[remark, bearing]
 	perSession int       // recipients that a session takes; 0 = not known
 	complaints int       // sessions in a row that began with such a refusal
-	learned    time.Time // when the last of these two was
+	opening    remark    // what the first recipients of sessions got, in spite of waits
+	openings   int       // how many of them, in a row
+	learned    time.Time // when the last of these was
 
 	complained   time.Time     // when it last did
 	waits        int           // complaints that lengthen the next wait

@@ -42,7 +42,7 @@ func (h *host) usual() int {
 
 // heed notes what a reply says about how we ask, whatever it says about the
 // recipient.
-func (s *session) heed(at stage, found finding, r reply) {
+func (s *session) heed(at stage, found finding, r reply, about Address) {
 	switch {
 	case r.class() == 2 && at == atRcpt:
 		s.accepted++
@@ -52,11 +52,11 @@ func (s *session) heed(at stage, found finding, r reply) {
 		s.unknownUsers++
 		s.run++
 	default:
-		s.heedComplaint(found, r)
+		s.heedComplaint(at, found, r, about)
 	}
 }
 
-func (s *session) heedComplaint(found finding, r reply) {
+func (s *session) heedComplaint(at stage, found finding, r reply, to Address) {
 	about := found.reason == Blocked || found.reason == Temporary && found.next != settle
 	if !about || r.class() != 4 && r.class() != 5 {
 		return
@@ -68,7 +68,7 @@ func (s *session) heedComplaint(found finding, r reply) {
 	case said&thisSession != 0:
 		s.filled = true
 	case found.reason == Blocked, said&(tooFast|limitPerhaps) != 0:
-		s.complaint = true
+		s.complaint = s.complaint || at != atRcpt || !s.route.host.saysAnyway(r, to)
 	}
 }
 

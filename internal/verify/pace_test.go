@@ -77,3 +77,24 @@ func TestSlowButContent_V6(t *testing.T) {
 	require.Greater(t, peak, 10)
 	require.LessOrEqual(t, peak, 24)
 }
+
+// TestBusyToNewcomers_V6: a host that calls itself busy to every recipient that
+// it does not know greylists them. It is not waited for longer and longer, once
+// for each of them.
+func TestBusyToNewcomers_V6(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, maillab.Config{Domains: 400, GreylistDelay: 200 * time.Millisecond}, nil)
+	const domain = "quartz-capital.test" // says 451 4.7.500 Server busy
+	require.Equal(t, maillab.Greylisting, l.World().KindOf(domain))
+	emails := l.World().Mailboxes(domain, 40)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	busy := 0
+	require.NoError(t, l.engine.Verify(ctx, emails, func(_ int, r verify.Result) {
+		if r.Reason == verify.Temporary && !r.RetryAt.IsZero() {
+			busy++
+		}
+	}))
+	require.Equal(t, len(emails), busy, "each is put off, and asked again by the caller")
+	require.LessOrEqual(t, l.HostStats(domain).Connections, 12)
+}

@@ -237,7 +237,7 @@ func (s *session) couldEncrypt() bool {
 // refused makes a failure of a reply that was no yes.
 func (s *session) refused(at stage, r reply) *failure {
 	found := s.e.classifier.classify(at, r, s.provider, Address{})
-	s.heed(at, found, r)
+	s.heed(at, found, r, Address{})
 	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name, complaint: s.complaint}
 }
 

@@ -72,6 +72,7 @@ func (h *host) weighFirst(a *ask) (spent bool) {
 		return false
 	}
 	said := remarkOf(a.reply, a.task.addr)
+	h.countOpening(said)
 	if known, _ := h.bearings.get(said); known != aLimit {
 		h.bearings.put(said, constant)
 		return false
@@ -86,6 +87,28 @@ func (h *host) weighFirst(a *ask) (spent bool) {
 		a.given = false
 	}
 	return true
+}
+
+// countOpening counts the sessions, each begun after a wait that the host had
+// asked for, that got the same words at their first recipient all the same.
+func (h *host) countOpening(said remark) {
+	switch {
+	case time.Now().Before(h.paused) || h.openings >= maxTries && said != h.opening:
+	case said == h.opening:
+		h.openings++
+	default:
+		h.opening, h.openings = said, 1
+	}
+}
+
+// saysAnyway reports whether a reply is what the host says to those who have
+// waited too. It is no complaint about our pace then: some hosts that greylist
+// call themselves busy to each recipient whom they do not know, and waiting
+// longer for every one of them would not end.
+func (h *host) saysAnyway(r reply, about Address) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.openings >= maxTries && remarkOf(r, about) == h.opening
 }
 
 // weighTail takes back the answers at the end of a transaction that may be a

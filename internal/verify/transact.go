@@ -234,7 +234,7 @@ func (s *session) canSend(a *ask) bool {
 // mailAnswered notes the reply to MAIL and reports whether it was a yes.
 func (s *session) mailAnswered(t *transaction, r reply) bool {
 	found := s.e.classifier.classify(atMail, r, s.provider, Address{})
-	s.heed(atMail, found, r)
+	s.heed(atMail, found, r, Address{})
 	if found.verdict == Valid {
 		s.inTransaction = true
 		s.transactions++
@@ -262,7 +262,7 @@ func (s *session) mailAnswered(t *transaction, r reply) bool {
 func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 	found := s.e.classifier.classify(atRcpt, r, s.provider, a.task.addr)
 	if found.next != hangUp { // else refused does
-		s.heed(atRcpt, found, r)
+		s.heed(atRcpt, found, r, a.task.addr)
 	}
 	earlier := t.heard
 	s.asked++
