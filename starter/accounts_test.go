@@ -82,6 +82,8 @@ func TestCredits(t *testing.T) {
 	w.run("org", "create", "acme").ok()
 	w.run("member", "create", "bob", "--org", "acme").ok()
 	require.Contains(t, w.run("credits", "--org", "acme").ok().stdout, "None yet")
+	require.Contains(t, w.run("credits", "--org", "acme", "--at", "2020-01-01").ok().stdout, "2020")
+	w.run("credits", "--org", "acme", "--at", "2999-01-01").fails(exitFailed, "in the future")
 	w.run("credits", "--org", "nobody").fails(exitFailed, "nobody")
 	w.run("credits", "--org", "acme", "--member", "nobody").fails(exitFailed, "nobody")
 

@@ -17,19 +17,24 @@ import (
 )
 
 func (a *app) creditsCommand() *cobra.Command {
-	var org, member string
+	var org, member, at string
 	cmd := &cobra.Command{
-		Use:     "credits",
-		Short:   "Show an organization's credits: available, held, used",
-		Example: examples("holdfast credits --org acme", "holdfast credits --org acme --member bob --json"),
-		Args:    cobra.NoArgs,
+		Use:   "credits",
+		Short: "Show an organization's credits: available, held, used",
+		Example: examples("holdfast credits --org acme", "holdfast credits --org acme --member bob --json",
+			"holdfast credits --org acme --at 2026-11-01T00:00:00Z"),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			then, err := parseTime("at", at)
+			if err != nil {
+				return err
+			}
 			rooms, err := openDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer rooms.Close()
-			view, err := creditsOf(cmd.Context(), rooms, org, member)
+			view, err := creditsOf(cmd.Context(), rooms, org, member, then)
 			if err != nil {
 				return err
 			}
@@ -42,11 +47,12 @@ func (a *app) creditsCommand() *cobra.Command {
 	}
 	addOrgFlag(cmd, &org)
 	cmd.Flags().StringVar(&member, "member", "", "only this member's and the shared credits")
+	cmd.Flags().StringVar(&at, "at", "", "as they were at this past time, as 2026-11-01 or RFC 3339; now when left out")
 	cmd.AddCommand(a.creditsGrantCommand(), a.creditsGrantsCommand(), a.creditsVoidCommand(), a.creditsHistoryCommand())
 	return cmd
 }
 
-func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (billing.Credits, error) {
+func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string, at time.Time) (billing.Credits, error) {
 	org, err := rooms.Accounts.Org(ctx, orgID)
 	if err != nil {
 		return billing.Credits{}, err
@@ -57,11 +63,16 @@ func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string) (bi
 			return billing.Credits{}, err
 		}
 	}
+	if !at.IsZero() {
+		return rooms.Billing.CreditsAt(ctx, org, who, at)
+	}
 	return rooms.Billing.Credits(ctx, org, who)
 }
 
 func (a *app) showCredits(v billing.Credits) {
 	switch {
+	case v.At != nil:
+		a.say("Credits of %s at %s", v.Org, when(*v.At))
 	case v.Period != nil:
 		a.say("Credits of %s, %s to %s", v.Org, v.Period.Start.Format(time.DateOnly), v.Period.End.Format(time.DateOnly))
 	case v.NextReset != nil:
@@ -169,7 +180,7 @@ func (a *app) grant(ctx context.Context, orgID, key string, g billing.NewGrant, 
 	if err != nil {
 		return err
 	}
-	view, err := creditsOf(ctx, rooms, orgID, g.Member)
+	view, err := creditsOf(ctx, rooms, orgID, g.Member, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -22,10 +22,11 @@ func (a *API) credits() {
 		summary: "Show the credits: available, held, used",
 		about:   "With a member's key, that member's own credits and the shared ones; an admin sees everybody's or, with member, one member's.",
 	}, func(ctx context.Context, in *struct {
-		Member string `query:"member"`
+		Member string    `query:"member"`
+		At     time.Time `query:"at" doc:"As they were at this past time; now when left out."`
 	},
 	) (*answer[billing.Credits], error) {
-		return body(a.creditsOf(ctx, in.Member))
+		return body(a.creditsOf(ctx, in.Member, in.At))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history", name: "list-history", tag: "Credits", needs: member,
@@ -78,7 +79,7 @@ func (a *API) credits() {
 	})
 }
 
-func (a *API) creditsOf(ctx context.Context, asked string) (billing.Credits, error) {
+func (a *API) creditsOf(ctx context.Context, asked string, at time.Time) (billing.Credits, error) {
 	c := callerOf(ctx)
 	whose, err := c.concerns(asked)
 	if err != nil {
@@ -93,6 +94,9 @@ func (a *API) creditsOf(ctx context.Context, asked string) (billing.Credits, err
 		if who, err = a.Accounts.Member(ctx, c.org.ID, whose); err != nil {
 			return billing.Credits{}, err
 		}
+	}
+	if !at.IsZero() {
+		return a.Billing.CreditsAt(ctx, c.org, who, at)
 	}
 	return a.Billing.Credits(ctx, c.org, who)
 }

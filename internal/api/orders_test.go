@@ -34,6 +34,9 @@ func TestA3_OrdersHoldChargeAndRelease(t *testing.T) {
 	var credits struct {
 		Credits []struct{ Available, Held, Used int64 }
 	}
+	f.call("GET", "/credits?at="+o.CreatedAt.Add(-time.Hour).UTC().Format(time.RFC3339), f.jane, nil).is(200).into(&credits)
+	require.Zero(t, credits.Credits[0].Available, "before the organization existed")
+	f.call("GET", "/credits?at="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), f.jane, nil).problem(422, "invalid_request")
 	f.call("GET", "/credits", f.jane, nil).is(200).into(&credits)
 	require.Equal(t, 500-o.Tally.Valid, credits.Credits[0].Available)
 	require.Zero(t, credits.Credits[0].Held)

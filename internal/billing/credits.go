@@ -15,6 +15,7 @@ import (
 type Credits struct {
 	Org       string     `json:"org"`
 	Member    string     `json:"member,omitempty"`
+	At        *time.Time `json:"at,omitempty" doc:"The past time that was asked for; absent where the credits are those of now."`
 	Period    *Period    `json:"period,omitempty" doc:"The current credit period. Absent where the plan has none, or the first one is still to come."`
 	NextReset *time.Time `json:"next_reset,omitempty" doc:"When the next credit period begins; the first one where there is no period yet."`
 	NextPlan  *NextPlan  `json:"next_plan,omitempty" doc:"A change of plan that waits for the end of the organization's period."`
@@ -77,21 +78,45 @@ func (b *Billing) Credits(ctx context.Context, org account.Org, member account.M
 	if err != nil {
 		return view, err
 	}
-	balances = slices.DeleteFunc(balances, func(have ledger.Balance) bool {
-		return member.ID != "" && have.Pool != "" && have.Pool != member.ID
-	})
 	if org.NextPlan != nil {
 		view.NextPlan = &NextPlan{*org.NextPlan, *org.NextPlanVersion, org.NextPlanAt.UTC()}
-	}
-	earlier := map[ledger.Account]int64{}
-	if terms.Period == plan.Month {
-		if earlier, err = b.showPeriod(ctx, &view, org, member, balances, now); err != nil {
-			return view, err
-		}
 	}
 	if member.ID != "" {
 		if view.Budgets, err = b.budgets(ctx, terms, org, member.ID, now); err != nil {
 			return view, err
+		}
+	}
+	return view, b.fill(ctx, &view, terms, org, member, balances, now)
+}
+
+// CreditsAt returns the credits of an organization as they were at a past time,
+// by its journal; which types and periods there are, its plan of today says. A
+// time in the future is ledger.ErrInvalid.
+func (b *Billing) CreditsAt(ctx context.Context, org account.Org, member account.Member, at time.Time) (Credits, error) {
+	at = at.UTC()
+	view := Credits{Org: org.ID, Member: member.ID, At: &at, Credits: []Credit{}}
+	balances, err := b.ledger.BalancesAt(ctx, org.ID, at)
+	if err != nil {
+		return view, err
+	}
+	terms, err := b.accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return view, err
+	}
+	err = b.fill(ctx, &view, terms, org, member, balances, at)
+	view.NextReset = nil // not known for a past time: plans and anchors may have changed since
+	return view, err
+}
+
+// fill shows balances at a time, and the period then.
+func (b *Billing) fill(ctx context.Context, view *Credits, terms *plan.Plan, org account.Org, member account.Member, balances []ledger.Balance, at time.Time) (err error) {
+	balances = slices.DeleteFunc(balances, func(have ledger.Balance) bool {
+		return member.ID != "" && have.Pool != "" && have.Pool != member.ID
+	})
+	earlier := map[ledger.Account]int64{}
+	if terms.Period == plan.Month {
+		if earlier, err = b.showPeriod(ctx, view, org, member, balances, at); err != nil {
+			return err
 		}
 	}
 	for _, have := range balances {
@@ -110,7 +135,7 @@ func (b *Billing) Credits(ctx context.Context, org account.Org, member account.M
 			view.Credits = append(view.Credits, Credit{Type: t, Pool: string(plan.Organization)})
 		}
 	}
-	return view, nil
+	return nil
 }
 
 // balances are an organization's balances now, and the organization with them:

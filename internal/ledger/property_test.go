@@ -42,6 +42,8 @@ func TestEngineAgainstModel(t *testing.T) {
 func TestStoreAgainstModel(t *testing.T) {
 	setRapid(t, 12, 120)
 	pool := pgtest.New(t)
+	l := New(pool)
+	t.Cleanup(l.Close)
 	steps, checks := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		checks++
@@ -57,6 +59,7 @@ func TestStoreAgainstModel(t *testing.T) {
 		var events int
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1`, w.tables.name).Scan(&events))
 		require.Equal(t, w.events, events)
+		w.comparePast(t, l)
 	})
 	t.Logf("%d operations", steps)
 }
@@ -89,6 +92,7 @@ type world struct {
 	ids    int
 	steps  int
 	events int
+	past   map[time.Time]map[accountID]Balance // what the model had in its accounts, by time
 }
 
 func newWorld(owner string) *world {
@@ -306,6 +310,7 @@ func (w *world) balances(t *rapid.T) {
 			require.Equal(t, row.held, held_, "I1: %v", id)
 			require.Equal(t, w.model.balance(id, now), spendable, "I9: %v", id)
 			require.Equal(t, w.model.held(id), held_, "I4: %v", id)
+			w.remember(now, id)
 		}
 	}
 	require.Len(t, w.tables.rows.lots, len(w.model.grants))
@@ -321,6 +326,38 @@ func (w *world) balances(t *rapid.T) {
 	}
 	for id, f := range w.tables.rows.facts {
 		require.Equal(t, w.model.facts[id].owned, !f.reversed, "I5: %v", id)
+	}
+}
+
+// remember notes what the model has in an account at a time.
+func (w *world) remember(now time.Time, id accountID) {
+	if w.past == nil {
+		w.past = map[time.Time]map[accountID]Balance{}
+	}
+	for at := range w.past { // the clock went back: what was noted is not yet past
+		if at.After(now) {
+			delete(w.past, at)
+		}
+	}
+	if w.past[now] == nil {
+		w.past[now] = map[accountID]Balance{}
+	}
+	w.past[now][id] = Balance{Available: w.model.balance(id, now), Held: w.model.held(id)}
+}
+
+// comparePast holds the balances of past times against what the model had then.
+func (w *world) comparePast(t *rapid.T, l *Ledger) {
+	for at, want := range w.past {
+		got, err := l.BalancesAt(t.Context(), w.tables.name, at)
+		require.NoError(t, err)
+		for _, b := range got {
+			id := accountID{b.Pool, b.Type}
+			require.Equal(t, want[id], Balance{Available: b.Available, Held: b.Held}, "%v at %s", id, at)
+			delete(want, id)
+		}
+		for id, b := range want {
+			require.Zero(t, b, "%v at %s", id, at)
+		}
 	}
 }
 

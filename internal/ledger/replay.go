@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,7 +21,7 @@ type replay struct {
 
 	accounts map[accountID]*account
 	lots     map[int64]*lot
-	holds    map[string]*hold
+	holds    map[string]*hold // nil: holds and budgets are not followed
 	budgets  map[budgetID]int64
 	taken    int64   // credits taken back by voids
 	opened   int64   // holds ever
@@ -61,9 +60,7 @@ func (r *replay) follow(e *entry) {
 		r.complain("I6", e, "it is from the future: %s", e.at.UTC().Format(time.RFC3339))
 	}
 	r.seq, r.head, r.at = e.seq, e.hash, e.at
-	clear(e.postings) // decoding leaves fields alone that the text does not name
-	e.postings = e.postings[:0]
-	if err := json.Unmarshal(e.postingsJSON, &e.postings); err != nil {
+	if err := e.parsePostings(); err != nil {
 		r.complain("I6", e, "its postings cannot be read: %s", err)
 		return
 	}
@@ -71,11 +68,16 @@ func (r *replay) follow(e *entry) {
 		e.kind == kindCharge && bytes.HasPrefix(e.result, []byte(`{"charged":true`)) {
 		r.open(e)
 	}
+	r.carryOut(e)
+	r.closeHold(e)
+}
+
+// carryOut moves the credits of an entry.
+func (r *replay) carryOut(e *entry) {
 	r.markRenewed(e)
 	for i := range e.postings {
 		r.post(e, &e.postings[i])
 	}
-	r.closeHold(e)
 }
 
 func (r *replay) open(e *entry) {
@@ -147,7 +149,9 @@ func (r *replay) list(a *account, l *lot) {
 // post follows one posting.
 func (r *replay) post(e *entry, p *posting) {
 	if p.Move == moveLine {
-		r.line(e, p)
+		if r.holds != nil {
+			r.line(e, p)
+		}
 		return
 	}
 	id := accountID{p.Pool, p.Type}
@@ -210,7 +214,9 @@ func (r *replay) transfer(e *entry, p *posting, a *account) {
 	case to == voided:
 		r.receive(e, p, a)
 	}
-	r.slice(e, p)
+	if r.holds != nil {
+		r.slice(e, p)
+	}
 }
 
 // receive adds voided credits to the grant they moved into.
