@@ -60,7 +60,7 @@ senders, port 25) and says what to do about each point that fails. The exit code
 is 1 when one does.`,
 		Example: examples(
 			"holdfast verify addresses.txt > verdicts.ndjson",
-			"holdfast verify addresses.txt --skip 120000 >> verdicts.ndjson",
+			"holdfast verify addresses.txt --skip 120000 > rest.ndjson",
 			"echo someone@example.org | holdfast verify - --summary",
 			"holdfast verify --check-identity"),
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -103,7 +104,9 @@ func TestServersThatAreThere(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, servers.Postgres.Started)
 	require.False(t, servers.Temporal.Started)
+	cfg.SMTPAllow = servers.Config.SMTPAllow
 	require.Equal(t, cfg, servers.Config)
+	require.Equal(t, "[127.0.0.0/8 ::1/128]", fmt.Sprint(servers.Config.SMTPAllow), "name servers on loopback are a lab's")
 	require.Nil(t, servers.Postgres.Done())
 	require.NoError(t, servers.Stop())
 }

@@ -22,7 +22,7 @@ import (
 // webhook, on real parts. gamma is on workspace-paid.
 func TestOrdersOverFieldsOnRealParts(t *testing.T) {
 	s := start(t)
-	ids := s.column(t, `SELECT id FROM lead WHERE phone <> '' ORDER BY md5(id) LIMIT 60`)
+	ids := s.column(t, `SELECT min(id) FROM lead WHERE phone <> '' GROUP BY phone_keys ORDER BY md5(min(id)) LIMIT 60`) // a number each
 	var revealed order.Order
 
 	t.Run("reveal", func(t *testing.T) {
@@ -62,7 +62,8 @@ func TestOrdersOverFieldsOnRealParts(t *testing.T) {
 	})
 
 	t.Run("enrich", func(t *testing.T) {
-		emails := s.column(t, `SELECT email FROM lead WHERE phone <> '' ORDER BY md5(id) LIMIT 10`)
+		emails := s.column(t, `SELECT email FROM lead WHERE id IN
+			(SELECT min(id) FROM lead WHERE phone <> '' GROUP BY phone_keys ORDER BY md5(min(id)) LIMIT 10)`)
 		list, err := s.Catalogue.KeepList(t.Context(), "gamma", "", strings.NewReader("Remark,E-Mail\n"+
 			"x,"+strings.Join(emails, "\nx,")+"\nnobody,nobody@there-is-none.test\n"))
 		require.NoError(t, err)

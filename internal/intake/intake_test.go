@@ -142,6 +142,15 @@ func (s *suite) refusals(t *testing.T) {
 }
 
 func (s *suite) insufficient(t *testing.T) {
+	// All but 5 are held elsewhere: an order holds no more than the catalogue has.
+	_, err := s.rooms.Ledger.Hold(t.Context(), ledger.Hold{Owner: "acme", Key: "elsewhere", HoldID: "elsewhere", Lines: []ledger.Line{
+		{Type: "email", Amount: s.credits(t) - 5, Pools: []string{""}},
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := s.rooms.Ledger.Release(context.Background(), ledger.Release{Owner: "acme", Key: "elsewhere/release", HoldID: "elsewhere"})
+		require.NoError(t, err)
+	})
 	before := s.credits(t)
 	o, err := s.rooms.Intake.Submit(t.Context(), leads("too many", before+7))
 	require.NoError(t, err)
