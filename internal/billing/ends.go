@@ -58,7 +58,7 @@ func (b *Billing) CloseOrg(ctx context.Context, id, reason string) (Closed, erro
 	// From here on it starts no order, so that none comes between the look at
 	// those that are open and the end.
 	if org.Status != account.StatusClosed {
-		if org, err = b.accounts.Suspend(ctx, id); err != nil {
+		if _, err = b.accounts.Suspend(ctx, id); err != nil {
 			return Closed{}, err
 		}
 	}

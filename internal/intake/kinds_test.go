@@ -178,8 +178,10 @@ func TestOrdersOfEveryKindOnRealParts(t *testing.T) {
 		require.Equal(t, list.Duplicates(), o.Tally.Duplicate)
 		results := s.rows(t, o)
 		require.Len(t, results, 1+402)
-		require.Equal(t, []string{"No", "Mail", "Remark", "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts"}, results[0])
+		require.Equal(t, []string{
+			"No", "Mail", "Remark", "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
+			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+		}, results[0])
 		free := int64(0)
 		for i, row := range results[1:401] {
 			require.Equal(t, []string{fmt.Sprint(i + 1), emails[i], "a; b"}, row[:3], "in the order of the list, with its columns")

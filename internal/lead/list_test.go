@@ -121,15 +121,23 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	rows, err := csv.NewReader(strings.NewReader(write(lead.CSV))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, [][]string{
-		{"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts"},
-		{"Ann", "Ann <ann@x.test>", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
-			"ann@x.test", "true", "false", "false", "true", "true", "", "google", "90", `{"verdict": 90}`},
+		{
+			"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
+			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+		},
+		{
+			"Ann", "Ann <ann@x.test>", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
+			"ann@x.test", "true", "false", "false", "true", "true", "", "google", "90", `{"verdict": 90}`,
+		},
 		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", ""},
-		{"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
-			"ann@x.test", "true", "false", "false", "true", "false", "", "google", "90", `{"verdict": 90}`},
-		{"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z",
-			"bob@a.test", "true", "false", "false", "true", "false", "bob@b.test", "google", "90", `{"verdict": 90}`},
+		{
+			"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
+			"ann@x.test", "true", "false", "false", "true", "false", "", "google", "90", `{"verdict": 90}`,
+		},
+		{
+			"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z",
+			"bob@a.test", "true", "false", "false", "true", "false", "bob@b.test", "google", "90", `{"verdict": 90}`,
+		},
 	}, rows)
 
 	var first map[string]any

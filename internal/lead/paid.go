@@ -131,8 +131,10 @@ func (c *Catalogue) paidItems(ctx context.Context, v Viewer, orderID string, n i
 	}
 	var is bool
 	var p Paid
-	_, err = pgx.ForEachRow(rows, []any{&last, &is, &p.LeadID, &p.FirstName, &p.LastName, &p.Title, &p.Company, &p.Country, &p.Field, &p.Value,
-		&p.OrderID, &p.Kind, &p.Member, &p.DeliveredAt}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&last, &is, &p.LeadID, &p.FirstName, &p.LastName, &p.Title, &p.Company, &p.Country, &p.Field, &p.Value,
+		&p.OrderID, &p.Kind, &p.Member, &p.DeliveredAt,
+	}, func() error {
 		if is {
 			paid = append(paid, p)
 		}

@@ -72,8 +72,10 @@ func TestC6_ResultsAreSafeInASpreadsheet(t *testing.T) {
 	g := setup(t)
 	report := g.importCSV(written)
 	require.Equal(t, int64(3), report.Imported)
-	require.Equal(t, []string{"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-		"role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts"}, report.IgnoredColumns)
+	require.Equal(t, []string{
+		"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
+		"role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+	}, report.IgnoredColumns)
 	for _, id := range []string{"a", "b", "c"} {
 		for _, column := range header {
 			require.Equal(t, f.text(id, column), g.text(id, column), "%s of %s", column, id)

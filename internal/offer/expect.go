@@ -109,7 +109,8 @@ func correlation(orders []past) float64 {
 	}
 	var between float64
 	for _, o := range orders {
-		between += o.n * math.Pow(o.charged/o.n-charged/n, 2)
+		off := o.charged/o.n - charged/n
+		between += o.n * off * off
 	}
 	between /= k - 1
 	within /= n - k

@@ -111,12 +111,12 @@ func TestR2_VerdictsAge(t *testing.T) {
 func TestR6_DoubtfulVerdictsAgeInADay(t *testing.T) {
 	m, o := setup(t)
 	const address = "invalid.x@e.com"
-	for hours, fresh := range map[time.Duration]bool{23: true, 25: false} {
+	for age, fresh := range map[time.Duration]bool{23 * time.Hour: true, 25 * time.Hour: false} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), m.pool, func(tx pgx.Tx) error {
 			_, err := Erase(t.Context(), tx, []string{address})
 			return err
 		}))
-		r := verify.Result{Verdict: verify.Invalid, Reason: verify.NoSuchUser, Doubtful: true, CheckedAt: time.Now().Add(-hours * time.Hour)}
+		r := verify.Result{Verdict: verify.Invalid, Reason: verify.NoSuchUser, Doubtful: true, CheckedAt: time.Now().Add(-age)}
 		require.NoError(t, m.remember(t.Context(), []entry{entryOf(address, r)}))
 		var found bool
 		require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT EXISTS (`+FreshSQL("$1::text")+`)`, address).Scan(&found))
