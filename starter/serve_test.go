@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +34,9 @@ func TestServe(t *testing.T) {
 	database := pgtest.NewURL(t)
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+database, "TEMPORAL_ADDRESS="+temporal.Address)
 	w.run("migrate").ok()
+	leads := filepath.Join(w.dir, "leads.csv")
+	require.NoError(t, os.WriteFile(leads, []byte("id,email\na,a@nowhere.invalid\n"), 0o600))
+	w.run("import", leads).ok()
 	w.run("org", "create", "acme").ok()
 	w.run("member", "create", "ann", "--org", "acme").ok()
 	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "10").ok()
@@ -114,9 +119,9 @@ func drained(t *testing.T, serving *process, at, key string) {
 		require.NoError(t, err)
 		return response
 	}
-	// The catalogue is empty: the order delivers nothing and gives its credits
-	// back in five minutes.
-	placed := call(http.MethodPost, "/orders?wait=30s", `{"kind":"lead_list","count":5}`)
+	// The one lead there is cannot be reached: the order delivers nothing and
+	// gives its credit back in five minutes at the earliest.
+	placed := call(http.MethodPost, "/orders", `{"kind":"lead_list","count":1}`)
 	require.Equal(t, http.StatusCreated, placed.StatusCode)
 	where := strings.TrimPrefix(placed.Header.Get("Location"), "/api/v1")
 	require.NoError(t, placed.Body.Close())

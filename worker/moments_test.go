@@ -94,7 +94,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 	require.Equal(t, order.Settled, undisturbed.Order.Status)
 	require.EqualValues(t, momentary, undisturbed.Order.Tally.Verified())
 	require.Positive(t, undisturbed.Order.Tally.Valid)
-	require.Equal(t, map[string]int64{"grant": 1, "hold": 1, "capture": 2, "release": 1}, undisturbed.Entries)
+	require.Equal(t, map[string]int64{"grant": 1, "alert": 1, "hold": 1, "capture": 2, "release": 1}, undisturbed.Entries)
 
 	outcomes := make(map[string]outcome)
 	var mu sync.Mutex
