@@ -110,7 +110,7 @@ func TestRule_N1_N2_OwnCostsPaidOnce(t *testing.T) {
 	org := s.org(t, "licence-monthly", nil)
 	s.member(t, org, "bob")
 	s.member(t, org, "jane")
-	ids := s.told(t, 10, "valid", "phone <> '' AND profile <> ''")
+	ids := s.told(t, 10, "valid", ownNumber+" AND profile <> ''")
 	fields := []order.Field{order.EmailField, order.PhoneField, order.ProfileField}
 	costs := map[string]int64{"email": 10, "phone": 10, "profile": 10}
 	require.Equal(t, costs, captured(s.settled(t, reveal(org, "bob", "bobs", ids, fields...))))

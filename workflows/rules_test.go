@@ -93,7 +93,7 @@ func ruled(t *testing.T, planID string, credits int64, verdicts map[string]int) 
 	w.acts.Verifier = byWord{}
 	_, err := w.catalogue.Import(t.Context(), people("US", verdicts), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
-	_, err = w.accounts.CreateOrg(t.Context(), account.Org{ID: "beta", Name: "Beta", Plan: planID})
+	_, err = w.accounts.CreateOrg(t.Context(), account.Org{ID: "beta", Name: "Beta", Plan: planID, Anchor: notYet()})
 	require.NoError(t, err)
 	w.pack("", credits)
 	return w, billing.New(w.accounts, w.ledger, w.book)

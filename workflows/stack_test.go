@@ -164,7 +164,11 @@ func (s *stack) org(t *testing.T, planID string, credits map[string]int64) strin
 	var n int
 	require.NoError(t, s.Pool.QueryRow(ctx, `SELECT count(*) + 1 FROM organization`).Scan(&n))
 	id := fmt.Sprintf("org%d", n)
-	_, err = s.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: t.Name(), Plan: planID})
+	o := account.Org{ID: id, Name: t.Name(), Plan: planID}
+	if credits != nil {
+		o.Anchor = notYet()
+	}
+	_, err = s.Accounts.CreateOrg(ctx, o)
 	require.NoError(t, err)
 	for credit, amount := range credits {
 		_, err = s.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack/" + credit, Type: credit, Amount: amount, Source: ledger.SourcePack})
@@ -242,6 +246,10 @@ func (s *stack) leads(t *testing.T, n int, condition string) []string {
 	require.Len(t, ids, n)
 	return ids
 }
+
+// ownNumber picks leads whose one number no other lead has: a number that several
+// leads share is paid for once.
+const ownNumber = `phone <> '' AND phone NOT LIKE '%;%' AND id IN (SELECT min(id) FROM lead GROUP BY phone_keys)`
 
 // told are the ids of so many leads that have the verdict in truth, at hosts
 // that tell it to anybody who asks.

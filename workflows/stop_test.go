@@ -233,7 +233,7 @@ func (s *stoppable) given(t *testing.T, kind kindOfOrder, org string) order.Inpu
 	s.acts.Verifier = s.verifier
 	s.received.Store(0)
 	s.unpaid = false
-	_, err := s.accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: kind.plan})
+	_, err := s.accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: kind.plan, Anchor: notYet()})
 	require.NoError(t, err)
 	for _, credit := range []string{"email", "phone", "profile"} {
 		_, err = s.ledger.Grant(ctx, ledger.Grant{Owner: org, Key: credit, Type: credit, Amount: stopCredits, Source: ledger.SourcePack})

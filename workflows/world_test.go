@@ -46,6 +46,10 @@ const org = "acme"
 
 // newWorld has an organization with credits and a catalogue of n leads, half of
 // them valid: odd numbers are, even ones are not.
+// notYet is when the first period of an organization begins that a test gives
+// credits itself: nothing is allotted before.
+func notYet() time.Time { return time.Now().Add(24 * time.Hour) }
+
 func newWorld(t *testing.T, n int, credits int64) *world {
 	ctx := t.Context()
 	pool := pgtest.New(t)
