@@ -31,7 +31,7 @@ func TestWebhookDeliveryIsTakenUpByAnotherWorker(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
 	cfg := config.Config{
-		DatabaseURL: pgtest.NewURL(t), TemporalAddress: temporal.Address,
+		DatabaseURL: pgtest.NewURL(t), TemporalAddress: temporal.Address, SMTPHelo: "verifier.test",
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
 	rooms, stopFirst, err := wire.StartWorker(t.Context(), cfg, slog.New(slog.DiscardHandler))
