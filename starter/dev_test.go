@@ -243,7 +243,7 @@ func cancelled(t *testing.T, w *world, running order.Order) {
 	for _, c := range o.Credits {
 		require.Equal(t, c.Held, c.Captured+c.Released, "all that was not delivered is back")
 	}
-	require.Contains(t, w.run("order", "cancel", o.ID).ok().stdout, "cancelled before; nothing was changed")
+	require.Contains(t, w.run("order", "cancel", o.ID).ok().stderr, "cancelled before; nothing was changed")
 	w.run("order", "pause", o.ID).fails(exitFailed, "over already")
 	require.Contains(t, w.run("forget", "nobody@nowhere.test").ok().stdout, "1 entry added")
 	w.run("order", "resume", o.ID).fails(exitFailed, "over already")

@@ -352,7 +352,8 @@ func (w *world) comparePast(t *rapid.T, l *Ledger) {
 		require.NoError(t, err)
 		for _, b := range got {
 			id := accountID{b.Pool, b.Type}
-			require.Equal(t, want[id], Balance{Available: b.Available, Held: b.Held}, "%v at %s", id, at)
+			seen := Balance{Available: b.Available, Held: b.Held}
+			require.Equal(t, want[id], seen, "%v at %s", id, at)
 			delete(want, id)
 		}
 		for id, b := range want {
