@@ -58,7 +58,6 @@ var moments = map[string]moment{
 	"items delivered, charge not reported":    {deliver, 1, true},
 	"before the second capture":               {book, 3, false},
 	"captured again, items not delivered":     {book, 3, true},
-	"all delivered, charge not reported":      {deliver, 2, true},
 	"before the order is counted":             {finish, 1, false},
 	"before the order is completed":           {move, 2, false},
 	"order completed, delivery not reported":  {move, 2, true},

@@ -69,8 +69,10 @@ func furnish(ctx context.Context, rooms *wire.Rooms, org string, credits int64) 
 	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
 		return err
 	}
-	_, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})
-	return err
+	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack}); err != nil {
+		return err
+	}
+	return rooms.Billing.CatchUp(ctx, org, time.Now()) // arms the alerts, which the first touch would do
 }
 
 // buildWorker builds the program that runs in production.
