@@ -43,7 +43,7 @@ const (
 var errMissed = errors.New("the order was over before the moment came")
 
 // mayMiss is how many of the moments may be missing.
-const mayMiss = 4
+const mayMiss = 6
 
 // moments are the boundaries of an order's stages.
 var moments = map[string]moment{
