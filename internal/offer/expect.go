@@ -7,6 +7,7 @@ import (
 
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/plan"
 	"holdfast/internal/verify"
 )
 
@@ -58,6 +59,7 @@ func (d *Desk) rate(ctx context.Context, in order.Input, c order.Charge, billabl
 
 // perOrder sums outcomes up by order.
 func perOrder(outcomes []orderbook.Outcome, billable []string) (orders []past) {
+	price := plan.Price{Per: plan.PerVerification, Billable: billable}
 	var last int64
 	for _, o := range outcomes {
 		if len(orders) == 0 || o.Order != last {
@@ -66,7 +68,7 @@ func perOrder(outcomes []orderbook.Outcome, billable []string) (orders []past) {
 		p := &orders[len(orders)-1]
 		p.n += float64(o.Items)
 		free := o.Verdict == string(verify.Unknown) && verify.Reason(o.Reason).Ours()
-		if !free && slices.Contains(billable, o.Verdict) {
+		if len(price.Due(plan.Item{Verdict: o.Verdict, Free: free}, nil)) > 0 {
 			p.charged += float64(o.Items)
 		}
 	}
