@@ -17,9 +17,12 @@ COPY internal internal
 COPY starter starter
 COPY worker worker
 COPY workflows workflows
+# What --version tells: --build-arg COMMIT=$(git rev-parse HEAD) --build-arg DATE=$(git log -1 --format=%cI)
+ARG COMMIT="" DATE=""
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go build -ldflags="-s -w" -o /out/holdfast ./starter && \
-    go build -ldflags="-s -w" -o /out/holdfast-worker ./worker
+    export STAMP="-s -w -X holdfast/internal/build.Commit=$COMMIT -X holdfast/internal/build.Date=$DATE" && \
+    go build -ldflags="$STAMP" -o /out/holdfast ./starter && \
+    go build -ldflags="$STAMP" -o /out/holdfast-worker ./worker
 
 # The Temporal server is a module of its own, with some 450 dependencies.
 FROM toolchain AS build-devserver

@@ -31,10 +31,14 @@ demo: postgres build ## order 10,000 leads on a stack of its own, from start to 
 dev: postgres build ## keep the stack running: API, dashboard, Temporal UI, mail lab (ARGS="--fresh")
 	@exec bin/holdfast dev $(ARGS)
 
+# What --version tells; nothing where there is no git.
+STAMP = -X holdfast/internal/build.Commit=$(shell git describe --always --exclude '*' --abbrev=12 --dirty=-modified 2>/dev/null) \
+	-X holdfast/internal/build.Date=$(shell git log -1 --format=%cI 2>/dev/null)
+
 .PHONY: build
 build: ## bin/holdfast and bin/holdfast-worker
-	@go build -o bin/holdfast ./starter
-	@go build -o bin/holdfast-worker ./worker
+	@go build -ldflags "$(STAMP)" -o bin/holdfast ./starter
+	@go build -ldflags "$(STAMP)" -o bin/holdfast-worker ./worker
 
 .PHONY: test
 test: postgres devserver lint ## all checks and all tests, on real servers

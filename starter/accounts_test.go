@@ -20,7 +20,7 @@ import (
 func newDatabaseWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+pgtest.NewURL(t), "TEMPORAL_ADDRESS=127.0.0.1:1")
-	w.run("migrate").ok()
+	w.run("migrate", "--without-temporal").ok()
 	return w
 }
 
@@ -129,7 +129,7 @@ func TestCredits(t *testing.T) {
 func TestAuditFindsTampering(t *testing.T) {
 	url := pgtest.NewURL(t)
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+url, "TEMPORAL_ADDRESS=127.0.0.1:1")
-	w.run("migrate").ok()
+	w.run("migrate", "--without-temporal").ok()
 	w.run("org", "create", "acme").ok()
 	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "1000").ok()
 	var report auditReport
@@ -156,7 +156,7 @@ func TestAuditFindsTampering(t *testing.T) {
 func TestAuditAgainstWhatIsKnownElsewhere(t *testing.T) {
 	url := pgtest.NewURL(t)
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+url, "TEMPORAL_ADDRESS=127.0.0.1:1")
-	w.run("migrate").ok()
+	w.run("migrate", "--without-temporal").ok()
 	w.run("audit", "--org", "acme").fails(exitFailed, "acme")
 	w.run("audit", "--head", "--org", "acme").fails(exitFailed, "acme")
 	w.run("org", "create", "acme").ok()

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"holdfast/internal/build"
 )
 
 // app is what every command has at hand.
@@ -35,11 +37,13 @@ terminal and the other commands in a second one.`,
 		Example: examples(
 			"holdfast demo",
 			"holdfast dev --leads 10000"),
+		Version:           build.Read().String(),
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: program()},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate("holdfast version {{.Version}}\n")
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -24,14 +24,17 @@ import (
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	var status bool
+	var status, withoutTemporal bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database schema, the preset plans and Temporal's search attributes up to date",
 		Long: `Brings the database schema to this program's version, stores the preset plans
-and, where Temporal can be reached, registers the search attributes that orders
-carry. It may run any number of times, also in several processes at once.`,
-		Example: examples("holdfast migrate", "holdfast migrate --status"),
+and registers in Temporal the search attributes that orders carry. It may run
+any number of times, also in several processes at once.
+
+It fails when TEMPORAL_ADDRESS is set and Temporal does not answer; with
+--without-temporal it leaves Temporal out.`,
+		Example: examples("holdfast migrate", "holdfast migrate --without-temporal", "holdfast migrate --status"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := findStack(cmd.Context())
@@ -42,7 +45,7 @@ carry. It may run any number of times, also in several processes at once.`,
 				if err := migrate(cmd.Context(), cfg); err != nil {
 					return err
 				}
-				if err := a.migrateTemporal(cmd.Context(), cfg); err != nil {
+				if err := a.migrateTemporal(cmd.Context(), cfg, withoutTemporal); err != nil {
 					return err
 				}
 			}
@@ -50,6 +53,7 @@ carry. It may run any number of times, also in several processes at once.`,
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "only show which migrations are applied and which are pending")
+	cmd.Flags().BoolVar(&withoutTemporal, "without-temporal", false, "leave Temporal out: register no search attributes")
 	return cmd
 }
 
@@ -92,11 +96,19 @@ func (a *app) showMigrations(ctx context.Context, cfg config.Config) error {
 	return nil
 }
 
-// migrateTemporal registers the search attributes, unless Temporal is not
-// there: the database can be brought up to date without it.
-func (a *app) migrateTemporal(ctx context.Context, cfg config.Config) error {
+// migrateTemporal registers the search attributes, unless it is left out or
+// there is no Temporal: the database can be brought up to date without it.
+func (a *app) migrateTemporal(ctx context.Context, cfg config.Config, leftOut bool) error {
+	if leftOut {
+		a.note("Temporal is left out: its search attributes are not registered.")
+		return nil
+	}
 	rooms, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if errors.Is(err, wire.ErrNoTemporal) {
+		options, bad := cfg.Temporal()
+		if bad != nil || options.HostPort != "" {
+			return fmt.Errorf("the schema is up to date, but the search attributes are not registered: %w; or run migrate --without-temporal", err)
+		}
 		a.note("Temporal does not answer: its search attributes are not registered; migrate again when it is there.")
 		return nil
 	}

@@ -120,6 +120,11 @@ func words(line string) (words []string) {
 	return words
 }
 
+func TestVersion(t *testing.T) {
+	o := newWorld(t).run("--version").ok()
+	require.Regexp(t, `^holdfast version commit \S+ of \S+, built with go1\.\S+\n$`, o.stdout)
+}
+
 func TestHelpGoesToStandardOutput(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"order", "lead-list", "--help"}, {"order"}} {
 		o := newWorld(t).run(args...).ok()
@@ -158,9 +163,12 @@ func TestNoTemporal(t *testing.T) {
 	w.run("order", "lead-list", "--org", "acme", "--count", "5").fails(exitFailed, "Temporal cannot be reached at 127.0.0.1:1")
 	w.run("serve").fails(exitFailed, "Temporal cannot be reached at 127.0.0.1:1")
 
-	t.Run("migrate works without", func(t *testing.T) {
-		o := w.run("migrate").ok()
-		require.Contains(t, o.stderr, "Temporal does not answer")
+	t.Run("migrate fails, or is told to leave it out", func(t *testing.T) {
+		o := w.run("migrate")
+		o.fails(exitFailed, "search attributes are not registered: Temporal cannot be reached at 127.0.0.1:1")
+		require.Contains(t, o.stderr, "--without-temporal")
+		o = w.run("migrate", "--without-temporal").ok()
+		require.Contains(t, o.stderr, "Temporal is left out")
 		require.Contains(t, w.run("plan", "list").ok().stdout, "verified-leads")
 	})
 }
@@ -177,7 +185,7 @@ func TestSchemaVersion(t *testing.T) {
 	w.run("migrate", "--status", "--json").ok().into(&list)
 	require.NotEmpty(t, list)
 	require.False(t, list[0].Applied)
-	w.run("migrate", "--json").ok().into(&list)
+	w.run("migrate", "--without-temporal", "--json").ok().into(&list)
 	for _, m := range list {
 		require.True(t, m.Applied, m.File)
 	}

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -46,16 +48,8 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	}
 	defer hangUp()
 
-	// Pollers in fixed numbers serve running orders first while there are any
-	// tasks of theirs; these see to it that new orders have their turn too.
-	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
-	options := worker.Options{
-		WorkflowTaskPollerBehavior:       pollers,
-		ActivityTaskPollerBehavior:       pollers,
-		WorkerStopTimeout:                drain,
-		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
-		DefaultHeartbeatThrottleInterval: heartbeatThrottle,
-	}
+	ctx, fatal := untilFatal(ctx)
+	options := workerOptions(fatal)
 	stories := worker.New(rooms.Temporal, workflows.TaskQueue, options)
 	workflows.Register(stories)
 	stories.RegisterActivity(acts)
@@ -87,7 +81,43 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	for _, w := range []worker.Worker{stories, checks} {
 		stopping.Go(func() error { w.Stop(); return nil })
 	}
-	return stopping.Wait()
+	return errors.Join(stopping.Wait(), fatalCause(ctx))
+}
+
+// errFatal says that Temporal refuses a worker for good: its namespace is gone,
+// say, or it asks for what the server does not know.
+var errFatal = errors.New("the worker cannot go on, Temporal refuses it; check TEMPORAL_NAMESPACE and the server's version")
+
+// untilFatal returns a context that ends with ctx, or when fatal is called.
+func untilFatal(ctx context.Context) (_ context.Context, fatal func(error)) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return ctx, func(err error) { cancel(fmt.Errorf("%w: %w", errFatal, err)) }
+}
+
+// fatalCause is the error that ended a context of untilFatal; nil where a signal
+// did.
+func fatalCause(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, errFatal) {
+		return err
+	}
+	return nil
+}
+
+// workerOptions are the options of both workers of this process. fatal is called
+// when Temporal refuses one for good: without it the process would stay, and do
+// nothing.
+func workerOptions(fatal func(error)) worker.Options {
+	// Pollers in fixed numbers serve running orders first while there are any
+	// tasks of theirs; these see to it that new orders have their turn too.
+	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
+	return worker.Options{
+		WorkflowTaskPollerBehavior:       pollers,
+		ActivityTaskPollerBehavior:       pollers,
+		WorkerStopTimeout:                drain,
+		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
+		DefaultHeartbeatThrottleInterval: heartbeatThrottle,
+		OnFatalError:                     fatal,
+	}
 }
 
 // Activities are the activities on these rooms, verified by whom the
