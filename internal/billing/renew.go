@@ -222,12 +222,7 @@ func renewals(during []*plan.Plan, begins *plan.Plan, d account.Due) []ledger.Re
 		}
 		// What a plan did not allot it does not take away either.
 		if ends := during[len(during)-1]; ends.Allotment(t, owner) > 0 {
-			switch c := ends.Credits[t]; {
-			case c.AtPeriodEnd == plan.Expire:
-				line.Rollover, line.Cap = false, 0
-			case c.AtPeriodEnd == plan.RollOver && c.RollOverCap != nil:
-				line.Cap = *c.RollOverCap
-			}
+			line.Rollover, line.Cap = ends.Credits[t].RollsOver()
 		}
 		lines = append(lines, line)
 	}

@@ -200,12 +200,12 @@ func (m *model) notice(op operation, now time.Time) (lows []string) {
 		if next.IsZero() {
 			return lows
 		}
-		before, gone, come := m.accounts(), map[accountID]int64{}, map[accountID]int64{}
+		before, gone := m.accounts(), map[accountID]int64{}
 		for _, g := range m.grants {
 			switch {
 			case !looksAt(g.id):
 			case g.waiting > 0 && g.starts.Equal(next):
-				come[g.id] += g.waiting
+				m.tell("credits.granted", map[accountID]int64{g.id: g.waiting}) // each grant by itself
 				g.available, g.waiting = g.waiting, 0
 			case g.available > 0 && !kept(g) && g.expires.Equal(next):
 				gone[g.id] += g.available
@@ -216,7 +216,6 @@ func (m *model) notice(op operation, now time.Time) (lows []string) {
 		for id, n := range m.accounts() {
 			lows = append(lows, m.fell(id, before[id], n)...)
 		}
-		m.tell("credits.granted", come)
 		m.tell("credits.expired", gone)
 	}
 }

@@ -128,9 +128,11 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 		if !ok {
 			return nil, order.Terms{}, notSold(p, in.Request.Kind)
 		}
-		terms.Billable = action.Billable
+		if terms.Billable = action.Billable; len(terms.Billable) == 0 {
+			terms.Billable = plan.Verdicts // the plan charges every lead
+		}
 		if in.Request.Kind == order.Verify { // who asks about an address gets every answer
-			terms.Delivered = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
+			terms.Delivered = plan.Verdicts
 		}
 		terms.Charges = chargesOf(action, in, "")
 	case order.Reveal, order.Enrich, order.Export:

@@ -131,6 +131,11 @@ func TestTermsFollowThePlan(t *testing.T) {
 					require.Equal(t, c.Type, got.Type)
 					require.Equal(t, c.Amount, got.Amount)
 					require.Equal(t, c.FactScope("jane", "ord_1"), got.Scope)
+					price := c.Price(action.Billable)
+					if len(price.Billable) == 0 {
+						price.Billable = []string{"valid"} // what is no good is not delivered
+					}
+					require.Equal(t, price, offer.PriceOf(got, terms, "ord_1"), "%s %s", p.ID, kind)
 					switch {
 					case kind == order.Reveal || kind == order.Enrich:
 						require.Equal(t, field, got.Field)
@@ -149,6 +154,28 @@ func TestTermsFollowThePlan(t *testing.T) {
 		}
 	}
 	require.Greater(t, sold, 60)
+}
+
+// A plan may charge a list by the lead and name no verdict: every lead is
+// charged, and delivered, then.
+func TestAListWithoutBillableVerdictsChargesEveryLead(t *testing.T) {
+	f := setup(t)
+	p, err := plan.Parse("plan", []byte(`id: flat
+name: Flat
+period: none
+credits: {email: {}}
+actions:
+  lead_list:
+    charges: [{type: email, amount: 1, per: lead, scope: once_per_organization}]
+`))
+	require.NoError(t, err)
+	_, err = account.New(f.pool).SavePlan(f.ctx, p)
+	require.NoError(t, err)
+	terms, err := f.Terms(f.ctx, "flat", 0, order.Input{ID: "ord_1", Org: "flat", Request: order.Request{Kind: order.LeadList, Count: 1}})
+	require.NoError(t, err)
+	require.Equal(t, plan.Verdicts, terms.Billable)
+	price := offer.PriceOf(terms.Charges[0], terms, "ord_1")
+	require.Len(t, price.Due(plan.Item{Verdict: "invalid"}, nil), 1)
 }
 
 // amounts are credits by type: name, number, name, number, …

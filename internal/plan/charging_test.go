@@ -97,17 +97,21 @@ func (b *books) order(t *testing.T, member, action string, list ...outcome) resu
 		return res
 	}
 	captures := map[string]*ledger.Capture{}
+	a, _ := b.plan.Action(action)
 	for i, o := range list {
-		for _, c := range b.plan.Charges(action, o.verdict, o.system) {
-			if captures[c.Type] == nil {
-				captures[c.Type] = &ledger.Capture{Owner: "acme", Key: order + "/capture/" + c.Type, HoldID: order, Type: c.Type, UnitCost: c.Amount}
+		subject := o.subject
+		if action == plan.Verify {
+			subject = fmt.Sprint(i) // each one carried out
+		}
+		sum := sha256.Sum256([]byte(subject))
+		item := plan.Item{Verdict: o.verdict, Free: o.system, Lead: plan.Subject(sum[:16])}
+		for _, c := range a.Charges {
+			for _, due := range c.Price(a.Billable).Due(item, nil) {
+				if captures[c.Type] == nil {
+					captures[c.Type] = &ledger.Capture{Owner: "acme", Key: order + "/capture/" + c.Type, HoldID: order, Type: c.Type, UnitCost: c.Amount}
+				}
+				captures[c.Type].Facts = append(captures[c.Type].Facts, ledger.Fact{Scope: c.FactScope(member, order), Subject: due.Subject})
 			}
-			subject := o.subject
-			if c.Per == plan.PerVerification {
-				subject = fmt.Sprint(i) // each one carried out
-			}
-			sum := sha256.Sum256([]byte(subject))
-			captures[c.Type].Facts = append(captures[c.Type].Facts, ledger.Fact{Scope: c.FactScope(member, order), Subject: [16]byte(sum[:16])})
 		}
 	}
 	for creditType, c := range captures {

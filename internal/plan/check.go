@@ -171,7 +171,7 @@ func (c *checker) action(d *document, name string) {
 		}
 	}
 	for i := range a.Billable {
-		oneOf(c, fmt.Sprintf("%s.billable[%d]", at, i), &a.Billable[i], "", verdicts...)
+		oneOf(c, fmt.Sprintf("%s.billable[%d]", at, i), &a.Billable[i], "", Verdicts...)
 		if slices.Contains(a.Billable[:i], a.Billable[i]) {
 			c.fail(fmt.Sprintf("%s.billable[%d]", at, i), "%q is listed twice; list it once.", a.Billable[i])
 		}

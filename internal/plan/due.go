@@ -12,7 +12,12 @@ type Subject = [16]byte
 type Price struct {
 	Per       Measure
 	EveryTime bool     // what is owned is charged again
-	Billable  []string // verdicts that are charged
+	Billable  []string // verdicts that are charged; empty = whatever the verdict is
+}
+
+// Price is the charge as an action with these billable verdicts applies it.
+func (c Charge) Price(billable []string) Price {
+	return Price{Per: c.Per, EveryTime: c.Once == EveryTime, Billable: billable}
 }
 
 // Item is one thing that an order may deliver.
@@ -35,7 +40,7 @@ type Due struct {
 // that, or all of its values, are owned (lead). owned may be nil where the ledger
 // decides.
 func (p Price) Due(item Item, owned func(Subject) bool) []Due {
-	if item.Free || (item.Verdict != "" && !slices.Contains(p.Billable, item.Verdict)) {
+	if item.Free || (item.Verdict != "" && len(p.Billable) > 0 && !slices.Contains(p.Billable, item.Verdict)) {
 		return nil
 	}
 	paid := func(s Subject) bool { return !p.EveryTime && owned != nil && owned(s) }

@@ -112,7 +112,7 @@ const (
 )
 
 // Verdicts are the outcomes of a verification that Action.Billable chooses from.
-var verdicts = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
+var Verdicts = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
 
 var actions = []string{
 	LeadList, Verify, RevealEmail, RevealPhone, RevealDirectEmail, RevealProfile,
@@ -246,16 +246,16 @@ func (p *Plan) BurnBy(creditType string, period Period) time.Time {
 	return time.Time{}
 }
 
-// Rolled is how many of the available credits survive the end of a period.
-// Held credits are not counted in available.
-func (c Credit) Rolled(available int64) int64 {
+// RollsOver says whether an allotment's unused credits outlive its period, and
+// how many of them at most; -1 is all.
+func (c Credit) RollsOver() (rolls bool, most int64) {
 	switch {
-	case available <= 0, c.AtPeriodEnd == Expire:
-		return 0
+	case c.AtPeriodEnd == Expire:
+		return false, 0
 	case c.AtPeriodEnd == RollOver && c.RollOverCap != nil:
-		return min(available, *c.RollOverCap)
+		return true, *c.RollOverCap
 	}
-	return available
+	return true, -1
 }
 
 // ReinstateUntil is when credits expire that are released at t, within period,
@@ -280,8 +280,9 @@ func (p *Plan) HoldFor(action string, count int64) ([]Amount, error) {
 	}
 	var hold []Amount
 	for _, c := range a.Charges {
+		units := int64(len(c.Price(a.Billable).Due(Item{}, nil))) // of an item that nothing is known about
 		var err error
-		if hold, err = AddUnits(hold, c.Type, c.Amount, count); err != nil {
+		if hold, err = AddUnits(hold, c.Type, c.Amount, units*count); err != nil {
 			return nil, err
 		}
 	}
@@ -301,20 +302,6 @@ func AddUnits(sum []Amount, creditType string, amount, units int64) ([]Amount, e
 	}
 	sum[i].Amount += amount * units
 	return sum, nil
-}
-
-// Charges returns the charges that one outcome of an action is due. The
-// verdict is "" where the action asks for none. What failed because of our own
-// system is never charged, whatever the plan calls billable.
-func (p *Plan) Charges(action, verdict string, systemFailure bool) []Charge {
-	a, ok := p.Actions[action]
-	if !ok || systemFailure {
-		return nil
-	}
-	if len(a.Billable) > 0 && !slices.Contains(a.Billable, verdict) {
-		return nil
-	}
-	return slices.Clone(a.Charges)
 }
 
 // Hash identifies the content of the plan: equal content gives equal hashes,

@@ -1,8 +1,14 @@
 package plan_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"math"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,222 +17,456 @@ import (
 	"holdfast/internal/plan"
 )
 
-func preset(t testing.TB, id string) *plan.Plan {
-	t.Helper()
-	presets, err := plan.Presets()
-	require.NoError(t, err)
-	i := slices.IndexFunc(presets, func(p *plan.Plan) bool { return p.ID == id })
-	require.GreaterOrEqual(t, i, 0, "there is a preset %s", id)
-	return presets[i]
+// The rules of the credit systems (the letters and numbers are theirs), as far
+// as a plan alone can keep them. They are kept in a table, so that
+// TestARuleThatIsDeletedIsMissed can run them on presets that lack something.
+var rules = map[string]func(c check){
+	"what is sold, and at which price":                   prices,
+	"what each period allots, and what becomes of it":    allotments,
+	"what happens around an order and at its end":        around,
+	"L4, L6: only verified contacts are charged":         onlyVerifiedAreCharged,
+	"A1: three numbers in a cell are three contacts":     aContactIsANumber,
+	"A5: unused credits roll over":                       unusedRollOver,
+	"A6: charged on unlock, export and enrichment":       chargedOnUnlockExportEnrichment,
+	"A7: 200 emails, 50 numbers, 8 of 10 unlocks":        twoHundredFiftyAndEight,
+	"E1: every verdict costs one, in every order":        everyVerdictCostsOne,
+	"E2: packs never expire":                             packsNeverExpire,
+	"E3, P4: failures of our own are free in every plan": ourOwnFailuresAreFree,
+	"K2: once for each lead":                             oncePerLead,
+	"K3: every export is charged":                        everyExportIsCharged,
+	"K5: personal or shared":                             personalOrShared,
+	"N2: the organization pays once":                     theOrganizationPaysOnce,
+	"N3: only found emails are charged":                  onlyFoundEmailsAreCharged,
+	"N5: the licence first, then add-ons":                licenceFirstThenAddOns,
+	"N7: annual payers get monthly allotments":           monthlyAllotments,
+	"N10: no rollover":                                   noRollover,
 }
 
-// charged adds up what outcomes of an action cost, by credit type, as if every
-// subject were new.
-func charged(p *plan.Plan, action string, verdicts map[string]int64) map[string]int64 {
+func TestRules(t *testing.T) {
+	presets := loadPresets(t)
+	require.Equal(t, everyPreset, slices.Sorted(maps.Keys(presets)))
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) { rule(check{t, presets}) })
+	}
+}
+
+// Whatever is taken out of a preset, a rule notices, unless the parser refuses
+// what is left or the default says the same.
+func TestARuleThatIsDeletedIsMissed(t *testing.T) {
+	presets := loadPresets(t)
+	deleted := 0
+	for id, p := range presets {
+		for what, without := range deletions(t, p) {
+			lacking := maps.Clone(presets)
+			lacking[id] = without
+			require.True(t, anyFails(lacking), "%s without %s keeps every rule", id, what)
+			deleted++
+		}
+	}
+	require.Greater(t, deleted, 100)
+}
+
+// deletions are the plans that remain when one thing is taken out, by what that
+// is. Names and texts are no rules.
+func deletions(t *testing.T, p *plan.Plan) map[string]*plan.Plan {
+	t.Helper()
+	body, err := p.MarshalJSON()
+	require.NoError(t, err)
+	var content map[string]any
+	require.NoError(t, json.Unmarshal(body, &content))
+	whole, err := p.Hash()
+	require.NoError(t, err)
+	found := map[string]*plan.Plan{}
+	try := func(path string) {
+		if slices.Contains([]string{"id", "name", "description"}, path) || strings.HasPrefix(path, "notes") {
+			return
+		}
+		rest, err := json.Marshal(content)
+		require.NoError(t, err)
+		without, err := plan.Parse("preset", rest)
+		if err != nil {
+			return
+		}
+		hash, err := without.Hash()
+		require.NoError(t, err)
+		if hash != whole {
+			found[path] = without
+		}
+	}
+	eachDeleted(content, "", try)
+	return found
+}
+
+// eachDeleted takes every part out of a JSON value in turn, calls try and puts
+// it back.
+func eachDeleted(value any, path string, try func(path string)) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return
+	}
+	for key, part := range maps.Clone(object) {
+		at := strings.TrimPrefix(path+"."+key, ".")
+		delete(object, key)
+		try(at)
+		object[key] = part
+		if list, ok := part.([]any); ok {
+			for i, element := range list {
+				object[key] = slices.Concat(list[:i], list[i+1:])
+				try(at + "[" + strconv.Itoa(i) + "]")
+				object[key] = list
+				eachDeleted(element, at+"["+strconv.Itoa(i)+"]", try)
+			}
+			continue
+		}
+		eachDeleted(part, at, try)
+	}
+}
+
+// anyFails reports whether a rule does not hold for the presets.
+func anyFails(presets map[string]*plan.Plan) bool {
+	for _, rule := range rules {
+		r := &recorder{}
+		done := make(chan struct{})
+		go func() { // FailNow ends it
+			defer close(done)
+			defer func() {
+				if recover() != nil { // it looked for what is not there
+					r.failed = true
+				}
+			}()
+			rule(check{r, presets})
+		}()
+		if <-done; r.failed {
+			return true
+		}
+	}
+	return false
+}
+
+// recorder is a test that only notes whether it failed.
+type recorder struct{ failed bool }
+
+func (r *recorder) Errorf(string, ...any) { r.failed = true }
+func (r *recorder) FailNow()              { r.failed = true; runtime.Goexit() }
+
+// check is what a rule is checked with: the plans, by ID.
+type check struct {
+	require.TestingT
+	plans map[string]*plan.Plan
+}
+
+// action is what a plan charges for an action that it must sell.
+func (c check) action(planID, name string) plan.Action {
+	a, ok := c.plans[planID].Action(name)
+	require.True(c, ok, "%s sells %s", planID, name)
+	return a
+}
+
+// cost adds up what items of an action are due, by credit type, when nothing is
+// owned.
+func (c check) cost(planID, action string, items ...plan.Item) map[string]int64 {
+	return costOf(c.action(planID, action), items...)
+}
+
+func costOf(a plan.Action, items ...plan.Item) map[string]int64 {
 	sum := map[string]int64{}
-	for verdict, n := range verdicts {
-		for _, c := range p.Charges(action, verdict, false) {
-			sum[c.Type] += n * c.Amount
+	for _, charge := range a.Charges {
+		price := charge.Price(a.Billable)
+		for _, item := range items {
+			if n := int64(len(price.Due(item, nil))); n > 0 {
+				sum[charge.Type] += n * charge.Amount
+			}
 		}
 	}
 	return sum
 }
 
-var allVerdicts = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
+// items are n items with a verdict each.
+func items(verdict string, n int) []plan.Item {
+	return slices.Repeat([]plan.Item{{Verdict: verdict, Lead: plan.Subject{1}, Values: []plan.Subject{{2}}}}, n)
+}
+
+var threeNumbers = plan.Item{Verdict: "valid", Lead: plan.Subject{1}, Values: []plan.Subject{{2}, {3}, {4}}}
 
 var everyPreset = []string{
 	"licence-monthly", "prepaid-verification", "rollover-boost", "rollover-ignite", "rollover-power",
 	"verified-leads", "workspace-free", "workspace-paid",
 }
 
-func TestPresetsAreAllThere(t *testing.T) {
-	presets, err := plan.Presets()
-	require.NoError(t, err)
-	var ids []string
-	for _, p := range presets {
-		ids = append(ids, p.ID)
+var rollover = []string{"rollover-ignite", "rollover-boost", "rollover-power"}
+
+// prices is the price list of every preset: one line for each action.
+func prices(c check) {
+	const (
+		contact  = "contact once_per_organization if valid"
+		lead     = "lead once_per_organization if valid"
+		personal = "lead once_per_member if valid"
+	)
+	contacts := map[string]string{
+		plan.LeadList: "1 email/" + contact, plan.RevealEmail: "1 email/" + contact, plan.EnrichEmail: "1 email/" + contact,
+		plan.Export: "1 email/" + contact, plan.RevealPhone: "1 phone/" + contact, plan.EnrichPhone: "1 phone/" + contact,
 	}
-	require.Equal(t, everyPreset, ids)
-}
-
-func TestRule_L4_L6_OnlyVerifiedContactsAreCharged(t *testing.T) {
-	p := preset(t, "verified-leads")
-	hold, err := p.HoldFor(plan.LeadList, 10_000)
-	require.NoError(t, err)
-	require.Equal(t, []plan.Amount{{Type: "email", Amount: 10_000}}, hold)
-	require.Equal(t, map[string]int64{"email": 5_000}, charged(p, plan.LeadList, map[string]int64{
-		"valid": 5_000, "invalid": 3_000, "catch_all": 1_000, "risky": 300, "disposable": 200, "unknown": 500,
-	}))
-}
-
-func TestRule_L5_RefundAfterFiveMinutes(t *testing.T) {
-	require.Equal(t, 5*time.Minute, preset(t, "verified-leads").RefundDelay)
-}
-
-func TestRule_A2_MonthlyAllotments(t *testing.T) {
-	for id, phone := range map[string]int64{"rollover-ignite": 333, "rollover-boost": 800, "rollover-power": 2_000} {
-		require.Equal(t, phone, preset(t, id).Allotment("phone", plan.Organization), id)
+	workspace := func(per string) map[string]string {
+		list := map[string]string{plan.LeadList: "1 email/" + per, plan.Export: "1 export/lead every_time"}
+		for _, field := range []string{"email", "phone", "direct_email"} {
+			list["reveal_"+field], list["enrich_"+field] = "1 "+field+"/"+per, "1 "+field+"/"+per
+		}
+		return list
 	}
-	require.Equal(t, []plan.Amount{{Type: "email", Amount: 12_000}, {Type: "phone", Amount: 800}},
-		preset(t, "rollover-boost").Allotments(plan.Organization))
+	want := map[string]map[string]string{
+		"verified-leads":       {plan.LeadList: "1 email/" + contact},
+		"prepaid-verification": {plan.Verify: "1 email/verification every_time if valid|invalid|catch_all|risky|disposable|unknown"},
+		"rollover-ignite":      contacts, "rollover-boost": contacts, "rollover-power": contacts,
+		"workspace-free": workspace(personal), "workspace-paid": workspace(lead),
+		"licence-monthly": {
+			plan.LeadList: "1 email/" + lead, plan.RevealEmail: "1 email/" + lead, plan.EnrichEmail: "1 email/" + lead,
+			plan.Export: "1 email/" + lead, plan.RevealPhone: "1 phone/" + lead, plan.EnrichPhone: "1 phone/" + lead,
+			plan.RevealProfile: "1 profile/lead once_per_organization",
+		},
+	}
+	for id, p := range c.plans {
+		got := map[string]string{}
+		for name, a := range p.Actions {
+			for _, charge := range a.Charges {
+				got[name] += fmt.Sprintf("%d %s/%s %s", charge.Amount, charge.Type, charge.Per, charge.Once)
+			}
+			if len(a.Billable) > 0 {
+				got[name] += " if " + strings.Join(a.Billable, "|")
+			}
+		}
+		require.Equal(c, want[id], got, id)
+	}
 }
 
-func TestRule_A5_UnusedCreditsRollOver(t *testing.T) {
-	for _, id := range []string{"rollover-ignite", "rollover-boost", "rollover-power"} {
-		p := preset(t, id)
+// A2, K1, N1: what a period allots, and to which pool; L7, E6: when a balance
+// is low.
+func allotments(c check) {
+	want := map[string]map[string]string{
+		"verified-leads":       {"email": "0 organization never_expires [1000]"},
+		"prepaid-verification": {"email": "0 organization never_expires [1000 100]"},
+		"rollover-ignite":      {"email": "5000 organization roll_over [500]", "phone": "333 organization roll_over [33]"},
+		"rollover-boost":       {"email": "12000 organization roll_over [1200]", "phone": "800 organization roll_over [80]"},
+		"rollover-power":       {"email": "30000 organization roll_over [3000]", "phone": "2000 organization roll_over [200]"},
+		"workspace-free": {
+			"email": "50 member expire []", "phone": "5 member expire []", "direct_email": "5 member expire []", "export": "10 member expire []",
+		},
+		"workspace-paid": {
+			"email": "10000 organization expire []", "phone": "1000 organization expire []",
+			"direct_email": "200 organization expire []", "export": "5000 organization expire []",
+		},
+		"licence-monthly": {"email": "1000 member expire [100]", "phone": "100 member expire [10]", "profile": "100 member expire []"},
+	}
+	for id, p := range c.plans {
+		got := map[string]string{}
+		for creditType, credit := range p.Credits {
+			got[creditType] = fmt.Sprintf("%d %s %s %v", credit.Allotment, credit.Owner, credit.AtPeriodEnd, credit.LowBalance)
+		}
+		require.Equal(c, want[id], got, id)
+	}
+}
+
+// L5: refunds five minutes after an order; A9: bounces are credited back for
+// thirty days; what else a plan says of the end of orders and of itself.
+func around(c check) {
+	const month = 30 * 24 * time.Hour
+	type end struct {
+		period  plan.Cycle
+		refund  time.Duration
+		late    plan.LateRelease
+		bounces time.Duration
+		change  plan.ChangeMode
+	}
+	want := map[string]end{
+		"verified-leads":       {plan.NoPeriod, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
+		"prepaid-verification": {plan.NoPeriod, 0, plan.Reinstate, 0, plan.Prorated},
+		"rollover-ignite":      {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
+		"rollover-boost":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
+		"rollover-power":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
+		"workspace-free":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, plan.Prorated},
+		"workspace-paid":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, plan.Prorated},
+		"licence-monthly":      {plan.Month, 5 * time.Minute, plan.ExpireOnLate, 0, plan.AtPeriodEnd},
+	}
+	for id, p := range c.plans {
+		require.Equal(c, want[id], end{p.Period, p.RefundDelay, p.LateRelease, p.BounceWindow, p.PlanChange}, id)
+	}
+}
+
+func onlyVerifiedAreCharged(c check) {
+	hold, err := c.plans["verified-leads"].HoldFor(plan.LeadList, 10_000)
+	require.NoError(c, err)
+	require.Equal(c, []plan.Amount{{Type: "email", Amount: 10_000}}, hold)
+	list := slices.Concat(items("valid", 5_000), items("invalid", 3_000), items("catch_all", 1_000),
+		items("risky", 300), items("disposable", 200), items("unknown", 500))
+	require.Equal(c, map[string]int64{"email": 5_000}, c.cost("verified-leads", plan.LeadList, list...))
+}
+
+func aContactIsANumber(c check) {
+	for _, id := range rollover {
+		require.Equal(c, map[string]int64{"phone": 3}, c.cost(id, plan.RevealPhone, threeNumbers), id)
+	}
+}
+
+func unusedRollOver(c check) {
+	for _, id := range rollover {
 		for _, creditType := range []string{"email", "phone"} {
-			require.Equal(t, int64(1_000_000), p.Credits[creditType].Rolled(1_000_000))
-			require.True(t, p.GrantExpiry(creditType, thirty).IsZero())
+			rolls, most := c.plans[id].Credits[creditType].RollsOver()
+			require.True(c, rolls)
+			require.Equal(c, int64(-1), most)
+			require.True(c, c.plans[id].GrantExpiry(creditType, thirty).IsZero())
 		}
 	}
 }
 
-func TestRule_A6_ChargedOnUnlockExportAndEnrichment(t *testing.T) {
-	p := preset(t, "rollover-boost")
-	for _, action := range []string{plan.RevealEmail, plan.Export, plan.EnrichEmail} {
-		require.Equal(t, map[string]int64{"email": 1}, charged(p, action, map[string]int64{"valid": 1, "invalid": 1, "unknown": 1}), action)
-	}
-	for _, action := range []string{plan.RevealPhone, plan.EnrichPhone} {
-		require.Equal(t, map[string]int64{"phone": 1}, charged(p, action, map[string]int64{"valid": 1, "invalid": 1, "unknown": 1}), action)
-	}
-}
-
-func TestRule_A7_TwoHundredAndFiftyAndEight(t *testing.T) {
-	p := preset(t, "rollover-boost")
-	require.Equal(t, map[string]int64{"email": 200}, charged(p, plan.RevealEmail, map[string]int64{"valid": 200}))
-	require.Equal(t, map[string]int64{"phone": 50}, charged(p, plan.RevealPhone, map[string]int64{"valid": 50}))
-	require.Equal(t, map[string]int64{"email": 8}, charged(p, plan.RevealEmail, map[string]int64{"valid": 8, "invalid": 2}))
-}
-
-func TestRule_A9_BouncesAreCreditedBack(t *testing.T) {
-	require.Equal(t, 30*24*time.Hour, preset(t, "rollover-power").BounceWindow)
-}
-
-func TestRule_E1_EveryVerdictCostsOne(t *testing.T) {
-	p := preset(t, "prepaid-verification")
-	for _, v := range allVerdicts {
-		require.Equal(t, map[string]int64{"email": 1}, charged(p, plan.Verify, map[string]int64{v: 1}), v)
-	}
-	for _, c := range p.Charges(plan.Verify, "valid", false) {
-		require.Equal(t, "ord_1", c.FactScope("bob", "ord_1"), "the same address costs again in another order")
+func chargedOnUnlockExportEnrichment(c check) {
+	one := slices.Concat(items("valid", 1), items("invalid", 1), items("unknown", 1))
+	for _, id := range rollover {
+		for _, action := range []string{plan.RevealEmail, plan.Export, plan.EnrichEmail} {
+			require.Equal(c, map[string]int64{"email": 1}, c.cost(id, action, one...), action)
+		}
+		for _, action := range []string{plan.RevealPhone, plan.EnrichPhone} {
+			require.Equal(c, map[string]int64{"phone": 1}, c.cost(id, action, one...), action)
+		}
 	}
 }
 
-func TestRule_E2_PacksNeverExpire(t *testing.T) {
-	p := preset(t, "prepaid-verification")
-	require.Equal(t, plan.NoPeriod, p.Period)
-	require.Empty(t, p.Allotments(plan.Organization))
-	require.Empty(t, p.Allotments(plan.Member))
-	require.True(t, p.GrantExpiry("email", thirty).IsZero())
+func twoHundredFiftyAndEight(c check) {
+	require.Equal(c, map[string]int64{"email": 200}, c.cost("rollover-boost", plan.RevealEmail, items("valid", 200)...))
+	require.Equal(c, map[string]int64{"phone": 50}, c.cost("rollover-boost", plan.RevealPhone, items("valid", 50)...))
+	require.Equal(c, map[string]int64{"email": 8},
+		c.cost("rollover-boost", plan.RevealEmail, slices.Concat(items("valid", 8), items("invalid", 2))...))
 }
 
-// P4 for every plan, E3 for the one that charges unknown verdicts.
-func TestRule_E3_OurOwnFailuresAreFree(t *testing.T) {
-	for _, id := range everyPreset {
-		p := preset(t, id)
-		for action := range p.Actions {
-			for _, v := range append([]string{""}, allVerdicts...) {
-				require.Empty(t, p.Charges(action, v, true), "%s %s %s", id, action, v)
+func everyVerdictCostsOne(c check) {
+	for _, v := range plan.Verdicts {
+		require.Equal(c, map[string]int64{"email": 1}, c.cost("prepaid-verification", plan.Verify, items(v, 1)...), v)
+	}
+	charge := c.action("prepaid-verification", plan.Verify).Charges[0]
+	require.Equal(c, "ord_1", charge.FactScope("bob", "ord_1"), "the same address costs again in another order")
+}
+
+func packsNeverExpire(c check) {
+	p := c.plans["prepaid-verification"]
+	require.Empty(c, p.Allotments(plan.Organization))
+	require.Empty(c, p.Allotments(plan.Member))
+	require.True(c, p.GrantExpiry("email", thirty).IsZero())
+}
+
+func ourOwnFailuresAreFree(c check) {
+	for id, p := range c.plans {
+		for name, a := range p.Actions {
+			for _, v := range append([]string{""}, plan.Verdicts...) {
+				require.Empty(c, costOf(a, plan.Item{Verdict: v, Free: true}), "%s %s %s", id, name, v)
 			}
 		}
 	}
-	require.NotEmpty(t, preset(t, "prepaid-verification").Charges(plan.Verify, "unknown", false))
 }
 
-func TestRule_K1_FourTypes(t *testing.T) {
+func oncePerLead(c check) {
 	for _, id := range []string{"workspace-free", "workspace-paid"} {
-		require.Equal(t, []string{"direct_email", "email", "export", "phone"}, preset(t, id).CreditTypes())
-	}
-}
-
-func TestRule_K2_OncePerLead(t *testing.T) {
-	for _, id := range []string{"workspace-free", "workspace-paid"} {
+		require.Equal(c, map[string]int64{"phone": 1}, c.cost(id, plan.RevealPhone, threeNumbers), id)
 		for _, action := range []string{plan.RevealEmail, plan.RevealPhone, plan.RevealDirectEmail} {
-			a, ok := preset(t, id).Action(action)
-			require.True(t, ok)
-			require.Len(t, a.Charges, 1)
-			require.Equal(t, plan.PerLead, a.Charges[0].Per)
-			require.NotEqual(t, plan.EveryTime, a.Charges[0].Once)
+			charge := c.action(id, action).Charges[0]
+			for _, owned := range [][]plan.Subject{{{1}}, {{2}, {3}, {4}}} { // the lead's field, or all of its values
+				due := charge.Price([]string{"valid"}).Due(threeNumbers, func(s plan.Subject) bool { return slices.Contains(owned, s) })
+				require.Empty(c, due, "%s %s", id, action)
+			}
 		}
 	}
 }
 
-func TestRule_K3_EveryExportIsCharged(t *testing.T) {
+func everyExportIsCharged(c check) {
 	for _, id := range []string{"workspace-free", "workspace-paid"} {
-		charges := preset(t, id).Charges(plan.Export, "", false)
-		require.Equal(t, []plan.Charge{{Type: "export", Amount: 1, Per: plan.PerLead, Once: plan.EveryTime}}, charges)
-		require.NotEqual(t, charges[0].FactScope("bob", "ord_1"), charges[0].FactScope("bob", "ord_2"))
+		charge := c.action(id, plan.Export).Charges[0]
+		due := charge.Price(nil).Due(threeNumbers, func(plan.Subject) bool { return true })
+		require.Len(c, due, 1, "owned, and charged again")
+		require.NotEqual(c, charge.FactScope("bob", "ord_1"), charge.FactScope("bob", "ord_2"))
 	}
 }
 
-func TestRule_K5_PersonalOrShared(t *testing.T) {
-	free, paid := preset(t, "workspace-free"), preset(t, "workspace-paid")
-	require.Empty(t, free.Allotments(plan.Organization))
-	require.Len(t, free.Allotments(plan.Member), 4)
-	require.Len(t, paid.Allotments(plan.Organization), 4)
-	require.Empty(t, paid.Allotments(plan.Member))
-	for _, p := range []*plan.Plan{free, paid} {
-		require.NotContains(t, p.Pools("email", "alice"), "bob", "nobody spends another member's credits")
-	}
-	require.Equal(t, "alice", free.Charges(plan.RevealPhone, "valid", false)[0].FactScope("alice", "ord_1"))
+func personalOrShared(c check) {
+	free, paid := c.plans["workspace-free"], c.plans["workspace-paid"]
+	require.Empty(c, free.Allotments(plan.Organization))
+	require.Len(c, free.Allotments(plan.Member), 4)
+	require.Len(c, paid.Allotments(plan.Organization), 4)
+	require.Empty(c, paid.Allotments(plan.Member))
+	require.Equal(c, "alice", c.action("workspace-free", plan.RevealPhone).Charges[0].FactScope("alice", "ord_1"))
 }
 
-func TestRule_N1_ActionsHaveTheirOwnCosts(t *testing.T) {
-	p := preset(t, "licence-monthly")
-	for action, creditType := range map[string]string{
-		plan.RevealEmail: "email", plan.Export: "email", plan.EnrichEmail: "email",
-		plan.RevealPhone: "phone", plan.RevealProfile: "profile",
-	} {
-		hold, err := p.HoldFor(action, 3)
-		require.NoError(t, err)
-		require.Equal(t, []plan.Amount{{Type: creditType, Amount: 3}}, hold, action)
-	}
-}
-
-func TestRule_N2_TheOrganizationPaysOnce(t *testing.T) {
-	p := preset(t, "licence-monthly")
-	for action := range p.Actions {
-		for _, c := range p.Charges(action, "valid", false) {
-			require.Equal(t, c.FactScope("bob", "ord_1"), c.FactScope("jane", "ord_2"), action)
+func theOrganizationPaysOnce(c check) {
+	for name, a := range c.plans["licence-monthly"].Actions {
+		for _, charge := range a.Charges {
+			require.Equal(c, charge.FactScope("bob", "ord_1"), charge.FactScope("jane", "ord_2"), name)
 		}
 	}
-	// An unlock and an export of the same email are one fact.
-	require.Equal(t, p.Charges(plan.RevealEmail, "valid", false), p.Charges(plan.Export, "valid", false))
+	require.Equal(c, c.action("licence-monthly", plan.RevealEmail), c.action("licence-monthly", plan.Export),
+		"an unlock and an export of the same email are one fact")
 }
 
-func TestRule_N3_OnlyFoundEmailsAreCharged(t *testing.T) {
-	require.Equal(t, map[string]int64{"email": 190},
-		charged(preset(t, "licence-monthly"), plan.Export, map[string]int64{"valid": 190, "unknown": 10}))
+func onlyFoundEmailsAreCharged(c check) {
+	require.Equal(c, map[string]int64{"email": 190},
+		c.cost("licence-monthly", plan.Export, slices.Concat(items("valid", 190), items("unknown", 10))...))
 }
 
-func TestRule_N5_LicenceFirstThenAddOns(t *testing.T) {
-	p := preset(t, "licence-monthly")
-	require.Equal(t, []string{"bob", ""}, p.Pools("email", "bob"))
-	require.Equal(t, []string{""}, p.Pools("email", ""), "without a member only the add-ons pay")
-}
-
-func TestRule_N7_AnnualPayersGetMonthlyAllotments(t *testing.T) {
-	for _, id := range everyPreset {
-		require.Contains(t, []plan.Cycle{plan.Month, plan.NoPeriod}, preset(t, id).Period)
+func licenceFirstThenAddOns(c check) {
+	for id, p := range c.plans {
+		for _, creditType := range p.CreditTypes() {
+			pools := []string{"bob", ""}
+			if id == "workspace-free" { // K5
+				pools = []string{"bob"}
+			}
+			require.Equal(c, pools, p.Pools(creditType, "bob"), id)
+			require.Equal(c, []string{""}, p.Pools(creditType, ""), "without a member only the add-ons pay")
+		}
 	}
-	require.Contains(t, preset(t, "licence-monthly").Notes, "Annual payers get the same monthly allotment, not twelve months at once.")
 }
 
-func TestRule_N10_NoRollover(t *testing.T) {
-	p := preset(t, "licence-monthly")
+func monthlyAllotments(c check) {
+	require.Contains(c, c.plans["licence-monthly"].Notes, "Annual payers get the same monthly allotment, not twelve months at once.")
+}
+
+func noRollover(c check) {
+	p := c.plans["licence-monthly"]
 	for _, creditType := range p.CreditTypes() {
-		require.Zero(t, p.Credits[creditType].Rolled(500))
-		require.Equal(t, thirty.End, p.GrantExpiry(creditType, thirty))
+		rolls, _ := p.Credits[creditType].RollsOver()
+		require.False(c, rolls)
+		require.Equal(c, thirty.End, p.GrantExpiry(creditType, thirty))
 	}
 }
 
-func TestRolledHeedsTheCap(t *testing.T) {
-	c := plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64(2_000))}
-	require.Equal(t, int64(2_000), c.Rolled(2_500))
-	require.Equal(t, int64(1_500), c.Rolled(1_500))
-	require.Zero(t, c.Rolled(0))
-	require.Zero(t, plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64)}.Rolled(2_500), "a cap of 0 is a cap")
-	require.Equal(t, int64(2_500), plan.Credit{AtPeriodEnd: plan.NeverExpires}.Rolled(2_500))
+func loadPresets(t testing.TB) map[string]*plan.Plan {
+	t.Helper()
+	list, err := plan.Presets()
+	require.NoError(t, err)
+	presets := map[string]*plan.Plan{}
+	for _, p := range list {
+		presets[p.ID] = p
+	}
+	return presets
+}
+
+func preset(t testing.TB, id string) *plan.Plan {
+	t.Helper()
+	p := loadPresets(t)[id]
+	require.NotNil(t, p, "there is a preset %s", id)
+	return p
+}
+
+func TestRollsOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		credit plan.Credit
+		rolls  bool
+		most   int64
+	}{
+		"expires":       {plan.Credit{AtPeriodEnd: plan.Expire}, false, 0},
+		"rolls over":    {plan.Credit{AtPeriodEnd: plan.RollOver}, true, -1},
+		"with a cap":    {plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64(2_000))}, true, 2_000},
+		"a cap of 0":    {plan.Credit{AtPeriodEnd: plan.RollOver, RollOverCap: new(int64)}, true, 0},
+		"never expires": {plan.Credit{AtPeriodEnd: plan.NeverExpires}, true, -1},
+	} {
+		rolls, most := c.credit.RollsOver()
+		require.Equal(t, c.rolls, rolls, name)
+		require.Equal(t, c.most, most, name)
+	}
 }
 
 func TestReinstateUntil(t *testing.T) {
@@ -255,9 +495,9 @@ actions:
 	_, err = p.HoldFor(plan.Export, -1)
 	require.EqualError(t, err, "a hold for -1 units is not possible; count from 0")
 	// P3
-	for _, tooMany := range []int64{plan.MaxAmount/3 + 1, math.MaxInt64} {
+	for tooMany, first := range map[int64]string{plan.MaxAmount/3 + 1: "apple", math.MaxInt64: "zebra"} {
 		_, err = p.HoldFor(plan.Export, tooMany)
-		require.EqualError(t, err, "the order costs more than 1000000000000 apple credits, the most that one order may cost; order less")
+		require.EqualError(t, err, "the order costs more than 1000000000000 "+first+" credits, the most that one order may cost; order less")
 	}
 	hold, err = p.HoldFor(plan.Export, plan.MaxAmount/3)
 	require.NoError(t, err)
