@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math"
 	"testing"
 	"time"
 
@@ -259,7 +258,7 @@ func TestHoldIDsAreUsedOnce(t *testing.T) {
 
 // An account has room for so many credits that no sum of them overflows.
 func TestAccountsHaveNoRoomBeyondTheirLimit(t *testing.T) {
-	const most = math.MaxInt64 / 4
+	const most = int64(maxBalance)
 	for name, full := range map[string]account{
 		"available": {available: most - 5}, "held": {held: most - 5}, "both": {available: most / 2, held: most - most/2 - 5},
 	} {
