@@ -285,6 +285,34 @@ func TestRule_A9_ARevealedAddressThatBouncesIsCreditedBackOnce(t *testing.T) {
 	o.balanced()
 }
 
+// What an operator gave back by amount is not given back again: bounces take the
+// rest, each address has its own answer, and a damaged order stops no other.
+func TestRule_A9_BouncesTakeWhatAReversalHasLeft(t *testing.T) {
+	o := open(t, "rollover-boost", "email", 10)
+	ids := o.knows([5]string{"a", "valid.1@a.test", london}, [5]string{"b", "valid.2@b.test", mountain}, [5]string{"c", "valid.3@c.test"})
+	one := o.order("jane", "one", reveal(ids[:2], order.EmailField))
+	o.order("jane", "two", reveal(ids[2:], order.EmailField))
+	desk := billing.New(o.Accounts, o.Ledger, o.Book)
+	_, err := desk.Reverse(t.Context(), billing.Reversal{OrderID: one.ID, Key: "goodwill", Reason: "sorry", Type: "email", Amount: 1}, time.Now())
+	require.NoError(t, err)
+	report := billing.Bounces{Org: "acme", Key: "b", Emails: []string{"valid.1@a.test", "valid.2@b.test", "valid.3@c.test", "x@nowhere.test"}}
+	for range 2 { // the same request, the same answer
+		bounced, err := desk.Bounce(t.Context(), report, time.Now())
+		require.NoError(t, err)
+		require.Equal(t, []plan.Amount{{Type: "email", Amount: 2}}, bounced.Credits, "3 were charged, 1 came back")
+		require.Equal(t, []billing.BouncedResult{
+			{Email: "valid.1@a.test", Result: billing.BounceCredited},
+			{Email: "valid.2@b.test", Result: billing.BounceNoRest},
+			{Email: "valid.3@c.test", Result: billing.BounceCredited},
+			{Email: "x@nowhere.test", Result: billing.BounceUnknown},
+		}, bounced.Results)
+	}
+	report.Emails = report.Emails[:1]
+	_, err = desk.Bounce(t.Context(), report, time.Now())
+	require.ErrorIs(t, err, ledger.ErrKeyReused)
+	o.balanced()
+}
+
 // The history names the action that was charged, as the plan does.
 func TestRule_N6_TheHistoryTellsWhichFieldWasCharged(t *testing.T) {
 	o := open(t, "licence-monthly", "email", 10, "phone", 10)

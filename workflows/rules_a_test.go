@@ -47,18 +47,26 @@ func TestRule_A9_BouncesAreCreditedBackOnce(t *testing.T) {
 	for range 2 { // the same request, the same answer
 		bounced, err := b.Bounce(t.Context(), report, time.Now())
 		require.NoError(t, err)
+		require.Equal(t, []billing.BouncedResult{
+			{Email: "invalid.us.3@domain3.test", Result: billing.BounceUnknown}, {Email: "stranger@nowhere.test", Result: billing.BounceUnknown},
+			{Email: "valid.us.1@domain1.test", Result: billing.BounceCredited}, {Email: "valid.us.2@domain2.test", Result: billing.BounceCredited},
+		}, bounced.Results)
+		bounced.Results = nil
 		require.Equal(t, billing.Bounced{Reported: 4, Found: 2, Facts: 2, Credits: []plan.Amount{{Type: "email", Amount: 2}}}, bounced)
 		require.Equal(t, int64(92), w.balance("").Available)
 	}
 	report.Key = "tuesday"
 	bounced, err := b.Bounce(t.Context(), report, time.Now())
 	require.NoError(t, err)
+	require.Equal(t, billing.BounceBefore, bounced.Results[2].Result)
+	bounced.Results = nil
 	require.Equal(t, billing.Bounced{Reported: 4, Found: 2, Credits: []plan.Amount{}}, bounced, "once")
 
 	report.Key, report.Emails = "late", []string{"valid.US.5@domain5.test"}
 	bounced, err = b.Bounce(t.Context(), report, time.Now().Add(31*24*time.Hour))
 	require.NoError(t, err)
 	require.Zero(t, bounced.Found, "the window is 30 days")
+	require.Equal(t, billing.BounceLate, bounced.Results[0].Result)
 	bounced, err = b.Bounce(t.Context(), report, time.Now().Add(29*24*time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, int64(1), bounced.Facts)

@@ -66,7 +66,7 @@ func (a *API) credits() {
 	}, a.historyCSV)
 	add(a, route{
 		method: http.MethodPost, path: "/bounces", name: "report-bounces", tag: "Credits", needs: member,
-		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window.",
+		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window, as far as an earlier reversal has left something. Each address has its own result; orders do not depend on each other.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {

@@ -3,8 +3,6 @@ package billing
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,116 +25,6 @@ var (
 	ErrRunning  = errors.New("the order is still running; cancel it first, then reverse what it charged")
 	ErrPart     = errors.New("a part of an order is either some of its leads or a number of credits of one type")
 )
-
-// Bounces are addresses that were delivered to an organization and bounced.
-type Bounces struct {
-	Org    string
-	Key    string // idempotency key
-	Emails []string
-}
-
-// Bounced is what became of reported bounces.
-type Bounced struct {
-	Reported int           `json:"reported"` // different addresses
-	Found    int           `json:"found"`    // of them, those delivered within their plan's bounce window
-	Facts    int64         `json:"facts"`    // charges that were credited back; an address may have several
-	Credits  []plan.Amount `json:"credits"`  // credited back, by type
-}
-
-// Bounce credits back what addresses cost that were delivered within the bounce
-// window of the plan they were ordered under. A charge is credited back once,
-// however often its address is reported; what was delivered free, because the
-// organization owned it already, is not credited. The same request again gets
-// the same answer.
-func (b *Billing) Bounce(ctx context.Context, r Bounces, now time.Time) (Bounced, error) {
-	if r.Key == "" {
-		return Bounced{}, ErrNoKey
-	}
-	if _, err := b.Current(ctx, r.Org); err != nil {
-		return Bounced{}, err
-	}
-	emails := make([]string, 0, len(r.Emails))
-	for _, e := range r.Emails {
-		emails = append(emails, strings.ToLower(strings.TrimSpace(e)))
-	}
-	slices.Sort(emails)
-	emails = slices.Compact(emails)
-	bounced := Bounced{Reported: len(emails), Credits: []plan.Amount{}}
-	used, err := b.book.PlansUsed(ctx, r.Org)
-	if err != nil {
-		return Bounced{}, err
-	}
-	found := map[string]bool{}
-	for _, version := range used {
-		p, err := b.accounts.Plan(ctx, version.PlanID, version.PlanVersion)
-		if err != nil {
-			return Bounced{}, err
-		}
-		if p.BounceWindow == 0 || len(emails) == 0 {
-			continue
-		}
-		deliveries, err := b.book.Deliveries(ctx, r.Org, version, emails, now.Add(-p.BounceWindow))
-		if err != nil {
-			return Bounced{}, err
-		}
-		for _, d := range deliveries {
-			found[d.Email] = true
-		}
-		for _, op := range bounceOps(p, r, deliveries) {
-			if op.ReinstateUntil, err = b.Until(ctx, p, r.Org, op.Memo.Member, op.Type, now); err != nil {
-				return Bounced{}, err
-			}
-			reversed, err := b.ledger.Reverse(ctx, op)
-			if err != nil {
-				return Bounced{}, err
-			}
-			bounced.Facts += reversed.Facts
-			bounced.Credits = addAmounts(bounced.Credits, reversed.Amounts)
-			if err := b.note(ctx, r.Org, op.HoldID); err != nil {
-				return Bounced{}, err
-			}
-		}
-	}
-	bounced.Found = len(found)
-	return bounced, nil
-}
-
-// bounceOps are the reversals for what was delivered: one per order and credit
-// type, each of the facts that this very order charged. Its key follows from
-// the facts, too, so that a request whose window has moved on between two tries
-// is another operation, not a contradiction.
-func bounceOps(p *plan.Plan, r Bounces, deliveries []orderbook.Delivery) []ledger.Reverse {
-	var ops []ledger.Reverse
-	at := map[string]int{}
-	for _, d := range deliveries {
-		action, _ := p.Action(d.Kind.Action(d.Field))
-		for _, c := range action.Charges {
-			id := d.OrderID + "/" + c.Type
-			i, known := at[id]
-			if !known {
-				i = len(ops)
-				at[id] = i
-				ops = append(ops, ledger.Reverse{
-					Owner: r.Org, HoldID: d.OrderID, Type: c.Type,
-					Memo: ledger.Memo{OrderID: d.OrderID, Action: "bounce", Member: d.Member, Reason: "delivered addresses bounced"},
-				})
-			}
-			scope := c.FactScope(d.Member, d.OrderID)
-			for _, subject := range subjectsOf(d.Field, d.Fingerprint, d.Keys, d.Email) {
-				ops[i].Facts = append(ops[i].Facts, ledger.Fact{Scope: scope, Subject: subject})
-			}
-		}
-	}
-	for i := range ops {
-		sum := sha256.New()
-		sum.Write([]byte(r.Key))
-		for _, f := range ops[i].Facts {
-			sum.Write(f.Subject[:])
-		}
-		ops[i].Key = fmt.Sprintf("bounce/%s/%s/%s", ops[i].HoldID, ops[i].Type, hex.EncodeToString(sum.Sum(nil)[:16]))
-	}
-	return ops
-}
 
 // Reversal credits back what an order charged: all of it, some of its leads, or
 // an amount of one credit type.

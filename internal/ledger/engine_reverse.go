@@ -1,20 +1,29 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func (op Reverse) run(b *books, e *entry) (any, error) {
 	if op.HoldID != "" && b.holds[op.HoldID] == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, op.HoldID)
 	}
 	e.holdID = op.HoldID
-	claims, facts := b.claims(op)
+	var result ReverseResult
+	var claims []claim
+	var facts []*fact
+	if op.AtMost {
+		claims, facts, result.Each = b.claimsAtMost(op)
+	} else {
+		claims, facts = b.claims(op)
+	}
 	for _, c := range claims {
 		if hl := c.hold.line(c.kind); hl == nil || hl.reversible() < c.n {
 			return nil, fmt.Errorf("%w: %q has fewer than %d captured %s credits that are not reversed yet",
 				ErrHoldExhausted, c.hold.id, c.n, c.kind)
 		}
 	}
-	var result ReverseResult
 	fresh := newLots{}
 	for _, c := range claims {
 		hl := c.hold.line(c.kind)
@@ -95,6 +104,67 @@ func (b *books) claims(op Reverse) (claims []claim, facts []*fact) {
 		}
 	}
 	return claims, facts
+}
+
+// claimsAtMost does the same for facts that take what their hold still has.
+func (b *books) claimsAtMost(op Reverse) (claims []claim, facts []*fact, each []FactReversal) {
+	h := b.holds[op.HoldID]
+	var left int64
+	if hl := h.line(op.Type); hl != nil {
+		left = hl.reversible()
+	}
+	each = make([]FactReversal, len(op.Facts))
+	seen := map[*fact]struct{}{}
+	for i := range op.Facts {
+		live, kept := b.live(op, &op.Facts[i], seen)
+		var cost int64
+		for _, f := range live {
+			cost += f.cost
+		}
+		n := min(cost, left)
+		switch {
+		case cost == 0:
+			each[i].Kept = kept
+		case n == 0:
+			each[i].Kept = KeptNoRest
+			continue
+		default:
+			left -= n
+			each[i].Reversed = n
+			claims = addClaim(claims, h, op.Type, n)
+		}
+		for _, f := range live {
+			seen[f] = struct{}{}
+		}
+		facts = append(facts, live...)
+	}
+	return claims, facts, each
+}
+
+// live are a fact and what comes with it, as far as the hold of the reversal paid
+// for them and they are not reversed, nor about to be; and why they are not more.
+func (b *books) live(op Reverse, r *Fact, seen map[*fact]struct{}) (live []*fact, kept KeptFact) {
+	kept = KeptUnpaid
+	for i := range len(r.With) + 1 {
+		subject := r.Subject
+		if i > 0 {
+			subject = r.With[i-1]
+		}
+		f := b.facts[factID{op.Type, r.Scope, subject}]
+		if f == nil || f.hold != op.HoldID {
+			continue
+		}
+		_, taken := seen[f]
+		switch {
+		case !f.reversed && !taken:
+			if !slices.Contains(live, f) {
+				live = append(live, f)
+			}
+		case f.cost > 0:
+			kept = KeptReversed
+		}
+	}
+	return live, kept
 }
 
 func addClaim(claims []claim, h *hold, kind string, n int64) []claim {

@@ -473,6 +473,37 @@ func TestI5_WhatComesWithAFactIsPaidForOnce(t *testing.T) {
 	require.NoError(t, d.tables.replayed())
 }
 
+// Credits that an operator gave back as an amount are not given back again for
+// the facts they were paid for: those take what is left, and the rest stays owned.
+func TestI5_FactsTakeBackAtMostWhatIsLeft(t *testing.T) {
+	d := newDesk(t)
+	d.grant("1", "", 100, SourcePack, 0, time.Time{})
+	fact := func(subject byte) Fact { return Fact{Subject: [16]byte{subject}, With: [][16]byte{{subject + 100}}} }
+	charge := Charge{Owner: "acme", Key: "o1", Lines: []ChargeLine{
+		{Type: "email", Pools: []string{""}, Facts: []Fact{fact(1), fact(2), fact(3)}, UnitCost: 2},
+	}}
+	d.run(noon, charge)
+	back := func(key string, facts ...Fact) Reverse {
+		return Reverse{Owner: "acme", Key: key, HoldID: "o1", Type: "email", AtMost: true, Facts: facts}
+	}
+	d.run(noon, Reverse{Owner: "acme", Key: "goodwill", HoldID: "o1", Type: "email", Amount: 3})
+	first := back("first", fact(1), fact(1), fact(9), fact(2), fact(3))
+	want := ReverseResult{
+		Reversed: 3, Amounts: []Amount{{"email", 3}}, Facts: 2,
+		Each: []FactReversal{{Reversed: 2}, {Kept: KeptReversed}, {Kept: KeptUnpaid}, {Reversed: 1}, {Kept: KeptNoRest}},
+	}
+	require.Equal(t, want, d.run(noon, first))
+	require.Equal(t, ReverseResult{Each: []FactReversal{{Kept: KeptReversed}, {Kept: KeptNoRest}}}, d.run(noon, back("second", fact(2), fact(3))))
+	require.EqualValues(t, 100, d.left(noon, ""))
+
+	charge.Key = "o2"
+	again, ok := d.run(noon, charge).(ChargeResult)
+	require.True(t, ok)
+	require.Equal(t, CaptureResult{Charged: 4, NewFacts: 2, KnownFacts: 1}, again.Lines[0], "what got nothing is still owned")
+	require.NoError(t, d.tables.replayed())
+	require.ErrorIs(t, validate(Reverse{Owner: "acme", Key: "k", Type: "email", AtMost: true, Facts: []Fact{fact(1)}}), ErrInvalid)
+}
+
 func TestReversedFactsCostAgain(t *testing.T) { // A9
 	d := newDesk(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})

@@ -615,7 +615,39 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 		}
 	}
 	var ended []*modelFact
+	var each []FactReversal
 	switch {
+	case op.AtMost:
+		left := len(h.captured(op.Type))
+		for _, f := range op.Facts {
+			r := FactReversal{Kept: KeptUnpaid}
+			var mine []*modelFact
+			for _, subject := range append([][16]byte{f.Subject}, f.With...) {
+				fact := m.facts[factID{op.Type, f.Scope, subject}]
+				if fact == nil || fact.hold != op.HoldID {
+					continue
+				}
+				if fact.owned && !slices.Contains(ended, fact) && !slices.Contains(mine, fact) {
+					mine = append(mine, fact)
+				} else if fact.cost > 0 && !slices.Contains(mine, fact) {
+					r.Kept = KeptReversed
+				}
+			}
+			var cost int64
+			for _, fact := range mine {
+				cost += fact.cost
+			}
+			if cost > 0 && left == 0 {
+				each = append(each, FactReversal{Kept: KeptNoRest})
+				continue
+			}
+			if cost > 0 {
+				r = FactReversal{Reversed: min(cost, int64(left))}
+				left -= int(r.Reversed)
+				want(op.HoldID, op.Type, r.Reversed)
+			}
+			each, ended = append(each, r), append(ended, mine...)
+		}
 	case len(op.Facts) > 0:
 		for _, f := range op.Facts {
 			owned := m.facts[factID{op.Type, f.Scope, f.Subject}]
@@ -643,7 +675,7 @@ func (m *model) reverse(op Reverse, now time.Time) (ReverseResult, error) {
 			return ReverseResult{}, ErrHoldExhausted
 		}
 	}
-	var result ReverseResult
+	result := ReverseResult{Each: each}
 	fresh := &returning{model: m}
 	back := map[accountID]int64{}
 	defer func() { m.tell("credits.reversed", back) }()

@@ -119,6 +119,11 @@ func (op Release) need(b *books, n *needs) { n.hold(b, op.HoldID) }
 func (op Reverse) need(b *books, n *needs) {
 	for _, f := range op.Facts {
 		n.origin(b, factID{op.Type, f.Scope, f.Subject})
+		if op.AtMost {
+			for _, with := range f.With {
+				n.origin(b, factID{op.Type, f.Scope, with})
+			}
+		}
 	}
 	if op.HoldID == "" {
 		return

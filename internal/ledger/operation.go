@@ -242,12 +242,18 @@ type ReleaseResult struct {
 // all that the hold captured (of Type, or of every type) and its facts with it.
 // A reversed fact is no longer owned and costs again when charged again.
 // Credits whose grant has expired come back as a new grant.
+//
+// With AtMost, facts take back what they cost as far as the hold still has
+// credits that can be reversed, in the order of the request: an earlier reversal
+// by amount may have left less than they cost. A fact that gets nothing stays
+// owned. The facts' With belong to them: they are reversed together or not at all.
 type Reverse struct {
 	Owner          string
 	Key            string
 	HoldID         string
 	Type           string
 	Facts          []Fact
+	AtMost         bool // needs HoldID and Facts
 	Amount         int64
 	ReinstateUntil Until
 	Memo           Memo
@@ -258,7 +264,25 @@ type ReverseResult struct {
 	Reversed int64    `json:"reversed"` // credits, all types together
 	Amounts  []Amount `json:"amounts,omitempty"`
 	Facts    int64    `json:"facts,omitempty"` // facts that were paid for and are no longer owned
+	// Each is what became of each fact of an AtMost, in the order of the request.
+	Each []FactReversal `json:"each,omitempty"`
 }
+
+// FactReversal is what a reversal did about one fact.
+type FactReversal struct {
+	Reversed int64    `json:"reversed,omitempty"` // credits
+	Kept     KeptFact `json:"kept,omitempty"`     // why none
+}
+
+// KeptFact says why nothing was credited back for a fact.
+type KeptFact string
+
+// The reasons not to credit a fact back.
+const (
+	KeptReversed KeptFact = "reversed" // it was credited back before
+	KeptNoRest   KeptFact = "no_rest"  // the hold has nothing left that can be reversed
+	KeptUnpaid   KeptFact = "unpaid"   // this hold did not pay for it
+)
 
 // Void takes credits of one grant back, as far as they are available: for a
 // purchase that was refunded or a grant made by mistake. What is held or spent

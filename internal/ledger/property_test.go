@@ -485,7 +485,11 @@ func (w *world) drawReverse(t *rapid.T, key string, memo Memo) Reverse {
 		r.Type, r.Amount = w.drawType(t), rapid.Int64Range(1, 4).Draw(t, "amount")
 	default:
 		r.Type, r.Facts = w.drawType(t), w.drawFacts(t)
-		if len(r.Facts) > 0 && rapid.Bool().Draw(t, "anywhere") {
+		switch {
+		case len(r.Facts) == 0:
+		case rapid.Bool().Draw(t, "at most"):
+			r.AtMost = true
+		case rapid.Bool().Draw(t, "anywhere"):
 			r.HoldID = ""
 		}
 	}

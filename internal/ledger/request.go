@@ -115,6 +115,9 @@ func (op Reverse) identify(d *digest) {
 	d.str(op.Type)
 	d.facts(op.Facts)
 	d.num(op.Amount)
+	if op.AtMost {
+		d.bool(true)
+	}
 }
 
 func (op Expire) identify(*digest) {}
@@ -362,6 +365,9 @@ func (op Reverse) check() error {
 	}
 	if len(op.Facts) > 0 && op.Amount != 0 {
 		return invalid("a reversal takes either facts or an amount, not both")
+	}
+	if op.AtMost && (op.HoldID == "" || len(op.Facts) == 0) {
+		return invalid("a reversal of at most what is left must name a hold and facts")
 	}
 	if (len(op.Facts) > 0 || op.Amount != 0) && op.Type == "" {
 		return invalid("a reversal of facts or of an amount must name the credit type")
