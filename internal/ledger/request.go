@@ -115,8 +115,11 @@ func (op Reverse) identify(d *digest) {
 	d.str(op.Type)
 	d.facts(op.Facts)
 	d.num(op.Amount)
-	if op.AtMost {
+	if op.AtMost { // the result follows the order of the facts
 		d.bool(true)
+		for i := range op.Facts {
+			*d = append(*d, op.Facts[i].Subject[:]...)
+		}
 	}
 }
 
