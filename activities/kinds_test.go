@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/activities"
@@ -286,7 +288,7 @@ func TestRule_A9_ARevealedAddressThatBouncesIsCreditedBackOnce(t *testing.T) {
 }
 
 // What an operator gave back by amount is not given back again: bounces take the
-// rest, each address has its own answer, and a damaged order stops no other.
+// rest, each address has its own answer.
 func TestRule_A9_BouncesTakeWhatAReversalHasLeft(t *testing.T) {
 	o := open(t, "rollover-boost", "email", 10)
 	ids := o.knows([5]string{"a", "valid.1@a.test", london}, [5]string{"b", "valid.2@b.test", mountain}, [5]string{"c", "valid.3@c.test"})
@@ -310,6 +312,69 @@ func TestRule_A9_BouncesTakeWhatAReversalHasLeft(t *testing.T) {
 	report.Emails = report.Emails[:1]
 	_, err = desk.Bounce(t.Context(), report, time.Now())
 	require.ErrorIs(t, err, ledger.ErrKeyReused)
+	o.balanced()
+}
+
+// An order that cannot be reversed now does not stop the others, and the same
+// request completes it later.
+func TestRule_A9_ADamagedOrderStopsNoOtherBounce(t *testing.T) {
+	o := open(t, "rollover-boost", "email", 10)
+	ids := o.knows([5]string{"a", "valid.1@a.test"}, [5]string{"b", "valid.2@b.test"}, [5]string{"c", "valid.3@c.test"})
+	var orders []string
+	for _, id := range ids {
+		orders = append(orders, o.order("jane", id, reveal([]string{id}, order.EmailField)).ID)
+	}
+	var body string
+	require.NoError(t, o.pool.QueryRow(t.Context(), `SELECT body FROM credit_hold WHERE id = $1`, orders[1]).Scan(&body))
+	spoil := func(body string) {
+		_, err := o.pool.Exec(t.Context(), `UPDATE credit_hold SET body = $2::json WHERE id = $1`, orders[1], body)
+		require.NoError(t, err)
+	}
+	spoil(`{"lines": "none"}`)
+	fresh := ledger.New(o.pool) // it has nothing in memory
+	t.Cleanup(fresh.Close)
+	desk := billing.New(o.Accounts, fresh, o.Book)
+	report := billing.Bounces{Org: "acme", Key: "b", Emails: []string{"valid.1@a.test", "valid.2@b.test", "valid.3@c.test"}}
+	bounced, err := desk.Bounce(t.Context(), report, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, []plan.Amount{{Type: "email", Amount: 2}}, bounced.Credits)
+	require.Equal(t, []billing.BouncedResult{
+		{Email: "valid.1@a.test", Result: billing.BounceCredited},
+		{Email: "valid.2@b.test", Result: billing.BounceFailed},
+		{Email: "valid.3@c.test", Result: billing.BounceCredited},
+	}, bounced.Results)
+
+	spoil(body)
+	bounced, err = desk.Bounce(t.Context(), report, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, []plan.Amount{{Type: "email", Amount: 3}}, bounced.Credits)
+	require.Equal(t, billing.BounceCredited, bounced.Results[1].Result)
+	o.balanced()
+}
+
+// A report that an earlier version carried out has its answer, not a conflict.
+func TestRule_A9_BouncesOfEarlierVersionsAreRecognized(t *testing.T) {
+	o := open(t, "rollover-boost", "email", 10)
+	one := o.order("jane", "one", reveal(o.knows([5]string{"a", "valid.1@a.test"}), order.EmailField))
+	var fingerprint uuid.UUID
+	var keys []uuid.UUID
+	require.NoError(t, o.pool.QueryRow(t.Context(), `SELECT fingerprint, keys FROM order_item WHERE order_id = $1`, one.ID).Scan(&fingerprint, &keys))
+	sum, facts := sha256.New(), []ledger.Fact(nil)
+	sum.Write([]byte("b"))
+	for _, subject := range append([]uuid.UUID{fingerprint}, keys...) {
+		sum.Write(subject[:])
+		facts = append(facts, ledger.Fact{Subject: subject})
+	}
+	_, err := o.Ledger.Reverse(t.Context(), ledger.Reverse{
+		Owner: "acme", Key: fmt.Sprintf("bounce/%s/email/%x", one.ID, sum.Sum(nil)[:16]), HoldID: one.ID, Type: "email", Facts: facts,
+	})
+	require.NoError(t, err)
+	desk := billing.New(o.Accounts, o.Ledger, o.Book)
+	for key, want := range map[string]billing.BounceResult{"b": billing.BounceCredited, "another": billing.BounceBefore} {
+		bounced, err := desk.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: key, Emails: []string{"valid.1@a.test"}}, time.Now())
+		require.NoError(t, err)
+		require.Equal(t, []billing.BouncedResult{{Email: "valid.1@a.test", Result: want}}, bounced.Results)
+	}
 	o.balanced()
 }
 

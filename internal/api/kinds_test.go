@@ -311,3 +311,44 @@ func TestA13_ExamplesOfOrders(t *testing.T) {
 		require.Len(t, kinds, 5)
 	}
 }
+
+// A report of bounces says what became of each address. Its key stands for its
+// addresses; what an operator gave back by amount is not given back again.
+func TestA20_Bounces(t *testing.T) {
+	f := setupWith(t, "rollover-boost", 0)
+	ids := f.preview("preview=25")
+	o := f.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}})
+	var emails []string
+	for _, row := range f.file(o) {
+		if row["email"] != "" {
+			emails = append(emails, strings.ToLower(row["email"]))
+		}
+	}
+	paid := captured(o, "email")
+	require.Greater(t, paid, int64(2))
+	require.Len(t, emails, int(paid))
+	path := "/orders/" + o.ID + "/reverse?org=" + f.org
+	f.call("POST", path, operatorKey, map[string]any{"reason": "goodwill", "type": "email", "amount": paid - 2}, "Idempotency-Key", "g").is(200)
+	before := f.available("email")
+
+	type result struct{ Email, Result string }
+	var bounced struct {
+		Reported, Found int
+		Credits         []order.Amount
+		Results         []result
+	}
+	report := map[string]any{"emails": append([]string{"stranger@nowhere.test"}, emails...)}
+	for range 2 {
+		f.call("POST", "/bounces", f.jane, report, "Idempotency-Key", "b").is(200).into(&bounced)
+		require.Equal(t, []order.Amount{{Type: "email", Amount: 2}}, bounced.Credits)
+		require.Len(t, bounced.Results, int(paid)+1)
+		counts := map[string]int64{}
+		for _, r := range bounced.Results {
+			counts[r.Result]++
+		}
+		require.Equal(t, map[string]int64{"credited": 2, "nothing_left": paid - 2, "not_delivered": 1}, counts)
+		require.Equal(t, before+2, f.available("email"))
+	}
+	f.call("POST", "/bounces", f.jane, map[string]any{"emails": emails[:1]}, "Idempotency-Key", "b").problem(422, "idempotency_key_reused")
+	require.Equal(t, before+2, f.available("email"))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,13 +45,13 @@ type BounceResult string
 // The results of a reported address. Of several deliveries the first that applies
 // counts.
 const (
-	BounceCredited  BounceResult = "credited"
-	BounceFailed    BounceResult = "failed"
-	BounceBefore    BounceResult = "already_credited"
-	BounceNoRest    BounceResult = "nothing_left"
-	BounceFree      BounceResult = "not_charged"
-	BounceLate      BounceResult = "window_over"
-	BounceUnknown BounceResult = "not_delivered"
+	BounceCredited BounceResult = "credited"
+	BounceFailed   BounceResult = "failed"
+	BounceBefore   BounceResult = "already_credited"
+	BounceNoRest   BounceResult = "nothing_left"
+	BounceFree     BounceResult = "not_charged"
+	BounceLate     BounceResult = "window_over"
+	BounceUnknown  BounceResult = "not_delivered"
 )
 
 var bounceResults = []BounceResult{
@@ -79,7 +80,7 @@ func (r *bounceReport) is(email string, result BounceResult) {
 // amount has left something. A charge is credited back once, however often its
 // address is reported; what was delivered free, because the organization owned it
 // already, is not credited. An order that cannot be reversed now stops no other.
-// The same request again gets the same answer.
+// The same request again gets the same answer, within the same window.
 //
 // Errors: ErrNoKey, account.ErrNotFound, ledger.ErrKeyReused where the key was
 // used for other addresses.
@@ -142,11 +143,12 @@ func (b *Billing) claimKey(ctx context.Context, r *bounceReport) error {
 	return err
 }
 
-// bounceUnder credits back what orders under one plan version delivered.
+// bounceUnder credits back what orders under one plan version delivered. Where
+// the plan cannot be read, its addresses say so, and the other plans go on.
 func (b *Billing) bounceUnder(ctx context.Context, r *bounceReport, version orderbook.PlanVersion, now time.Time) error {
 	p, err := b.accounts.Plan(ctx, version.PlanID, version.PlanVersion)
 	if err != nil {
-		return err
+		return b.delivered(ctx, r, version, r.emails, BounceFailed)
 	}
 	if p.BounceWindow > 0 {
 		within, err := b.book.Deliveries(ctx, r.request.Org, version, r.emails, now.Add(-p.BounceWindow))
@@ -158,39 +160,70 @@ func (b *Billing) bounceUnder(ctx context.Context, r *bounceReport, version orde
 			r.is(d.Email, BounceFree)
 		}
 		for _, op := range bounceOps(p, r.request, within) {
-			if err := b.bounce(ctx, r, p, op, now); err != nil {
+			reversed, err := b.bounce(ctx, p, op, now)
+			if err != nil && ctx.Err() != nil {
 				return err
 			}
+			r.note(op, reversed, err)
 		}
 	}
 	missing := slices.DeleteFunc(slices.Clone(r.emails), func(email string) bool { return r.found[email] })
 	if len(missing) == 0 {
 		return nil
 	}
-	late, err := b.book.Deliveries(ctx, r.request.Org, version, missing, time.Time{})
-	for _, d := range late {
-		r.is(d.Email, BounceLate)
+	return b.delivered(ctx, r, version, missing, BounceLate)
+}
+
+// delivered notes a result of those addresses that orders under one plan version
+// delivered at any time.
+func (b *Billing) delivered(ctx context.Context, r *bounceReport, version orderbook.PlanVersion, emails []string, result BounceResult) error {
+	ever, err := b.book.Deliveries(ctx, r.request.Org, version, emails, time.Time{})
+	for _, d := range ever {
+		r.is(d.Email, result)
 	}
 	return err
 }
 
-// bounce carries out the reversal of one order and credit type. Where that fails
-// its addresses say so, and the others go on; only the end of the request is an
-// error.
-func (b *Billing) bounce(ctx context.Context, r *bounceReport, p *plan.Plan, op bounceOp, now time.Time) error {
-	until, err := b.Until(ctx, p, r.request.Org, op.Memo.Member, op.Type, now)
+// bounce carries out the reversal of one order and credit type.
+func (b *Billing) bounce(ctx context.Context, p *plan.Plan, op bounceOp, now time.Time) (ledger.ReverseResult, error) {
+	until, err := b.Until(ctx, p, op.Owner, op.Memo.Member, op.Type, now)
 	if err != nil {
-		return err
+		return ledger.ReverseResult{}, err
 	}
 	op.ReinstateUntil = until
 	reversed, err := b.ledger.Reverse(ctx, op.Reverse)
-	if err != nil && ctx.Err() != nil {
-		return err
+	if errors.Is(err, ledger.ErrKeyReused) {
+		reversed, err = b.ledger.Reverse(ctx, op.before())
 	}
+	if err != nil {
+		return ledger.ReverseResult{}, err
+	}
+	return reversed, b.note(ctx, op.Owner, op.HoldID)
+}
+
+// before is the request that versions before AtMost stored under the same key:
+// a report that is repeated after an upgrade has its answer.
+func (op bounceOp) before() ledger.Reverse {
+	old := op.Reverse
+	old.AtMost, old.Facts = false, nil
+	for _, f := range op.Facts {
+		for _, subject := range append([][16]byte{f.Subject}, f.With...) {
+			old.Facts = append(old.Facts, ledger.Fact{Scope: f.Scope, Subject: subject})
+		}
+	}
+	return old
+}
+
+// note takes down what a reversal did for its addresses.
+func (r *bounceReport) note(op bounceOp, reversed ledger.ReverseResult, err error) {
 	for i, email := range op.emails {
 		switch {
 		case err != nil:
 			r.is(email, BounceFailed)
+		case len(reversed.Each) == 0 && reversed.Reversed > 0: // the answer of an earlier version
+			r.is(email, BounceCredited)
+		case len(reversed.Each) == 0:
+			r.is(email, BounceBefore)
 		case reversed.Each[i].Reversed > 0:
 			r.is(email, BounceCredited)
 		case reversed.Each[i].Kept == ledger.KeptReversed:
@@ -199,12 +232,10 @@ func (b *Billing) bounce(ctx context.Context, r *bounceReport, p *plan.Plan, op 
 			r.is(email, BounceNoRest)
 		}
 	}
-	if err != nil {
-		return nil //nolint:nilerr // the addresses say so
+	if err == nil {
+		r.Facts += reversed.Facts
+		r.Credits = addAmounts(r.Credits, reversed.Amounts)
 	}
-	r.Facts += reversed.Facts
-	r.Credits = addAmounts(r.Credits, reversed.Amounts)
-	return b.note(ctx, r.request.Org, op.HoldID)
 }
 
 // bounceOp is the reversal of one order and credit type, and the address that each
