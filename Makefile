@@ -43,6 +43,8 @@ build: ## bin/holdfast and bin/holdfast-worker
 .PHONY: test
 test: postgres devserver lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
+	go test -C bench ./...
+	go test -C deploy ./...
 	@$(MAKE) --no-print-directory fuzz
 
 CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -v '^devserver/' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
@@ -78,11 +80,13 @@ soak: postgres ## the property tests of credits and periods, again and again wit
 	done
 
 .PHONY: lint
-lint: $(LINT) $(CHECK) ## golangci-lint, go vet (both modules), workflowcheck
+lint: $(LINT) $(CHECK) ## golangci-lint, go vet (all modules), workflowcheck
 	go vet ./...
 	cd devserver && CGO_ENABLED=0 go vet ./...
 	$(LINT) fmt --diff
 	$(LINT) run ./...
+	cd bench && $(LINT) run ./...
+	cd deploy && $(LINT) run ./...
 	$(CHECK) -config .workflowcheck.yaml ./workflows/...
 
 .PHONY: fmt
@@ -91,9 +95,15 @@ fmt: $(LINT) ## format the code as the linter wants it
 
 .PHONY: bench
 bench: postgres devserver ## all benchmarks: tables here, JSON and plots in bench/results
-	@for dir in bench/*/; do \
-		if [ -f "$$dir/main.go" ]; then echo "== $$dir"; go run "./$$dir" $(ARGS) || exit 1; fi; \
+	@cd bench && for dir in */; do \
+		if [ -f "$$dir/main.go" ]; then echo "== bench/$$dir"; go run "./$$dir" $(ARGS) || exit 1; fi; \
 	done
+
+.PHONY: tidy
+tidy: ## bring go.mod of all modules up to date, those of bench and deploy after the product's
+	go mod tidy
+	cd bench && go mod tidy
+	cd deploy && go mod tidy
 
 .PHONY: postgres
 postgres: # PostgreSQL's server programs, unless they or a server are there

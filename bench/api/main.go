@@ -4,7 +4,7 @@
 // the verification of one address takes. At the end every accepted order must
 // be settled and the books must balance.
 //
-//	go run ./bench/api
+//	go run -C bench ./api
 package main
 
 import (
@@ -50,9 +50,9 @@ func main() {
 	defer stop()
 	callers := flag.Int("callers", 16, "requests at a time")
 	span := flag.Duration("time", 3*time.Second, "how long each measurement takes")
-	out := flag.String("out", "bench/results", "folder for the JSON result")
+	out := flag.String("out", "results", "folder for the JSON result")
 	flag.Usage = func() {
-		_, _ = fmt.Fprint(flag.CommandLine.Output(), "Measures the HTTP API.\n\nExample: go run ./bench/api --callers 32\n\n")
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), "Measures the HTTP API.\n\nExample: go run -C bench ./api --callers 32\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

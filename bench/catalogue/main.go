@@ -48,7 +48,7 @@ func run(ctx context.Context) error {
 	rows := flag.Int64("rows", lead.MaxListRows, "rows of the large list")
 	rounds := flag.Int("rounds", 5, "repetitions; the median is reported")
 	compare := flag.Bool("compare", false, "also count with plain SQL over ordinary indexes")
-	dir := flag.String("out", "bench/results", "folder for the JSON file")
+	dir := flag.String("out", "results", "folder for the JSON file")
 	flag.Parse()
 
 	work, err := os.MkdirTemp("", "holdfast-bench-")

@@ -3,7 +3,7 @@
 // fairness keys and with one that ignores them, and how a rush of orders is
 // accepted.
 //
-//	go run ./bench/fairness -large 1000000
+//	go run -C bench ./fairness -large 1000000
 package main
 
 import (
@@ -41,9 +41,9 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.rushLeads, "rush-leads", 10, "leads of each of these and of those that come at a pace")
 	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the worker")
-	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result")
+	flag.StringVar(&o.out, "out", "results", "folder for the JSON result")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Measures small orders beside a large one, and a rush of orders.\n\nExample: go run ./bench/fairness --large 1000000\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures small orders beside a large one, and a rush of orders.\n\nExample: go run -C bench ./fairness --large 1000000\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

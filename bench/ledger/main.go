@@ -23,9 +23,9 @@ import (
 const usage = `Measures the credit ledger: operations per second and latencies, on one hot
 organization and on many, next to pgbench on the same server in the same run.
 
-    go run ./bench/ledger                      about three minutes
-    go run ./bench/ledger -growth 10000000     the journal's growth to ten million entries
-    go run ./bench/ledger -seconds 1 -growth 0 a quick look
+    go run -C bench ./ledger                      about three minutes
+    go run -C bench ./ledger -growth 10000000     the journal's growth to ten million entries
+    go run -C bench ./ledger -seconds 1 -growth 0 a quick look
 
 Results: a table on stdout, JSON and plots in bench/results.
 
@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&s.url, "url", "", "PostgreSQL `URL` to use; default is a private server with fsync on")
 	flag.Float64Var(&s.seconds, "seconds", 4, "`seconds` per figure")
 	flag.Int64Var(&s.growth, "growth", 1_000_000, "let one organization's journal grow to so many `entries`; 0 leaves it out")
-	flag.StringVar(&s.out, "out", "bench/results", "`directory` for JSON and plots")
+	flag.StringVar(&s.out, "out", "results", "`directory` for JSON and plots")
 	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the Go side to this `file`")
 	flag.Parse()
 

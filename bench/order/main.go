@@ -1,7 +1,7 @@
 // Command order measures the main job: how fast an order is accepted, and how
 // long 10,000 leads take from there to delivery, on real servers on loopback.
 //
-//	go run ./bench/order
+//	go run -C bench ./order
 package main
 
 import (
@@ -32,9 +32,9 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.runs, "runs", 5, "orders to take the median of, at least 1")
 	flag.IntVar(&o.accepts, "accepts", 300, "small orders to measure the acceptance with")
 	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
-	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result")
+	flag.StringVar(&o.out, "out", "results", "folder for the JSON result")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Measures the acceptance and the delivery of orders.\n\nExample: go run ./bench/order --runs 3 --latency 20ms\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures the acceptance and the delivery of orders.\n\nExample: go run -C bench ./order --runs 3 --latency 20ms\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -2,7 +2,7 @@
 // due subscriptions, on real servers on loopback, and whether its memory grows
 // with their number.
 //
-//	go run ./bench/reset
+//	go run -C bench ./reset
 package main
 
 import (
@@ -37,9 +37,9 @@ func main() {
 	defer stop()
 	var o options
 	sizes := flag.String("sizes", "10000,100000", "due subscriptions of each sweep")
-	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result")
+	flag.StringVar(&o.out, "out", "results", "folder for the JSON result")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Measures the monthly reset.\n\nExample: go run ./bench/reset --sizes 1000,10000\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures the monthly reset.\n\nExample: go run -C bench ./reset --sizes 1000,10000\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -2,7 +2,7 @@
 // processor time, memory, rows and history for 1,000 to 1,000,000 leads, on
 // real servers on loopback, beside a workflow with one activity per contact.
 //
-//	go run ./bench/size -sizes 1000,10000
+//	go run -C bench ./size -sizes 1000,10000
 package main
 
 import (
@@ -37,9 +37,9 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.runs, "runs", 5, "orders of a size to take the median of; of large ones fewer")
 	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the worker")
-	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result and the plot")
+	flag.StringVar(&o.out, "out", "results", "folder for the JSON result and the plot")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Measures orders of different sizes.\n\nExample: go run ./bench/size --sizes 1000,10000,100000 --runs 3\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures orders of different sizes.\n\nExample: go run -C bench ./size --sizes 1000,10000,100000 --runs 3\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

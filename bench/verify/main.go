@@ -2,7 +2,7 @@
 // the usual libraries do: look the MX up and open a connection for every single
 // address. Both talk to the mail lab on loopback, in the same run.
 //
-//	go run ./bench/verify
+//	go run -C bench ./verify
 package main
 
 import (
@@ -41,9 +41,9 @@ func main() {
 	flag.IntVar(&o.stream, "stream", 1_000_000, "addresses to send through starter verify while its memory is watched; 0 for none")
 	flag.StringVar(&o.only, "only", "", "measure only the hosts whose name contains this")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the engine's runs, mail hosts included, to this file")
-	flag.StringVar(&o.out, "out", "bench/results", "folder for the JSON result and the plot")
+	flag.StringVar(&o.out, "out", "results", "folder for the JSON result and the plot")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Measures the verification engine against one connection per address.\n\nExample: go run ./bench/verify --runs 1\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "Measures the verification engine against one connection per address.\n\nExample: go run -C bench ./verify --runs 1\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

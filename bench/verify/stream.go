@@ -37,9 +37,10 @@ func measureStream(ctx context.Context, n int, r *report.Report) error {
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary
 	program := filepath.Join(dir, "holdfast")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./starter")
+	build.Dir = ".." // of the benchmarks' module
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("the program cannot be built; run this in the repository's root: %w", err)
+		return fmt.Errorf("the program cannot be built; run this in the folder bench: %w", err)
 	}
 	table := r.Table("memory", "list", "addresses", "seconds", "addresses/s", "peak resident MB", "target", "unknown/1,000")
 	for _, w := range []struct {

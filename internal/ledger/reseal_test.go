@@ -258,7 +258,7 @@ func TestHoldIDsAreUsedOnce(t *testing.T) {
 
 // An account has room for so many credits that no sum of them overflows.
 func TestAccountsHaveNoRoomBeyondTheirLimit(t *testing.T) {
-	const most = int64(maxBalance)
+	const most = maxBalance
 	for name, full := range map[string]account{
 		"available": {available: most - 5}, "held": {held: most - 5}, "both": {available: most / 2, held: most - most/2 - 5},
 	} {

@@ -287,7 +287,8 @@ func around(c check) {
 		"licence-monthly":      {plan.Month, 5 * time.Minute, plan.ExpireOnLate, 0, plan.AtPeriodEnd},
 	}
 	for id, p := range c.plans {
-		require.Equal(c, want[id], end{p.Period, p.RefundDelay, p.LateRelease, p.BounceWindow, p.PlanChange}, id)
+		got := end{p.Period, p.RefundDelay, p.LateRelease, p.BounceWindow, p.PlanChange}
+		require.Equal(c, want[id], got, id)
 	}
 }
 

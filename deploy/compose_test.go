@@ -1,4 +1,5 @@
-package config
+// Package deploy_test checks the files that deploy Holdfast.
+package deploy_test
 
 import (
 	"context"
@@ -11,13 +12,14 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/config"
 )
 
 func root(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs("../..")
+	dir, err := filepath.Abs("..")
 	require.NoError(t, err)
 	return dir
 }
@@ -56,7 +58,7 @@ func names() map[string]bool {
 			known[prefix+name] = true
 		}
 	}
-	note(reflect.TypeFor[Config](), "")
+	note(reflect.TypeFor[config.Config](), "")
 	return known
 }
 
@@ -65,14 +67,17 @@ func TestComposeEnvironment(t *testing.T) {
 	known := names()
 	for _, name := range []string{"migrate", "worker", "serve"} {
 		service := project(t).Services[name]
-		env := map[string]string{}
+		for variable := range known {
+			t.Setenv(variable, "")
+			require.NoError(t, os.Unsetenv(variable))
+		}
 		for variable, value := range service.Environment {
 			require.True(t, known[variable], "service %s sets %s, which no program reads", name, variable)
 			if value != nil {
-				env[variable] = *value
+				t.Setenv(variable, *value)
 			}
 		}
-		c, err := load(t.Context(), envconfig.MapLookuper(env))
+		c, err := config.Load(t.Context())
 		require.NoError(t, err, name)
 		require.Equal(t, "postgres://holdfast:holdfast@postgres:5432/holdfast", c.DatabaseURL)
 		require.Equal(t, "temporal:7233", c.TemporalAddress)
@@ -84,7 +89,7 @@ func TestComposeEnvironment(t *testing.T) {
 	}
 }
 
-// Nobody runs with an operator key that stands in a public file.
+// No operator key stands in a public file.
 func TestComposeWantsAKey(t *testing.T) {
 	_, err := compose(t)
 	require.ErrorContains(t, err, "HOLDFAST_OPERATOR_KEY")
