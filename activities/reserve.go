@@ -44,7 +44,7 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 	if err != nil {
 		return order.Reservation{}, border(err)
 	}
-	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash()}, nil
+	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash(), Small: in.Request.Small()}, nil
 }
 
 // hold holds what the order may cost at most in the credit period that has begun:
@@ -80,7 +80,7 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 		return order.Reservation{}, border(err)
 	}
 	terms.Most = covered(known, terms)
-	return order.Reservation{Order: known, Terms: terms, RequestHash: agreed.RequestHash}, nil
+	return order.Reservation{Order: known, Terms: terms, RequestHash: agreed.RequestHash, Small: in.Request.Small()}, nil
 }
 
 // covered is how many leads the hold of a lead_list covers.

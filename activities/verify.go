@@ -30,6 +30,10 @@ type BatchInput struct {
 	To      int64     `json:"to"`               // last item, inclusive
 	Due     time.Time `json:"due"`              // greylisted items that may be asked again by then are asked again
 	Ending  *Outage   `json:"ending,omitempty"` // ask for no address: end those without a verdict as unknown for this reason
+
+	// Preflight: ask first whether verification can work at all. A large order has
+	// asked before its first batch.
+	Preflight bool `json:"preflight,omitempty"`
 }
 
 // BatchResult is how the items of a batch stand after a round.
@@ -144,7 +148,7 @@ func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []ord
 	case in.Ending != nil:
 		endUnknown(*in.Ending, addresses, results)
 	default:
-		err = a.verifyAddresses(ctx, addresses, results)
+		err = a.verifyAddresses(ctx, addresses, in.Preflight, results)
 	}
 	close(results)
 	if werr := <-written; werr != nil {
@@ -170,9 +174,14 @@ func endUnknown(o Outage, items []orderbook.Item, results chan<- orderbook.Verdi
 	}
 }
 
-func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item, results chan<- orderbook.Verdict) error {
+func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item, preflight bool, results chan<- orderbook.Verdict) error {
 	if len(items) == 0 {
 		return nil
+	}
+	if preflight { // the engine knows how it is doing, and seldom asks a host for it
+		if err := a.Verifier.Preflight(ctx); err != nil {
+			return err
+		}
 	}
 	emails := make([]string, len(items))
 	for i, item := range items {

@@ -57,6 +57,7 @@ type carried struct {
 func (o *orderRun) resume(ctx workflow.Context, left carried) {
 	o.carried = left
 	o.terms = left.Reservation.Terms
+	o.shown = left.Order.Status
 	o.Batches = unfold(left.Batches)
 	o.describe(ctx)
 }
@@ -71,7 +72,7 @@ func (o *orderRun) long(ctx workflow.Context) bool {
 	if !info.GetContinueAsNewSuggested() && info.GetCurrentHistoryLength() < o.maxEvents {
 		return false
 	}
-	return workflow.GetVersion(ctx, continuing, workflow.DefaultVersion, 1) == 1
+	return o.knows(ctx, continuing)
 }
 
 // continueAsNew ends this run in favour of a new one. The caller has seen to it

@@ -52,16 +52,25 @@ func (o *orderRun) answerEveryone(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-// stands notes where the order stands, for whoever looks at it in Temporal.
+// stands notes where the order stands, for whoever looks at it in Temporal. What
+// a small order does passes too fast to be looked for, until it waits or ends.
 func (o *orderRun) stands(ctx workflow.Context, now order.Order) error {
-	changed := now.Status != o.Order.Status
 	o.Order = now
 	o.Progress.Status = now.Status
 	o.describe(ctx)
-	if !changed {
+	if o.small() && !now.Status.Over() {
 		return nil
 	}
-	return workflow.UpsertTypedSearchAttributes(ctx, AttrOrderStatus.ValueSet(string(now.Status)))
+	return o.show(ctx)
+}
+
+// show makes the order found by its status.
+func (o *orderRun) show(ctx workflow.Context) error {
+	if o.shown == o.Order.Status {
+		return nil
+	}
+	o.shown = o.Order.Status
+	return workflow.UpsertTypedSearchAttributes(ctx, AttrOrderStatus.ValueSet(string(o.shown)))
 }
 
 // enter notes that a stage begins.
@@ -87,6 +96,9 @@ func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
 	case what != "":
 		p.Estimate(now)
 		o.waits = now
+		if err := o.show(ctx); err != nil {
+			workflow.GetLogger(ctx).Warn("The order's status is not shown in Temporal.", "reason", err)
+		}
 	case p.Since != nil:
 		since := p.Since.Add(now.Sub(o.waits))
 		p.Since = &since
@@ -104,7 +116,7 @@ func (o *orderRun) waitFor(ctx workflow.Context, what string, until time.Time) {
 // noteWait lets the book show what the order waits for. Should it fail, the
 // order waits all the same.
 func (o *orderRun) noteWait(ctx workflow.Context) {
-	if workflow.GetVersion(ctx, notingWaits, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if !o.knows(ctx, notingWaits) {
 		return
 	}
 	wait := order.Wait{For: order.WaitGreylisting, Reason: o.Progress.Waiting, Until: o.Progress.Until}

@@ -40,7 +40,7 @@ func (o *orderRun) selectMore(ctx workflow.Context, count int64) error {
 	summary := fmt.Sprintf("choose %d more leads", count)
 
 	var selected order.Order
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in).Get(ctx, &selected); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, summary), a.SelectLeads, in, &selected); err != nil {
 		return err
 	}
 	before := o.Order.Selected

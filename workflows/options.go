@@ -15,6 +15,11 @@ const (
 	heartbeatTimeout = 10 * time.Second
 	outage           = 6 * time.Hour // how long an outage may last before an order gives up
 	workflowLookup   = time.Hour     // how long reconciling may be tried before the next run takes over
+
+	// How long a step of a small order is tried within a workflow task before it is
+	// given to an activity.
+	localAttempt  = 10 * time.Second
+	localAttempts = 15 * time.Second
 )
 
 // reserving is the local activity on which the submitter waits: it runs in the
@@ -40,8 +45,17 @@ func noting(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// bookkeeping is an activity on our own database.
+// bookkeeping is a step on our own database: see book, which carries it out as an
+// activity, or, for a small order, within the workflow task.
 func bookkeeping(ctx workflow.Context, org, summary string) workflow.Context {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		Summary:                summary,
+		StartToCloseTimeout:    localAttempt,
+		ScheduleToCloseTimeout: localAttempts,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 3,
+		},
+	})
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		Summary:                summary,
 		TaskQueue:              TaskQueue,

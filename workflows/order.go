@@ -46,6 +46,7 @@ type orderRun struct {
 	resumed bool               // somebody wants the order to go on
 	begun   int                // batches and parts begun in this run
 	waits   time.Time          // since when the order waits for something
+	shown   order.Status       // by the search attribute
 }
 
 // run is the whole story.
@@ -124,7 +125,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	o.enter(ctx, order.StageSelecting)
 	in := activities.SelectInput{Input: o.in, Terms: o.terms}
 	var selected activities.Selection
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, choosing(o.in.Request)), a.SelectLeads, in).Get(ctx, &selected); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, choosing(o.in.Request)), a.SelectLeads, in, &selected); err != nil {
 		return err
 	}
 	o.Decided = selected.Decided
@@ -138,7 +139,7 @@ func (o *orderRun) deliver(ctx workflow.Context) error {
 	in := activities.DeliverInput{OrderID: o.in.ID, Org: o.in.Org, RefundDelay: o.terms.RefundDelay}
 
 	var delivered order.Order
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in).Get(ctx, &delivered); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, "count and deliver the list"), a.DeliverOrder, in, &delivered); err != nil {
 		return err
 	}
 	o.Progress.Tally = delivered.Tally
@@ -149,7 +150,7 @@ func (o *orderRun) deliver(ctx workflow.Context) error {
 // back. A cancelled order is refunded at once.
 func (o *orderRun) awaitRefund(ctx workflow.Context) {
 	rest := o.rest()
-	if len(rest) == 0 || o.Order.RefundAt == nil {
+	if len(rest) == 0 || o.Order.RefundAt == nil || (o.small() && o.terms.RefundDelay == 0) {
 		return
 	}
 	o.enter(ctx, order.StageRefunding)
@@ -204,7 +205,7 @@ func (o *orderRun) release(ctx workflow.Context, status order.Status, failure *o
 	}
 	var ended order.Order
 	summary := "release what was not charged"
-	if err := workflow.ExecuteActivity(givingBack(ctx, o.in.Org, summary), a.ReleaseHold, in).Get(ctx, &ended); err != nil {
+	if err := o.book(givingBack(ctx, o.in.Org, summary), a.ReleaseHold, in, &ended); err != nil {
 		return err
 	}
 	o.enter(ctx, order.StageOver)

@@ -49,7 +49,7 @@ func (o *orderRun) endsWaiting(ctx workflow.Context) bool {
 	if o.outage.Limit <= 0 || now.Sub(o.Since) < o.outage.Limit {
 		return false
 	}
-	if workflow.GetVersion(ctx, outageLimit, workflow.DefaultVersion, 1) != 1 {
+	if !o.knows(ctx, outageLimit) {
 		return false
 	}
 	workflow.GetLogger(ctx).Warn("Nothing could be verified for too long; what has no verdict ends as unknown.", "reason", o.outage.Reason)

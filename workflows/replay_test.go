@@ -17,6 +17,8 @@ import (
 var recordings = []string{
 	"order-settled", "order-rejected", "order-cancelled", "order-cut-short", "order-filled", "order-continued", "order-continued-again",
 	"order-verified-list", "order-revealed", "order-revealed-on-file", "order-enriched", "order-exported", "order-pushed",
+	"order-small-list", "order-small-rejected", "order-small-cancelled", "order-small-cut-short", "order-small-verified",
+	"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
 	"reset-scheduled", "reset-continued", "webhook-delivered",
 }
 

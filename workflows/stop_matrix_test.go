@@ -16,9 +16,12 @@ import (
 	"holdfast/internal/order"
 )
 
-// matrixLeads is how many leads an order of the matrix is about: one batch, so
-// that some hundred orders take seconds.
-const matrixLeads = 40
+// matrixLeads is how many leads a small and a large order of the matrix are
+// about: one batch, so that some hundred orders take seconds.
+const (
+	matrixLeads      = 40
+	largeMatrixLeads = order.SmallCount + 20
+)
 
 // event is what can happen to an order while one of its activities runs.
 type event string
@@ -52,25 +55,30 @@ func (s stop) String() string {
 // is stopped too.
 func TestEveryStopOfEveryActivityLeavesExactBooks(t *testing.T) {
 	for _, kind := range kindsOfOrders {
-		t.Run(kind.name, func(t *testing.T) {
-			t.Parallel()
-			s := newStoppable(t, matrixLeads)
-			smooth, o := s.runStopped(t, kind, "smooth", stop{})
-			require.Equal(t, order.Settled, o.Status)
-			for i, at := range smooth.moments() {
-				if at.activity == "PushExport" && at.event == cancelled {
-					continue // the test environment does not wait for an activity that is cancelled; see export_test.go
-				}
-				t.Run(at.String(), func(t *testing.T) {
-					w, o := s.runStopped(t, kind, fmt.Sprintf("org-%d", i), at)
-					require.True(t, w.happened)
-					if at == (stop{"Reserve", 1, false, failing}) {
-						return // it was never entered
-					}
-					require.Contains(t, w.ends(), o.Status, "%+v", o.Failure)
-					require.Equal(t, o.CompletedAt != nil, o.Status == order.Settled, "what is delivered is settled, and nothing else is")
-				})
+		if !kind.fills { // such an order is never small
+			t.Run("small "+kind.name, func(t *testing.T) { matrix(t, kind, matrixLeads) })
+		}
+		t.Run(kind.name, func(t *testing.T) { matrix(t, kind, largeMatrixLeads) })
+	}
+}
+
+func matrix(t *testing.T, kind kindOfOrder, leads int) {
+	t.Parallel()
+	s := newStoppable(t, leads)
+	smooth, o := s.runStopped(t, kind, "smooth", stop{})
+	require.Equal(t, order.Settled, o.Status)
+	for i, at := range smooth.moments() {
+		if at.activity == "PushExport" && at.event == cancelled {
+			continue // the test environment does not wait for an activity that is cancelled; see export_test.go
+		}
+		t.Run(at.String(), func(t *testing.T) {
+			w, o := s.runStopped(t, kind, fmt.Sprintf("org-%d", i), at)
+			require.True(t, w.happened)
+			if at == (stop{"Reserve", 1, false, failing}) {
+				return // it was never entered
 			}
+			require.Contains(t, w.ends(), o.Status, "%+v", o.Failure)
+			require.Equal(t, o.CompletedAt != nil, o.Status == order.Settled, "what is delivered is settled, and nothing else is")
 		})
 	}
 }

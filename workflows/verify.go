@@ -78,7 +78,7 @@ func (o *orderRun) nothingToVerify() bool {
 
 func (o *orderRun) beginVerification(ctx workflow.Context) error {
 	o.enter(ctx, order.StageVerifying)
-	if o.asksMailHosts() {
+	if o.asksMailHosts() && !o.small() {
 		if err := o.preflight(ctx); err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 	if b.Greylisted > 0 {
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", o.Round, b.Greylisted, b.From, b.To)
 	}
-	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due, Ending: o.Ending}
+	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due, Ending: o.Ending, Preflight: o.small()}
 	var result activities.BatchResult
 	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (o *orderRun) chargeUndecided(ctx workflow.Context, greylisted int64) error
 	}
 	var charged activities.Captured
 	summary := fmt.Sprintf("charge %d that stay unknown", greylisted)
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in, &charged); err != nil {
 		return err
 	}
 	o.Progress.Charged = charged.Total
@@ -224,7 +224,7 @@ func (o *orderRun) charge(ctx workflow.Context, verified []batch) error {
 	if len(verified) == 1 {
 		summary = fmt.Sprintf("charge the valid of items %d–%d", verified[0].From, verified[0].To)
 	}
-	if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in).Get(ctx, &charged); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, summary), a.CaptureCredits, in, &charged); err != nil {
 		return err
 	}
 	o.Progress.Charged = charged.Total

@@ -247,7 +247,7 @@ func rejected(o order.Order) *Problem {
 // wait.
 func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (order.Order, error) {
 	end := time.After(wait)
-	for pause := 20 * time.Millisecond; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(2*pause, time.Second) {
+	for pause := 5 * time.Millisecond; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(pause*3/2, time.Second) {
 		select {
 		case <-ctx.Done():
 			return o, ctx.Err()

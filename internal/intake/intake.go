@@ -89,6 +89,11 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	}
 
 	id := order.ID(s.Org, s.Key)
+	_, err := in.book.Get(ctx, s.Org, id)
+	first := errors.Is(err, orderbook.ErrNotFound)
+	if err != nil && !first {
+		return order.Order{}, err
+	}
 	r, err := in.reserve(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request})
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if err != nil && !errors.As(err, &started) { // already started, and finished, too
@@ -104,7 +109,10 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if r.RequestHash != s.Request.Hash() {
 		return order.Order{}, ErrKeyReused
 	}
-	// The reservation is the answer of the first time; the book knows what has
+	if first && r.Order.ID != "" { // as it was reserved: a small order may be over by now
+		return begun(r.Order), nil
+	}
+	// The reservation was the answer of the first time; the book knows what has
 	// become of the order since.
 	o, err := in.book.Get(ctx, s.Org, id)
 	if err != nil || o.Status.Over() || time.Since(o.CreatedAt) < repeatedAfter {
@@ -112,6 +120,14 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	}
 	// Temporal answers a repeated update of a workflow that has ended, too.
 	return o, in.mend(ctx, id)
+}
+
+// begun is an order as the book shows it at its beginning.
+func begun(o order.Order) order.Order {
+	if !o.Status.Over() {
+		o.Progress = &order.Pace{}
+	}
+	return o
 }
 
 // Quote says what a submission would find, hold and probably be charged. It

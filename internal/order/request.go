@@ -17,6 +17,9 @@ const MaxCount = 1_000_000
 // that it may enrich: they are looked up before it is accepted.
 const MaxLookups = 100_000
 
+// SmallCount is how many items a small order has at most.
+const SmallCount = 100
+
 // Request is what a customer asks for. It holds criteria and counts, never
 // contact data: it travels through Temporal.
 type Request struct {
@@ -41,6 +44,12 @@ type Request struct {
 	OrderID     string      `json:"order_id,omitempty"`    // the order whose delivered leads are exported
 	Destination Destination `json:"destination,omitempty"` // of an export; a file when empty
 	WebhookID   string      `json:"webhook_id,omitempty"`  // where a webhook export goes
+}
+
+// Small reports whether the order cannot have more than a few items, and selects
+// them once.
+func (r Request) Small() bool {
+	return !r.Fill && r.Count*max(1, int64(len(r.Fields))) <= SmallCount
 }
 
 // Field is a piece of information about a lead.

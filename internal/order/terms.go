@@ -52,4 +52,9 @@ type Reservation struct {
 	Order       Order  `json:"order"`
 	Terms       Terms  `json:"terms"`
 	RequestHash string `json:"request_hash"`
+
+	// Small orders do their bookkeeping within workflow tasks. It is decided with
+	// the reservation, so that an order that was reserved before there were small
+	// ones goes on as it began.
+	Small bool `json:"small,omitempty"`
 }

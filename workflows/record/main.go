@@ -41,7 +41,7 @@ import (
 	"holdfast/workflows"
 )
 
-// stories are the orders to record. acme has 5,000 credits and buys leads, beta
+// stories are the orders to record. acme has 5,000 credits and buys leads, broke has none, beta
 // has 1,000 and has lists verified, gamma has some of each type and reveals,
 // enriches and exports.
 var stories = []struct {
@@ -65,6 +65,18 @@ var stories = []struct {
 	{name: "enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(100), want: order.Settled},
 	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
 	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
+
+	// Small ones do their bookkeeping within workflow tasks.
+	{name: "small-list", org: "acme", request: leads(90, false), want: order.Settled}, // with greylisting hosts
+	{name: "small-rejected", org: "broke", request: leads(90, false), want: order.Rejected},
+	{name: "small-cancelled", org: "acme", request: leads(80, false), cancel: order.StageVerifying, want: order.Cancelled},
+	{name: "small-cut-short", org: "acme", request: leads(40, false), cancel: order.StageRefunding, want: order.Settled},
+	{name: "small-verified", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(1), want: order.Settled},
+	{name: "small-revealed", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField, order.PhoneField}}, given: ids(20), want: order.Settled},
+	{name: "small-on-file", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, given: ids(30), want: order.Settled},
+	{name: "small-exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(50), want: order.Settled},
+	{name: "small-away", org: "beta", request: order.Request{Kind: order.Verify}, given: lockedAnd(emails(2)), want: order.Settled},
+	{name: "small-pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(60)), want: order.Settled},
 }
 
 const (
@@ -218,6 +230,7 @@ func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 		credits  map[string]int64
 	}{
 		{"acme", leadsPlan, map[string]int64{"email": 5000}},
+		{"broke", leadsPlan, nil},
 		{"beta", "prepaid-verification", map[string]int64{"email": 1000}},
 		{"gamma", fieldsPlan, map[string]int64{"email": 3000, "phone": 200, "profile": 100}},
 	} {
