@@ -1,5 +1,5 @@
-// Command order measures the main job: how fast an order is accepted, and how
-// long 10,000 leads take from there to delivery, on real servers on loopback.
+// Command order measures the main job: how fast an order is accepted, what small
+// orders cost Temporal, and how long 10,000 leads take from there to delivery, on real servers on loopback.
 //
 //	go run -C bench ./order
 package main
@@ -73,7 +73,7 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 	b := &bench{options: o, Stand: s, report: report.New("order", "Orders: acceptance and delivery")}
-	for _, step := range []func(context.Context) error{b.acceptance, b.delivery} {
+	for _, step := range []func(context.Context) error{b.acceptance, b.small, b.delivery} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -196,7 +196,12 @@ func (s *Stand) stock(ctx context.Context, leads int) error {
 
 // Organization creates one with this many credits.
 func (s *Stand) Organization(ctx context.Context, id string, credits int64) error {
-	if _, err := s.Rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: "verified-leads"}); err != nil {
+	return s.OrganizationOn(ctx, id, "verified-leads", credits)
+}
+
+// OrganizationOn creates one on a plan.
+func (s *Stand) OrganizationOn(ctx context.Context, id, plan string, credits int64) error {
+	if _, err := s.Rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan}); err != nil {
 		return err
 	}
 	_, err := s.Rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})

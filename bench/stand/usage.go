@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -160,6 +161,7 @@ type History struct {
 	MaxEvents int // of the longest run
 	MaxBytes  int // of the longest run
 	Bytes     int // of all runs
+	Cost          // of all runs
 }
 
 // History reads all runs of a workflow that is over, from the last one back.
@@ -167,7 +169,8 @@ func (s *Stand) History(ctx context.Context, id string) (History, error) {
 	var h History
 	for run, more := "", true; more; more = run != "" {
 		events := s.Rooms.Temporal.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-		n, bytes := 0, 0
+		var all []*history.HistoryEvent
+		bytes := 0
 		run = ""
 		for events.HasNext() {
 			event, err := events.Next()
@@ -177,12 +180,15 @@ func (s *Stand) History(ctx context.Context, id string) (History, error) {
 			if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
 				run = started.ContinuedExecutionRunId
 			}
-			n++
+			all = append(all, event)
 			bytes += proto.Size(event)
 		}
 		h.Runs++
 		h.Bytes += bytes
-		h.MaxEvents, h.MaxBytes = max(h.MaxEvents, n), max(h.MaxBytes, bytes)
+		cost := costOf(all)
+		h.Tasks += cost.Tasks
+		h.Actions += cost.Actions
+		h.MaxEvents, h.MaxBytes = max(h.MaxEvents, len(all)), max(h.MaxBytes, bytes)
 	}
 	return h, nil
 }

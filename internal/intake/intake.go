@@ -250,6 +250,7 @@ func startOptions(input order.Input) client.StartWorkflowOptions {
 func answer(err error) error {
 	var app *temporal.ApplicationError
 	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	var late *serviceerror.DeadlineExceeded // the server's word for it
 	switch {
 	case errors.As(err, &app) && app.Type() == "idempotency_key_reused":
 		return ErrKeyReused
@@ -261,7 +262,7 @@ func answer(err error) error {
 		return fmt.Errorf("%w: %s", ErrDamaged, app.Message())
 	case errors.As(err, &app) && app.NonRetryable():
 		return errors.New(app.Message())
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow), errors.As(err, &late):
 		return ErrNoAnswer
 	}
 	return fmt.Errorf("the order could not be submitted: %w", err)
