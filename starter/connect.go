@@ -101,7 +101,7 @@ func openWhatAnswers(ctx context.Context) (*wire.Rooms, error) {
 // opener connects a command to what it works with.
 type opener func(context.Context) (*wire.Rooms, error)
 
-func open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger) (*wire.Rooms, error)) (*wire.Rooms, error) {
+func open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)) (*wire.Rooms, error) {
 	cfg, err := findStack(ctx)
 	if err != nil {
 		return nil, err

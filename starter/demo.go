@@ -148,6 +148,7 @@ func (d *demo) cause(ctx context.Context, err error) error {
 // start starts the stack and tells of each part that is up.
 func (d *demo) start(ctx context.Context, cfg config.Config) error {
 	d.heading("Starting")
+	cfg.WorkerAddr, cfg.DrainWait = "", 0 // nothing watches it
 	var err error
 	d.stack, err = d.startStack(ctx, cfg, d.dir, maillab.Config{Latency: d.latency, GreylistDelay: demoGreylist},
 		slog.New(slog.NewTextHandler(d.err, &slog.HandlerOptions{Level: slog.LevelError})), d.step)

@@ -64,6 +64,9 @@ HOLDFAST_DNS_SERVERS make it use what you have instead.`,
 			if os.Getenv("HOLDFAST_LOG_LEVEL") == "" {
 				cfg.LogLevel = "warn" // at a terminal, what goes well needs no line
 			}
+			if os.Getenv("HOLDFAST_DRAIN_WAIT") == "" {
+				cfg.DrainWait = 0 // no balancer sends requests here
+			}
 			err = d.run(cmd.Context(), cfg)
 			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // Ctrl-C is how it ends
@@ -134,7 +137,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	at := s.addresses(listener.Addr().String())
 	serving, cancel := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- serve(serving, listener, s.rooms, at) }()
+	go func() { served <- serve(serving, listener, s.rooms, at, true) }()
 	// Whatever ends first ends the rest.
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -11,48 +10,71 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/api"
-	"holdfast/internal/postgres"
-	"holdfast/internal/verdicts"
-	"holdfast/internal/verify"
+	"holdfast/internal/config"
+	"holdfast/internal/telemetry"
 	"holdfast/internal/wire"
 )
 
-const (
-	readyWithin = 2 * time.Second  // what /readyz gives the database and Temporal to answer
-	closeWithin = 10 * time.Second // what open requests get to finish
-)
+// closeWithin is what open requests get to finish.
+const closeWithin = 10 * time.Second
 
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API over HTTP",
 		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): the API below /api/v1, described
-at /openapi.json and /docs, and metrics at /metrics. /healthz says that the
-process lives, /readyz that PostgreSQL and Temporal answer it, that the schema is
-its own and that the clocks agree to 5 minutes. HOLDFAST_OPERATOR_KEY is the key that may do all; without it there is
-no operator.`,
+at /openapi.json and /docs. /healthz says that the process lives, /readyz that
+PostgreSQL and Temporal answer it, that the schema is its own and that the clocks
+agree to 5 minutes. HOLDFAST_OPERATOR_KEY is the key that may do everything;
+without it there is no operator.
+
+Metrics (/metrics) and profiles (/debug/pprof) are not public: they are on
+HOLDFAST_METRICS_ADDR (127.0.0.1:9465). Set it to HOLDFAST_HTTP_ADDR to have them
+on the same port.
+
+SIGTERM and Ctrl-C stop it in steps: /readyz says "draining" for
+HOLDFAST_DRAIN_WAIT (3s), then open requests get 10 seconds to finish.`,
 		Example: examples("holdfast serve"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rooms, err := openRooms(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			rooms.Log = rooms.Config.Logger(a.err)
-			listener, err := listen(cmd.Context(), rooms.Config.HTTPAddr)
-			if err != nil {
-				return err
-			}
-			a.note("Serving on http://%s; Ctrl-C stops.", listener.Addr())
-			return serve(cmd.Context(), listener, rooms, addresses{})
+			return a.serveAll(cmd.Context())
 		},
 	}
+}
+
+// serveAll serves the public address and, unless it is the same, that of the
+// metrics.
+func (a *app) serveAll(ctx context.Context) error {
+	shown, err := telemetry.New()
+	if err != nil {
+		return err
+	}
+	rooms, err := open(ctx, func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
+		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
+	})
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	cfg := rooms.Config
+	listener, err := listen(ctx, cfg.HTTPAddr)
+	if err != nil {
+		return err
+	}
+	public := cfg.MetricsAddr == cfg.HTTPAddr
+	if !public {
+		inside, err := telemetry.Listen(ctx, cfg.MetricsAddr, config.DefaultMetricsAddr, "HOLDFAST_METRICS_ADDR")
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer shown.Serve(inside, rooms.Log)()
+		a.note("Metrics are at http://%s/metrics.", inside.Addr())
+	}
+	a.note("Serving on http://%s; Ctrl-C stops.", listener.Addr())
+	return serve(ctx, listener, rooms, addresses{}, public)
 }
 
 // listen opens the HTTP address.
@@ -65,12 +87,19 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers requests until ctx is done, then ends event streams and lets
-// open requests finish. at is what the landing page tells of the stack.
-func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at addresses) error {
+// serve answers requests until ctx is done. Then it is not ready, waits until
+// those who send requests have noticed, ends event streams and lets open requests
+// finish. at is what the landing page tells of the stack; metrics are served too
+// where withMetrics is set.
+func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at addresses, withMetrics bool) error {
 	backend := newAPI(rooms)
+	mux := newMux(rooms, backend, at)
+	if withMetrics {
+		rooms.Telemetry.HandleMetrics(mux)
+	}
+	rooms.Telemetry.SetReady(rooms.Ready)
 	server := &http.Server{
-		Handler:           newMux(rooms, backend, at),
+		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
@@ -79,6 +108,7 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 	server.RegisterOnShutdown(backend.Drain)
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
+		rooms.Telemetry.DrainFor(rooms.Config.DrainWait)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 		defer cancel()
 		closed <- server.Shutdown(ctx)
@@ -95,7 +125,7 @@ func newAPI(rooms *wire.Rooms) *api.API {
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
 		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Log: rooms.Log,
 		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
-		Metrics: []prometheus.Collector{rooms.Reconcile, countOutages(rooms)},
+		Metrics: rooms.Telemetry.Registry,
 	})
 }
 
@@ -103,41 +133,8 @@ func newAPI(rooms *wire.Rooms) *api.API {
 // the stack; its fields may be empty.
 func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 	mux := http.NewServeMux()
-	identity := &identityWatch{check: func(ctx context.Context) (verify.IdentityReport, error) {
-		return verify.CheckIdentity(ctx, wire.EngineConfig(rooms.Config))
-	}}
 	mux.Handle("/", backend)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
-		defer cancel()
-		state := map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}
-		if rooms.Config.SMTPHelo != "" { // without one nothing is verified in the world
-			state["identity"] = identity.state()
-		}
-		code := http.StatusOK
-		fail := func(part, what string, err error) {
-			rooms.Log.Warn("Not ready.", "part", part, "error", err)
-			state["status"], state[part] = "not ready", what
-			code = http.StatusServiceUnavailable
-		}
-		if err := rooms.Pool.Ping(ctx); err != nil {
-			fail("database", "does not answer", err)
-		} else if err := postgres.CheckVersion(ctx, rooms.Pool); err != nil {
-			fail("schema", "is not this program's", err)
-		} else if err := rooms.Ledger.CheckClock(ctx); err != nil {
-			fail("clock", "differs from the database's by more than 5 minutes", err)
-		}
-		if _, err := rooms.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			fail("temporal", "does not answer", err)
-		}
-		if outage, _, err := verdicts.Outages(ctx, rooms.Pool); err == nil && outage != nil && code == http.StatusOK {
-			state["status"], state["verification"] = "degraded", outage.Message
-		}
-		writeJSON(w, code, state)
-	})
+	rooms.Telemetry.HandleHealth(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if err := landing.Execute(w, at); err != nil {
@@ -145,13 +142,6 @@ func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 		}
 	})
 	return mux
-}
-
-// writeJSON writes a small JSON document; a client that is gone is no error.
-func writeJSON(w http.ResponseWriter, code int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body)
 }
 
 var landing = template.Must(template.New("landing").Parse(`<!doctype html>
@@ -178,18 +168,3 @@ var landing = template.Must(template.New("landing").Parse(`<!doctype html>
 </dl>
 </html>
 `))
-
-// countOutages counts the outages of verification that workers have noted.
-func countOutages(rooms *wire.Rooms) prometheus.Collector {
-	return prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "holdfast_verification_outages_total", Help: "Times that a worker could verify nothing, whichever mail host it asked.",
-	}, func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
-		defer cancel()
-		_, count, err := verdicts.Outages(ctx, rooms.Pool)
-		if err != nil {
-			rooms.Log.Warn("The outages of verification could not be counted.", "error", err)
-		}
-		return float64(count)
-	})
-}

@@ -95,6 +95,15 @@ func TestServe(t *testing.T) {
 	require.Equal(t, http.StatusOK, code, "it lives, whatever is missing")
 }
 
+// metricsAt is where a server that runs has its metrics.
+func metricsAt(t *testing.T, serving *process) string {
+	t.Helper()
+	_, at, found := strings.Cut(serving.output.String(), "Metrics are at ")
+	require.True(t, found, serving.output.String())
+	at, _, _ = strings.Cut(at, "/metrics.")
+	return at
+}
+
 // elsewhere does something on a connection of its own.
 func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
 	t.Helper()
@@ -109,6 +118,13 @@ func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
 // and the process is over.
 func drained(t *testing.T, serving *process, at, key string) {
 	t.Helper()
+	inside := metricsAt(t, serving)
+	for _, path := range []string{"/metrics", "/debug/pprof/"} {
+		status, _ := get(t, at+path)
+		require.Equal(t, http.StatusNotFound, status, "%s is not public", path)
+		status, _ = get(t, inside+path)
+		require.Equal(t, http.StatusOK, status, path)
+	}
 	call := func(method, path, body string) *http.Response {
 		request, err := http.NewRequestWithContext(t.Context(), method, at+"/api/v1"+path, strings.NewReader(body))
 		require.NoError(t, err)
@@ -140,12 +156,20 @@ func drained(t *testing.T, serving *process, at, key string) {
 	_, err = fmt.Fprintf(upload, "POST /api/v1/lists HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", key, len(list), list[:10])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		_, metrics := get(t, at+"/metrics")
-		return strings.Contains(metrics, "holdfast_http_requests_open 3\n")
-	}, 10*time.Second, 10*time.Millisecond, "the stream, the upload and this")
+		_, metrics := get(t, inside+"/metrics")
+		return strings.Contains(metrics, "holdfast_http_requests_open 2\n")
+	}, 10*time.Second, 10*time.Millisecond, "the stream and the upload")
 
 	code := make(chan int, 1)
 	go func() { code <- serving.signal(syscall.SIGTERM) }()
+	// First it is not ready, and answers all the same until balancers have noticed.
+	require.Eventually(t, func() bool {
+		status, body := get(t, at+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, `"status":"draining"`)
+	}, 10*time.Second, 10*time.Millisecond)
+	credits := call(http.MethodGet, "/credits", "")
+	require.Equal(t, http.StatusOK, credits.StatusCode)
+	require.NoError(t, credits.Body.Close())
 	_, err = io.Copy(io.Discard, events)
 	require.NoError(t, err, "the stream ends in order")
 	require.Empty(t, code, "the server waits for the upload")

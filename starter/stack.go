@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/devstack"
 	"holdfast/internal/maillab"
+	"holdfast/internal/telemetry"
 	"holdfast/internal/wire"
 )
 
@@ -54,7 +55,11 @@ func (a *app) startStack(ctx context.Context, cfg config.Config, dir string, lab
 	if err = migrate(ctx, s.Config); err != nil {
 		return nil, err
 	}
-	if s.rooms, err = wire.Open(ctx, s.Config, log); err != nil {
+	shown, err := telemetry.New()
+	if err != nil {
+		return nil, err
+	}
+	if s.rooms, err = wire.Open(ctx, s.Config, log, wire.WithTelemetry(shown)); err != nil {
 		return nil, err
 	}
 	if err = registerAttributes(ctx, s.rooms); err != nil {

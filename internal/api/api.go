@@ -48,7 +48,7 @@ type Config struct {
 	Webhooks  *webhook.Webhooks
 	Erasures  *erasure.Erasures
 	Log       *slog.Logger
-	Metrics   []prometheus.Collector // besides those of requests
+	Metrics   prometheus.Registerer // of requests; nil: they are not counted anywhere
 
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
@@ -70,15 +70,19 @@ type API struct {
 	drained sync.Once
 }
 
-// New returns an API that serves /api/v1, /openapi.json, /docs and /metrics.
+// New returns an API that serves /api/v1, /openapi.json and /docs.
 func New(c Config) *API {
 	c.BodyWithin = cmp.Or(c.BodyWithin, 15*time.Second)
 	c.WritesWithin = cmp.Or(c.WritesWithin, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
 		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
-		metrics: newMetrics(append(c.Ledger.Collectors(), c.Metrics...)), drain: make(chan struct{}),
+		drain: make(chan struct{}),
 	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	a.metrics = newMetrics(c.Metrics)
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, description())
 	a.huma.UseMiddleware(a.enter, a.limit, a.readBody)
@@ -96,7 +100,6 @@ func New(c Config) *API {
 	a.erasures()
 
 	mux.HandleFunc("GET /docs", a.docs)
-	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.Handle("/", nothing(mux))
 	a.handler = a.observe(mux)
 	return a

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/api"
@@ -184,8 +186,13 @@ func (f *fixture) serveWith(c api.Config) {
 	f.t.Helper()
 	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
 	c.Intake, c.Webhooks, c.Erasures, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Erasures, rooms.Log, operatorKey
+	registry := prometheus.NewRegistry()
+	c.Metrics = registry
 	f.api = api.New(c)
-	server := httptest.NewUnstartedServer(f.api)
+	mux := http.NewServeMux()
+	mux.Handle("/", f.api)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := httptest.NewUnstartedServer(mux)
 	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {
 		if tcp, ok := conn.(*net.TCPConn); ok && state == http.StateNew {
 			_ = tcp.SetWriteBuffer(4096)

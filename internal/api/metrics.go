@@ -6,20 +6,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what /metrics tells: per route, never per customer.
+// metrics are of requests: per route, never per customer.
 type metrics struct {
-	registry *prometheus.Registry
-	open     prometheus.Gauge
-	took     *prometheus.HistogramVec
+	open prometheus.Gauge
+	took *prometheus.HistogramVec
 }
 
-func newMetrics(more []prometheus.Collector) *metrics {
+func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "holdfast_http_requests_open", Help: "Requests being answered, streams included.",
 		}),
@@ -28,13 +24,8 @@ func newMetrics(more []prometheus.Collector) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.open, m.took, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.registry.MustRegister(more...)
+	registry.MustRegister(m.open, m.took)
 	return m
-}
-
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 // begin counts a request in; the function returned counts it out.

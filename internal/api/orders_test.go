@@ -264,7 +264,7 @@ func TestA9_DrainingEndsStreamsAndWaits(t *testing.T) {
 	o := f.place("drained", 5, "20s")
 	done := make(chan []event)
 	go func() { done <- f.events(o.ID, "", -1) }()
-	f.open(2)
+	f.open(1)
 	f.api.Drain()
 	select {
 	case list := <-done:
@@ -305,6 +305,6 @@ func TestA9_AWatcherThatStopsReadingIsLeft(t *testing.T) {
 	conn := f.deaf()
 	_, err := fmt.Fprintf(conn, "GET /api/v1/orders/%s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", o.ID, f.jane)
 	require.NoError(t, err)
-	f.open(2)
 	f.open(1)
+	f.open(0)
 }

@@ -28,6 +28,12 @@ type Config struct {
 	HTTPAddr    string `env:"HOLDFAST_HTTP_ADDR, default=127.0.0.1:8080"`
 	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY"`
 
+	// Where a worker has health, metrics and profiles, and where serve has metrics
+	// and profiles: on its public port only when that is named here.
+	WorkerAddr  string        `env:"HOLDFAST_WORKER_ADDR, default=127.0.0.1:9464"`
+	MetricsAddr string        `env:"HOLDFAST_METRICS_ADDR, default=127.0.0.1:9465"`
+	DrainWait   time.Duration `env:"HOLDFAST_DRAIN_WAIT, default=3s"` // between "not ready" and the end of work
+
 	DNSServers       []string       `env:"HOLDFAST_DNS_SERVERS"` // host:port; empty: the system's
 	SMTPPort         int            `env:"HOLDFAST_SMTP_PORT, default=25"`
 	SMTPHelo         string         `env:"HOLDFAST_SMTP_HELO"` // empty: the machine's name
@@ -72,6 +78,13 @@ type Config struct {
 	TemporalAddress   string `env:"TEMPORAL_ADDRESS"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE"`
 }
+
+// Addresses that any number of processes on one machine have by default: where
+// one is taken, another port is used.
+const (
+	DefaultWorkerAddr  = "127.0.0.1:9464"
+	DefaultMetricsAddr = "127.0.0.1:9465"
+)
 
 // Provider is what the environment says about another verification service.
 type Provider struct {
@@ -119,8 +132,15 @@ func (c Config) check() error {
 			bad("HOLDFAST_DNS_SERVERS", "has %q; write host:port, several separated by commas", server)
 		}
 	}
-	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
-		bad("HOLDFAST_HTTP_ADDR", "is %q; write host:port such as 127.0.0.1:8080", c.HTTPAddr)
+	for name, address := range map[string]string{
+		"HOLDFAST_HTTP_ADDR": c.HTTPAddr, "HOLDFAST_WORKER_ADDR": c.WorkerAddr, "HOLDFAST_METRICS_ADDR": c.MetricsAddr,
+	} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			bad(name, "is %q; write host:port such as 127.0.0.1:8080", address)
+		}
+	}
+	if c.DrainWait < 0 {
+		bad("HOLDFAST_DRAIN_WAIT", "is %s; write a duration such as 5s, or 0 not to wait", c.DrainWait)
 	}
 	if c.SMTPPort < 1 || c.SMTPPort > 65535 {
 		bad("HOLDFAST_SMTP_PORT", "is %d; write a number from 1 to 65535", c.SMTPPort)

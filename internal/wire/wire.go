@@ -24,6 +24,8 @@ import (
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
 	"holdfast/internal/reconcile"
+	"holdfast/internal/telemetry"
+	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
 )
 
@@ -49,27 +51,36 @@ type Rooms struct {
 	Erasures  *erasure.Erasures
 	Intake    *intake.Intake
 	Reconcile *reconcile.Reconciler
+	Telemetry *telemetry.Telemetry
+
+	identity identityWatch
 }
+
+// Option changes how rooms are opened.
+type Option func(*Rooms)
+
+// WithTelemetry shows in t what the rooms do; without it nothing is counted.
+func WithTelemetry(t *telemetry.Telemetry) Option { return func(r *Rooms) { r.Telemetry = t } }
 
 // Open connects to PostgreSQL and Temporal. Each error is one sentence that
 // says what is missing and what to do.
-func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, error) {
-	r, err := OpenDatabase(ctx, cfg, logger)
+func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*Rooms, error) {
+	r, err := OpenDatabase(ctx, cfg, logger, options...)
 	if err != nil {
 		return nil, err
 	}
-	if r.Temporal, err = dial(ctx, cfg, logger); err != nil {
+	if r.Temporal, err = r.dial(ctx); err != nil {
 		r.Close()
 		return nil, err
 	}
 	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), r.Webhooks, cfg.MaxOrderCount)
 	r.Reconcile = reconcile.New(r.Pool, r.Book, r.Ledger, r.Intake, logger)
-	return r, nil
+	return r, r.count()
 }
 
 // OpenDatabase connects to PostgreSQL alone and checks that the schema is the
 // one this program was built for.
-func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Rooms, error) {
+func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*Rooms, error) {
 	pool, err := postgres.Open(ctx, cfg.DatabaseURL)
 	if err != nil {
 		return nil, err
@@ -87,18 +98,27 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Catalogue: lead.New(pool),
 		Book:      orderbook.New(pool),
 	}
+	for _, o := range options {
+		o(r)
+	}
+	r.identity.check = func(ctx context.Context) (verify.IdentityReport, error) {
+		return verify.CheckIdentity(ctx, EngineConfig(cfg))
+	}
 	r.Webhooks = webhook.New(pool, webhook.Config{Allow: cfg.WebhookAllow})
 	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
 	return r, nil
 }
 
-func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {
-	options, err := cfg.Temporal()
+func (r *Rooms) dial(ctx context.Context) (client.Client, error) {
+	options, err := r.Config.Temporal()
 	if err != nil {
 		return nil, err
 	}
-	options.Logger = log.NewStructuredLogger(logger)
+	options.Logger = log.NewStructuredLogger(r.Log)
+	if r.Telemetry != nil {
+		options.MetricsHandler = r.Telemetry.SDKMetrics()
+	}
 	ctx, cancel := context.WithTimeout(ctx, temporalWithin)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)

@@ -16,6 +16,7 @@ import (
 
 	"holdfast/activities"
 	"holdfast/internal/config"
+	"holdfast/internal/telemetry"
 	"holdfast/internal/verdicts"
 	"holdfast/workflows"
 )
@@ -35,9 +36,24 @@ const (
 	batchesAtOnce = 32
 )
 
-// RunWorker runs workflows and activities until ctx is done, then drains.
+// RunWorker runs workflows and activities until ctx is done. Then it is not
+// ready, waits until those who ask for that have noticed, finishes or hands over
+// what is under way, and closes. Where the configuration has an address for it,
+// it shows health, metrics and profiles there.
 func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
-	rooms, err := Open(ctx, cfg, logger)
+	shown, err := telemetry.New()
+	if err != nil {
+		return err
+	}
+	if cfg.WorkerAddr != "" {
+		listener, err := telemetry.Listen(ctx, cfg.WorkerAddr, config.DefaultWorkerAddr, "HOLDFAST_WORKER_ADDR")
+		if err != nil {
+			return err
+		}
+		defer shown.Serve(listener, logger)()
+		logger.Info("Health and metrics are served.", "address", listener.Addr().String())
+	}
+	rooms, err := Open(ctx, cfg, logger, WithTelemetry(shown))
 	if err != nil {
 		return err
 	}
@@ -66,6 +82,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 			return err
 		}
 	}
+	rooms.Telemetry.SetReady(rooms.Ready)
 	var tidying errgroup.Group
 	tidying.Go(func() error { // an import that was killed has left leads that cannot be found
 		if err := rooms.Catalogue.Reindex(ctx); err != nil && ctx.Err() == nil {
@@ -76,12 +93,22 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	defer func() { _ = tidying.Wait() }() // before the rooms are closed
 	logger.Info("The worker is running.", "task_queues", []string{workflows.TaskQueue, workflows.VerifyTaskQueue})
 	rooms.Intake.PublishEvents(ctx, rooms.Webhooks, logger) // until ctx is done
+	if err := fatalCause(ctx); err != nil {
+		rooms.Telemetry.Drain()
+		return errors.Join(err, stopAll(stories, checks))
+	}
+	rooms.Telemetry.DrainFor(cfg.DrainWait)
 	logger.Info("The worker is stopping; activities under way are being finished.")
+	return stopAll(stories, checks)
+}
+
+// stopAll stops workers side by side.
+func stopAll(workers ...worker.Worker) error {
 	var stopping errgroup.Group
-	for _, w := range []worker.Worker{stories, checks} {
+	for _, w := range workers {
 		stopping.Go(func() error { w.Stop(); return nil })
 	}
-	return errors.Join(stopping.Wait(), fatalCause(ctx))
+	return stopping.Wait()
 }
 
 // errFatal says that Temporal refuses a worker for good: its namespace is gone,

@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"holdfast/internal/postgres"
+	"holdfast/internal/verdicts"
+	"holdfast/internal/verify"
+)
+
+// Ready says whether PostgreSQL and Temporal answer, the schema is this
+// program's and the clocks agree, and how verification is.
+func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool) {
+	state, ready = map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}, true
+	if r.Config.SMTPHelo != "" { // without one nothing is verified in the world
+		state["identity"] = r.identity.state()
+	}
+	fail := func(part, what string, err error) {
+		r.Log.Warn("Not ready.", "part", part, "error", err)
+		state["status"], state[part], ready = "not ready", what, false
+	}
+	if err := r.Pool.Ping(ctx); err != nil {
+		fail("database", "does not answer", err)
+	} else if err := postgres.CheckVersion(ctx, r.Pool); err != nil {
+		fail("schema", "is not this program's", err)
+	} else if err := r.Ledger.CheckClock(ctx); err != nil {
+		fail("clock", "differs from the database's by more than 5 minutes", err)
+	}
+	if _, err := r.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		fail("temporal", "does not answer", err)
+	}
+	if outage, _, err := verdicts.Outages(ctx, r.Pool); err == nil && outage != nil && ready {
+		state["status"], state["verification"] = "degraded", outage.Message
+	}
+	return state, ready
+}
+
+// identityAge is how long the check that /readyz shows is good for.
+const identityAge = time.Hour
+
+// identityWatch checks in the background how mail hosts see us, when it is asked
+// and the last check is old.
+type identityWatch struct {
+	check func(context.Context) (verify.IdentityReport, error)
+
+	mu      sync.Mutex
+	running bool
+	says    string
+	at      time.Time
+}
+
+// state is the last check in a few words. It never waits.
+func (w *identityWatch) state() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.running && time.Since(w.at) > identityAge {
+		w.running = true
+		go w.run()
+	}
+	if w.says == "" {
+		return "being checked"
+	}
+	return w.says
+}
+
+func (w *identityWatch) run() {
+	report, err := w.check(context.Background())
+	says := "ok"
+	if err != nil {
+		says = "cannot be checked: " + err.Error()
+	} else if !report.OK {
+		var failed []string
+		for _, check := range report.Checks {
+			if check.State == verify.CheckFailed {
+				failed = append(failed, check.Check+" ("+check.Detail+")")
+			}
+		}
+		says = "failed: " + strings.Join(failed, "; ") + "; holdfast verify --check-identity says what to do"
+	}
+	w.mu.Lock()
+	w.says, w.at, w.running = says, time.Now(), false
+	w.mu.Unlock()
+}
