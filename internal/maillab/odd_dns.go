@@ -233,6 +233,35 @@ func oddDNS() []OddHost {
 			},
 		},
 		{
+			Name: "mx-backup-alone", RFC: "RFC 5321 section 5.1", Behaviour: "The first MX, which knows the mailboxes, cannot be reached; the second accepts everything.",
+			Existing: honest("catch_all_unknown"), Missing: honest("catch_all_unknown"),
+			build: func(s *site) {
+				s.mx(10, s.host("mx1", refuses, s.manner))
+				s.mx(20, s.trap("mx2"))
+			},
+		},
+		{
+			Name: "mx-backup-after", RFC: "RFC 5321 section 5.1", Behaviour: "The first MX, which knows the mailboxes, turns away all sessions but one; the second accepts everything.",
+			Patience: "the first MX, when it has time",
+			build: func(s *site) {
+				s.mx(10, s.host("mx1", talks, manner{rules: []rule{
+					{at: atBanner, in: byClient, from: 2, mute: true, then: hangUp},
+					{at: atRcpt, from: 4, mute: true, then: hangUp},
+				}}))
+				s.mx(20, s.trap("mx2"))
+			},
+		},
+		{
+			Name: "mx-equal-accepts-all", RFC: "RFC 5321 section 5.1", Behaviour: "Two MX of equal preference; one accepts everything, the other knows the mailboxes.",
+			Patience: "asking both",
+			Existing: Truth{Verdict: "valid", Reason: "accepted", Also: []string{"catch_all"}},
+			Missing:  Truth{Verdict: "invalid", Reason: "no_such_user", Also: []string{"catch_all"}},
+			build: func(s *site) {
+				s.mx(10, s.host("mx1", talks, s.manner))
+				s.mx(10, s.trap("mx2"))
+			},
+		},
+		{
 			Name: "mx-backup-refuses-all", RFC: "RFC 5321 section 5.1", Behaviour: "The second MX denies relaying; only the first knows the mailboxes. The record of the second comes first in the answer.",
 			build: func(s *site) {
 				s.mx(20, s.host("mx2", talks, always(atRcpt, "554 5.7.1 Relay access denied")))

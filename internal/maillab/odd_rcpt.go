@@ -290,6 +290,18 @@ func oddLimits() []OddHost {
 			manner: manner{rules: []rule{{at: atRcpt, in: unknownSoFar, from: 5, after: 10 * time.Millisecond}}},
 		},
 		{
+			Name: "unknown-postfix", RFC: "RFC 5321 section 7.3", Behaviour: "Answers slowly after ten unknown recipients of a session, and says 421 and hangs up after twenty, as Postfix does.", twin: true,
+			Patience: "few unknown users a session",
+			manner: manner{rules: []rule{
+				{at: atRcpt, in: unknownSoFar, from: 21, say: "421 4.7.0 Error: too many errors", then: hangUp, complaint: true},
+				{at: atRcpt, in: unknownSoFar, from: 11, after: 250 * time.Millisecond},
+			}},
+		},
+		{
+			Name: "late-once", RFC: "RFC 5321 section 4.5.3.2", Behaviour: "Takes 250 ms for the ninth answer to a client, and for no other.", twin: true,
+			manner: manner{rules: []rule{{at: atRcpt, in: ofClient, from: 9, to: 9, after: 250 * time.Millisecond}}},
+		},
+		{
 			Name: "slow", RFC: "RFC 5321 section 4.5.3.2", Behaviour: "Takes 30 ms for every answer.", twin: true,
 			manner: manner{pause: 30 * time.Millisecond},
 		},

@@ -22,6 +22,10 @@ type catchAll struct {
 	others  []remark  // what recipients of the domain got in words that say nothing about a mailbox
 	waiting []parked
 
+	// The domain's mail hosts, by name, that refused the probe, and others that did
+	// not. An acceptance proves something only where the probe was refused.
+	refusedAt, openAt []string
+
 	doubts doubts
 }
 
@@ -81,11 +85,19 @@ func (c *catchAll) known(now time.Time) bool {
 	return c.state != notAsked && now.Before(c.until)
 }
 
-// verdict is that of an accepted address once the probe has been answered.
-func (c *catchAll) verdict(p parked) finding {
+// knownAt reports the same of one of the domain's mail hosts.
+func (c *catchAll) knownAt(host string, now time.Time) bool {
+	return c.known(now) && (c.state != selective || slices.Contains(c.refusedAt, host) || slices.Contains(c.openAt, host))
+}
+
+// verdict is that of an address that a mail host of the domain accepted, once the
+// probe has been answered.
+func (c *catchAll) verdict(p parked, host string) finding {
 	switch {
-	case c.state == selective:
+	case c.state == selective && slices.Contains(c.refusedAt, host):
 		return p.finding
+	case c.state == selective:
+		return finding{Unknown, CatchAllUnknown, settle}
 	case c.state == acceptsAll:
 		return finding{CatchAll, DomainAcceptsAll, settle}
 	case c.reason == Greylisted || c.reason == Temporary:
@@ -97,7 +109,19 @@ func (c *catchAll) verdict(p parked) finding {
 // answered notes the answer to the probe. Only a host that says that the
 // mailbox does not exist is selective, or one that refuses it again and again
 // between acceptances of another: see session.check.
-func (c *catchAll) answered(t *transaction, a *ask, cfg *Config, now time.Time) {
+//
+// What one of the domain's hosts says does not change what another one said.
+func (c *catchAll) answered(t *transaction, a *ask, host string, cfg *Config, now time.Time) {
+	if c.known(now) && c.state == selective && !slices.Contains(c.refusedAt, host) {
+		c.asking, c.alone = false, false
+		if a.finding.reason == NoSuchUser || a.finding.next == softUnknown {
+			c.refusedAt = append(c.refusedAt, host)
+		} else {
+			c.openAt = append(c.openAt, host)
+		}
+		return
+	}
+	c.refusedAt, c.openAt = []string{host}, nil
 	c.asking, c.alone, c.reason = false, false, a.finding.reason
 	c.state, c.until = undecided, now.Add(cfg.BreakerPause)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+	"golang.org/x/time/rate"
 
 	"holdfast/internal/netguard"
 )
@@ -79,7 +80,12 @@ type Config struct {
 	// RecentHosts returns the names of more mail hosts that worked lately, such as
 	// those of remembered verdicts. It is asked when hosts fail; it may be nil.
 	RecentHosts func(ctx context.Context) []string
+
+	clock float64 // a second of the paces of hosts lasts 1/clock; tests of long lists make it shorter
 }
+
+// rate is a pace of hosts, in sessions a second.
+func (c *Config) rate(perSecond float64) rate.Limit { return rate.Limit(perSecond * c.clock) }
 
 // complete fills in the defaults.
 func (c *Config) complete() (err error) {
@@ -101,6 +107,9 @@ func (c *Config) complete() (err error) {
 	}
 	if len(c.Canaries) == 0 && c.SMTPPort == 25 {
 		c.Canaries = []string{"gmail.com", "outlook.com", "yahoo.com"}
+	}
+	if c.clock == 0 {
+		c.clock = 1
 	}
 	if c.HostSessionsPerSecond <= 0 {
 		c.HostSessionsPerSecond = 50

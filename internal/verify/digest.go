@@ -163,16 +163,13 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 		}
 	}
 	if probe != nil {
-		h.probed(t, probe, now)
+		h.probed(t, probe, s, now)
 	}
 	if h.provider != nil && h.provider.acceptsAll {
 		c.state, c.until = acceptsAll, now.Add(h.e.cfg.CatchAllTTL)
 	}
 	if len(c.waiting) > 0 && c.known(now) {
-		for _, p := range c.waiting {
-			out = append(out, answer{task: p.task, d: d, finding: c.verdict(p), reply: p.reply, mx: d.nameFor(p.at), when: p.when})
-		}
-		c.waiting = nil
+		out = append(out, h.settle(d, now)...)
 	}
 	if len(d.pending) > 0 || c.wanted(now) {
 		h.line(d)
@@ -180,10 +177,40 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 	return out
 }
 
+// settle answers for accepted addresses of a domain whose probe has been
+// answered. Those that another of its mail hosts accepted are asked for again:
+// what the probe got there is not known.
+func (h *host) settle(d *domain, now time.Time) (out []answer) {
+	c := &d.catchAll
+	for _, p := range c.waiting {
+		place := h.placeName(d, p.at)
+		if !c.knownAt(place, now) && p.task.elsewhere < maxTries-1 {
+			p.task.elsewhere++
+			d.pending = append(d.pending, p.task)
+			h.work++
+			continue
+		}
+		out = append(out, answer{task: p.task, d: d, finding: c.verdict(p, place), reply: p.reply, mx: d.nameFor(p.at), when: p.when})
+	}
+	c.waiting = nil
+	return out
+}
+
+// placeOf is the mail host of the domain that a session is with. A provider's
+// hosts are one.
+func (h *host) placeOf(d *domain, s *session) string { return h.placeName(d, s.at) }
+
+func (h *host) placeName(d *domain, at exchanger) string {
+	if h.provider != nil {
+		return h.provider.name
+	}
+	return d.nameFor(at)
+}
+
 // probed takes in the answer to the probe. One that does not say whether the
 // mailbox exists may come from a limit that others have used up: where it
 // matters, the probe is asked for again, alone.
-func (h *host) probed(t *transaction, a *ask, now time.Time) {
+func (h *host) probed(t *transaction, a *ask, s *session, now time.Time) {
 	c := &t.d.catchAll
 	c.asking = false
 	if !a.given {
@@ -195,8 +222,11 @@ func (h *host) probed(t *transaction, a *ask, now time.Time) {
 	a.task.tries = 0
 	open := a.nth > 0 && !a.finding.aboutMailbox() && a.finding.next != putOff && (a.finding.next == unclear || a.after > 0)
 	switch {
-	case !open || t.check:
-		c.answered(t, a, &h.e.cfg, now)
+	case !open || t.check || c.known(now):
+		c.answered(t, a, h.placeOf(t.d, s), &h.e.cfg, now)
+		if s.atBackup() && c.state == acceptsAll { // the domain's own host may know better once it can be reached
+			c.state, c.until = undecided, now.Add(h.e.cfg.BreakerPause)
+		}
 	case len(c.waiting) > 0:
 		h.checkFirst(t.d)
 	}
@@ -279,7 +309,7 @@ func (h *host) trouble(r *route, f *failure, now time.Time) []answer {
 			h.paused = now.Add(wait)
 		}
 		if r.met {
-			h.starts.SetLimit(max(h.starts.Limit()/2, minStartRate))
+			h.starts.SetLimit(max(h.starts.Limit()/2, h.e.cfg.rate(minStartRate)))
 			h.starts.SetBurst(1)
 			h.window, h.ceiling = 1, max(1, h.ceiling)
 		}

@@ -22,6 +22,8 @@ type task struct {
 
 	tries uint8 // sessions that ended over it, or told us to try another
 
+	elsewhere uint8 // times that a mail host accepted it whose answer to the probe is not known
+
 	suspect *suspicion // what it was refused with may have been a limit of the session
 }
 

@@ -184,7 +184,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		h := before.route.host
 		h.mu.Lock()
 		c := &before.catchAll
-		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, putOff: c.putOff}
+		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, putOff: c.putOff, refusedAt: c.refusedAt, openAt: c.openAt}
 		d.catchAll.doubts.takeOver(&c.doubts)
 		h.mu.Unlock()
 	}

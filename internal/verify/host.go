@@ -83,7 +83,7 @@ func newHost(e *Engine, key string, p *provider) *host {
 		e: e, key: key, provider: p,
 		byKey:  make(map[string]*route, 1),
 		window: firstWindow,
-		starts: rate.NewLimiter(p.startRate(), startBurst),
+		starts: rate.NewLimiter(e.cfg.rate(p.startRate()), startBurst),
 		chunk:  firstChunk,
 		limit:  fullChunk,
 
@@ -278,7 +278,7 @@ func (h *host) take(s *session) (batch []*transaction) {
 		d := r.queue[0]
 		r.queue = r.queue[1:]
 		d.queued = false
-		t := h.fill(d, min(budget, h.limit), now)
+		t := h.fill(d, s, min(budget, h.limit), now)
 		if t != nil {
 			batch = append(batch, t)
 			budget -= len(t.asks)
@@ -356,10 +356,15 @@ func (h *host) pick(s *session) *route {
 	return nil
 }
 
-// fill makes a transaction of up to limit recipients of a domain.
-func (h *host) fill(d *domain, limit int, now time.Time) *transaction {
+// fill makes a transaction of up to limit recipients of a domain, for a session or
+// a new one.
+func (h *host) fill(d *domain, s *session, limit int, now time.Time) *transaction {
 	t := &transaction{d: d, probeWanted: len(d.catchAll.waiting) > 0}
-	probe := !d.catchAll.asking && !d.catchAll.alone && !d.catchAll.known(now) && !(h.provider != nil && h.provider.acceptsAll)
+	known := d.catchAll.known(now)
+	if s != nil && known {
+		known = d.catchAll.knownAt(h.placeOf(d, s), now)
+	}
+	probe := !d.catchAll.asking && !d.catchAll.alone && !known && !(h.provider != nil && h.provider.acceptsAll)
 	room := limit
 	if probe && (limit > 1 || t.probeWanted) {
 		room--

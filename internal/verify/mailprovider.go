@@ -2,8 +2,6 @@ package verify
 
 import (
 	"strings"
-
-	"golang.org/x/time/rate"
 )
 
 // provider is a mail service that many domains use. Its limits and blocks hold
@@ -85,11 +83,11 @@ var providers = []provider{
 }
 
 // startRate is how many sessions a second are begun at first.
-func (p *provider) startRate() rate.Limit {
+func (p *provider) startRate() float64 {
 	if p == nil || p.pace.perSecond == 0 {
 		return startRate
 	}
-	return rate.Limit(p.pace.perSecond)
+	return p.pace.perSecond
 }
 
 // providerOf returns the provider that an MX name belongs to, or nil.

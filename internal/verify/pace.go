@@ -12,6 +12,7 @@ const (
 	separateReply = 8 * time.Millisecond   // a reply that took longer came by itself
 	worthOne      = 12                     // recipients waiting for each session, for one session more
 	slowReplies   = 4                      // so many of them in a batch: each command takes time
+	lateReplies   = 3                      // so many in a row after refusals: the host slows us down
 	sliceOfWork   = 400 * time.Millisecond // what a session does at a time where each command takes time
 
 	runMost   = 19 // unknown users in a row that a session may meet; Postfix closes at 20
@@ -73,12 +74,20 @@ func (s *session) heedComplaint(at stage, found finding, r reply, to Address) {
 }
 
 // timed notes how long a reply was waited for. Several that came one by one show
-// that each command takes time; one that is late after many refusals shows how
-// many the host takes before it slows us down.
+// that each command takes time; several that are late after many refusals show
+// how many the host takes before it slows us down. A single late one is chance.
 func (s *session) timed(waited time.Duration) {
 	slow := s.e.cfg.SlowReply / 2
-	if waited >= slow && s.noes >= 3 && s.quick && s.slowAfter == 0 {
-		s.slowAfter = s.noes
+	switch {
+	case waited < slow:
+		s.slowRun = 0
+	case s.noes >= 3 && s.quick:
+		if s.slowRun++; s.slowRun == 1 {
+			s.slowSince = s.noes
+		}
+		if s.slowRun == lateReplies && s.slowAfter == 0 {
+			s.slowAfter = s.slowSince
+		}
 	}
 	s.quick = s.quick || waited < slow/4
 	if waited < separateReply || s.route == nil {
@@ -189,7 +198,7 @@ func (h *host) slower(now time.Time) {
 	h.complained = now
 	h.window = max(1, min(h.window, max(1, h.runners))/2)
 	h.ceiling, h.good, h.earned = h.window, 0, 0
-	h.starts.SetLimit(max(h.starts.Limit()/2, minStartRate))
+	h.starts.SetLimit(max(h.starts.Limit()/2, h.e.cfg.rate(minStartRate)))
 	h.starts.SetBurst(1)
 	if until := now.Add(wait); until.After(h.paused) {
 		h.paused = until
@@ -229,7 +238,7 @@ func (h *host) hurry() {
 		h.starts.SetLimit(min(h.starts.Limit()+1, rate.Limit(h.e.cfg.HostSessionsPerSecond)))
 		return
 	}
-	if limit := min(h.starts.Limit()+slowRecovery, politeRate, rate.Limit(h.e.cfg.HostSessionsPerSecond)); limit > h.starts.Limit() {
+	if limit := min(h.starts.Limit()+h.e.cfg.rate(slowRecovery), h.e.cfg.rate(politeRate), rate.Limit(h.e.cfg.HostSessionsPerSecond)); limit > h.starts.Limit() {
 		h.starts.SetLimit(limit)
 	}
 }

@@ -63,6 +63,43 @@ func TestUnknownUsers_learned_V6(t *testing.T) {
 	require.LessOrEqual(t, l.HostStats(domain).Complaints, 2)
 }
 
+// TestUnknownUsers_postfix_V6: where the host slows down after ten unknown users
+// of a session and closes after twenty, the first sessions find that out; the
+// later ones stay below, and none is closed.
+func TestUnknownUsers_postfix_V6(t *testing.T) {
+	t.Parallel()
+	for _, domain := range []string{"unknown-postfix.odd.test", "unknown-postfix.odd-plain.test"} {
+		t.Run(domain, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.SlowReply = 300 * time.Millisecond })
+			first, rest := l.World().Mailboxes(domain, 300)[:100], l.World().Mailboxes(domain, 300)[100:]
+			l.check(t, first, l.ask(t, first), true)
+			complaints, began := l.HostStats(domain).Complaints, time.Now()
+			l.check(t, rest, l.ask(t, rest), true)
+			require.LessOrEqual(t, complaints, 2, "those that ran side by side")
+			require.Equal(t, complaints, l.HostStats(domain).Complaints)
+			t.Log(time.Since(began), l.HostStats(domain))
+		})
+	}
+}
+
+// TestLateOnce_V6: a single late reply after some unknown users does not make
+// all later sessions short.
+func TestLateOnce_V6(t *testing.T) {
+	t.Parallel()
+	for _, domain := range []string{"late-once.odd.test", "late-once.odd-plain.test"} {
+		l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.SlowReply = 300 * time.Millisecond })
+		var emails []string
+		for i := range 150 {
+			emails = append(emails, fmt.Sprintf("nobody.of.that.name.%d@%s", i, domain))
+		}
+		for _, r := range l.ask(t, emails) {
+			require.Equal(t, verify.NoSuchUser, r.Reason, r.SMTPText)
+		}
+		require.LessOrEqual(t, l.HostStats(domain).Connections, 12, domain)
+	}
+}
+
 // TestSlowButContent_V6: a host where each command takes time, and which does
 // not complain, gets more sessions, up to the configured limit.
 func TestSlowButContent_V6(t *testing.T) {

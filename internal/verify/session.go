@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,9 @@ type session struct {
 	filled        bool          // the host has had enough of this session
 	leaving       bool          // it ends because there are too many
 	quick         bool          // a reply came quickly
-	slowAfter     int           // refusals after which replies became slow
+	slowSince     int           // refusals after which replies became slow
+	slowRun       int           // slow replies in a row since
+	slowAfter     int           // slowSince, once it was no chance
 	separate      int           // replies of the batch under way that came one by one
 	waited        time.Duration // for these
 	rested        bool          // it has been idle; the host may have left without a word
@@ -239,6 +242,12 @@ func (s *session) refused(at stage, r reply) *failure {
 	found := s.e.classifier.classify(at, r, s.provider, Address{})
 	s.heed(at, found, r, Address{})
 	return &failure{reason: found.reason, next: found.next, kind: turnedAway, reply: r, host: s.at.name, complaint: s.complaint}
+}
+
+// atBackup reports whether the session is with a host that the domain names only
+// for when its first ones cannot be reached. Many of these take all mail.
+func (s *session) atBackup() bool {
+	return !slices.ContainsFunc(s.route.path.top, func(x exchanger) bool { return x.addr == s.at.addr })
 }
 
 func (s *session) failed(kind failureKind, err error) *failure {
