@@ -82,7 +82,7 @@ func (a *auditor) compareHolds(ctx context.Context, holds []*hold, done func(*ho
 		for i, h := range part {
 			ids[i] = h.id
 		}
-		rows, err := a.lookup.Query(ctx, `SELECT h.id, h.amount, h.captured, h.released, h.reversed, h.closed, h.body::text::bytea AS body
+		rows, err := a.lookup.Query(ctx, `SELECT h.id, h.amount, h.captured, h.released, h.reversed, h.closed, convert_to(h.body::text, 'UTF8') AS body
 			FROM unnest($2::text[]) k (id)
 			CROSS JOIN LATERAL (SELECT * FROM credit_hold h WHERE h.owner = $1 AND h.id = k.id LIMIT 1) h`, a.replay.owner, ids)
 		if err != nil {

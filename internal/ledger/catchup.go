@@ -107,7 +107,7 @@ func (t *batch) queueEntries(b *pgx.Batch, late []*laneWork) {
 	for _, w := range late {
 		k.owners, k.numbers = append(k.owners, w.lane.owner), append(k.numbers, w.behind.seq)
 	}
-	b.Queue(`SELECT e.owner, e.seq, e.kind, e.hold_id, e.postings::text::bytea, e.prev_hash, e.hash
+	b.Queue(`SELECT e.owner, e.seq, e.kind, e.hold_id, convert_to(e.postings::text, 'UTF8'), e.prev_hash, e.hash
 		FROM unnest($1::text[], $2::bigint[]) k (owner, seq)
 		CROSS JOIN LATERAL (SELECT * FROM credit_entry e WHERE e.owner = k.owner AND e.seq > k.seq ORDER BY e.seq OFFSET 0) e`,
 		k.owners, k.numbers).Query(func(rows pgx.Rows) error {

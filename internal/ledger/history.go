@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,62 +97,163 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	below := -1 // postings of entry last that are left, -1 = all
+	r := historyReader{Ledger: l, filter: f}
 	if f.Cursor != "" {
 		seq, posting, err := parseCursor(f.Cursor)
 		if err != nil {
 			return HistoryPage{}, err
 		}
 		if seq <= last {
-			last, below = seq, posting
+			last, r.cut, r.below = seq, seq, posting
 		}
 	}
-	var page HistoryPage
-	var from []int64 // the grants of the lines
-	for last >= first {
-		rows, err := l.pool.Query(ctx, `SELECT seq, at, order_id, action, member, reason, postings::text::bytea AS postings, facts
-			FROM credit_entry WHERE owner = $1 AND seq BETWEEN $2 AND $3
-			AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
-			ORDER BY seq DESC LIMIT $7`, f.Owner, first, last, f.Member, inPool(f.Member), f.OrderID, historyRows)
-		if err != nil {
-			return HistoryPage{}, fmt.Errorf("the history of %q cannot be read: %w", f.Owner, err)
-		}
-		read, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])
-		if err != nil {
-			return HistoryPage{}, fmt.Errorf("the history of %q cannot be read: %w", f.Owner, err)
-		}
-		for i := range read {
-			row := &read[i]
-			lines, grants, err := row.lines(f)
-			if err != nil {
-				return HistoryPage{}, err
-			}
-			if row.Seq != last {
-				below = -1
-			}
-			for j, line := range slices.Backward(lines) {
-				if below >= 0 && line.posting >= below {
-					continue
-				}
-				if len(page.Lines) == f.Limit {
-					page.NextCursor = cursor(row.Seq, line.posting+1)
-					return page, l.nameSources(ctx, f.Owner, page.Lines, from)
-				}
-				page.Lines = append(page.Lines, line.HistoryLine)
-				from = append(from, grants[j])
-			}
-		}
-		if len(read) < historyRows {
-			break
-		}
-		last, below = read[len(read)-1].Seq-1, -1
+	if err := r.read(ctx, first, last); err != nil {
+		return HistoryPage{}, err
 	}
-	return page, l.nameSources(ctx, f.Owner, page.Lines, from)
+	return r.page, l.nameSources(ctx, f.Owner, r.page.Lines, r.grants)
 }
 
-// inPool is how a posting in a member's pool stands in the journal.
-func inPool(member string) string {
-	return string(appendStringField(nil, `"pool":`, member))
+// historyReader puts a page together.
+type historyReader struct {
+	*Ledger
+
+	filter HistoryFilter
+	cut    int64 // the entry that the cursor is in
+	below  int   // of its postings, those that are left
+	page   HistoryPage
+	grants []int64 // of the lines
+}
+
+// read fills the page from a range of entries: the newest in any case, then the
+// blocks that may have lines which the filter selects.
+func (r *historyReader) read(ctx context.Context, first, last int64) error {
+	t, narrow := r.filter.term()
+	from := last - historyRows + 1
+	if narrow {
+		from = blockSpan(blockOf(from)).from
+	}
+	full, err := r.scan(ctx, span{max(first, from), last})
+	if narrow && from > first && !full && err == nil {
+		return r.scanBelow(ctx, t, first, from-1)
+	}
+	for ; from > first && !full && err == nil; from -= historyRows {
+		full, err = r.scan(ctx, span{max(first, from-historyRows), from - 1})
+	}
+	return err
+}
+
+// scanBelow fills the page from complete blocks, down to an entry. It looks at more
+// and more of them at a time.
+func (r *historyReader) scanBelow(ctx context.Context, t term, first, last int64) error {
+	least, window := blockOf(first), int64(16)
+	for to := blockOf(last); to >= least; window = min(8*window, maxWindow) {
+		from := max(least, to-window+1)
+		if full, err := r.scanBlocks(ctx, t, from, to, first); full || err != nil {
+			return err
+		}
+		to = from - 1
+	}
+	return nil
+}
+
+// scanBlocks reads those of some blocks that may have lines with a term, and
+// makes their index where it is missing.
+func (r *historyReader) scanBlocks(ctx context.Context, t term, from, to, first int64) (full bool, err error) {
+	known, err := r.blocks(ctx, r.filter.Owner, from, to, t)
+	if err != nil {
+		return false, err
+	}
+	var spans []span
+	for block, atOnce := to, 2; block >= from; block-- {
+		may, ok := known[block]
+		if !ok {
+			start := max(from, block-blocksAhead+1)
+			if err := r.makeBlocks(ctx, r.filter.Owner, start, block); err != nil {
+				return false, err
+			}
+			made, err := r.blocks(ctx, r.filter.Owner, start, block, t)
+			if err != nil {
+				return false, err
+			}
+			maps.Copy(known, made)
+			if may, ok = known[block]; !ok {
+				may, known[block] = true, true // it cannot be indexed: it is read
+			}
+		}
+		if may {
+			s := blockSpan(block)
+			spans = append(spans, span{max(first, s.from), s.to})
+		}
+		if len(spans) >= atOnce || block == from && len(spans) > 0 {
+			if full, err := r.scan(ctx, spans...); full || err != nil {
+				return full, err
+			}
+			spans, atOnce = nil, min(4*atOnce, blocksAhead)
+		}
+	}
+	return false, nil
+}
+
+// scan adds the lines of some ranges of entries, newest first, until the page is
+// full.
+func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err error) {
+	from, to := make([]int64, len(spans)), make([]int64, len(spans))
+	for i, s := range spans {
+		from[i], to[i] = s.from, s.to
+	}
+	f := &r.filter
+	rows, _ := r.pool.Query(ctx, `
+		SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) span (a, b)
+		CROSS JOIN LATERAL (
+			SELECT seq, at, order_id, action, member, reason, convert_to(postings::text, 'UTF8') AS postings, facts
+			FROM credit_entry WHERE owner = $1 AND seq BETWEEN span.a AND span.b
+				AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
+				AND ($7::text[] IS NULL OR postings::text LIKE ANY ($7)) AND ($8 = '' OR position($8 IN postings::text) > 0)
+			ORDER BY seq DESC LIMIT 1 + span.b - span.a -- by the index, whatever the planner expects
+		) e ORDER BY e.seq DESC`,
+		f.Owner, from, to, f.Member, inJournal("pool", f.Member), f.OrderID, movesInJournal(f.Kind), inJournal("type", f.Type))
+	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])
+	if err != nil {
+		return false, fmt.Errorf("the history of %q cannot be read: %w", f.Owner, err)
+	}
+	for i := range read {
+		row := &read[i]
+		lines, grants, err := row.lines(*f)
+		if err != nil {
+			return false, err
+		}
+		for j, line := range slices.Backward(lines) {
+			if row.Seq == r.cut && line.posting >= r.below {
+				continue
+			}
+			if len(r.page.Lines) == f.Limit {
+				r.page.NextCursor = cursor(row.Seq, line.posting+1)
+				return true, nil
+			}
+			r.page.Lines = append(r.page.Lines, line.HistoryLine)
+			r.grants = append(r.grants, grants[j])
+		}
+	}
+	return false, nil
+}
+
+// inJournal is how a member of a posting stands in the journal.
+func inJournal(name, value string) string {
+	return string(appendStringField(nil, `"`+name+`":`, value))
+}
+
+// movesInJournal are patterns for the postings that the history shows as a kind.
+func movesInJournal(kind string) []string {
+	if kind == "" {
+		return nil
+	}
+	patterns := []string{}
+	for _, m := range moves {
+		if historyKind(m) == kind {
+			patterns = append(patterns, `%"move":"`+string(m)+`"%`)
+		}
+	}
+	return patterns
 }
 
 // placedLine is a line and the posting it is of.

@@ -48,6 +48,11 @@ const (
 	moveLine      move = "line"      // no credits: a hold's line and its budget, where its slices do not tell
 )
 
+var moves = []move{
+	moveGrant, moveSchedule, moveStart, moveWithdraw, moveHold, moveCapture, moveCharge, moveRelease, moveReinstate,
+	moveLapse, moveExpire, moveRollover, moveReverse, moveRestore, moveVoid, moveCarry, moveAlert, moveLine,
+}
+
 func (m move) from() bucket {
 	switch m {
 	case moveHold, moveCharge, moveExpire, moveRollover, moveVoid:

@@ -31,7 +31,7 @@ func (l *Ledger) BalancesAt(ctx context.Context, owner string, at time.Time) ([]
 	}
 	r := newReplay(owner, func(string, string, string, string) {}) // contradictions are the audit's matter
 	r.holds = nil
-	rows, _ := l.pool.Query(ctx, `SELECT seq, kind, at, postings::text::bytea FROM credit_entry
+	rows, _ := l.pool.Query(ctx, `SELECT seq, kind, at, convert_to(postings::text, 'UTF8') FROM credit_entry
 		WHERE owner = $1 AND seq <= $2 ORDER BY seq`, owner, last)
 	var e entry
 	if _, err := pgx.ForEachRow(rows, []any{&e.seq, &e.kind, &e.at, &e.postingsJSON}, func() error {

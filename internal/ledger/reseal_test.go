@@ -64,7 +64,7 @@ func reseal(t *testing.T, pool *pgxpool.Pool, change func(e *entry)) {
 
 func readEntries(ctx context.Context, tx pgx.Tx) (entries []*entry, err error) {
 	rows, err := tx.Query(ctx, `SELECT seq, kind, key, request_hash, at, hold_id, order_id, action, member, reason,
-		postings::text::bytea, facts, result::text::bytea FROM credit_entry WHERE owner = 'acme' ORDER BY seq`)
+		convert_to(postings::text, 'UTF8'), facts, convert_to(result::text, 'UTF8') FROM credit_entry WHERE owner = 'acme' ORDER BY seq`)
 	if err != nil {
 		return nil, err
 	}
