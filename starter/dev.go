@@ -45,7 +45,10 @@ All of it lives in one data directory, .holdfast/dev unless --data-dir says
 otherwise. While the stack runs, the file ready.json in there says where it can
 be reached; commands that are run in the same directory or below find it by
 that, so no setting is needed. HOLDFAST_DATABASE_URL, TEMPORAL_ADDRESS and
-HOLDFAST_DNS_SERVERS make it use what you have instead.`,
+HOLDFAST_DNS_SERVERS make it use what you have instead.
+
+When a server that it started ends by itself, it says which and ends too;
+started again, it goes on with the orders that were running.`,
 		Example: examples(
 			"holdfast dev --leads 10000",
 			"holdfast dev --data-dir /tmp/holdfast --http-addr 127.0.0.1:9000 --ready-file /tmp/ready.json"),
@@ -136,6 +139,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	}
 	at := s.addresses(listener.Addr().String())
 	serving, cancel := context.WithCancel(ctx)
+	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- serve(serving, listener, s.rooms, at, true) }()
 	// Whatever ends first ends the rest.
@@ -145,7 +149,9 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	if err = d.announce(at, time.Since(began)); err == nil {
 		select {
 		case err = <-died:
-			cancel()
+			if ctx.Err() == nil {
+				return errors.Join(err, d.removeReady(), s.abandon())
+			}
 			err = errors.Join(err, <-served)
 		case err = <-served:
 		}

@@ -86,6 +86,14 @@ func (s *stack) stop() error {
 	return errors.Join(append(errs, s.Servers.Stop())...)
 }
 
+// abandon stops the servers of a stack that has lost one, and waits for nothing
+// else: the process ends, and what the worker has begun another one takes over,
+// as after any crash.
+func (s *stack) abandon() error {
+	s.stopWorker()
+	return s.Servers.Stop()
+}
+
 // failed waits until a part that should run has stopped, or ctx ends, and says
 // which.
 func (s *stack) failed(ctx context.Context) error {

@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -36,6 +37,15 @@ func (o *ours) Done() <-chan struct{} {
 		return nil
 	}
 	return o.server.done
+}
+
+// stopped says that the server has ended, and how; read after Done.
+func (o *ours) stopped() error {
+	how := "it ended by itself"
+	if o.server.err != nil {
+		how = o.server.err.Error()
+	}
+	return fmt.Errorf("%s has stopped (%s)", o.server.name, how)
 }
 
 // stop asks the server to end, firmly when it does not, and removes what was

@@ -149,8 +149,8 @@ func (s *Servers) Failed(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-s.Postgres.Done():
-		return errors.New("PostgreSQL has stopped")
+		return s.Postgres.stopped()
 	case <-s.Temporal.Done():
-		return errors.New("the Temporal server has stopped")
+		return s.Temporal.stopped()
 	}
 }
