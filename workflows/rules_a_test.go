@@ -48,8 +48,10 @@ func TestRule_A9_BouncesAreCreditedBackOnce(t *testing.T) {
 		bounced, err := b.Bounce(t.Context(), report, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, []billing.BouncedResult{
-			{Email: "invalid.us.3@domain3.test", Result: billing.BounceUnknown}, {Email: "stranger@nowhere.test", Result: billing.BounceUnknown},
-			{Email: "valid.us.1@domain1.test", Result: billing.BounceCredited}, {Email: "valid.us.2@domain2.test", Result: billing.BounceCredited},
+			{Email: "invalid.us.3@domain3.test", Result: billing.BounceUnknown},
+			{Email: "stranger@nowhere.test", Result: billing.BounceUnknown},
+			{Email: "valid.us.1@domain1.test", Result: billing.BounceCredited},
+			{Email: "valid.us.2@domain2.test", Result: billing.BounceCredited},
 		}, bounced.Results)
 		bounced.Results = nil
 		require.Equal(t, billing.Bounced{Reported: 4, Found: 2, Facts: 2, Credits: []plan.Amount{{Type: "email", Amount: 2}}}, bounced)

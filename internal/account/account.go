@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
 
@@ -290,7 +291,9 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 			m.Org, m.ID, m.Name, m.Role, m.CreatedAt); err != nil {
 			return err
 		}
-		if err := announce(ctx, tx, m.Org, "member.created", map[string]any{"member": m.ID, "role": m.Role}); err != nil {
+		if err := announce(ctx, tx, m.Org, outbox.MemberCreated, func(of outbox.Org) any {
+			return outbox.NewMember{Org: of, Member: m.ID, Role: string(m.Role)}
+		}); err != nil {
 			return err
 		}
 		return subscribe(ctx, tx, org, m.ID, m.Anchor, m.CreatedAt)

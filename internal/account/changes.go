@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
 
@@ -128,8 +129,8 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 		if err != nil {
 			return err
 		}
-		return announce(ctx, tx, orgID, "plan.changed", map[string]any{
-			"plan": change.PlanID, "plan_version": change.PlanVersion, "since": change.Since, "at_period_end": change.AtPeriodEnd,
+		return announce(ctx, tx, orgID, outbox.PlanChanged, func(of outbox.Org) any {
+			return outbox.NewPlan{Org: of, Plan: change.PlanID, Version: change.PlanVersion, Since: change.Since.UTC(), AtPeriodEnd: change.AtPeriodEnd}
 		})
 	})
 	if err != nil {

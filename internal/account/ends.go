@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
 
@@ -55,13 +57,13 @@ func (m Member) Active() error {
 // Suspend keeps an organization from starting orders; those that run are
 // finished. Suspending it again changes nothing. ErrSuspended where it is closed.
 func (a *Accounts) Suspend(ctx context.Context, org string) (Org, error) {
-	return a.switchOrg(ctx, org, "org.suspended", `UPDATE organization SET suspended_at = now() WHERE id = $1 AND suspended_at IS NULL`)
+	return a.switchOrg(ctx, org, outbox.OrgSuspended, `UPDATE organization SET suspended_at = now() WHERE id = $1 AND suspended_at IS NULL`)
 }
 
 // Resume lets a suspended organization order again. ErrSuspended where it is
 // closed: that is for good.
 func (a *Accounts) Resume(ctx context.Context, org string) (Org, error) {
-	return a.switchOrg(ctx, org, "org.resumed", `UPDATE organization SET suspended_at = NULL WHERE id = $1 AND suspended_at IS NOT NULL`)
+	return a.switchOrg(ctx, org, outbox.OrgResumed, `UPDATE organization SET suspended_at = NULL WHERE id = $1 AND suspended_at IS NOT NULL`)
 }
 
 func (a *Accounts) switchOrg(ctx context.Context, id, topic, update string) (Org, error) {
@@ -70,7 +72,7 @@ func (a *Accounts) switchOrg(ctx context.Context, id, topic, update string) (Org
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		return announce(ctx, tx, id, topic, map[string]any{})
+		return announce(ctx, tx, id, topic, plain)
 	})
 	if err != nil {
 		return Org{}, err
@@ -100,14 +102,22 @@ func (a *Accounts) changeOrg(ctx context.Context, id string, change func(pgx.Tx,
 }
 
 // announce puts an event about accounts into the outbox, in the transaction that
-// makes it true.
-func announce(ctx context.Context, tx pgx.Tx, org, topic string, payload map[string]any) error {
-	payload["org"] = org
-	_, err := tx.Exec(ctx, `
-		INSERT INTO outbox (org, topic, key, payload)
-		VALUES ($1, $2, $2 || '/' || gen_random_uuid(), $3::jsonb || jsonb_build_object('at', now()))`, org, topic, payload)
-	return err
+// makes it true. data is given the organization and the time.
+func announce(ctx context.Context, tx pgx.Tx, org, topic string, data func(outbox.Org) any) error {
+	of := outbox.Org{Org: org}
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&of.At); err != nil {
+		return err
+	}
+	of.At = of.At.UTC()
+	event, err := outbox.New(org, topic, data(of), uuid.New())
+	if err != nil {
+		return err
+	}
+	return outbox.Write(ctx, tx, event)
 }
+
+// plain is for an event that says nothing more.
+func plain(of outbox.Org) any { return of }
 
 // CloseOrg ends an organization for good: its keys are revoked, its periods are
 // not reset any more. Closing it again changes nothing. What its credits come to
@@ -129,7 +139,7 @@ func (a *Accounts) CloseOrg(ctx context.Context, id string) (Org, error) {
 		if _, err := tx.Exec(ctx, `UPDATE subscription SET due_at = $2 WHERE org = $1`, id, never); err != nil {
 			return err
 		}
-		return announce(ctx, tx, id, "org.closed", map[string]any{})
+		return announce(ctx, tx, id, outbox.OrgClosed, plain)
 	})
 	if err != nil {
 		return Org{}, err
@@ -165,7 +175,7 @@ func (a *Accounts) RemoveMember(ctx context.Context, org, id string) (Member, er
 		if _, err := tx.Exec(ctx, `UPDATE subscription SET due_at = $3 WHERE org = $1 AND member = $2`, org, id, never); err != nil {
 			return err
 		}
-		return announce(ctx, tx, org, "member.removed", map[string]any{"member": id})
+		return announce(ctx, tx, org, outbox.MemberRemoved, func(of outbox.Org) any { return outbox.FormerMember{Org: of, Member: id} })
 	})
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s was not removed: %w", id, err)

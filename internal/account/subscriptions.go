@@ -2,13 +2,13 @@ package account
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
 
@@ -238,12 +238,7 @@ type Reset struct {
 }
 
 // ResetCredit is what a reset did to the credits of one type.
-type ResetCredit struct {
-	Type       string `json:"type"`
-	Granted    int64  `json:"granted"`
-	RolledOver int64  `json:"rolled_over"`
-	Expired    int64  `json:"expired"`
-}
+type ResetCredit = outbox.ResetCredit
 
 // Advance notes that the credits of these subscriptions have been reset for
 // the period they were due for and makes the next period due, each of them
@@ -252,50 +247,45 @@ type ResetCredit struct {
 // to the outbox in the same transaction. It returns how many moved.
 func (a *Accounts) Advance(ctx context.Context, resets []Reset) (int64, error) {
 	n := len(resets)
-	orgs, members, events := make([]string, n), make([]string, n), make([]*string, n)
+	orgs, members := make([]string, n), make([]string, n)
 	periods, next := make([]int, n), make([]time.Time, n)
 	for i, r := range resets {
 		orgs[i], members[i], periods[i], next[i] = r.Org, r.Member, r.Period.N, r.Period.End
-		if len(r.Credits) > 0 {
-			event, err := r.event()
-			if err != nil {
-				return 0, err
-			}
-			events[i] = &event
-		}
 	}
-	var moved int64
-	err := a.pool.QueryRow(ctx, `
-		WITH moved AS (
+	var moved []int
+	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
 			UPDATE subscription s SET next_period = d.period + 1, due_at = d.next
-			FROM unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[], $5::text[]) AS d (org, member, period, next, event)
+			FROM unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[]) WITH ORDINALITY AS d (org, member, period, next, n)
 			WHERE s.org = d.org AND s.member = d.member AND s.next_period = d.period
-			RETURNING d.*
-		), told AS (
-			INSERT INTO outbox (org, topic, key, payload)
-			SELECT org, 'credits.reset', 'credits.reset/' || member || '/' || period, event::jsonb
-			FROM moved WHERE event IS NOT NULL
-			ON CONFLICT (org, key) DO NOTHING)
-		SELECT count(*) FROM moved`,
-		orgs, members, periods, next, events).Scan(&moved)
+			RETURNING d.n - 1`, orgs, members, periods, next)
+		var err error
+		if moved, err = pgx.CollectRows(rows, pgx.RowTo[int]); err != nil {
+			return err
+		}
+		slices.Sort(moved)
+		var events []outbox.Event
+		for _, i := range moved {
+			if len(resets[i].Credits) == 0 {
+				continue
+			}
+			event, err := resets[i].event()
+			if err != nil {
+				return err
+			}
+			events = append(events, event)
+		}
+		return outbox.Write(ctx, tx, events...)
+	})
 	if err != nil {
 		return 0, fmt.Errorf("the subscriptions were not advanced: %w", err)
 	}
-	return moved, nil
+	return int64(len(moved)), nil
 }
 
-// event is what a reset tells the outside.
-func (r Reset) event() (string, error) {
-	payload, err := json.Marshal(struct {
-		Org     string        `json:"org"`
-		Member  string        `json:"member,omitempty"`
-		Plan    string        `json:"plan"`
-		Start   time.Time     `json:"period_start"`
-		End     time.Time     `json:"period_end"`
-		Credits []ResetCredit `json:"credits"`
-	}{r.Org, r.Member, r.Plan, r.Period.Start.UTC(), r.Period.End.UTC(), r.Credits})
-	if err != nil {
-		return "", fmt.Errorf("the reset of %s cannot be told: %w", r.Org, err)
-	}
-	return string(payload), nil
+// event says to those outside what a reset did.
+func (r Reset) event() (outbox.Event, error) {
+	return outbox.New(r.Org, outbox.CreditsReset, outbox.CreditsWereReset{
+		Org: r.Org, Member: r.Member, Plan: r.Plan, Start: r.Period.Start.UTC(), End: r.Period.End.UTC(), Credits: r.Credits,
+	}, r.Member, r.Period.N)
 }

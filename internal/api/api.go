@@ -97,6 +97,7 @@ func New(c Config) *API {
 	a.leads()
 	a.lists()
 	a.webhooks()
+	a.events()
 	a.erasures()
 
 	mux.HandleFunc("GET /docs", a.docs)

@@ -15,12 +15,12 @@ func (a *API) webhooks() {
 			"order, each at least once; webhook-id tells repetitions. Anything but a status from 200 to 299 is tried again over a day.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
-			URL    string   `json:"url" example:"https://example.com/holdfast"`
-			Events []string `json:"events,omitempty" maxItems:"20" doc:"All when left out: order.reserved, order.completed, order.settled, order.rejected, order.cancelled, order.failed, credits.low, credits.reset, credits.granted, credits.expired, credits.voided, credits.reversed, member.created, member.removed, plan.changed, org.suspended, org.resumed, org.closed, webhook.disabled."`
+			URL    string  `json:"url" example:"https://example.com/holdfast"`
+			Events []topic `json:"events,omitempty" maxItems:"30" doc:"The events to get; all when left out. They are described under webhooks."`
 		}
 	},
 	) (*answer[newWebhook], error) {
-		e, secret, err := a.Webhooks.Create(ctx, callerOf(ctx).org.ID, in.Body.URL, in.Body.Events)
+		e, secret, err := a.Webhooks.Create(ctx, callerOf(ctx).org.ID, in.Body.URL, names(in.Body.Events))
 		return body(newWebhook{e, secret}, err)
 	})
 	add(a, route{

@@ -5,17 +5,21 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/outbox"
 )
 
 // An order's events arrive signed and in order, also when the endpoint fails at
@@ -101,5 +105,17 @@ func TestA17_Examples(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, rows[0], "email")
 		require.Greater(t, len(rows), 1)
+	}
+}
+
+// Each event is described, with the shape that it has when it arrives.
+func TestTheDescriptionHasEveryEvent(t *testing.T) {
+	f := setup(t)
+	doc := f.api.OpenAPI()
+	require.ElementsMatch(t, outbox.Names(), slices.Collect(maps.Keys(doc.Webhooks)))
+	for name, item := range doc.Webhooks {
+		body := item.Post.RequestBody.Content["application/json"].Schema
+		require.Equal(t, []any{name}, body.Properties["type"].Enum)
+		require.NotNil(t, doc.Components.Schemas.SchemaFromRef(body.Properties["data"].Ref), name)
 	}
 }

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	publishEvery = 250 * time.Millisecond
 	publishAtMax = 500              // events that one transaction takes from the outbox
-	checkEvery   = 30 * time.Second // for endpoints whose workflow was not woken, by a crash in between, and for old events
+	checkEvery   = 30 * time.Second // for endpoints whose workflow was lost, and for old events
+	lateAfter    = time.Minute      // an endpoint that is due for so long has lost its workflow
 	removeAtMax  = 5000             // old events that are removed at a time
 )
 
@@ -34,67 +34,66 @@ func (in *Intake) WakeWebhook(ctx context.Context, endpoint string) error {
 }
 
 // PublishEvents carries events from the outbox to the webhooks until ctx is
-// done. Every worker runs it; one at a time has something to do. What it cannot
-// do now, because Temporal or the database is away, it does later.
+// done. Every worker runs it; one of them leads, the others wait to take over.
+// What it cannot do now, because Temporal or the database is away, it does
+// later.
 func (in *Intake) PublishEvents(ctx context.Context, hooks *webhook.Webhooks, log *slog.Logger) {
-	tick := time.NewTicker(publishEvery)
-	defer tick.Stop()
-	var checked time.Time
-	for {
-		if err := in.publish(ctx, hooks, &checked); err != nil && ctx.Err() == nil {
-			log.Warn("Events were not published; they will be.", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	report := func(err error) { log.Warn("Events were not published; they will be.", "error", err) }
+	p := publisher{intake: in, hooks: hooks}
+	hooks.Lead(ctx, report, p.publish)
+}
+
+// publisher is what the process that leads remembers.
+type publisher struct {
+	intake  *Intake
+	hooks   *webhook.Webhooks
+	asleep  map[string]bool // endpoints that have something to do and were not woken yet
+	checked time.Time
 }
 
 // publish empties the outbox and wakes the endpoints that got something. Every
-// now and then it wakes all that have something pending: a workflow that was
-// not started, or ended by hand, is made up for. Then it also removes what was
-// told long ago.
-func (in *Intake) publish(ctx context.Context, hooks *webhook.Webhooks, checked *time.Time) error {
-	wake := map[string]bool{}
-	for {
-		events, endpoints, err := hooks.Publish(ctx, publishAtMax)
-		if err != nil {
+// now and then it looks for endpoints whose workflow was lost, and removes what
+// was delivered long ago. Who has just taken over wakes all that are due: the
+// process before may have ended between an event and its signal.
+func (p *publisher) publish(ctx context.Context, first bool) error {
+	if first {
+		p.asleep, p.checked = map[string]bool{}, time.Now()
+		if err := p.note(p.hooks.Overdue(ctx, 0)); err != nil {
 			return err
 		}
-		for _, e := range endpoints {
-			wake[e] = true
+	}
+	for {
+		events, endpoints, err := p.hooks.Publish(ctx, publishAtMax)
+		if err := p.note(endpoints, err); err != nil {
+			return err
 		}
 		if events < publishAtMax {
 			break
 		}
 	}
-	now := time.Now()
-	if now.Sub(*checked) > checkEvery {
-		endpoints, err := hooks.Waiting(ctx)
-		if err != nil {
+	if time.Since(p.checked) > checkEvery {
+		p.checked = time.Now()
+		if err := p.note(p.hooks.Overdue(ctx, lateAfter)); err != nil {
 			return err
 		}
-		for _, e := range endpoints {
-			wake[e] = true
-		}
-		if _, err := hooks.Remove(ctx, removeAtMax); err != nil {
+		if _, err := p.hooks.Remove(ctx, removeAtMax); err != nil {
 			return err
 		}
 	}
 	var failed []error
-	for endpoint := range wake { // one that cannot be woken does not stop the others
-		if err := in.WakeWebhook(ctx, endpoint); err != nil {
+	for endpoint := range p.asleep { // one that cannot be woken does not stop the others
+		if err := p.intake.WakeWebhook(ctx, endpoint); err != nil {
 			failed = append(failed, fmt.Errorf("webhook %s: %w", endpoint, err))
+			continue
 		}
+		delete(p.asleep, endpoint)
 	}
-	if len(failed) > 0 {
-		*checked = time.Time{} // those that were not woken are found again
-		return errors.Join(failed...)
+	return errors.Join(failed...)
+}
+
+func (p *publisher) note(endpoints []string, err error) error {
+	for _, e := range endpoints {
+		p.asleep[e] = true
 	}
-	if now.Sub(*checked) > checkEvery {
-		*checked = now
-	}
-	return nil
+	return err
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"holdfast/internal/outbox"
 )
 
 // books are one organization's credits as far as they are loaded: what the
@@ -40,7 +42,7 @@ type changes struct {
 	holds    []*hold
 	budgets  []*budget
 	facts    []*fact
-	events   []event
+	events   []outbox.Event
 }
 
 type accountID struct{ pool, kind string }
@@ -240,12 +242,6 @@ type fact struct {
 type stored struct {
 	requestHash requestHash
 	result      []byte
-}
-
-// event is a row for the outbox.
-type event struct {
-	topic, key string
-	payload    []byte
 }
 
 func newBooks(owner string) *books {

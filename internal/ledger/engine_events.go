@@ -1,19 +1,21 @@
 package ledger
 
 import (
-	"fmt"
 	"strconv"
 	"time"
+
+	"holdfast/internal/outbox"
 )
 
 // Topics of the events that tell how credits moved. A hold, a capture and a
 // release belong to an order, which has events of its own, and a period that is
 // renewed has its credits.reset.
 const (
-	topicGranted  = "credits.granted"
-	topicExpired  = "credits.expired"
-	topicVoided   = "credits.voided"
-	topicReversed = "credits.reversed"
+	topicGranted  = outbox.CreditsGranted
+	topicExpired  = outbox.CreditsExpired
+	topicVoided   = outbox.CreditsVoided
+	topicReversed = outbox.CreditsReversed
+	topicLow      = outbox.CreditsLow
 )
 
 // topicOf is the event that a posting of an entry is told by, if any.
@@ -57,10 +59,8 @@ func (b *books) announce(e *entry) {
 	}
 	for i := range told {
 		m := &told[i]
-		b.changes.events = append(b.changes.events, event{
-			topic:   m.topic,
-			key:     m.key(e.seq),
-			payload: m.json(b.owner, e),
+		b.changes.events = append(b.changes.events, outbox.Event{
+			Org: b.owner, Topic: m.topic, Key: m.key(e.seq), Data: m.json(b.owner, e),
 		})
 	}
 }
@@ -106,9 +106,9 @@ func (b *books) movedOf(told *[]movedPayload, topic string, p *posting) *movedPa
 // key tells the events of an entry apart.
 func (m *movedPayload) key(seq int64) string {
 	if m.Grant != 0 {
-		return fmt.Sprintf("%s/%d/%d", m.topic, seq, m.Grant)
+		return outbox.Key(m.topic, seq, m.Grant)
 	}
-	return fmt.Sprintf("%s/%d/%s/%s", m.topic, seq, m.Pool, m.Type)
+	return outbox.Key(m.topic, seq, m.Pool, m.Type)
 }
 
 func (m *movedPayload) json(owner string, e *entry) []byte {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/outbox"
 )
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -15,7 +17,7 @@ var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 type desk struct {
 	*testing.T
 	tables *tables
-	events []event
+	events []outbox.Event
 }
 
 func newDesk(t *testing.T) *desk { return &desk{T: t, tables: newTables("acme")} }
@@ -62,9 +64,9 @@ func (d *desk) hold(now time.Time, id string, n int64, pools ...string) HoldResu
 }
 
 // lows are the credits.low events so far.
-func (d *desk) lows() (lows []event) {
+func (d *desk) lows() (lows []outbox.Event) {
 	for _, e := range d.events {
-		if e.topic == "credits.low" {
+		if e.Topic == "credits.low" {
 			lows = append(lows, e)
 		}
 	}
@@ -393,11 +395,11 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	require.Equal(t, []int64{20, 5, 0}, d.tables.rows.accounts[accountID{"", "email"}].alertAt)
 	told := func() (thresholds []int64) {
 		for _, e := range d.events {
-			if e.topic != topicLow {
+			if e.Topic != topicLow {
 				continue // what was granted
 			}
 			var payload lowPayload
-			require.NoError(t, json.Unmarshal(e.payload, &payload))
+			require.NoError(t, json.Unmarshal(e.Data, &payload))
 			thresholds = append(thresholds, payload.Threshold)
 		}
 		d.events = nil
@@ -410,8 +412,8 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	require.Empty(t, told(), "21 left")
 	charge("b", 1)
 	require.Len(t, d.events, 1, "20 left: at the threshold")
-	require.Equal(t, "credits.low", d.events[0].topic)
-	require.JSONEq(t, `{"org":"acme","pool":"","type":"email","available":20,"threshold":20,"at":"2026-01-31T12:00:00Z"}`, string(d.events[0].payload))
+	require.Equal(t, "credits.low", d.events[0].Topic)
+	require.JSONEq(t, `{"org":"acme","pool":"","type":"email","available":20,"threshold":20,"at":"2026-01-31T12:00:00Z"}`, string(d.events[0].Data))
 	require.Equal(t, []int64{20}, told())
 	charge("c", 14)
 	require.Empty(t, told(), "6 left")

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/postgres/pgtest"
 )
 
@@ -177,7 +178,7 @@ func (w *world) loseBatch(t *rapid.T) {
 }
 
 // compare holds an outcome, and the events that came with it, against the model's.
-func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, now time.Time) {
+func (w *world) compare(t *rapid.T, op operation, got outcome, events []outbox.Event, now time.Time) {
 	key := op.header().key
 	_, unrecorded := op.(Expire)
 	for _, old := range w.sent {
@@ -241,14 +242,15 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []event, n
 		lows = append(lows, w.model.fell(id, noticed[id], n)...)
 	}
 	for _, e := range events {
-		if e.topic != "credits.low" {
+		require.NoError(t, outbox.Fits(e.Topic, e.Data))
+		if e.Topic != "credits.low" {
 			var m movedPayload
-			require.NoError(t, json.Unmarshal(e.payload, &m))
-			moved = append(moved, fmt.Sprintf("%s %s/%s %d", e.topic, m.Pool, m.Type, m.Amount))
+			require.NoError(t, json.Unmarshal(e.Data, &m))
+			moved = append(moved, fmt.Sprintf("%s %s/%s %d", e.Topic, m.Pool, m.Type, m.Amount))
 			continue
 		}
 		var p lowPayload
-		require.NoError(t, json.Unmarshal(e.payload, &p))
+		require.NoError(t, json.Unmarshal(e.Data, &p))
 		told = append(told, fmt.Sprintf("%s/%s has %d, %d is low", p.Pool, p.Type, p.Available, p.Threshold))
 	}
 	require.ElementsMatch(t, lows, told, "%+v", op)

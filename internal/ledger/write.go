@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/outbox"
 )
 
 // queueWrites puts everything the batch has changed into a few statements, a
@@ -261,21 +263,11 @@ func (t *batch) writeFacts(b *pgx.Batch) {
 }
 
 func (t *batch) writeEvents(b *pgx.Batch) {
-	var owners, topics, keys, payloads []string
+	var events []outbox.Event
 	for _, w := range t.lanes {
-		for _, e := range w.books.changes.events {
-			owners = append(owners, w.lane.owner)
-			topics = append(topics, e.topic)
-			keys = append(keys, e.key)
-			payloads = append(payloads, string(e.payload))
-		}
+		events = append(events, w.books.changes.events...)
 	}
-	if len(owners) > 0 {
-		b.Queue(`INSERT INTO outbox (org, topic, key, payload)
-			SELECT u.org, u.topic, u.key, u.payload::jsonb
-			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) u (org, topic, key, payload)`,
-			owners, topics, keys, payloads)
-	}
+	outbox.Queue(b, events)
 }
 
 func (t *batch) writeOwners(b *pgx.Batch) {

@@ -4,7 +4,6 @@ package orderbook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/internal/order"
+	"holdfast/internal/outbox"
 )
 
 // Errors of the order book; test with errors.Is.
@@ -49,10 +49,10 @@ type NewOrder struct {
 // returns it as it stands now, or ErrRequestDiffers when that one asks for
 // something else.
 func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
-	topic := "order.reserved"
+	topic := outbox.OrderReserved
 	switch {
 	case n.Status == order.Rejected && n.Failure != nil:
-		topic = "order.rejected"
+		topic = outbox.OrderRejected
 	case n.Status == order.Reserved && n.Failure == nil:
 	default:
 		return order.Order{}, fmt.Errorf("%w: order %s is to begin as %q; an order begins as reserved, or as rejected with a failure", ErrInvalid, n.ID, n.Status)
@@ -265,12 +265,9 @@ func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) 
 // announce writes the order, as it now stands, to the outbox, in the
 // transaction that brought it there.
 func announce(ctx context.Context, tx pgx.Tx, topic string, o order.Order) error {
-	payload, err := json.Marshal(o)
+	event, err := outbox.New(o.Org, topic, o, o.ID)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO outbox (org, topic, key, payload) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (org, key) DO NOTHING`, o.Org, topic, topic+"/"+o.ID, payload)
-	return err
+	return outbox.Write(ctx, tx, event)
 }

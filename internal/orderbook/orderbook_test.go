@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/outbox"
 	"holdfast/internal/postgres/pgtest"
 )
 
@@ -66,9 +67,14 @@ func (f fixture) deliver(from, to int64) (int64, error) {
 
 func (f fixture) topics(id string) []string {
 	f.t.Helper()
-	rows, err := f.pool.Query(f.ctx, `SELECT topic FROM outbox WHERE payload ->> 'id' = $1 ORDER BY id`, id)
+	rows, err := f.pool.Query(f.ctx, `SELECT topic, payload FROM outbox WHERE payload ->> 'id' = $1 ORDER BY id`, id)
 	require.NoError(f.t, err)
-	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	topics, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var topic string
+		var data []byte
+		err := row.Scan(&topic, &data)
+		return topic, errors.Join(err, outbox.Fits(topic, data))
+	})
 	require.NoError(f.t, err)
 	return topics
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/outbox"
 )
 
 // sendsAtOnce is how many events one endpoint gets at a time, each of another
@@ -167,14 +169,12 @@ func (w *Webhooks) disable(ctx context.Context, endpoint, reason string, failing
 		if err := giveUp(ctx, tx, endpoint, "The webhook was disabled."); err != nil {
 			return err
 		}
-		notice, err := json.Marshal(map[string]string{"id": endpoint, "org": org, "url": url, "reason": reason})
+		notice, err := outbox.New(org, outbox.WebhookDisabled,
+			outbox.DisabledWebhook{Org: org, ID: endpoint, URL: url, Reason: reason}, endpoint, time.Now().UnixMicro())
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-			INSERT INTO outbox (org, topic, key, payload) VALUES ($1, $2, $2 || '/' || $3::text || '/' || extract(epoch FROM now())::text, $4)`,
-			org, topicDisabled, endpoint, notice)
-		return err
+		return outbox.Write(ctx, tx, notice)
 	})
 	if err != nil {
 		return "", fmt.Errorf("the webhook %s was not disabled: %w", endpoint, err)

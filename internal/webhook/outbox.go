@@ -8,7 +8,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/outbox"
 )
+
+// Lead runs work in one process at a time, when there are new events: see
+// outbox.Lead.
+func (w *Webhooks) Lead(ctx context.Context, report func(error), work func(ctx context.Context, first bool) error) {
+	outbox.Lead(ctx, w.pool, report, work)
+}
 
 // Publish takes up to limit events from the outbox and makes a delivery of each
 // for every endpoint that subscribes to it, exactly once: both are one
@@ -44,12 +52,18 @@ func (w *Webhooks) Publish(ctx context.Context, limit int) (events int64, endpoi
 	return events, endpoints, nil
 }
 
-// Waiting lists the endpoints that have anything pending, now or later.
-func (w *Webhooks) Waiting(ctx context.Context) ([]string, error) {
-	rows, _ := w.pool.Query(ctx, `SELECT DISTINCT endpoint FROM webhook_delivery WHERE status = 'pending'`)
+// Overdue lists the endpoints that should have been sent something longer than
+// late ago: of every subject the earliest pending event counts, for the later
+// ones wait for it.
+func (w *Webhooks) Overdue(ctx context.Context, late time.Duration) ([]string, error) {
+	rows, _ := w.pool.Query(ctx, `
+		SELECT DISTINCT endpoint FROM (
+			SELECT DISTINCT ON (endpoint, subject) endpoint, next_at FROM webhook_delivery
+			WHERE status = 'pending' ORDER BY endpoint, subject, event, id) earliest
+		WHERE next_at <= now() - $1 * interval '1 millisecond'`, late.Milliseconds())
 	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("the waiting webhooks cannot be listed: %w", err)
+		return nil, fmt.Errorf("the overdue webhooks cannot be listed: %w", err)
 	}
 	return list, nil
 }

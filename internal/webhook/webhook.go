@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/internal/netguard"
+	"holdfast/internal/outbox"
 )
 
 // Errors of this package, to be told apart with errors.Is. The text of an error
@@ -39,17 +40,6 @@ type failure struct {
 
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.kind }
-
-// Topics are the events that can be subscribed to.
-var Topics = []string{
-	"order.reserved", "order.completed", "order.settled", "order.rejected", "order.cancelled", "order.failed",
-	"credits.low", "credits.reset", "credits.granted", "credits.expired", "credits.voided", "credits.reversed",
-	"member.created", "member.removed", "plan.changed", "org.suspended", "org.resumed", "org.closed", topicDisabled,
-}
-
-// topicDisabled is the notice that an endpoint is not tried any more; the
-// organization's other endpoints hear of it.
-const topicDisabled = "webhook.disabled"
 
 // maxEndpoints is how many endpoints an organization may have.
 const maxEndpoints = 20
@@ -106,8 +96,8 @@ func (w *Webhooks) Create(ctx context.Context, org, address string, events []str
 		return Endpoint{}, "", err
 	}
 	for _, topic := range events {
-		if !slices.Contains(Topics, topic) {
-			return Endpoint{}, "", &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use some of %s.", topic, strings.Join(Topics, ", "))}
+		if !slices.Contains(outbox.Names(), topic) {
+			return Endpoint{}, "", &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use some of %s.", topic, strings.Join(outbox.Names(), ", "))}
 		}
 	}
 	secret := make([]byte, 32)

@@ -156,7 +156,7 @@ func TestW1_EveryEventIsTakenOnce(t *testing.T) {
 	require.Empty(t, all.bad, "the published library accepts the signatures")
 	require.Empty(t, some.bad)
 	other := setup(t, time.Millisecond) // another database: nothing of it
-	require.Empty(t, other.deliveriesOfNobody())
+	require.Empty(t, other.overdue())
 }
 
 // An event that is not as it should be keeps neither its own organization's other
@@ -177,10 +177,32 @@ func TestW1_ADamagedEventStopsNoOthers(t *testing.T) {
 	}
 }
 
-func (f fixture) deliveriesOfNobody() []string {
-	list, err := f.Waiting(f.ctx)
+func (f fixture) overdue() []string {
+	list, err := f.Overdue(f.ctx, 0)
 	require.NoError(f.t, err)
 	return list
+}
+
+// An endpoint that waits for its next attempt is not overdue, however many
+// events wait behind the one that failed; one that should have been sent
+// something is.
+func TestAnEndpointThatWaitsIsNotOverdue(t *testing.T) {
+	f := setup(t, time.Hour)
+	r := newReceiver(t)
+	r.answer = func(string) int { return http.StatusInternalServerError }
+	e := f.endpoint(r)
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	require.Equal(t, []string{e.ID}, f.overdue())
+	round, err := f.Deliver(f.ctx, e.ID, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Failed)
+	f.happened("order.completed", "ord_1")
+	f.publish()
+	require.Empty(t, f.overdue())
+	f.happened("order.reserved", "ord_2")
+	f.publish()
+	require.Equal(t, []string{e.ID}, f.overdue())
 }
 
 func TestW2_SignaturesAreForThisBodyAndTime(t *testing.T) {

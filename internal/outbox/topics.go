@@ -1,0 +1,155 @@
+package outbox
+
+import (
+	"time"
+
+	"holdfast/internal/order"
+)
+
+// The topics: what an event is about. Webhooks subscribe to them by name.
+const (
+	OrderReserved   = "order.reserved"
+	OrderCompleted  = "order.completed"
+	OrderSettled    = "order.settled"
+	OrderRejected   = "order.rejected"
+	OrderCancelled  = "order.cancelled"
+	OrderFailed     = "order.failed"
+	CreditsLow      = "credits.low"
+	CreditsReset    = "credits.reset"
+	CreditsGranted  = "credits.granted"
+	CreditsExpired  = "credits.expired"
+	CreditsVoided   = "credits.voided"
+	CreditsReversed = "credits.reversed"
+	MemberCreated   = "member.created"
+	MemberRemoved   = "member.removed"
+	PlanChanged     = "plan.changed"
+	OrgSuspended    = "org.suspended"
+	OrgResumed      = "org.resumed"
+	OrgClosed       = "org.closed"
+	WebhookDisabled = "webhook.disabled"
+)
+
+// Topic describes the events of one topic.
+type Topic struct {
+	Name string
+	Says string // one sentence for those who subscribe
+	Data any    // a value of the type that the event's data have
+}
+
+// Topics is the catalogue of events: what can be subscribed to, and the shape of
+// what then arrives. A new event is a line here, and Write where it happens.
+var Topics = []Topic{
+	{OrderReserved, "The credits of an order are held; its work begins.", order.Order{}},
+	{OrderCompleted, "All that an order delivers is delivered and charged; what it did not use comes back after the refund delay.", order.Order{}},
+	{OrderSettled, "An order is over: what it did not use has been released.", order.Order{}},
+	{OrderRejected, "The credits do not cover an order; nothing is held.", order.Order{}},
+	{OrderCancelled, "An order was cancelled; what was delivered stays charged, the rest has been released.", order.Order{}},
+	{OrderFailed, "An order cannot be finished; what was delivered stays charged, the rest has been released.", order.Order{}},
+	{CreditsLow, "The available credits of a pool fell to one of the plan's thresholds, once until they have recovered.", CreditsAreLow{}},
+	{CreditsReset, "A credit period ended and the next began.", CreditsWereReset{}},
+	{CreditsGranted, "A grant's credits can be spent.", CreditsGrantedTo{}},
+	{CreditsExpired, "Credits expired before they were spent.", CreditsMoved{}},
+	{CreditsVoided, "Granted credits were taken back.", CreditsVoidedOf{}},
+	{CreditsReversed, "Charged credits were credited back.", CreditsMoved{}},
+	{MemberCreated, "A member was added to the organization.", NewMember{}},
+	{MemberRemoved, "A member was removed; the licence has ended.", FormerMember{}},
+	{PlanChanged, "The organization changes to a plan, now or with its next period.", NewPlan{}},
+	{OrgSuspended, "The organization starts no new orders.", Org{}},
+	{OrgResumed, "The organization may order again.", Org{}},
+	{OrgClosed, "The organization was closed for good.", Org{}},
+	{WebhookDisabled, "An endpoint is not tried any more; the organization's other endpoints get this event.", DisabledWebhook{}},
+}
+
+// CreditsAreLow are the data of credits.low.
+type CreditsAreLow struct {
+	Org       string    `json:"org" doc:"The organization."`
+	Pool      string    `json:"pool" doc:"The member whose pool it is; empty: the shared pool."`
+	Type      string    `json:"type" doc:"Credit type."`
+	Available int64     `json:"available" doc:"Credits that can be spent now."`
+	Threshold int64     `json:"threshold" doc:"The threshold that they fell to or below."`
+	At        time.Time `json:"at" doc:"When."`
+}
+
+// CreditsWereReset are the data of credits.reset.
+type CreditsWereReset struct {
+	Org     string        `json:"org" doc:"The organization."`
+	Member  string        `json:"member,omitempty" doc:"The member whose licence it is; absent: the organization's period."`
+	Plan    string        `json:"plan" doc:"The plan of the new period."`
+	Start   time.Time     `json:"period_start" doc:"Beginning of the new period."`
+	End     time.Time     `json:"period_end" doc:"End of the new period."`
+	Credits []ResetCredit `json:"credits" doc:"By credit type."`
+}
+
+// ResetCredit is what a reset did to the credits of one type.
+type ResetCredit struct {
+	Type       string `json:"type" doc:"Credit type."`
+	Granted    int64  `json:"granted" doc:"The new period's allotment."`
+	RolledOver int64  `json:"rolled_over" doc:"Credits of the ended period that can still be spent."`
+	Expired    int64  `json:"expired" doc:"Credits of the ended period that are gone."`
+}
+
+// CreditsMoved are the data of an event about credits of one pool and type.
+type CreditsMoved struct {
+	Org     string    `json:"org" doc:"The organization."`
+	Pool    string    `json:"pool" doc:"The member whose pool it is; empty: the shared pool."`
+	Type    string    `json:"type" doc:"Credit type."`
+	Amount  int64     `json:"amount" doc:"Credits."`
+	Balance int64     `json:"balance" doc:"What is available in the pool afterwards."`
+	Entry   int64     `json:"entry" doc:"The journal entry that says so."`
+	OrderID string    `json:"order_id,omitempty" doc:"The order it belongs to."`
+	Member  string    `json:"member,omitempty" doc:"The member who acted."`
+	Action  string    `json:"action,omitempty" doc:"The action it belongs to."`
+	Reason  string    `json:"reason,omitempty" doc:"Why, in the words of whoever asked for it."`
+	At      time.Time `json:"at" doc:"When."`
+}
+
+// CreditsVoidedOf are the data of credits.voided.
+type CreditsVoidedOf struct {
+	CreditsMoved
+	GrantID int64 `json:"grant_id" doc:"The grant."`
+}
+
+// CreditsGrantedTo are the data of credits.granted.
+type CreditsGrantedTo struct {
+	CreditsVoidedOf
+	Source    string     `json:"source,omitempty" doc:"Where the credits come from." enum:"allotment,pack,promotion,adjustment,rollover,reinstated"`
+	Priority  int64      `json:"priority,omitempty" doc:"Lower ones are spent first."`
+	StartsAt  *time.Time `json:"starts_at,omitempty" doc:"When they can be spent; absent: at once."`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When they expire; absent: never."`
+}
+
+// Org are the data of an event about an organization.
+type Org struct {
+	Org string    `json:"org" doc:"The organization."`
+	At  time.Time `json:"at" doc:"When."`
+}
+
+// NewMember are the data of member.created.
+type NewMember struct {
+	Org
+	Member string `json:"member" doc:"The member."`
+	Role   string `json:"role" enum:"admin,member" doc:"What the member may do."`
+}
+
+// FormerMember are the data of member.removed.
+type FormerMember struct {
+	Org
+	Member string `json:"member" doc:"The member."`
+}
+
+// NewPlan are the data of plan.changed.
+type NewPlan struct {
+	Org
+	Plan        string    `json:"plan" doc:"The plan changed to."`
+	Version     int       `json:"plan_version" doc:"Its version."`
+	Since       time.Time `json:"since" doc:"When it is in force."`
+	AtPeriodEnd bool      `json:"at_period_end" doc:"It begins with the next period."`
+}
+
+// DisabledWebhook are the data of webhook.disabled.
+type DisabledWebhook struct {
+	Org    string `json:"org" doc:"The organization."`
+	ID     string `json:"id" doc:"The endpoint."`
+	URL    string `json:"url" doc:"Its address."`
+	Reason string `json:"reason" doc:"Why it is not tried any more."`
+}
