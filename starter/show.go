@@ -70,9 +70,16 @@ func (a *app) showQuote(kind order.Kind, q order.Quote) {
 		t.add(h.Type, number(h.Amount), number(r.Low)+"–"+number(r.High), basis(r), number(missing[h.Type]))
 	}
 	a.print(t)
-	if q.Covered {
+	switch {
+	case q.Covered:
 		a.say("\nThe credits cover it.")
-	} else {
+	case len(q.OverBudget) > 0:
+		withheld := make([]string, len(q.OverBudget))
+		for i, m := range q.OverBudget {
+			withheld[i] = count(m.Amount, m.Type+" credit")
+		}
+		a.say("\nThe member's budget does not cover it: it withholds %s. Nothing would be held.", strings.Join(withheld, ", "))
+	default:
 		a.say("\nThe credits do not cover it; nothing would be held.")
 	}
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/ledger"
 	"holdfast/internal/suppression"
 )
 
@@ -27,6 +30,9 @@ func (a *app) suppressChangeCommand(use, short, done string, change func(ctx con
 		Example: examples("holdfast suppress "+use+" --org acme ann@example.com partner.example", "holdfast suppress "+use+" bob@example.com"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, entries []string) error {
+			if n := utf8.RuneCountInString(reason); n > ledger.MaxReason {
+				return fmt.Errorf("the reason has %d characters; write at most %d", n, ledger.MaxReason)
+			}
 			rooms, err := openDatabase(cmd.Context())
 			if err != nil {
 				return err

@@ -26,7 +26,14 @@ type Due struct {
 	Generation  int         `json:"generation"` // of that plan in the organization's history
 	Ended       PlanRef     `json:"ended"`      // the plan under which the period before ended
 	During      []PlanRef   `json:"during"`     // the plans that were in force in the period before, the ended one last
+
+	dueAt time.Time // its place in the order of a sweep
+	err   error
 }
+
+// Err says why it cannot be known what the subscription is due for: its time zone
+// cannot be read. Then only Org, Member and Period.N stand.
+func (d Due) Err() error { return d.err }
 
 // PlanRef names a stored version of a plan.
 type PlanRef struct {
@@ -43,7 +50,7 @@ func (d Due) Owner() plan.Owner {
 }
 
 // Cursor returns the cursor that continues a sweep after d.
-func (d Due) Cursor() Cursor { return Cursor{d.Period.Start, d.Org, d.Member} }
+func (d Due) Cursor() Cursor { return Cursor{d.dueAt, d.Org, d.Member} }
 
 // Cursor is a place in the order of a sweep; the zero value is its beginning.
 type Cursor struct {
@@ -140,16 +147,19 @@ func (s schedule) due(n int) (Due, error) {
 	return d, nil
 }
 
-// firstDue is what each of the schedules is due for first.
-func firstDue(schedules []schedule) ([]Due, error) {
+// firstDue is what each of the schedules is due for first. One that cannot be read
+// says so and keeps no other from being reset.
+func firstDue(schedules []schedule) []Due {
 	list := make([]Due, len(schedules))
 	for i, s := range schedules {
-		var err error
-		if list[i], err = s.due(s.next); err != nil {
-			return nil, err
+		due, err := s.due(s.next)
+		if err != nil {
+			due = Due{Org: s.org, Member: s.member, Period: plan.Period{N: s.next}, err: err}
 		}
+		due.dueAt = s.dueAt
+		list[i] = due
 	}
-	return list, nil
+	return list
 }
 
 // DueSubscriptions returns up to limit subscriptions that fell due at or before
@@ -174,7 +184,7 @@ func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after
 	if err != nil {
 		return nil, err
 	}
-	return firstDue(schedules)
+	return firstDue(schedules), nil
 }
 
 // DueOf returns the subscriptions of one organization that fell due at or
@@ -185,7 +195,7 @@ func (a *Accounts) DueOf(ctx context.Context, org string, before time.Time) ([]D
 	if err != nil {
 		return nil, err
 	}
-	return firstDue(schedules)
+	return firstDue(schedules), nil
 }
 
 func (a *Accounts) schedulesOf(ctx context.Context, org string, before time.Time) ([]schedule, error) {

@@ -101,3 +101,20 @@ func TestA21_WhatWaitsAndWhatIsRefused(t *testing.T) {
 	require.Nil(t, credits.Period)
 	require.Equal(t, anchor, *credits.NextReset)
 }
+
+// A quote says as a refusal does that it is the budget: how many of the missing
+// credits are there, but withheld by it.
+func TestA21_QuotesSayThatItIsTheBudget(t *testing.T) {
+	f := setupWith(t, "workspace-paid", 0)
+	f.call("PUT", "/orgs/"+f.org+"/members/jane/budget", f.admin, map[string]any{"type": "email", "amount": 5}).is(200)
+	var quote order.Quote
+	f.call("POST", "/quotes", f.jane, leadList(25)).is(200).into(&quote)
+	require.False(t, quote.Covered)
+	require.Equal(t, []order.Amount{{Type: "email", Amount: 20}}, quote.Missing)
+	require.Equal(t, quote.Missing, quote.OverBudget)
+	refused := f.call("POST", "/orders", f.jane, leadList(25), "Idempotency-Key", "over").problem(402, "insufficient_credits")
+	require.Equal(t, quote.Missing, refused.Missing)
+	require.Equal(t, quote.OverBudget, refused.Over)
+	f.call("POST", "/quotes", f.admin, leadList(25)).is(200).into(&quote)
+	require.True(t, quote.Covered)
+}

@@ -172,6 +172,40 @@ func TestB1_ABrokenPlanStopsNobodyElse(t *testing.T) {
 	require.Equal(t, int64(10_000), w.available(t, "b", "", "email"))
 }
 
+// B1: a time zone that cannot be read is reported, in a page of its own, too, and
+// stops no other organization.
+func TestB1_AnUnreadableTimeZoneStopsNoOther(t *testing.T) {
+	w := setup(t)
+	for _, org := range []string{"a", "b", "c"} {
+		w.org(t, org, "rollover-boost", day("2099-01-31"))
+	}
+	_, err := w.pool.Exec(t.Context(), `UPDATE organization SET time_zone = 'Mars/Olympus' WHERE id = 'b'`)
+	require.NoError(t, err)
+	for _, limit := range []int{1, 10} {
+		month := map[int]string{1: "2099-01-31", 10: "2099-02-28"}[limit]
+		var reset int
+		var failures []billing.Failure
+		for cursor := (account.Cursor{}); ; {
+			page, err := w.Sweep(t.Context(), day(month), cursor, limit)
+			require.NoError(t, err)
+			if page.Seen == 0 {
+				break
+			}
+			reset += page.Reset
+			failures = append(failures, page.Failures...)
+			cursor = page.Cursor
+		}
+		require.Equal(t, 2, reset)
+		require.Len(t, failures, 1)
+		require.Equal(t, "b", failures[0].Org)
+		require.Contains(t, failures[0].Reason, "Mars/Olympus")
+	}
+	require.Equal(t, int64(24_000), w.available(t, "c", "", "email"))
+	_, err = w.pool.Exec(t.Context(), `UPDATE organization SET time_zone = 'UTC' WHERE id = 'b'`)
+	require.NoError(t, err)
+	require.Equal(t, 2, w.sweep(t, day("2099-02-28")), "both periods that were missed")
+}
+
 // B1: who was just created has the first credits at once, and once.
 func TestB1_FirstCreditsAtOnce(t *testing.T) {
 	w := setup(t)

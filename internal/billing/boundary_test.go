@@ -216,13 +216,13 @@ func TestB2_ThePlanInForceAtTheEndDecidesHoweverLate(t *testing.T) {
 			t.Run(fmt.Sprintf("%s to %s %s", c.first, c.then, name), func(t *testing.T) {
 				org := fmt.Sprintf("org-%d-%d", i, int64(late.Hours())+1)
 				end := now.Add(-late)
-				anchor := end.AddDate(0, -1, 0)
-				if anchor.Day() != end.Day() {
-					t.Skip("a month before the 31st is no boundary; other cases cover it")
-				}
-				w.org(t, org, c.first, anchor)
-				require.NoError(t, w.CatchUp(t.Context(), org, anchor))
-				_, err := w.ChangePlan(t.Context(), org, c.then, anchor.AddDate(0, 0, 10))
+				// An anchor in January: the end is the end of a period on every day of the year.
+				anchor := time.Date(2000, 1, end.Day(), end.Hour(), end.Minute(), end.Second(), 0, time.UTC)
+				begin := plan.PeriodAt(anchor, end.Add(-time.Second), time.UTC).Start
+				_, err := w.accounts.CreateOrg(t.Context(), account.Org{ID: org, Name: org, Plan: c.first, Anchor: anchor, CreatedAt: begin})
+				require.NoError(t, err)
+				require.NoError(t, w.CatchUp(t.Context(), org, begin))
+				_, err = w.ChangePlan(t.Context(), org, c.then, begin.AddDate(0, 0, 10))
 				require.NoError(t, err)
 				require.NoError(t, w.CatchUp(t.Context(), org, end))
 				// Months ago, what a period allotted has expired since.

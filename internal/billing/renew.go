@@ -146,6 +146,9 @@ func subscriber(f Failure) string {
 // renew ends the period before and begins the one that is due, in the ledger,
 // once per subscription and period.
 func (b *Billing) renew(ctx context.Context, d account.Due) ([]account.ResetCredit, error) {
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
 	op, err := b.renewal(ctx, d)
 	if err != nil {
 		return nil, err

@@ -18,10 +18,9 @@ func (l *Ledger) Overdue(ctx context.Context, owner string) (overdue bool, err e
 }
 
 // Lacking says what a hold with these lines would miss just now, nothing when
-// it would succeed. It changes nothing and promises nothing: the hold itself
-// decides.
-func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) ([]Amount, error) {
-	var missing []Amount
+// it would succeed, and how many of the missing credits are there but withheld by
+// the budget. It changes nothing and promises nothing: the hold itself decides.
+func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) (missing, overBudget []Amount, err error) {
 	for _, line := range lines {
 		var own, shared, used int64
 		err := l.pool.QueryRow(ctx, `
@@ -33,14 +32,20 @@ func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) ([]Amo
 				AND (waiting = 0 OR starts_at <= clock_timestamp())`,
 			owner, line.Type, line.Pools, line.Budget.Name).Scan(&own, &shared, &used)
 		if err != nil {
-			return nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
+			return nil, nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
 		}
+		wanted := max(0, line.Amount-own)
+		open := min(wanted, shared)
+		allowed := open
 		if line.Budget.Name != "" {
-			shared = min(shared, max(0, line.Budget.Cap-used))
+			allowed = min(open, max(0, line.Budget.Cap-used))
 		}
-		if lack := line.Amount - own - shared; lack > 0 {
-			missing = append(missing, Amount{line.Type, lack})
+		if wanted > allowed {
+			missing = append(missing, Amount{line.Type, wanted - allowed})
+		}
+		if open > allowed {
+			overBudget = append(overBudget, Amount{line.Type, open - allowed})
 		}
 	}
-	return missing, nil
+	return missing, overBudget, nil
 }

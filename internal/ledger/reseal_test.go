@@ -288,10 +288,10 @@ func TestLackingSaysWhatAHoldMisses(t *testing.T) {
 	budget := Budget{Name: "bob/1", Cap: 30}
 	_, err := l.Hold(ctx, Hold{Owner: "acme", Key: "used", HoldID: "used", Lines: []Line{{Type: "email", Amount: 12, Pools: []string{""}, Budget: budget}}})
 	require.NoError(t, err)
-	for n, missing := range map[int64]int64{28: 0, 29: 1, 98: 70, 120: 92} {
+	for n, missing := range map[int64]int64{28: 0, 29: 1, 98: 70, 120: 92} { // of 120, the budget withholds only what is there
 		for name, b := range map[string]Budget{"capped": budget, "free": {}, "lowered": {Name: "bob/1", Cap: 5}} {
 			line := Line{Type: "email", Amount: n, Pools: []string{"bob", ""}, Budget: b}
-			said, err := l.Lacking(ctx, "acme", []Line{line})
+			said, over, err := l.Lacking(ctx, "acme", []Line{line})
 			require.NoError(t, err)
 			if name == "capped" && missing > 0 {
 				require.Equal(t, []Amount{{"email", missing}}, said)
@@ -300,6 +300,7 @@ func TestLackingSaysWhatAHoldMisses(t *testing.T) {
 			held, err := l.Hold(ctx, Hold{Owner: "acme", Key: id, HoldID: id, Lines: []Line{line}})
 			require.NoError(t, err)
 			require.Equal(t, held.Missing, said, id)
+			require.Equal(t, held.OverBudget, over, id)
 			if held.Held {
 				_, err = l.Release(ctx, Release{Owner: "acme", Key: id + "/r", HoldID: id})
 				require.NoError(t, err)

@@ -46,7 +46,7 @@ func TestGrantsThatStartLater(t *testing.T) {
 	require.Equal(t, ledger.VoidResult{Type: "email", Voided: 5, Waiting: 2}, voided)
 
 	require.Eventually(t, func() bool { return available() == 46 }, 20*time.Second, 20*time.Millisecond)
-	lacks, err := l.Lacking(ctx, "acme", lines(47))
+	lacks, _, err := l.Lacking(ctx, "acme", lines(47))
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Amount{{Type: "email", Amount: 1}}, lacks)
 	held, err := l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "h", HoldID: "h", Lines: lines(46)})

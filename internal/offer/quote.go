@@ -14,7 +14,7 @@ func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (or
 	if err != nil {
 		return order.Quote{}, err
 	}
-	missing, err := d.ledger.Lacking(ctx, in.Org, o.Hold)
+	missing, overBudget, err := d.ledger.Lacking(ctx, in.Org, o.Hold)
 	if err != nil {
 		return order.Quote{}, err
 	}
@@ -35,6 +35,9 @@ func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (or
 	q.Candidates, q.AlreadyOwned = finds.candidates, finds.owned
 	for _, m := range missing {
 		q.Missing = append(q.Missing, order.Amount(m))
+	}
+	for _, m := range overBudget {
+		q.OverBudget = append(q.OverBudget, order.Amount(m))
 	}
 	q.Covered = len(missing) == 0
 	for _, line := range o.Hold {

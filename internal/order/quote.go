@@ -9,6 +9,9 @@ type Quote struct {
 	ExpectedCharge []Range  `json:"expected_charge"` // what it would probably cost, by earlier orders
 	Covered        bool     `json:"covered"`         // whether the credits cover the hold
 	Missing        []Amount `json:"missing"`         // what lacks where they do not
+	// OverBudget is how many of the missing credits are there, but withheld by the
+	// member's budget.
+	OverBudget []Amount `json:"over_budget,omitempty" doc:"How many of the missing credits are there, but withheld by the member's budget."`
 }
 
 // Range is a number of credits of one type between two bounds. About 19 of 20
