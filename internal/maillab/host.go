@@ -56,6 +56,7 @@ const (
 	welcome admission = iota
 	tooMany
 	banned
+	listed
 )
 
 // admit counts a new session of a client and says whether it is welcome. Every
@@ -76,6 +77,9 @@ func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 	h.peak = max(h.peak, h.open)
 	s.open++
 	s.sessions++
+	if h.lab.isListed(h.host, client) {
+		return listed, s.sessions
+	}
 	if limit := h.manner.maxPerSecond; limit > 0 {
 		if now.Sub(s.second) >= time.Second {
 			s.second, s.inSecond = now, 0
@@ -189,8 +193,12 @@ func (c *conversation) refuse(a admission) {
 		return
 	}
 	reply := c.manner.voice.tooManySessions
-	if a == banned {
+	switch a {
+	case listed:
+		reply = "554 5.7.1 Service unavailable; Client host [{client}] blocked using dnsbl.mail.test"
+	case banned:
 		reply = "554 5.7.1 Too many sessions a second, your address is banned for a while"
+	case welcome, tooMany:
 	}
 	c.say(reply, nil)
 	c.flush()

@@ -37,6 +37,9 @@ type Lab struct {
 	conns   map[net.Conn]struct{} // nil once closed
 	fillers []net.Conn            // keep black holes full
 
+	listedMu sync.Mutex
+	listed   map[netip.Addr]map[*host]bool // clients that hosts refuse; no hosts: all do
+
 	askedMu sync.Mutex
 	asked   map[question]int
 

@@ -1,4 +1,14 @@
 package verify
 
+import "time"
+
 // Quicken lets n seconds of the paces of hosts pass in one.
 func (c *Config) Quicken(n float64) { c.clock = n }
+
+// SetClock lets a pool's identities rest by another clock.
+func (p *Pool) SetClock(now func() time.Time) { p.now = now }
+
+// Limits are the budgets of an identity at a time.
+func (id *Identity) Limits(provider string, now time.Time) (all, own Budget) {
+	return id.limits(provider, now)
+}

@@ -35,6 +35,7 @@ func (e *OutageError) Error() string {
 		SenderRefused: "every mail host refuses our sender; check the From and Helo settings",
 		DNSError:      "DNS gives no answers; check the DNS servers",
 
+		BudgetSpent:    "the budgets of all identities are spent; wait for the next hour or day, or raise them in HOLDFAST_SMTP_IDENTITIES",
 		ProviderFailed: "no verification service can be asked; wait until it works again, or raise its spend cap",
 	}[e.Reason]
 	if what == "" {

@@ -6,7 +6,7 @@ package verify
 // it. A host that was reached and would not tell is not ours.
 func (r Reason) Ours() bool {
 	switch r { //nolint:exhaustive // all others tell something about the address or its host
-	case Blocked, SenderRefused, ConnectFailed, ProviderFailed, DNSError:
+	case Blocked, SenderRefused, ConnectFailed, ProviderFailed, DNSError, BudgetSpent:
 		return true
 	}
 	return false

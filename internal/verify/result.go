@@ -57,6 +57,7 @@ const (
 	ConnectionLost  Reason = "connection_lost"   // the host hung up, again and again, before it answered
 	ProtocolError   Reason = "protocol_error"    // what answered does not speak SMTP
 	Tarpit          Reason = "tarpit"            // the host answers too slowly to be asked
+	BudgetSpent     Reason = "budget_spent"      // of all identities; only an OutageError has it
 	DNSError        Reason = "dns_error"         // the name servers gave no answer; not the same as "no"
 	CatchAllUnknown Reason = "catch_all_unknown" // accepted, but the host would not say about an impossible mailbox
 	NeedsSMTPUTF8   Reason = "needs_smtputf8"    // a non-ASCII local part at a host that cannot take one (RFC 6531)
@@ -87,6 +88,7 @@ type Result struct {
 	CheckedAt    time.Time  `json:"checked_at"`
 	RetryAt      time.Time  `json:"retry_at,omitzero"` // set when asking again later may help
 	Engine       string     `json:"engine"`
+	Identity     string     `json:"identity,omitempty"` // who asked, where we have several identities
 }
 
 // takesNoMail reports whether the verdict was given because the domain takes no
