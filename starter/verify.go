@@ -114,7 +114,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(verifyMemory))
 	}
-	verification, err := wire.OpenVerification(cfg, nil)
+	verification, err := wire.OpenVerification(cfg, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	GreylistRetry    time.Duration  `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
 	SMTPSource       string         `env:"HOLDFAST_SMTP_SOURCE"`                    // local IP address to connect from
 	SMTPProxy        string         `env:"HOLDFAST_SMTP_PROXY"`                     // socks5://host:port
+	SMTPIdentities   string         `env:"HOLDFAST_SMTP_IDENTITIES"`                // JSON file with several identities, in place of HELO, FROM, SOURCE, PROXY and ADDRESS
 	SMTPAddress      string         `env:"HOLDFAST_SMTP_ADDRESS"`                   // the public address that mail hosts see; empty: this machine's
 	DNSBLZones       []string       `env:"HOLDFAST_DNSBL_ZONES"`                    // lists that may have our address; empty: the usual ones; none
 	SMTPCanaries     []string       `env:"HOLDFAST_SMTP_CANARIES"`                  // domains whose mail hosts should work; empty: big providers
@@ -147,6 +148,9 @@ func (c Config) check() error {
 	}
 	if c.SMTPFrom != "" && !strings.Contains(c.SMTPFrom, "@") {
 		bad("HOLDFAST_SMTP_FROM", "is %q; write an address such as verify@example.com", c.SMTPFrom)
+	}
+	if c.SMTPIdentities != "" && c.SMTPHelo+c.SMTPFrom+c.SMTPSource+c.SMTPProxy+c.SMTPAddress != "" {
+		bad("HOLDFAST_SMTP_IDENTITIES", "names a file; write HOLDFAST_SMTP_HELO, _FROM, _SOURCE, _PROXY and _ADDRESS into it, and unset them")
 	}
 	if c.SMTPHostSessions < 0 {
 		bad("HOLDFAST_SMTP_HOST_SESSIONS", "is %d; write a number from 1, or 0 for the default", c.SMTPHostSessions)

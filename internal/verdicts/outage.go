@@ -52,12 +52,32 @@ func (w *Watch) Verify(ctx context.Context, emails []string, each func(i int, r 
 	return err
 }
 
+// repeatEvery keeps an outage that no order runs into from being forgotten.
+const repeatEvery = outageAge / 4
+
+// Repeat asks for a preflight, and so notes what it says, now and again and again
+// until stop is called.
+func (w *Watch) Repeat() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		for ctx.Err() == nil {
+			_ = w.Preflight(ctx) // it is noted
+			select {
+			case <-ctx.Done():
+			case <-time.After(repeatEvery):
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
 // note writes what has changed. A database that is away is no reason to end a
 // verification.
 func (w *Watch) note(ctx context.Context, err error) {
 	var o *verify.OutageError
 	out := errors.As(err, &o)
-	if err != nil && !out {
+	if err != nil && (!out || o.Reason == verify.BudgetSpent) { // a spent budget is no outage: other addresses may have room
 		return
 	}
 	w.mu.Lock()

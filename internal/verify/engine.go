@@ -66,9 +66,17 @@ func New(cfg Config) (*Engine, error) {
 	e, err := newEngine(cfg)
 	if err == nil && cfg.SMTPPort == 25 && !isFullName(cfg.Helo) {
 		e.Close()
-		return nil, fmt.Errorf("mail hosts refuse the EHLO name %q, which is not a full host name; set HOLDFAST_SMTP_HELO to one that resolves to your address and back, such as mail.example.com", cfg.Helo)
+		return nil, &HeloError{cfg.Helo}
 	}
 	return e, err
+}
+
+// HeloError says that our name in EHLO is one that mail hosts refuse. Nothing can
+// be verified until another one is set; all else works.
+type HeloError struct{ Helo string }
+
+func (e *HeloError) Error() string {
+	return fmt.Sprintf("mail hosts refuse the EHLO name %q, which is not a full host name; set HOLDFAST_SMTP_HELO to one that resolves to your address and back, such as mail.example.com", e.Helo)
 }
 
 // newEngine returns an engine for a complete configuration.

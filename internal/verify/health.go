@@ -26,9 +26,14 @@ type OutageError struct {
 	Hosts   int       // different hosts that failed in a row
 	Since   time.Time // the first of them
 	Example string    // what one of them said
+
+	Sentence string // instead of all that, where no mail host was needed to find out
 }
 
 func (e *OutageError) Error() string {
+	if e.Sentence != "" {
+		return e.Sentence
+	}
 	what := map[Reason]string{
 		ConnectFailed: "no mail host can be reached; check that outgoing connections to the SMTP port are allowed",
 		Blocked:       "every mail host refuses us; check whether our IP address is on a blocklist",

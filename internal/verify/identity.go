@@ -32,6 +32,7 @@ type IdentityCheck struct {
 
 // IdentityReport is how mail hosts see one of our identities.
 type IdentityReport struct {
+	Name      string          `json:"name,omitempty"` // where there are several
 	Helo      string          `json:"helo"`
 	From      string          `json:"from"`
 	Address   string          `json:"address"` // by which mail hosts see us; empty where it is not known
@@ -59,6 +60,23 @@ func CheckIdentity(ctx context.Context, cfg Config) (IdentityReport, error) {
 	}
 	defer e.Close()
 	return e.CheckIdentity(ctx), nil
+}
+
+// CheckIdentities does what CheckIdentity does for each of several identities.
+func CheckIdentities(ctx context.Context, cfg Config, list []Identity) ([]IdentityReport, error) {
+	if err := checkIdentities(list); err != nil {
+		return nil, err
+	}
+	reports, errs := make([]IdentityReport, len(list)), make([]error, len(list))
+	var all sync.WaitGroup
+	for i, c := range cfg.configs(list) {
+		all.Go(func() {
+			reports[i], errs[i] = CheckIdentity(ctx, c)
+			reports[i].Name = list[i].Name
+		})
+	}
+	all.Wait()
+	return reports, errors.Join(errs...)
 }
 
 // CheckIdentity finds out how mail hosts see us, and what to do about it. Only

@@ -109,3 +109,25 @@ func TestABareHostNameIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	e.Close()
 }
+
+// TestEachIdentityIsChecked: each has a report of its own, by its name and address.
+func TestEachIdentityIsChecked(t *testing.T) {
+	lab, err := maillab.Start(maillab.Config{Domains: 20})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	cfg := verify.Config{
+		DNSServers: []string{lab.DNSAddr()}, SMTPPort: lab.SMTPPort(), Allow: maillab.Networks(), DNSBLZones: []string{}, Canaries: lab.World().Domains()[:3],
+	}
+	list := identities(2)
+	list[0].PublicAddr, list[1].PublicAddr = ourAddress, "95.216.10.8"
+	lab.List(source(2))
+	reports, err := verify.CheckIdentities(t.Context(), cfg, list)
+	require.NoError(t, err)
+	require.Len(t, reports, 2)
+	for i, state := range []string{verify.CheckOK, verify.CheckFailed} {
+		require.Equal(t, list[i].Name, reports[i].Name)
+		require.Equal(t, list[i].PublicAddr, reports[i].Address)
+		checks := reports[i].Checks
+		require.Equal(t, state, checks[len(checks)-1].State, "port 25 of %s: %s", list[i].Name, checks[len(checks)-1].Detail)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -125,7 +126,7 @@ func (p *Pool) Verify(ctx context.Context, emails []string, each func(i int, r R
 		if err != nil {
 			return err
 		}
-		left = append(rest, again...)
+		left = slices.Concat(rest, again)
 	}
 	return nil
 }

@@ -105,9 +105,9 @@ func (p *pooled) try(t *testing.T, emails []string) ([]verify.Result, error) {
 	return results, err
 }
 
-func (l *pooled) mailboxes(domains []string, n int) (emails []string) {
+func (p *pooled) mailboxes(domains []string, n int) (emails []string) {
 	for _, d := range domains {
-		emails = append(emails, l.World().Mailboxes(d, n)...)
+		emails = append(emails, p.World().Mailboxes(d, n)...)
 	}
 	return emails
 }

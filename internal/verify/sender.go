@@ -276,7 +276,7 @@ func (it *item) next(skip int, now time.Time) *sender {
 			able = append(able, s)
 		}
 	}
-	if list := append(able, avoided...); skip < len(list) {
+	if list := slices.Concat(able, avoided); skip < len(list) {
 		return list[skip]
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 // program's and the clocks agree, and how verification is.
 func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool) {
 	state, ready = map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}, true
-	if r.Config.SMTPHelo != "" { // without one nothing is verified in the world
+	if r.Config.SMTPHelo+r.Config.SMTPIdentities != "" { // without one nothing is verified in the world
 		state["identity"] = r.identity.state()
 	}
 	fail := func(part, what string, err error) {
@@ -46,7 +46,7 @@ const identityAge = time.Hour
 // identityWatch checks in the background how mail hosts see us, when it is asked
 // and the last check is old.
 type identityWatch struct {
-	check func(context.Context) (verify.IdentityReport, error)
+	check func(context.Context) ([]verify.IdentityReport, error)
 
 	mu      sync.Mutex
 	running bool
@@ -69,17 +69,19 @@ func (w *identityWatch) state() string {
 }
 
 func (w *identityWatch) run() {
-	report, err := w.check(context.Background())
+	reports, err := w.check(context.Background())
 	says := "ok"
-	if err != nil {
-		says = "cannot be checked: " + err.Error()
-	} else if !report.OK {
-		var failed []string
+	var failed []string
+	for _, report := range reports {
 		for _, check := range report.Checks {
 			if check.State == verify.CheckFailed {
-				failed = append(failed, check.Check+" ("+check.Detail+")")
+				failed = append(failed, strings.TrimSpace(report.Name+" "+check.Check)+" ("+check.Detail+")")
 			}
 		}
+	}
+	if err != nil {
+		says = "cannot be checked: " + err.Error()
+	} else if len(failed) > 0 {
 		says = "failed: " + strings.Join(failed, "; ") + "; holdfast verify --check-identity says what to do"
 	}
 	w.mu.Lock()

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"holdfast/activities"
 	"holdfast/internal/config"
@@ -16,12 +18,20 @@ import (
 type Verification struct {
 	provider.Verifier
 
-	engine *verify.Engine // nil where it is not asked
+	engine engine // nil where it is not asked
+}
+
+// engine is ours: one, or a pool of one for each identity.
+type engine interface {
+	provider.Verifier
+	Stats() verify.Stats
+	Close()
 }
 
 // OpenVerification makes the verifiers ready; nothing is asked yet. recent
-// returns mail hosts that worked lately, for our engine; it may be nil.
-func OpenVerification(cfg config.Config, recent func(context.Context) []string) (*Verification, error) {
+// returns mail hosts that worked lately, for our engine; spending counts what
+// several identities ask for. Both may be nil.
+func OpenVerification(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (*Verification, error) {
 	v := &Verification{}
 	var steps provider.Waterfall
 	names := cfg.Providers
@@ -30,10 +40,9 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string) 
 	}
 	for _, name := range names {
 		if name == config.OwnEngine {
-			of := EngineConfig(cfg)
-			of.RecentHosts = recent
-			engine, err := verify.New(of)
+			engine, err := openEngine(cfg, recent, spending)
 			if err != nil {
+				v.Close()
 				return nil, err
 			}
 			v.engine = engine
@@ -53,6 +62,62 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string) 
 		v.Verifier = steps[0]
 	}
 	return v, nil
+}
+
+func openEngine(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (engine, error) {
+	of := EngineConfig(cfg)
+	of.RecentHosts = recent
+	if cfg.SMTPIdentities == "" {
+		return verify.New(of)
+	}
+	list, err := identities(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return verify.NewPool(of, list, spending)
+}
+
+// identities are those of the file that HOLDFAST_SMTP_IDENTITIES names.
+func identities(cfg config.Config) ([]verify.Identity, error) {
+	list, err := verify.ReadIdentities(cfg.SMTPIdentities)
+	if err != nil {
+		return nil, fmt.Errorf("HOLDFAST_SMTP_IDENTITIES cannot be used: %w", err)
+	}
+	return list, nil
+}
+
+// CheckIdentities finds out how mail hosts see each of our identities.
+func CheckIdentities(ctx context.Context, cfg config.Config) ([]verify.IdentityReport, error) {
+	if cfg.SMTPIdentities == "" {
+		report, err := verify.CheckIdentity(ctx, EngineConfig(cfg))
+		return []verify.IdentityReport{report}, err
+	}
+	list, err := identities(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return verify.CheckIdentities(ctx, EngineConfig(cfg), list)
+}
+
+// unready stands in for a verification that the configuration does not allow: it
+// is an outage, which orders wait for and /readyz shows, and all else works.
+type unready struct{ why *verify.OutageError }
+
+// Verify returns why nothing can be verified.
+func (u unready) Verify(context.Context, []string, func(int, verify.Result)) error { return u.why }
+
+// Preflight returns it, too.
+func (u unready) Preflight(context.Context) error { return u.why }
+
+// openOrExplain opens the verification, or one that only says what to set.
+func openOrExplain(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (*Verification, error) {
+	v, err := OpenVerification(cfg, recent, spending)
+	var helo *verify.HeloError
+	if errors.As(err, &helo) {
+		why := &verify.OutageError{Reason: verify.SenderRefused, Since: time.Now(), Sentence: helo.Error()}
+		return &Verification{Verifier: unready{why}}, nil
+	}
+	return v, err
 }
 
 // Stats counts what our engine has done; zero where it is not asked.

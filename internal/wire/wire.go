@@ -101,8 +101,8 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	for _, o := range options {
 		o(r)
 	}
-	r.identity.check = func(ctx context.Context) (verify.IdentityReport, error) {
-		return verify.CheckIdentity(ctx, EngineConfig(cfg))
+	r.identity.check = func(ctx context.Context) ([]verify.IdentityReport, error) {
+		return CheckIdentities(ctx, cfg)
 	}
 	r.Webhooks = webhook.New(pool, webhook.Config{Allow: cfg.WebhookAllow})
 	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)

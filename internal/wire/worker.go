@@ -150,7 +150,7 @@ func workerOptions(fatal func(error)) worker.Options {
 // Activities are the activities on these rooms, verified by whom the
 // configuration says. hangUp ends all mail sessions politely.
 func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err error) {
-	verification, err := OpenVerification(r.Config, r.recentHosts)
+	verification, err := openOrExplain(r.Config, r.recentHosts, verdicts.NewSpending(r.Pool))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +167,12 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 	if err != nil {
 		name = "unknown"
 	}
-	verifier = verdicts.NewWatch(r.Pool, verifier, name, r.Log)
+	watch := verdicts.NewWatch(r.Pool, verifier, name, r.Log)
+	verifier = watch
+	stopTelling := func() {}
+	if _, cannot := verification.Verifier.(unready); cannot {
+		stopTelling = watch.Repeat()
+	}
 	return &activities.Activities{
 		Accounts:  r.Accounts,
 		Ledger:    r.Ledger,
@@ -178,7 +183,7 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 		Webhooks:  r.Webhooks,
 
 		OutageLimit: r.Config.OutageLimit,
-	}, verification.Close, nil
+	}, func() { stopTelling(); verification.Close() }, nil
 }
 
 // WorkerEnv is this process's environment, changed so that a worker started

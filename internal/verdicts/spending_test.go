@@ -1,0 +1,50 @@
+package verdicts
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/verify"
+)
+
+// TestSpending_V14: claims of several workers together never get more than the
+// budgets have, and what was not asked for can be taken again.
+func TestSpending_V14(t *testing.T) {
+	pool := pgtest.New(t)
+	var got, google atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			s := NewSpending(pool) // another worker
+			for i := range 20 {
+				c := verify.Claim{Identity: "mail1", Provider: "other", N: 7, All: verify.Budget{Hour: 400, Day: 300}}
+				if i%2 == 0 {
+					c.Provider, c.Own = "google", verify.Budget{Hour: 100}
+				}
+				n, err := s.Take(t.Context(), c)
+				require.NoError(t, err)
+				got.Add(int64(n))
+				if c.Provider == "google" {
+					google.Add(int64(n))
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 300, got.Load())
+	require.LessOrEqual(t, google.Load(), int64(100))
+
+	s := NewSpending(pool)
+	require.NoError(t, s.Return(t.Context(), "mail1", "other", time.Now(), 5))
+	n, err := s.Take(t.Context(), verify.Claim{Identity: "mail1", Provider: "other", N: 7, All: verify.Budget{Day: 300}})
+	require.NoError(t, err)
+	require.Equal(t, 5, n)
+	n, err = s.Take(t.Context(), verify.Claim{Identity: "mail2", Provider: "other", N: 7, All: verify.Budget{Day: -1}})
+	require.NoError(t, err)
+	require.Zero(t, n, "an identity whose first day is still to come")
+}
