@@ -244,7 +244,7 @@ func extrasOf(r verify.Result) *orderbook.Extras {
 	x := &orderbook.Extras{Provider: r.Provider, Score: int32(r.Score)}
 	for flag, is := range map[int32]bool{
 		orderbook.FlagRole: r.Role, orderbook.FlagFree: r.Free, orderbook.FlagDisposable: r.Disposable,
-		orderbook.FlagAlias: r.Alias, orderbook.FlagCleaned: r.Cleaned,
+		orderbook.FlagAlias: r.Alias, orderbook.FlagCleaned: r.Cleaned, orderbook.FlagDoubtful: r.Doubtful,
 	} {
 		if is {
 			x.Flags |= flag

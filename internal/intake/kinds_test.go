@@ -180,7 +180,7 @@ func TestOrdersOfEveryKindOnRealParts(t *testing.T) {
 		require.Len(t, results, 1+402)
 		require.Equal(t, []string{
 			"No", "Mail", "Remark", "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+			"address", "role", "free", "disposable", "alias", "cleaned", "doubtful", "did_you_mean", "provider", "score", "score_parts",
 		}, results[0])
 		free := int64(0)
 		for i, row := range results[1:401] {

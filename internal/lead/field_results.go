@@ -81,7 +81,7 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
 				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
 				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT `+extrasOf("i.delivered_at IS NOT NULL")+`) x
-					(role, free, disposable, alias, cleaned, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
+					(role, free, disposable, alias, cleaned, doubtful, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
 			FROM (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
 					v.flags, v.provider, v.meant_domain, v.score, v.score_parts
 				FROM order_item q CROSS JOIN LATERAL ( -- a value that stands under several leads is one item's

@@ -103,7 +103,7 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	deliver := func(email, verdict, reason string) {
 		_, err := f.pool.Exec(f.ctx, `
 			UPDATE order_item SET verdict = $2, reason = $3, smtp_code = 250, checked_at = '2026-01-02T03:04:05Z', delivered_at = now(),
-				flags = 9, provider = 'google', meant_domain = CASE $2 WHEN 'invalid' THEN 'b.test' END, score = 90, score_parts = '{"verdict": 90}'
+				flags = CASE $2 WHEN 'invalid' THEN 41 ELSE 9 END, provider = 'google', meant_domain = CASE $2 WHEN 'invalid' THEN 'b.test' END, score = 90, score_parts = '{"verdict": 90}'
 			WHERE order_id = 'ord_1' AND value = $1`, email, verdict, reason)
 		require.NoError(t, err)
 	}
@@ -123,20 +123,20 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	require.Equal(t, [][]string{
 		{
 			"name", "email", "verdict", "name", "verified_verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-			"address", "role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+			"address", "role", "free", "disposable", "alias", "cleaned", "doubtful", "did_you_mean", "provider", "score", "score_parts",
 		},
 		{
 			"Ann", "Ann <ann@x.test>", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
-			"ann@x.test", "true", "false", "false", "true", "true", "", "google", "90", `{"verdict": 90}`,
+			"ann@x.test", "true", "false", "false", "true", "true", "false", "", "google", "90", `{"verdict": 90}`,
 		},
-		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", ""},
+		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", "", ""},
 		{
 			"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
-			"ann@x.test", "true", "false", "false", "true", "false", "", "google", "90", `{"verdict": 90}`,
+			"ann@x.test", "true", "false", "false", "true", "false", "false", "", "google", "90", `{"verdict": 90}`,
 		},
 		{
 			"Bob", "bob@a.test", "z", "d", "invalid", "no_such_user", "", "250", "", "2026-01-02T03:04:05Z",
-			"bob@a.test", "true", "false", "false", "true", "false", "bob@b.test", "google", "90", `{"verdict": 90}`,
+			"bob@a.test", "true", "false", "false", "true", "false", "true", "bob@b.test", "google", "90", `{"verdict": 90}`,
 		},
 	}, rows)
 
@@ -146,7 +146,7 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"name": "Ann", "email": "Ann <ann@x.test>", "address": "ann@x.test", "verdict": "=1+1", "column_4": "a", "verified_verdict": "valid",
 		"reason": "accepted", "mx_host": "", "smtp_code": 250.0, "smtp_enhanced": "", "checked_at": "2026-01-02T03:04:05Z",
-		"role": true, "free": false, "disposable": false, "alias": true, "cleaned": true, "did_you_mean": "", "provider": "google",
+		"role": true, "free": false, "disposable": false, "alias": true, "cleaned": true, "doubtful": false, "did_you_mean": "", "provider": "google",
 		"score": 90.0, "score_parts": map[string]any{"verdict": 90.0},
 	}, first)
 

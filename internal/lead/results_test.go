@@ -54,7 +54,7 @@ func TestC6_ResultsAreSafeInASpreadsheet(t *testing.T) {
 		"id", "email", "first_name", "last_name", "title", "seniority", "department", "company", "domain",
 		"industry", "headcount", "country", "region", "city", "phone", "direct_email", "profile",
 		"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-		"role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+		"role", "free", "disposable", "alias", "cleaned", "doubtful", "did_you_mean", "provider", "score", "score_parts",
 	}, rows[0])
 	require.Equal(t, []string{
 		"a", "a@b.test", "'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "", "", "'@SUM(A1)", "", "", "7", "DE", "", "", "+4930123456", "'=x@home.test", "'=profile",
@@ -74,7 +74,7 @@ func TestC6_ResultsAreSafeInASpreadsheet(t *testing.T) {
 	require.Equal(t, int64(3), report.Imported)
 	require.Equal(t, []string{
 		"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at",
-		"role", "free", "disposable", "alias", "cleaned", "did_you_mean", "provider", "score", "score_parts",
+		"role", "free", "disposable", "alias", "cleaned", "doubtful", "did_you_mean", "provider", "score", "score_parts",
 	}, report.IgnoredColumns)
 	for _, id := range []string{"a", "b", "c"} {
 		for _, column := range header {
@@ -133,7 +133,7 @@ func TestResultsOfNothing(t *testing.T) {
 	f := setup(t)
 	var out bytes.Buffer
 	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_none", lead.CSV, lead.ResultOptions{}))
-	require.Equal(t, "id,email,first_name,last_name,title,seniority,department,company,domain,industry,headcount,country,region,city,verdict,reason,mx_host,smtp_code,smtp_enhanced,checked_at,role,free,disposable,alias,cleaned,did_you_mean,provider,score,score_parts\r\n", out.String())
+	require.Equal(t, "id,email,first_name,last_name,title,seniority,department,company,domain,industry,headcount,country,region,city,verdict,reason,mx_host,smtp_code,smtp_enhanced,checked_at,role,free,disposable,alias,cleaned,doubtful,did_you_mean,provider,score,score_parts\r\n", out.String())
 	out.Reset()
 	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_none", lead.NDJSON, lead.ResultOptions{}))
 	require.Empty(t, out.String())

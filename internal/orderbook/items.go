@@ -62,6 +62,7 @@ const (
 	FlagDisposable
 	FlagAlias
 	FlagCleaned
+	FlagDoubtful
 )
 
 // Fact is an item that may be charged: what is delivered with it, by fingerprint.
