@@ -61,6 +61,10 @@ func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
 	for _, name := range []string{
 		"holdfast_build_info{", "temporal_workflow_task_schedule_to_start_latency_seconds_bucket{", "temporal_activity_schedule_to_start_latency_seconds_bucket{",
 		"temporal_worker_task_slots_available{", "temporal_sticky_cache_size{", "holdfast_ledger_refused_total{", "go_goroutines ",
+		`holdfast_contacts_verified_total{host="`, `holdfast_contacts_reasons_total{reason="`, "holdfast_smtp_connections_total ", "holdfast_smtp_sessions ",
+		`holdfast_verifier_breaker_open{verifier="smtp"} 0`, "holdfast_ledger_batch_seconds_count ", "holdfast_ledger_batch_operations_sum ",
+		`holdfast_orders_ended_total{kind="lead_list",status="settled"} 1`, `holdfast_database_connections{state="max"} 16`,
+		`holdfast_credits_held{type="email"} `, "holdfast_database_up 1", "holdfast_orders_lost ",
 	} {
 		require.Contains(t, metrics, "\n"+name)
 	}

@@ -180,7 +180,8 @@ func (l *Ledger) persist(t *batch) error {
 }
 
 // try runs a batch in one transaction: lock and read, perform, write and commit.
-func (l *Ledger) try(t *batch) error {
+func (l *Ledger) try(t *batch) (err error) {
+	defer func(began time.Time) { l.batches.observe(t.size(), began, err) }(time.Now())
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	conn, err := l.pool.Acquire(ctx)

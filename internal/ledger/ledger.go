@@ -29,6 +29,7 @@ type Ledger struct {
 	apart  pending // lanes whose last batch failed: each has its own transactions
 	stats  Stats
 
+	batches    batchMetrics
 	clockWrong bool // operations are refused because of the time
 }
 
@@ -50,7 +51,7 @@ func WithLog(log *slog.Logger) Option { return func(l *Ledger) { l.log = log } }
 // New returns a ledger on a migrated database.
 func New(pool *pgxpool.Pool, opts ...Option) *Ledger {
 	l := &Ledger{
-		pool: pool, batchSize: batchOperations, log: slog.New(slog.DiscardHandler), lanes: map[string]*lane{},
+		pool: pool, batchSize: batchOperations, log: slog.New(slog.DiscardHandler), lanes: map[string]*lane{}, batches: newBatchMetrics(),
 		common: pending{workers: 4}, apart: pending{workers: workersApart},
 	}
 	for _, opt := range opts {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/order"
 	"holdfast/internal/outbox"
@@ -26,11 +27,12 @@ var (
 
 // Book gives access to the orders. It is safe for concurrent use.
 type Book struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	ended *prometheus.CounterVec
 }
 
 // New returns the order book stored in the database behind pool.
-func New(pool *pgxpool.Pool) *Book { return &Book{pool: pool} }
+func New(pool *pgxpool.Pool) *Book { return &Book{pool: pool, ended: newEnded()} }
 
 // NewOrder is an order to be entered.
 type NewOrder struct {
@@ -62,6 +64,7 @@ func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
 		credits[i] = order.Credit{Type: held.Type, Held: held.Amount}
 	}
 	var entered order.Order
+	var isNew bool
 	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
@@ -80,6 +83,7 @@ func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
 		}
 		switch {
 		case tag.RowsAffected() == 1:
+			isNew = true
 			return announce(ctx, tx, topic, entered)
 		case entered.Org != n.Org || hash != n.Request.Hash():
 			return ErrRequestDiffers
@@ -91,6 +95,9 @@ func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
 	}
 	if err != nil {
 		return order.Order{}, fmt.Errorf("entering order %s: %w", n.ID, err)
+	}
+	if isNew {
+		b.count(entered)
 	}
 	return entered, nil
 }

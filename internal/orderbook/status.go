@@ -121,6 +121,7 @@ type update struct {
 }
 
 func (b *Book) change(ctx context.Context, id string, to order.Status, u update) error {
+	var changed order.Order
 	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		var now order.Status
 		err := tx.QueryRow(ctx, `SELECT status FROM orders WHERE id = $1 FOR UPDATE`, id).Scan(&now)
@@ -167,10 +168,12 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 		if err != nil {
 			return err
 		}
+		changed = o
 		return announce(ctx, tx, "order."+string(to), o)
 	})
 	if err != nil {
 		return fmt.Errorf("moving order %s to %s: %w", id, to, err)
 	}
+	b.count(changed)
 	return nil
 }

@@ -136,6 +136,10 @@ func (w *Webhooks) note(ctx context.Context, endpoint string, d due, a answer) e
 	if err != nil {
 		return fmt.Errorf("the attempt was not noted: %w", err)
 	}
+	if status == "pending" {
+		status = "retried"
+	}
+	w.attempts.WithLabelValues(status).Inc()
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/netguard"
 	"holdfast/internal/outbox"
@@ -66,6 +67,8 @@ type Webhooks struct {
 	client  *http.Client
 	allow   netguard.Allow
 	backoff []time.Duration
+
+	attempts *prometheus.CounterVec
 }
 
 // New returns the webhooks of a migrated database.
@@ -73,8 +76,16 @@ func New(pool *pgxpool.Pool, c Config) *Webhooks {
 	if len(c.Backoff) == 0 {
 		c.Backoff = DefaultBackoff
 	}
-	return &Webhooks{pool: pool, client: newClient(c.Allow), allow: c.Allow, backoff: c.Backoff}
+	return &Webhooks{
+		pool: pool, client: newClient(c.Allow), allow: c.Allow, backoff: c.Backoff,
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_webhook_attempts_total", Help: "Attempts of this process to deliver an event to a webhook, by result: delivered, retried or failed for good.",
+		}, []string{"result"}),
+	}
 }
+
+// Collectors are the metrics of these webhooks, for the registry of the process.
+func (w *Webhooks) Collectors() []prometheus.Collector { return []prometheus.Collector{w.attempts} }
 
 // Endpoint is an address that hears of an organization's events.
 type Endpoint struct {

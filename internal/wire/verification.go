@@ -19,13 +19,22 @@ type Verification struct {
 	provider.Verifier
 
 	engine engine // nil where it is not asked
+	steps  []namedVerifier
 }
 
 // engine is ours: one, or a pool of one for each identity.
 type engine interface {
 	provider.Verifier
 	Stats() verify.Stats
+	Load() verify.Load
+	Health() error
 	Close()
+}
+
+// namedVerifier is one of those who verify, by its name in the configuration.
+type namedVerifier struct {
+	name   string
+	closed func() bool // whether it is not asked at the moment
 }
 
 // OpenVerification makes the verifiers ready; nothing is asked yet. recent
@@ -46,6 +55,7 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 				return nil, err
 			}
 			v.engine = engine
+			v.steps = append(v.steps, namedVerifier{name, func() bool { return engine.Health() != nil }})
 			steps = append(steps, engine)
 			continue
 		}
@@ -55,6 +65,7 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 			v.Close()
 			return nil, fmt.Errorf("HOLDFAST_VERIFY_PROVIDERS cannot be followed: %w", err)
 		}
+		v.steps = append(v.steps, namedVerifier{name, func() bool { return p.Preflight(context.Background()) != nil }}) // which sends nothing
 		steps = append(steps, p)
 	}
 	v.Verifier = steps

@@ -163,6 +163,12 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 	if r.Config.VerdictCache {
 		verifier = verdicts.New(r.Pool, verification)
 	}
+	seen := newCounted(verifier)
+	verifier = seen
+	if err := r.register(append(verification.collectors(), seen.verdicts, seen.reasons)...); err != nil {
+		verification.Close()
+		return nil, nil, err
+	}
 	name, err := os.Hostname()
 	if err != nil {
 		name = "unknown"
