@@ -48,10 +48,11 @@ HOLDFAST_DRAIN_WAIT (3s), then open requests get 10 seconds to finish.`,
 // serveAll serves the public address and, unless it is the same, that of the
 // metrics.
 func (a *app) serveAll(ctx context.Context) error {
-	shown, err := telemetry.New()
+	shown, err := telemetry.New(ctx, "holdfast-serve")
 	if err != nil {
 		return err
 	}
+	defer shown.Close(context.WithoutCancel(ctx))
 	rooms, err := open(ctx, func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
 		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
 	})
@@ -99,7 +100,7 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 	}
 	rooms.Telemetry.SetReady(rooms.Ready)
 	server := &http.Server{
-		Handler:           mux,
+		Handler:           rooms.Telemetry.HTTP(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

@@ -55,7 +55,7 @@ func (a *app) startStack(ctx context.Context, cfg config.Config, dir string, lab
 	if err = migrate(ctx, s.Config); err != nil {
 		return nil, err
 	}
-	shown, err := telemetry.New()
+	shown, err := telemetry.New(ctx, "holdfast-serve")
 	if err != nil {
 		return nil, err
 	}

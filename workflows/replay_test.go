@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
@@ -31,11 +34,16 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	}
 	paths, err := filepath.Glob("testdata/replay/*.json")
 	require.NoError(t, err)
+	tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{Tracer: sdktrace.NewTracerProvider().Tracer("test")})
+	require.NoError(t, err)
 	for _, path := range paths {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			replayer := worker.NewWorkflowReplayer()
-			workflows.Register(replayer)
-			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), path))
-		})
+		for name, interceptors := range map[string][]interceptor.WorkerInterceptor{"": nil, " traced": {tracing}} {
+			t.Run(filepath.Base(path)+name, func(t *testing.T) {
+				replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: interceptors})
+				require.NoError(t, err)
+				workflows.Register(replayer)
+				require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), path))
+			})
+		}
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // entry is what the log says about a request. It holds no key, no query and no
@@ -65,6 +68,10 @@ func (a *API) observe(next http.Handler) http.Handler {
 			if e.status == 0 {
 				e.status = http.StatusOK
 			}
+			if span := trace.SpanFromContext(r.Context()); r.Pattern != "" {
+				span.SetName(r.Pattern)
+				span.SetAttributes(attribute.String("http.route", r.Pattern), attribute.String("holdfast.request_id", e.id))
+			}
 			took := time.Since(began)
 			done(r.Method, r.Pattern, e.status, took)
 			level := slog.LevelInfo
@@ -72,10 +79,23 @@ func (a *API) observe(next http.Handler) http.Handler {
 				level = slog.LevelWarn
 			}
 			a.Log.Log(r.Context(), level, "request", "request_id", e.id, "method", r.Method, "route", r.Pattern,
-				"status", e.status, "bytes", e.bytes, "took", took, "org", e.org, "member", e.member, "key", e.key)
+				"status", e.status, "bytes", e.bytes, "took", took, "org", e.org, "member", e.member, "key", e.key, "order", orderOf(r, w))
 		}()
 		next.ServeHTTP(seen, r)
 	})
+}
+
+// orderOf is the order that a request was about, or has made; empty where it was
+// about none.
+func orderOf(r *http.Request, w http.ResponseWriter) string {
+	if strings.Contains(r.Pattern, " "+prefix+"/orders/{id}") {
+		return r.PathValue("id")
+	}
+	id, made := strings.CutPrefix(w.Header().Get("Location"), prefix+"/orders/")
+	if !made {
+		return ""
+	}
+	return id
 }
 
 // watched notes what is answered.

@@ -34,11 +34,15 @@ var ErrUnreachable = errors.New("PostgreSQL cannot be used")
 // Open connects to the database at url (a postgres:// URL or key=value pairs)
 // and returns a pool that has been used once, so a wrong URL fails here and not
 // at the first query. The error never shows a password.
-func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func Open(ctx context.Context, url string) (*pgxpool.Pool, error) { return OpenTraced(ctx, url, nil) }
+
+// OpenTraced is Open with a tracer of all statements; nil for none.
+func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*pgxpool.Pool, error) {
 	config, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
+	config.ConnConfig.Tracer = tracer
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, unreachable(config.ConnConfig, err)

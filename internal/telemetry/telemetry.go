@@ -3,6 +3,7 @@
 package telemetry
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ type Telemetry struct {
 	// Registry has all metrics. Parts of the process register theirs.
 	Registry *prometheus.Registry
 
+	tracing  *tracing
 	sdk      *metric.MeterProvider // what Temporal's SDK counts, in Registry
 	check    atomic.Pointer[Check]
 	draining atomic.Bool
@@ -27,9 +29,14 @@ type Telemetry struct {
 // seconds are the buckets of all histograms of durations.
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
-// New returns telemetry with the metrics of the process itself.
-func New() (*Telemetry, error) {
+// New returns telemetry of a process with this name: its own metrics and, where
+// OTEL_* variables are set, traces.
+func New(ctx context.Context, service string) (*Telemetry, error) {
 	t := &Telemetry{Registry: prometheus.NewRegistry()}
+	var err error
+	if t.tracing, err = startTracing(ctx, service); err != nil {
+		return nil, err
+	}
 	b := build.Read()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "holdfast_build_info", Help: "1; the labels say which build runs.",

@@ -81,7 +81,11 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options .
 // OpenDatabase connects to PostgreSQL alone and checks that the schema is the
 // one this program was built for.
 func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*Rooms, error) {
-	pool, err := postgres.Open(ctx, cfg.DatabaseURL)
+	r := &Rooms{Config: cfg, Log: telemetry.WithTraceIDs(logger)}
+	for _, o := range options {
+		o(r)
+	}
+	pool, err := postgres.OpenTraced(ctx, cfg.DatabaseURL, r.Telemetry.Queries())
 	if err != nil {
 		return nil, err
 	}
@@ -89,18 +93,11 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 		pool.Close()
 		return nil, err
 	}
-	r := &Rooms{
-		Config:    cfg,
-		Log:       logger,
-		Pool:      pool,
-		Ledger:    ledger.New(pool, ledger.WithLog(logger)),
-		Accounts:  account.New(pool),
-		Catalogue: lead.New(pool),
-		Book:      orderbook.New(pool),
-	}
-	for _, o := range options {
-		o(r)
-	}
+	r.Pool = pool
+	r.Ledger = ledger.New(pool, ledger.WithLog(r.Log))
+	r.Accounts = account.New(pool)
+	r.Catalogue = lead.New(pool)
+	r.Book = orderbook.New(pool)
 	r.identity.check = func(ctx context.Context) ([]verify.IdentityReport, error) {
 		return CheckIdentities(ctx, cfg)
 	}
@@ -118,6 +115,9 @@ func (r *Rooms) dial(ctx context.Context) (client.Client, error) {
 	options.Logger = log.NewStructuredLogger(r.Log)
 	if r.Telemetry != nil {
 		options.MetricsHandler = r.Telemetry.SDKMetrics()
+	}
+	if options.Interceptors, err = r.Telemetry.Interceptors(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, temporalWithin)
 	defer cancel()

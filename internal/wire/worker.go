@@ -41,10 +41,11 @@ const (
 // what is under way, and closes. Where the configuration has an address for it,
 // it shows health, metrics and profiles there.
 func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
-	shown, err := telemetry.New()
+	shown, err := telemetry.New(ctx, "holdfast-worker")
 	if err != nil {
 		return err
 	}
+	defer shown.Close(context.WithoutCancel(ctx))
 	if cfg.WorkerAddr != "" {
 		listener, err := telemetry.Listen(ctx, cfg.WorkerAddr, config.DefaultWorkerAddr, "HOLDFAST_WORKER_ADDR")
 		if err != nil {
@@ -162,6 +163,9 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 	var verifier activities.Verifier = verification
 	if r.Config.VerdictCache {
 		verifier = verdicts.New(r.Pool, verification)
+	}
+	if tracer := r.Telemetry.Tracer(); tracer != nil {
+		verifier = traced{verifier, tracer}
 	}
 	seen := newCounted(verifier)
 	verifier = seen
