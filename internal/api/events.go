@@ -89,11 +89,9 @@ func (a *API) tell(ctx context.Context, w *patient, o order.Order, at place) err
 		if o.Status.Over() {
 			return nil
 		}
-		p, err := a.Intake.Progress(ctx, o.ID)
-		if err == nil && p.Done > at.done {
+		if p := o.Look(); p.Done > at.done {
 			at.done = p.Done
-			err = send(w, "progress", at, p)
-			if err != nil {
+			if err := send(w, "progress", at, p); err != nil {
 				return err
 			}
 		}
@@ -111,6 +109,7 @@ func (a *API) tell(ctx context.Context, w *patient, o order.Order, at place) err
 			}
 		case <-looks.C:
 		}
+		var err error
 		if o, err = a.Book.Get(ctx, o.Org, o.ID); err != nil {
 			return err
 		}

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/lead"
 	"holdfast/internal/order"
 )
 
@@ -351,4 +353,69 @@ func TestA20_Bounces(t *testing.T) {
 	}
 	f.call("POST", "/bounces", f.jane, map[string]any{"emails": emails[:1]}, "Idempotency-Key", "b").problem(422, "idempotency_key_reused")
 	require.Equal(t, before+2, f.available("email"))
+}
+
+// C7: nothing that tells of an order shows more of a lead that is not paid for than
+// its preview: orders, their events, results, quotes, history, and what webhooks
+// are sent.
+func TestC7_NoWayToARowShowsWhatIsNotPaidFor(t *testing.T) {
+	f := setupWith(t, "fuzzed", 0)
+	file := "id,email,first_name,last_name,title,seniority,department,company,domain,industry,headcount,country,region,city,phone\n"
+	var ids []string
+	for i := range 2 {
+		id := fmt.Sprintf("%s-hidden-%d", f.org, i)
+		ids = append(ids, id)
+		file += id + fmt.Sprintf(",ghost.%d@nowhere-%s.invalid,Ann,Smithson,Titular,Seniorest,Departed,Company,domain.invalid,Industrious,4711,DE,Regional,Citywide,\n", i, f.org)
+	}
+	_, err := rooms.Catalogue.Import(t.Context(), strings.NewReader(file), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var sent strings.Builder
+	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		sent.Write(body)
+	}))
+	t.Cleanup(endpoint.Close)
+	webhook := f.call("POST", "/webhooks", f.admin, map[string]any{"url": endpoint.URL}).is(201).text("id")
+	f.fund(100)
+
+	var shown strings.Builder
+	show := func(a *reply) { shown.Write(a.body) }
+	for kind, body := range map[string]map[string]any{
+		"reveal": {"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}},
+		"export": {"kind": "export", "lead_ids": ids},
+	} {
+		show(f.call("POST", "/quotes", f.jane, body).is(200))
+		placed := f.call("POST", "/orders?wait=40s", f.jane, body, "Idempotency-Key", kind).is(201)
+		show(placed)
+		var o order.Order
+		placed.into(&o)
+		for _, e := range f.events(o.ID, "", -1) {
+			shown.WriteString(e.data)
+		}
+		show(f.call("GET", "/orders/"+o.ID, f.jane, nil).is(200))
+		for _, result := range []string{"results.csv", "results.ndjson", "results.csv?all=true", "results.ndjson?all=true"} {
+			show(f.call("GET", "/orders/"+o.ID+"/"+result, f.jane, nil).is(200))
+		}
+	}
+	for _, path := range []string{"/orders", "/credits", "/credits/history", "/credits/history.csv", "/leads/owned", "/lists"} {
+		if a := f.call("GET", path, f.jane, nil); a.status == 200 {
+			show(a)
+		}
+	}
+	show(f.call("GET", "/webhooks/"+webhook+"/deliveries", f.admin, nil).is(200))
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Count(sent.String(), "order.settled") >= 2
+	}, 40*time.Second, 20*time.Millisecond)
+	mu.Lock()
+	shown.WriteString(sent.String())
+	mu.Unlock()
+	require.Contains(t, shown.String(), ids[0], "the id is shown")
+	for _, hidden := range []string{"ghost.", "nowhere-", "Smithson", "Titular", "Seniorest", "Departed", "domain.invalid", "Industrious", "4711", "Regional", "Citywide"} {
+		require.NotContains(t, shown.String(), hidden)
+	}
 }

@@ -357,3 +357,45 @@ func TestWhatCannotBeRenewedStopsNothing(t *testing.T) {
 	_, err = w.History(ctx, ledger.HistoryFilter{Owner: "acme"})
 	require.NoError(t, err)
 }
+
+// used is of the period that runs, used_total of all time; what is credited back
+// counts in the period in which it comes back.
+func TestUsedIsOfThePeriod(t *testing.T) {
+	w := setup(t)
+	ctx := t.Context()
+	w.plan(t, "plain", "allotment: 100, at_period_end: expire")
+	charge := func(key string, n int64) {
+		t.Helper()
+		charged, err := w.ledger.Charge(ctx, ledger.Charge{
+			Owner: "acme", Key: key, Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Amount: n}},
+		})
+		require.NoError(t, err)
+		require.True(t, charged.Charged)
+	}
+	used := func() [2]int64 {
+		t.Helper()
+		org, err := w.accounts.Org(ctx, "acme")
+		require.NoError(t, err)
+		view, err := w.Credits(ctx, org, account.Member{})
+		require.NoError(t, err)
+		for _, c := range view.Credits {
+			if c.Type == "email" && c.Pool == "organization" {
+				return [2]int64{c.Used, c.UsedTotal}
+			}
+		}
+		t.Fatal("there are no such credits")
+		return [2]int64{}
+	}
+	end := w.boundary(t, 3*time.Second)
+	w.monthly(t, "acme", "plain", end)
+	charge("first", 5)
+	require.Equal(t, [2]int64{5, 5}, used())
+	w.await(t, end)
+	require.Equal(t, [2]int64{0, 5}, used(), "a new period has begun")
+	charge("second", 3)
+	require.Equal(t, [2]int64{3, 8}, used())
+	_, err := w.ledger.Reverse(ctx, ledger.Reverse{Owner: "acme", Key: "back", HoldID: "second", Type: "email", Amount: 1})
+	require.NoError(t, err)
+	require.Equal(t, [2]int64{2, 7}, used())
+	w.requireBalanced(t)
+}

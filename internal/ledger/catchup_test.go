@@ -161,3 +161,27 @@ func TestProcessesInTurn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, captured, balances[0].Captured)
 }
+
+// Following ends at the head of the locked row: one that the journal does not lead
+// to is damage, not a place to write on from.
+func TestFollowingEndsAtTheHead(t *testing.T) {
+	ctx := t.Context()
+	pool := pgtest.New(t)
+	one, two := New(pool), New(pool)
+	defer one.Close()
+	defer two.Close()
+	grant := func(l *Ledger, key string) error {
+		_, err := l.Grant(ctx, Grant{Owner: "acme", Key: key, Type: "email", Amount: 3, Source: SourcePack})
+		return err
+	}
+	for i := range 12 {
+		require.NoError(t, grant(one, fmt.Sprint(i)))
+	}
+	require.NoError(t, grant(two, "ahead"))
+	_, err := pool.Exec(ctx, `UPDATE credit_owner SET head = decode(repeat('ab', 32), 'hex') WHERE owner = 'acme'`)
+	require.NoError(t, err)
+	require.ErrorIs(t, grant(one, "on"), ErrDamaged)
+	var entries int
+	require.NoError(t, pool.QueryRow(ctx, `SELECT count(*) FROM credit_entry`).Scan(&entries))
+	require.Equal(t, 13, entries)
+}

@@ -217,6 +217,12 @@ func TestFailedBatchIsForgotten(t *testing.T) {
 	}
 	_, err = hold("first", "fail")
 	require.ErrorContains(t, err, "no")
+	_, err = hold("again", "fail")
+	require.ErrorContains(t, err, "no")
+	_, err = hold("again", "")
+	require.NoError(t, err)
+	_, err = l.Release(ctx, Release{Owner: "acme", Key: "again/r", HoldID: "again"})
+	require.NoError(t, err, "the repeated hold happened; it did not find a result that was never stored")
 	r, err := hold("second", "")
 	require.NoError(t, err)
 	require.True(t, r.Held, "the first hold took nothing")

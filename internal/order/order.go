@@ -107,7 +107,7 @@ type Order struct {
 	CancelRequestedAt *time.Time `json:"cancel_requested_at,omitempty"`
 
 	// While it runs: whether it is paused, what it waits for, how far it is.
-	Paused   bool  `json:"paused"`
-	Waiting  *Wait `json:"waiting,omitempty"`
-	Progress *Pace `json:"progress,omitempty"`
+	Paused   bool  `json:"paused" doc:"It verifies nothing until it is resumed."`
+	Waiting  *Wait `json:"waiting,omitempty" doc:"What a running order waits for; absent while it works and when it is over."`
+	Progress *Pace `json:"progress,omitempty" doc:"How far a running order is; absent when it is over."`
 }

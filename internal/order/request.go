@@ -30,11 +30,11 @@ type Request struct {
 
 	// IncludeOwned delivers leads that the organization owns already too, free,
 	// instead of leaving them out.
-	IncludeOwned bool `json:"include_owned,omitempty"`
+	IncludeOwned bool `json:"include_owned,omitempty" doc:"Of a lead_list: deliver leads that the organization owns already, too, free. The results have a column owned then. Without it they are left out."`
 
 	// IncludeKnownBad selects leads too whose address is known to be bad from a
 	// verification that is still relied on, instead of leaving them out.
-	IncludeKnownBad bool `json:"include_known_bad,omitempty"`
+	IncludeKnownBad bool `json:"include_known_bad,omitempty" doc:"Of a lead_list: select leads, too, whose address a verification that is still relied on has found to be bad. Without it they are left out."`
 
 	// ListID is the list whose addresses are verified, whose rows are enriched,
 	// or whose leads are revealed or exported; Count is their number.
