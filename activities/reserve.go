@@ -30,6 +30,11 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 	if err != nil {
 		return order.Reservation{}, reserving(err)
 	}
+	return a.enter(ctx, in, o, held)
+}
+
+// enter enters an order for which the ledger was asked into the book.
+func (a *Activities) enter(ctx context.Context, in order.Input, o offer.Offer, held ledger.HoldResult) (order.Reservation, error) {
 	entry := orderbook.NewOrder{
 		ID: in.ID, Org: in.Org, Member: in.Member, Request: in.Request,
 		PlanID: o.Terms.Plan, PlanVersion: o.Terms.PlanVersion, Status: order.Reserved,
@@ -59,13 +64,17 @@ func (a *Activities) hold(ctx context.Context, in order.Input) (offer.Offer, led
 		if try == 5 {
 			o.Before = time.Time{}
 		}
-		held, err := a.Ledger.Hold(ctx, ledger.Hold{
-			Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold, Before: o.Before,
-			Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
-		})
+		held, err := a.Ledger.Hold(ctx, holdOf(in, o))
 		if !errors.Is(err, ledger.ErrPeriodOver) {
 			return o, held, err
 		}
+	}
+}
+
+func holdOf(in order.Input, o offer.Offer) ledger.Hold {
+	return ledger.Hold{
+		Owner: in.Org, Key: in.ID + "/hold", HoldID: in.ID, Lines: o.Hold, Before: o.Before,
+		Memo: ledger.Memo{OrderID: in.ID, Member: in.Member, Action: string(in.Request.Kind)},
 	}
 }
 

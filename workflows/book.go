@@ -16,7 +16,11 @@ func (o *orderRun) small() bool { return o.Reservation != nil && o.Reservation.S
 // A step that does not succeed there at once is given to an activity, which waits
 // for a database that is away and keeps no workflow task open for it.
 func (o *orderRun) book(ctx workflow.Context, step, in, result any) error {
-	if o.small() {
+	return book(ctx, o.small(), step, in, result)
+}
+
+func book(ctx workflow.Context, small bool, step, in, result any) error {
+	if small {
 		err := within(ctx, step, in, result)
 		if err == nil || !mayPass(err) {
 			return err

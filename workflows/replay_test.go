@@ -22,6 +22,7 @@ var recordings = []string{
 	"order-verified-list", "order-revealed", "order-revealed-on-file", "order-enriched", "order-exported", "order-pushed",
 	"order-small-list", "order-small-rejected", "order-small-cancelled", "order-small-cut-short", "order-small-verified",
 	"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
+	"ride-carried-out", "ride-handed-over",
 	"reset-scheduled", "reset-continued", "webhook-delivered",
 }
 

@@ -191,6 +191,7 @@ type stoppable struct {
 	messages            sync.Map     // their ids: a message that comes again counts once
 	unpaid              bool         // our ledger fails after the webhook took them
 	url                 string
+	handed              []string // orders that a ride gave workflows of their own
 }
 
 func newStoppable(t *testing.T, leads int) *stoppable {

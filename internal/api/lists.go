@@ -44,7 +44,8 @@ func (a *API) lists() {
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/verify", name: "verify-email", tag: "Verification", needs: member,
-		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then.",
+		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then. " +
+			"Calls of one organization that come at the same time share work; each keeps its own key, answer, charge and history. Each result says its `order_id` and its `line` there.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {
@@ -92,7 +93,7 @@ type verified struct {
 func (a *API) verify(ctx context.Context, key string, emails []string) (verified, error) {
 	c := callerOf(ctx)
 	o, err := a.Intake.Submit(ctx, intake.Submission{
-		Org: c.org.ID, Member: c.member, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails,
+		Org: c.org.ID, Member: c.member, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails, Together: true,
 	})
 	switch {
 	case err != nil:
@@ -115,7 +116,8 @@ func (a *API) verify(ctx context.Context, key string, emails []string) (verified
 		if err := decoder.Decode(&result); err != nil {
 			return verified{}, fmt.Errorf("the results of order %s cannot be read: %w", o.ID, err)
 		}
-		v.Results = append(v.Results, result)
+		place := fmt.Sprintf(`{"order_id":%q,"line":%d,`, o.ID, len(v.Results)+1)
+		v.Results = append(v.Results, append(json.RawMessage(place), result[1:]...))
 	}
 	return v, nil
 }

@@ -218,7 +218,9 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
 	defer cancel()
 	c := callerOf(ctx)
-	o, err := a.Intake.Submit(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs})
+	o, err := a.Intake.Submit(ctx, intake.Submission{
+		Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs, Together: wait > 0,
+	})
 	switch {
 	case err != nil:
 		return nil, err
@@ -246,8 +248,11 @@ func rejected(o order.Order) *Problem {
 // await returns an order when it is delivered or over, or as it stands after
 // wait.
 func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (order.Order, error) {
-	end := time.After(wait)
-	for pause := 5 * time.Millisecond; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(pause*3/2, time.Second) {
+	end, landed, pause := time.After(wait), a.Intake.Landed(o.ID), 5*time.Millisecond
+	if landed != nil {
+		pause = time.Second
+	}
+	for ; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(pause*3/2, time.Second) {
 		select {
 		case <-ctx.Done():
 			return o, ctx.Err()
@@ -255,6 +260,8 @@ func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (ord
 			return o, nil
 		case <-end:
 			return o, nil
+		case <-landed:
+			landed, pause = nil, 5*time.Millisecond
 		case <-time.After(pause):
 		}
 		var err error

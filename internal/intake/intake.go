@@ -55,12 +55,13 @@ type Intake struct {
 	offers   *offer.Desk
 	webhooks *webhook.Webhooks
 	maxCount int64
+	rides    *rides
 }
 
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
 func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, webhooks *webhook.Webhooks, maxCount int64) *Intake {
-	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount}
+	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides()}
 }
 
 // Submission is a request with who makes it and the key that makes it safe to
@@ -72,6 +73,10 @@ type Submission struct {
 	Request order.Request
 	Emails  []string // addresses to verify, kept as a list before Temporal hears of the order
 	LeadIDs []string // leads to reveal or export, kept likewise
+
+	// Together: someone waits for the end of a small order, so that it may share a
+	// workflow with others of its organization that come at the same time.
+	Together bool
 }
 
 // Submit starts an order and answers as soon as its credits are held (status
@@ -94,7 +99,7 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if err != nil && !first {
 		return order.Order{}, err
 	}
-	r, err := in.reserve(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request})
+	r, err := in.begin(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}, first, s.Together)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if err != nil && !errors.As(err, &started) { // already started, and finished, too
 		return order.Order{}, answer(err)
@@ -120,6 +125,32 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	}
 	// Temporal answers a repeated update of a workflow that has ended, too.
 	return o, in.mend(ctx, id)
+}
+
+// begin reserves an order: in a workflow of its own, or in one that it shares.
+func (in *Intake) begin(ctx context.Context, input order.Input, first, together bool) (order.Reservation, error) {
+	if !mayRide(input.Request) {
+		return in.reserve(ctx, input)
+	}
+	switch line, err := in.book.Line(ctx, input.ID); {
+	case err == nil && !line.Alone():
+		return in.boarded(ctx, input)
+	case err != nil && !errors.Is(err, orderbook.ErrNotFound):
+		return order.Reservation{}, err
+	case err == nil || !first:
+		return in.reserve(ctx, input)
+	}
+	if together {
+		return in.together(ctx, input)
+	}
+	entered, err := in.book.EnterLines(ctx, input.ID, []order.Input{input})
+	if err != nil {
+		return order.Reservation{}, err
+	}
+	if !entered[input.ID] { // it came twice in the same moment
+		return in.boarded(ctx, input)
+	}
+	return in.reserve(ctx, input)
 }
 
 // begun is an order as the book shows it at its beginning.
@@ -252,7 +283,7 @@ func answer(err error) error {
 	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
 	var late *serviceerror.DeadlineExceeded // the server's word for it
 	switch {
-	case errors.As(err, &app) && app.Type() == "idempotency_key_reused":
+	case errors.Is(err, ErrKeyReused), errors.As(err, &app) && app.Type() == "idempotency_key_reused":
 		return ErrKeyReused
 	case errors.As(err, &app) && app.Type() == "invalid_request": // found when it was looked at with the plan
 		invalid := &order.InvalidError{Message: app.Message()}

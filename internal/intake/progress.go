@@ -55,12 +55,27 @@ func (in *Intake) underWay(ctx context.Context, id string) (int64, error) {
 	return n, nil
 }
 
+// stageOf is what an order is doing that no workflow of its own tells of: it is
+// over, or it rides with others.
+func stageOf(s order.Status) order.Stage {
+	switch s {
+	case order.Reserved:
+		return order.StageSelecting
+	case order.Verifying:
+		return order.StageVerifying
+	case order.Completed:
+		return order.StageRefunding
+	case order.Settled, order.Rejected, order.Cancelled, order.Failed:
+	}
+	return order.StageOver
+}
+
 func (in *Intake) lastKnown(ctx context.Context, id string) (order.Progress, error) {
 	o, err := in.book.Get(ctx, "", id)
 	if err != nil {
 		return order.Progress{}, err
 	}
-	p := order.Progress{Stage: order.StageOver, Status: o.Status, Done: o.Tally.Verified(), Total: o.Selected, Tally: o.Tally}
+	p := order.Progress{Stage: stageOf(o.Status), Status: o.Status, Done: o.Tally.Verified(), Total: o.Selected, Tally: o.Tally}
 	for _, c := range o.Credits {
 		p.Charged = append(p.Charged, order.Amount{Type: c.Type, Amount: c.Captured})
 	}

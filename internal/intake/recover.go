@@ -36,8 +36,27 @@ func (in *Intake) RunningOrders(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// Runs says for sure whether the workflow of an order is running.
+// Runs says for sure whether the workflow of an order is running, or the ride that
+// carries it out.
 func (in *Intake) Runs(ctx context.Context, id string) (bool, error) {
+	runs, err := in.isRunning(ctx, id)
+	if err != nil || runs {
+		return runs, err
+	}
+	line, err := in.book.Line(ctx, id)
+	if errors.Is(err, orderbook.ErrNotFound) || (err == nil && line.Alone()) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if runs, err = in.isRunning(ctx, line.RideID); err != nil || runs {
+		return runs, err
+	}
+	return in.isRunning(ctx, id) // the ride may have handed it over in between
+}
+
+func (in *Intake) isRunning(ctx context.Context, id string) (bool, error) {
 	description, err := in.temporal.DescribeWorkflowExecution(ctx, id, "")
 	if isGone(err) {
 		return false, nil

@@ -65,6 +65,12 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	err = in.update(ctx, id, update)
+	if isGone(err) { // perhaps because it is riding
+		if err := in.awaitRide(ctx, id); err != nil {
+			return false, err
+		}
+		err = in.update(ctx, id, update)
+	}
 	if isGone(err) {
 		again, lost := in.takeUpLost(ctx, id)
 		if lost != nil {

@@ -600,3 +600,33 @@ func TestTenThousandItems(t *testing.T) {
 	}, 30*time.Second, 100*time.Millisecond)
 	require.Greater(t, hot, updates/2, "updates of items stay on their page and out of the index")
 }
+
+// O9: a key has one line, written once; where an order or a line stands for it
+// already, no other ride gets it.
+func TestO9_AnOrderHasOneLine(t *testing.T) {
+	b, ctx := setup(t), t.Context()
+	in := func(id string) order.Input {
+		return order.Input{ID: id, Org: "acme", Member: "ann", Request: order.Request{Kind: order.Verify, Count: 1}}
+	}
+	n := newOrder("ord_there")
+	_, err := b.Create(ctx, n)
+	require.NoError(t, err)
+	entered, err := b.EnterLines(ctx, "ride/1", []order.Input{in("ord_a"), in("ord_b"), in("ord_there")})
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"ord_a": true, "ord_b": true}, entered)
+	entered, err = b.EnterLines(ctx, "ride/2", []order.Input{in("ord_b"), in("ord_c")})
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"ord_c": true}, entered)
+
+	line, err := b.Line(ctx, "ord_b")
+	require.NoError(t, err)
+	require.Equal(t, "ride/1", line.RideID)
+	require.Equal(t, in("ord_b").Request.Hash(), line.RequestHash)
+	require.False(t, line.GivenUp || line.Alone())
+	require.NoError(t, b.GiveUpLine(ctx, "ord_b"))
+	lines, err := b.Lines(ctx, "ride/1")
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"ord_a": true}, lines, "a ride that begins later leaves it out")
+	_, err = b.Line(ctx, "ord_x")
+	require.ErrorIs(t, err, orderbook.ErrNotFound)
+}

@@ -167,6 +167,9 @@ func (r *recorder) run(ctx context.Context) error {
 			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", story.name, o.Status, story.want)
 		}
 	}
+	if err := r.rides(ctx); err != nil {
+		return err
+	}
 	if err := r.resets(ctx); err != nil {
 		return err
 	}

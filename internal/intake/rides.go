@@ -1,0 +1,291 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/workflows"
+)
+
+const (
+	// rideMost is how many orders ride together at most.
+	rideMost = 100
+
+	// beginsWithin is the age from which on a line whose ride is not running is
+	// given up: the process that wrote it has ended before it started the ride.
+	beginsWithin = 5 * time.Second
+
+	// lookAgain is how often a repeated submission looks for an order whose ride
+	// has yet to begin.
+	lookAgain = 50 * time.Millisecond
+)
+
+// rides gathers, for each organization, the orders that come while others of it
+// are being started. See README.md.
+type rides struct {
+	mu      sync.Mutex
+	waiting map[string][]*rider      // by organization; there while one of its rides begins
+	landed  map[string]chan struct{} // by order, until its ride is over
+}
+
+// rider is an order that waits for its reservation.
+type rider struct {
+	input order.Input
+	done  chan rode
+}
+
+type rode struct {
+	reservation order.Reservation
+	err         error
+}
+
+func newRides() *rides {
+	return &rides{waiting: map[string][]*rider{}, landed: map[string]chan struct{}{}}
+}
+
+// mayRide reports whether an order may share a workflow with others.
+func mayRide(r order.Request) bool {
+	return r.Small() && (r.Kind == order.Verify || r.Kind == order.Reveal)
+}
+
+// Landed is closed when the ride of an order is over; nil for an order that is not
+// riding, as far as this process knows.
+func (in *Intake) Landed(id string) <-chan struct{} {
+	in.rides.mu.Lock()
+	defer in.rides.mu.Unlock()
+	return in.rides.landed[id]
+}
+
+// together reserves an order with those of its organization that come at the same
+// time. The first one starts at once; those that come while it starts ride next.
+func (in *Intake) together(ctx context.Context, input order.Input) (order.Reservation, error) {
+	r := &rider{input: input, done: make(chan rode, 1)}
+	in.rides.mu.Lock()
+	others, busy := in.rides.waiting[input.Org]
+	in.rides.waiting[input.Org] = append(others, r)
+	in.rides.mu.Unlock()
+	if !busy {
+		go in.depart(context.WithoutCancel(ctx), input.Org)
+	}
+	select {
+	case answer := <-r.done:
+		return answer.reservation, answer.err
+	case <-ctx.Done():
+		return order.Reservation{}, ctx.Err()
+	}
+}
+
+// depart starts ride after ride until no order of the organization waits.
+func (in *Intake) depart(ctx context.Context, org string) {
+	for {
+		in.rides.mu.Lock()
+		riders := in.rides.waiting[org]
+		if len(riders) == 0 {
+			delete(in.rides.waiting, org)
+			in.rides.mu.Unlock()
+			return
+		}
+		n := min(len(riders), rideMost)
+		in.rides.waiting[org] = riders[n:]
+		in.rides.mu.Unlock()
+		in.board(ctx, riders[:n])
+	}
+}
+
+// board writes the lines of a ride, starts it and answers its riders.
+func (in *Intake) board(ctx context.Context, riders []*rider) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	first := map[string]*rider{} // of those with the same key
+	var inputs []order.Input
+	for _, r := range riders {
+		if first[r.input.ID] == nil {
+			first[r.input.ID] = r
+			inputs = append(inputs, r.input)
+		}
+	}
+	ride := inputs[0].ID
+	if len(inputs) > 1 {
+		ride = workflows.RideID(uuid.NewString())
+	}
+	entered, err := in.book.EnterLines(ctx, ride, inputs)
+	if err != nil {
+		for _, r := range riders {
+			r.done <- rode{err: err}
+		}
+		return
+	}
+	var mine []*rider
+	for _, r := range riders {
+		if entered[r.input.ID] && first[r.input.ID] == r {
+			mine = append(mine, r)
+			continue
+		}
+		go func() { // another line stands for its key
+			reservation, err := in.boarded(ctx, r.input)
+			r.done <- rode{reservation, err}
+		}()
+	}
+	switch {
+	case len(mine) == 0:
+	case ride == mine[0].input.ID:
+		reservation, err := in.reserve(ctx, mine[0].input)
+		mine[0].done <- rode{reservation, err}
+	default:
+		in.startRide(ctx, ride, mine)
+	}
+}
+
+// startRide starts the workflow of a ride and answers its riders.
+func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
+	input := workflows.RideInput{}
+	over := make(chan struct{})
+	in.rides.mu.Lock()
+	for _, r := range riders {
+		input.Orders = append(input.Orders, r.input)
+		in.rides.landed[r.input.ID] = over
+	}
+	in.rides.mu.Unlock()
+	boarded, err := in.reserveRide(ctx, ride, input)
+	for i, r := range riders {
+		switch {
+		case err != nil:
+			r.done <- rode{err: err}
+		case boarded[i].Refused != nil:
+			f := boarded[i].Refused
+			r.done <- rode{err: temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)}
+		default:
+			r.done <- rode{reservation: order.Reservation{RequestHash: boarded[i].RequestHash}}
+		}
+	}
+	go in.land(context.WithoutCancel(ctx), ride, riders, over)
+}
+
+func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
+	org := input.Orders[0].Org
+	start := in.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID:                       ride,
+		TaskQueue:                workflows.TaskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrOrganization.ValueSet(org)),
+		StaticSummary:            fmt.Sprintf("%s: %d orders that came together", org, len(input.Orders)),
+		Priority:                 temporal.Priority{FairnessKey: org},
+	}, workflows.Ride, input)
+	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			UpdateID: workflows.UpdateReserve, UpdateName: workflows.UpdateReserve, WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var boarded []activities.Boarded
+	if err := handle.Get(ctx, &boarded); err != nil {
+		return nil, err
+	}
+	if len(boarded) != len(input.Orders) {
+		return nil, fmt.Errorf("the ride %s answered for %d of %d orders", ride, len(boarded), len(input.Orders))
+	}
+	return boarded, nil
+}
+
+// land waits for the end of a ride and tells those who wait for its orders.
+func (in *Intake) land(ctx context.Context, ride string, riders []*rider, over chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_ = in.temporal.GetWorkflow(ctx, ride, "").Get(ctx, nil) // however it ended: the book says what became of the orders
+	in.rides.mu.Lock()
+	defer in.rides.mu.Unlock()
+	for _, r := range riders {
+		delete(in.rides.landed, r.input.ID)
+	}
+	close(over)
+}
+
+// boarded answers a submission for whose key a line stands already. Where its
+// ride has not begun, because the process that wrote the line has ended, the
+// order is given up there and starts alone.
+func (in *Intake) boarded(ctx context.Context, input order.Input) (order.Reservation, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	for {
+		line, err := in.book.Line(ctx, input.ID)
+		if errors.Is(err, orderbook.ErrNotFound) {
+			return in.reserve(ctx, input)
+		}
+		if err != nil {
+			return order.Reservation{}, err
+		}
+		if line.RequestHash != input.Request.Hash() || line.Member != input.Member {
+			return order.Reservation{}, ErrKeyReused
+		}
+		if line.Alone() {
+			return in.reserve(ctx, input)
+		}
+		entered, err := in.entered(ctx, input)
+		if err != nil || entered {
+			return order.Reservation{RequestHash: line.RequestHash}, err
+		}
+		if line.Age >= beginsWithin {
+			runs, err := in.begins(ctx, line)
+			if err != nil {
+				return order.Reservation{}, err
+			}
+			if !runs {
+				if entered, err = in.entered(ctx, input); err != nil || entered {
+					return order.Reservation{RequestHash: line.RequestHash}, err
+				}
+				return in.reserve(ctx, input)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return order.Reservation{}, ctx.Err()
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+func (in *Intake) entered(ctx context.Context, input order.Input) (bool, error) {
+	_, err := in.book.Get(ctx, input.Org, input.ID)
+	if errors.Is(err, orderbook.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// begins gives a line up and says whether its ride is running nevertheless. The
+// order of the two is what makes it safe: a ride that begins later finds the line
+// given up, one that began before is seen.
+func (in *Intake) begins(ctx context.Context, line orderbook.Line) (bool, error) {
+	if err := in.book.GiveUpLine(ctx, line.OrderID); err != nil {
+		return false, err
+	}
+	return in.isRunning(ctx, line.RideID)
+}
+
+// awaitRide waits until an order is no longer riding.
+func (in *Intake) awaitRide(ctx context.Context, id string) error {
+	line, err := in.book.Line(ctx, id)
+	if errors.Is(err, orderbook.ErrNotFound) || (err == nil && line.Alone()) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_ = in.temporal.GetWorkflow(ctx, line.RideID, "").Get(ctx, nil) // however it ended
+	return ctx.Err()
+}

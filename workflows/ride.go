@@ -1,0 +1,162 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+)
+
+// RideInput starts the workflow Ride.
+type RideInput struct {
+	Orders []order.Input `json:"orders"` // of one organization, as they came
+}
+
+// RideID is the ID of a ride's workflow.
+func RideID(name string) string { return "ride/" + name }
+
+// Ride carries out small orders that came together, each as if it were alone: it
+// has its own hold, charge and end in the books. What they share is this
+// workflow, its tasks and one verification. The update "reserve" answers as soon
+// as all of them are reserved, rejected or refused. An order that has to wait for
+// anything, or that cannot go on, gets a workflow of its own, which goes on where
+// the books say it stands; so does one whose ride is lost.
+func Ride(ctx workflow.Context, in RideInput) error {
+	r := &rideRun{org: in.Orders[0].Org, ride: activities.Ride{ID: workflow.GetInfo(ctx).WorkflowExecution.ID, Orders: in.Orders}}
+	if err := workflow.SetUpdateHandler(ctx, UpdateReserve, r.answer); err != nil {
+		return err
+	}
+	err := r.carryOut(ctx)
+	r.handOver(ctx)
+	through, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	if err := workflow.Await(through, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return err
+	}
+	return err
+}
+
+// rideRun is the state of a ride.
+type rideRun struct {
+	org     string
+	ride    activities.Ride
+	boarded []activities.Boarded
+	failure error            // it could not begin
+	open    []activities.Leg // not over yet
+}
+
+func (r *rideRun) answer(ctx workflow.Context) ([]activities.Boarded, error) {
+	if err := workflow.Await(ctx, func() bool { return r.boarded != nil || r.failure != nil }); err != nil {
+		return nil, err
+	}
+	slim := slices.Clone(r.boarded)
+	for i := range slim {
+		slim[i].Terms = nil // nobody asks for them
+	}
+	return slim, r.failure
+}
+
+// carryOut reserves the orders, verifies their items and finishes those that
+// have all verdicts.
+func (r *rideRun) carryOut(ctx workflow.Context) error {
+	var boarded []activities.Boarded
+	summary := fmt.Sprintf("reserve %d orders", len(r.ride.Orders))
+	if err := book(bookkeeping(ctx, r.org, summary), true, a.Board, r.ride, &boarded); err != nil {
+		r.failure = err
+		return err
+	}
+	r.boarded = boarded
+	verify := false
+	for i, b := range boarded {
+		if b.Rides {
+			r.open = append(r.open, activities.Leg{Input: r.ride.Orders[i], Terms: *b.Terms, Selected: b.Selected, Decided: b.Decided})
+			verify = verify || b.Decided < b.Selected
+		}
+	}
+	if len(r.open) == 0 {
+		return nil
+	}
+	final := make([]bool, len(r.open))
+	if verify {
+		summary := fmt.Sprintf("verify the items of %d orders", len(r.open))
+		if err := workflow.ExecuteActivity(verifying(ctx, r.org, summary), a.VerifyRide, r.open).Get(ctx, &final); err != nil {
+			return err
+		}
+	} else {
+		for i := range final {
+			final[i] = true
+		}
+	}
+	return r.finish(ctx, final)
+}
+
+// finish charges, delivers and ends what has all its verdicts.
+func (r *rideRun) finish(ctx workflow.Context, final []bool) error {
+	var waiting, ready []activities.Leg
+	for i, leg := range r.open {
+		if final[i] {
+			ready = append(ready, leg)
+		} else {
+			waiting = append(waiting, leg)
+		}
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	through, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	var over []bool
+	summary := fmt.Sprintf("charge and deliver %d orders", len(ready))
+	if err := book(bookkeeping(through, r.org, summary), true, a.FinishRide, ready, &over); err != nil {
+		return err
+	}
+	for i, leg := range ready {
+		if !over[i] {
+			waiting = append(waiting, leg)
+		}
+	}
+	r.open = waiting
+	return nil
+}
+
+// handOver gives each order that is not over a workflow of its own, whatever
+// became of the ride.
+func (r *rideRun) handOver(ctx workflow.Context) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx) // never cancelled: that would cancel the orders' workflows
+	var starting []workflow.Future
+	for i, b := range r.boarded {
+		if b.Rides && !r.isOpen(b.OrderID) || !b.Rides && b.Terms == nil {
+			continue
+		}
+		in := r.ride.Orders[i]
+		own := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+			WorkflowID:            in.ID,
+			TaskQueue:             TaskQueue,
+			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
+			StaticSummary:         fmt.Sprintf("%s: %s of %d", in.Org, in.Request.Kind, in.Request.Count),
+			Priority:              temporal.Priority{FairnessKey: in.Org},
+			TypedSearchAttributes: temporal.NewSearchAttributes(AttrOrganization.ValueSet(in.Org), AttrOrderKind.ValueSet(string(in.Request.Kind))),
+		})
+		starting = append(starting, workflow.ExecuteChildWorkflow(own, Order, OrderInput{Input: in}).GetChildWorkflowExecution())
+	}
+	for _, f := range starting {
+		if err := f.Get(ctx, nil); err != nil { // it runs already, or reconciling starts it
+			workflow.GetLogger(ctx).Warn("An order of a ride got no workflow of its own.", "reason", err)
+		}
+	}
+}
+
+func (r *rideRun) isOpen(id string) bool {
+	for _, leg := range r.open {
+		if leg.ID == id {
+			return true
+		}
+	}
+	return false
+}
