@@ -267,10 +267,13 @@ func (in *Intake) entered(ctx context.Context, input order.Input) (bool, error) 
 	return err == nil, err
 }
 
-// begins gives a line up and says whether its ride is running nevertheless. The
-// order of the two is what makes it safe: a ride that begins later finds the line
+// begins says whether the ride of a line is running. A line whose ride is not is
+// given up, and then looked for once more: a ride that begins later finds the line
 // given up, one that began before is seen.
 func (in *Intake) begins(ctx context.Context, line orderbook.Line) (bool, error) {
+	if runs, err := in.isRunning(ctx, line.RideID); err != nil || runs {
+		return runs, err
+	}
 	if err := in.book.GiveUpLine(ctx, line.OrderID); err != nil {
 		return false, err
 	}
