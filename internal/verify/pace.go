@@ -21,7 +21,7 @@ const (
 	complaintWait  = 4    // times Backoff, doubled with each complaint
 	mostComplaints = 6    // that lengthen the wait
 	slowRecovery   = 0.25 // by which an orderly end raises the rate after a complaint
-	politeRate     = 5.0  // sessions a second at the most, after one
+	politeRate     = 5.0  // sessions a second at the most, after one, and at providers with a pace of their own
 	forgiveAfter   = time.Hour
 )
 
@@ -234,8 +234,12 @@ func (h *host) crowded(s *session) bool {
 // hurry lets sessions follow each other faster: they end in order, and the host
 // has not complained.
 func (h *host) hurry() {
+	most := rate.Limit(h.e.cfg.HostSessionsPerSecond)
+	if h.provider != nil && h.provider.pace.perSecond > 0 {
+		most = min(most, h.e.cfg.rate(politeRate))
+	}
 	if h.ceiling == 0 {
-		h.starts.SetLimit(min(h.starts.Limit()+1, rate.Limit(h.e.cfg.HostSessionsPerSecond)))
+		h.starts.SetLimit(max(h.starts.Limit(), min(h.starts.Limit()+1, most)))
 		return
 	}
 	if limit := min(h.starts.Limit()+h.e.cfg.rate(slowRecovery), h.e.cfg.rate(politeRate), rate.Limit(h.e.cfg.HostSessionsPerSecond)); limit > h.starts.Limit() {

@@ -1,15 +1,21 @@
 package wire
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/config"
+	"holdfast/internal/ledger"
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/verdicts"
 	"holdfast/internal/verify"
@@ -23,7 +29,10 @@ func TestAWorkerStartsWithABareName(t *testing.T) {
 	var helo *verify.HeloError
 	require.ErrorAs(t, err, &helo)
 
-	r := &Rooms{Config: cfg, Pool: pgtest.New(t), Log: slog.New(slog.DiscardHandler)}
+	var log syncBuffer
+	pool := pgtest.New(t)
+	r := &Rooms{Config: cfg, Pool: pool, Log: slog.New(slog.NewTextHandler(&log, nil)), Ledger: ledger.New(pool), Temporal: healthy{}}
+	r.identity.check = func(context.Context) ([]verify.IdentityReport, error) { return nil, nil }
 	acts, hangUp, err := r.Activities()
 	require.NoError(t, err)
 	t.Cleanup(hangUp)
@@ -36,6 +45,43 @@ func TestAWorkerStartsWithABareName(t *testing.T) {
 		now, _, err := verdicts.Outages(t.Context(), r.Pool)
 		return err == nil && now != nil && now.Message == outage.Error()
 	}, 5*time.Second, 20*time.Millisecond)
+
+	state, ready := r.Ready(t.Context())
+	require.True(t, ready, "all else works: %v", state)
+	require.Equal(t, "degraded", state["status"])
+	require.Equal(t, outage.Error(), state["verification"])
+	require.Contains(t, log.String(), "Nothing can be verified; orders wait.")
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(r.countOutages())
+	families, err := metrics.Gather()
+	require.NoError(t, err)
+	require.Equal(t, "holdfast_verification_outages_total", families[0].GetName())
+	require.InDelta(t, 1, families[0].GetMetric()[0].GetCounter().GetValue(), 0)
+}
+
+// healthy is a Temporal that answers.
+type healthy struct{ client.Client }
+
+func (healthy) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	return &client.CheckHealthResponse{}, nil
+}
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestIdentitiesComeFromAFile(t *testing.T) {
