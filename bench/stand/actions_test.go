@@ -5,9 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/temporalproto"
-
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
 )
 
 // Recorded orders, counted by hand: one of one address is a start, an update, two
