@@ -110,15 +110,7 @@ func unknownQuery(ctx huma.Context) string {
 }
 
 func (a *API) identify(ctx huma.Context, r route) (caller, error) {
-	secret, ok := bearer(ctx.Header("Authorization"))
-	if !ok {
-		return caller{}, errNoKey
-	}
-	c, err := a.keys.caller(ctx.Context(), secret)
-	if errors.Is(err, errUnknownKey) && !a.limits.mayGuess(ctx.RemoteAddr()) {
-		ctx.SetHeader("Retry-After", "60")
-		return caller{}, errTooManyGuesses
-	}
+	c, err := a.whoCalls(ctx)
 	if err != nil {
 		return caller{}, err
 	}
@@ -138,6 +130,24 @@ func (a *API) identify(ctx huma.Context, r route) (caller, error) {
 		return caller{}, invalid("org", "The operator key stands for no organization; name one with ?org=.")
 	}
 	return c, nil
+}
+
+// whoCalls returns the caller by the request's key or, where the dashboard
+// passes a request on, by its session.
+func (a *API) whoCalls(ctx huma.Context) (caller, error) {
+	if id, ok := ctx.Context().Value(identityKey{}).(Identity); ok {
+		return id.caller, nil
+	}
+	secret, ok := bearer(ctx.Header("Authorization"))
+	if !ok {
+		return caller{}, errNoKey
+	}
+	c, err := a.keys.caller(ctx.Context(), secret)
+	if errors.Is(err, errUnknownKey) && !a.limits.mayGuess(ctx.RemoteAddr()) {
+		ctx.SetHeader("Retry-After", "60")
+		return caller{}, errTooManyGuesses
+	}
+	return c, err
 }
 
 func (r role) holder() string {

@@ -1,0 +1,185 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// SessionIdle is how long a session lives without a request.
+	SessionIdle = 12 * time.Hour
+	// SessionLife is how long a session lives at most.
+	SessionLife = 7 * 24 * time.Hour
+	// LoginLinkLife is how long a login link can be used where nothing else is said.
+	LoginLinkLife = 15 * time.Minute
+
+	maxLoginLinkLife = 24 * time.Hour
+)
+
+// Session is a login of the dashboard: of a member, or of the operator.
+type Session struct {
+	ID       string
+	Org      string // empty for the operator
+	Member   string
+	Role     Role // what the session may do; empty for the operator
+	Operator bool
+}
+
+// operatorMark is what a session keeps of the operator key: when the key
+// changes, the sessions that began with it end.
+func operatorMark(operatorKey string) []byte {
+	sum := sha256.Sum256([]byte("operator session\x00" + operatorKey))
+	return sum[:]
+}
+
+// OpenSession begins a session with an API key that Authenticate has returned.
+// It returns the secret for the cookie.
+func (a *Accounts) OpenSession(ctx context.Context, key Key) (secret string, err error) {
+	return a.openSession(ctx, a.pool, key.Org, key.Member, &key.ID, nil)
+}
+
+// OpenOperatorSession begins a session of the operator.
+func (a *Accounts) OpenOperatorSession(ctx context.Context, operatorKey string) (secret string, err error) {
+	return a.openSession(ctx, a.pool, "", "", nil, operatorMark(operatorKey))
+}
+
+func (a *Accounts) openSession(ctx context.Context, db execer, org, member string, key *string, operator []byte) (string, error) {
+	secret := "hs_" + random(32)
+	hash := sha256.Sum256([]byte(secret))
+	if _, err := db.Exec(ctx, `
+		INSERT INTO session (hash, id, org, member, key_id, operator) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6)`,
+		hash[:], "ses_"+random(10), org, member, key, operator); err != nil {
+		return "", fmt.Errorf("the session was not opened: %w", err)
+	}
+	return secret, nil
+}
+
+// Session returns the session that a secret belongs to. ErrNotFound where there
+// is none or it has ended: by logging out, by time, because its key was revoked
+// or the operator key changed, its member was removed or the organization closed.
+func (a *Accounts) Session(ctx context.Context, secret, operatorKey string) (Session, error) {
+	hash := sha256.Sum256([]byte(secret))
+	var s Session
+	var stale bool
+	err := a.pool.QueryRow(ctx, `
+		SELECT s.id, coalesce(s.org, ''), coalesce(s.member, ''), coalesce(k.role, m.role, ''), s.operator IS NOT NULL,
+			s.seen_at < now() - interval '1 minute'
+		FROM session s
+		LEFT JOIN member m ON m.org = s.org AND m.id = s.member
+		LEFT JOIN organization o ON o.id = s.org
+		LEFT JOIN api_key k ON k.id = s.key_id
+		WHERE s.hash = $1 AND s.seen_at > now() - $2::interval AND s.created_at > now() - $3::interval
+			AND CASE WHEN s.operator IS NOT NULL THEN $5 AND s.operator = $4
+				ELSE m.removed_at IS NULL AND o.closed_at IS NULL AND k.revoked_at IS NULL END`,
+		hash[:], SessionIdle, SessionLife, operatorMark(operatorKey), operatorKey != "").
+		Scan(&s.ID, &s.Org, &s.Member, &s.Role, &s.Operator, &stale)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Session{}, fail(ErrNotFound, "The session has ended; log in again.")
+	}
+	if err == nil && stale {
+		_, err = a.pool.Exec(ctx, `UPDATE session SET seen_at = now() WHERE hash = $1`, hash[:])
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("the session cannot be read: %w", err)
+	}
+	return s, nil
+}
+
+// CloseSession ends a session, and clears away those that time has ended.
+func (a *Accounts) CloseSession(ctx context.Context, secret string) error {
+	hash := sha256.Sum256([]byte(secret))
+	if _, err := a.pool.Exec(ctx, `
+		DELETE FROM session WHERE hash = $1 OR seen_at < now() - $2::interval`, hash[:], SessionIdle); err != nil {
+		return fmt.Errorf("the session was not closed: %w", err)
+	}
+	return nil
+}
+
+// CreateLoginLink makes a secret that logs a member in once, within life; 0 is
+// LoginLinkLife. Without a member it is for the organization's only admin.
+// ErrNotFound where there is no such member, ErrInvalid where it is not clear
+// which admin is meant or life is too long.
+func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life time.Duration) (m Member, secret string, err error) {
+	if life == 0 {
+		life = LoginLinkLife
+	}
+	if life < time.Second || life > maxLoginLinkLife {
+		return m, "", fail(ErrInvalid, "A login link lives from 1 second to 24 hours; give a time between them.")
+	}
+	o, err := a.Org(ctx, org)
+	if err != nil {
+		return m, "", err
+	}
+	if member == "" {
+		m, err = a.onlyAdmin(ctx, org)
+	} else {
+		m, err = a.Member(ctx, org, member)
+	}
+	if err == nil {
+		err = o.open()
+	}
+	if err == nil {
+		err = m.Active()
+	}
+	if err != nil {
+		return m, "", err
+	}
+	secret = "hl_" + random(32)
+	hash := sha256.Sum256([]byte(secret))
+	if _, err := a.pool.Exec(ctx, `
+		INSERT INTO login_link (hash, org, member, expires_at) VALUES ($1, $2, $3, now() + $4::interval)`,
+		hash[:], org, m.ID, life); err != nil {
+		return m, "", fmt.Errorf("the login link was not made: %w", err)
+	}
+	return m, secret, nil
+}
+
+func (a *Accounts) onlyAdmin(ctx context.Context, org string) (admin Member, err error) {
+	members, err := a.Members(ctx, org)
+	if err != nil {
+		return admin, err
+	}
+	n := 0
+	for _, m := range members {
+		if m.Role == RoleAdmin {
+			admin = m
+			n++
+		}
+	}
+	if n != 1 {
+		return admin, fail(ErrInvalid, "The organization %s has %d admins; name the member who logs in.", org, n)
+	}
+	return admin, nil
+}
+
+// UseLoginLink begins a session with the secret of a login link, which cannot be
+// used again. ErrNotFound where it is unknown, used or too old.
+func (a *Accounts) UseLoginLink(ctx context.Context, secret string) (session string, err error) {
+	hash := sha256.Sum256([]byte(secret))
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		var org, member string
+		err := tx.QueryRow(ctx, `
+			UPDATE login_link SET used_at = now() WHERE hash = $1 AND used_at IS NULL AND expires_at > now()
+			RETURNING org, member`, hash[:]).Scan(&org, &member)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fail(ErrNotFound, "The login link was used before or is too old; ask for a new one.")
+		}
+		if err != nil {
+			return fmt.Errorf("the login link cannot be used: %w", err)
+		}
+		session, err = a.openSession(ctx, tx, org, member, nil, nil)
+		return err
+	})
+	return session, err
+}
+
+// execer is what a pool and a transaction have in common.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}

@@ -1,0 +1,176 @@
+// Package dashboard is what customers and support see in a browser. Pages are
+// rendered here; what they show and do goes through the API's own handler, so
+// that there is one set of access rules. See README.md.
+package dashboard
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"holdfast/internal/account"
+	"holdfast/internal/api"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/reconcile"
+)
+
+// Prefix is where the dashboard begins; the cookie goes nowhere else.
+const Prefix = "/app"
+
+const (
+	maxForm    = 1 << 20          // bytes of a form without a file
+	pageWithin = 20 * time.Second // to render a page
+)
+
+// Config is what the dashboard works with.
+type Config struct {
+	API       *api.API
+	Accounts  *account.Accounts
+	Ledger    *ledger.Ledger
+	Book      *orderbook.Book
+	Catalogue *lead.Catalogue
+	Reconcile *reconcile.Reconciler
+	Outage    func(context.Context) (message string, err error) // an outage of verification, in a sentence; empty where there is none
+	Workflow  func(orderID string) string                       // where Temporal's UI shows an order; empty where it is not known
+	Log       *slog.Logger
+}
+
+// Dashboard is an http.Handler for all below Prefix, safe for concurrent use.
+type Dashboard struct {
+	Config
+	handler http.Handler
+}
+
+//go:embed static
+var static embed.FS
+
+// New returns the dashboard.
+func New(c Config) *Dashboard {
+	d := &Dashboard{Config: c}
+	mux := http.NewServeMux()
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		c.Log.Error("The dashboard has no static files.", "error", err)
+	}
+	mux.Handle("GET "+Prefix+"/static/", http.StripPrefix(Prefix+"/static/", cached(http.FileServerFS(files))))
+	mux.HandleFunc("GET "+Prefix+"/login", d.showLogin)
+	mux.HandleFunc("POST "+Prefix+"/login", d.login)
+	mux.HandleFunc("GET "+Prefix+"/login/link", d.showLink)
+	mux.HandleFunc("POST "+Prefix+"/login/link", d.useLink)
+	for _, r := range routes {
+		mux.HandleFunc(r.method+" "+Prefix+r.path, d.page(r))
+	}
+	mux.HandleFunc(Prefix+"/", d.page(route{handle: func(*visit) error { return errNoPage }}))
+	d.handler = secured(http.NewCrossOriginProtection().Handler(mux))
+	return d
+}
+
+// ServeHTTP answers one request.
+func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
+
+// secured sets what every answer carries. No script or style stands in a page,
+// and nothing comes from elsewhere.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=300")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// route is a page or a form's target, and who may use it. Below /o/{org} the
+// organization is checked before it is handled.
+type route struct {
+	method, path string
+	needs        need
+	streams      bool // takes as long as it takes
+	upload       bool // its body is read while it arrives
+	handle       func(*visit) error
+}
+
+type need int
+
+const (
+	anyone need = iota // who is logged in
+	admin
+	operator
+)
+
+func (n need) met(id api.Identity) bool {
+	return n == anyone || n == admin && id.IsAdmin() || n == operator && id.IsOperator()
+}
+
+// routes are all that needs a session; tests walk over them.
+var routes []route
+
+func register(list ...route) { routes = append(routes, list...) }
+
+var (
+	errNoPage    = &api.Problem{Status: http.StatusNotFound, Title: "Not found", Detail: "There is no such page, or it belongs to another organization."}
+	errForbidden = &api.Problem{Status: http.StatusForbidden, Title: "Not allowed", Detail: "Your role does not allow this; ask an admin of your organization."}
+	errToken     = &api.Problem{Status: http.StatusForbidden, Title: "The form is too old", Detail: "The form does not belong to this session. Go back, reload the page and send it again."}
+)
+
+// page wraps a handler: it finds the session, checks the form's token, who may
+// use the route and the organization, and shows errors.
+func (d *Dashboard) page(r route) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		v, err := d.enter(w, req)
+		if errors.Is(err, account.ErrNotFound) {
+			d.toLogin(w, req)
+			return
+		}
+		if err == nil && !r.streams {
+			ctx, cancel := context.WithTimeout(v.r.Context(), pageWithin)
+			defer cancel()
+			v.r = v.r.WithContext(ctx)
+		}
+		if err == nil {
+			err = v.admit(r)
+		}
+		if err == nil {
+			err = r.handle(v)
+		}
+		if err != nil {
+			v.showError(err)
+		}
+	}
+}
+
+// admit checks what every handler relies on.
+func (v *visit) admit(r route) error {
+	if v.r.Method == http.MethodPost && !r.upload {
+		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+		if err := v.r.ParseForm(); err != nil {
+			return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large", Detail: "Upload a file instead of pasting more than 1 MB."}
+		}
+		if !v.goodToken(v.r.PostFormValue("csrf")) {
+			return errToken
+		}
+	}
+	if org := v.r.PathValue("org"); org != "" {
+		if err := v.call(http.MethodGet, "/orgs/"+pathEscape(org), nil, &v.Org); err != nil {
+			return errNoPage
+		}
+	}
+	if !r.needs.met(v.ID) {
+		return errForbidden
+	}
+	return nil
+}

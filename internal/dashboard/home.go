@@ -1,0 +1,124 @@
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"holdfast/internal/billing"
+	"holdfast/internal/order"
+)
+
+func init() { //nolint:gochecknoinits // each file registers its own routes
+	register(
+		route{method: http.MethodGet, path: "/o/{org}", handle: (*visit).home},
+		route{method: http.MethodGet, path: "/o/{org}/balances", handle: (*visit).balances},
+	)
+}
+
+const (
+	spendingDays   = 14
+	spendingWithin = 2 * time.Second // a very long journal is not worth waiting for
+)
+
+type orderPage struct {
+	Orders     []order.Order `json:"orders"`
+	NextCursor string        `json:"next_cursor"`
+}
+
+type homePage struct {
+	Credits  billing.Credits
+	Days     []day
+	Most     int64 // of a day
+	Spent    int64 // of all days
+	Running  []order.Order
+	Recent   []order.Order
+	Valid    int64 // contacts of recent orders that were valid
+	Verified int64
+}
+
+// day is what was charged on a day of the organization.
+type day struct {
+	Start time.Time
+	Spent int64
+}
+
+// Height is that of the day's bar in the chart.
+func (d day) Height(most int64) int64 {
+	if d.Spent == 0 {
+		return 0
+	}
+	return max(2, d.Spent*80/max(1, most))
+}
+
+// X is where the bar of the i-th day begins.
+func (d day) X(i int) int { return 2 + 20*i }
+
+// Y is where the bar begins, from above.
+func (d day) Y(most int64) int64 { return 82 - d.Height(most) }
+
+func (v *visit) home() error {
+	var page homePage
+	var err error
+	if page.Credits, err = v.credits(); err != nil {
+		return err
+	}
+	var list orderPage
+	if err := v.call(http.MethodGet, "/orders?limit=50", nil, &list); err != nil {
+		return err
+	}
+	for _, o := range list.Orders {
+		if !o.Status.Over() {
+			page.Running = append(page.Running, o)
+		} else if len(page.Recent) < 5 {
+			page.Recent = append(page.Recent, o)
+		}
+		page.Valid += o.Tally.Valid
+		page.Verified += o.Tally.Verified()
+	}
+	page.Days = v.spending()
+	for _, d := range page.Days {
+		page.Most = max(page.Most, d.Spent)
+		page.Spent += d.Spent
+	}
+	return v.render(http.StatusOK, "home", "Home", page)
+}
+
+// spending adds up the charges of the last days; nothing where that takes too long.
+func (v *visit) spending() []day {
+	ctx, cancel := context.WithTimeout(v.r.Context(), spendingWithin)
+	defer cancel()
+	zone, err := v.Org.Location()
+	if err != nil {
+		zone = time.UTC
+	}
+	now := clock().In(zone)
+	days := make([]day, 0, spendingDays)
+	for back := spendingDays - 1; back >= 0; back-- {
+		from := time.Date(now.Year(), now.Month(), now.Day()-back, 0, 0, 0, 0, zone)
+		used, err := v.Ledger.UsageBetween(ctx, v.Org.ID, from, from.AddDate(0, 0, 1))
+		if err != nil {
+			v.Log.InfoContext(v.r.Context(), "The spending of days was not added up.", "error", err)
+			return nil
+		}
+		d := day{Start: from}
+		for _, u := range used {
+			if only := v.ID.Only(); only == "" || only == u.Member {
+				d.Spent += u.Captured - u.Reversed
+			}
+		}
+		d.Spent = max(0, d.Spent)
+		days = append(days, d)
+	}
+	return days
+}
+
+// balances is the sidebar's part that is refreshed while a page is open.
+func (v *visit) balances() error {
+	credits, err := v.credits()
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	return pages["home"].ExecuteTemplate(v.w, "balances", view{visit: v, Credits: balances(credits)})
+}

@@ -1,0 +1,288 @@
+package dashboard
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"holdfast/internal/api"
+	"holdfast/internal/lead"
+	"holdfast/internal/order"
+	"holdfast/internal/plan"
+)
+
+func init() { //nolint:gochecknoinits // each file registers its own routes
+	register(
+		route{method: http.MethodGet, path: "/o/{org}/new", handle: (*visit).newOrder},
+		route{method: http.MethodGet, path: "/o/{org}/new/leads", handle: (*visit).leadForm},
+		route{method: http.MethodGet, path: "/o/{org}/new/list", handle: (*visit).listForm},
+		route{method: http.MethodPost, path: "/o/{org}/new/list", streams: true, upload: true, handle: (*visit).upload},
+		route{method: http.MethodGet, path: "/o/{org}/new/reveal", handle: (*visit).revealForm},
+		route{method: http.MethodGet, path: "/o/{org}/new/export", handle: (*visit).exportForm},
+		route{method: http.MethodPost, path: "/o/{org}/new/quote", handle: (*visit).quote},
+		route{method: http.MethodPost, path: "/o/{org}/new/place", handle: (*visit).place},
+	)
+}
+
+// sells is what the plan of the organization sells.
+type sells struct {
+	LeadList, Verify, Export bool
+	Reveal, Enrich           []string // fields
+}
+
+func (v *visit) sells() (s sells, err error) {
+	terms, err := v.Accounts.Plan(v.r.Context(), v.Org.Plan, v.Org.PlanVersion)
+	if err != nil {
+		return s, err
+	}
+	has := func(action string) bool { _, ok := terms.Action(action); return ok }
+	s.LeadList, s.Verify, s.Export = has(plan.LeadList), has(plan.Verify), has(plan.Export)
+	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {
+		if has(order.Reveal.Action(f)) {
+			s.Reveal = append(s.Reveal, string(f))
+		}
+		if has(order.Enrich.Action(f)) {
+			s.Enrich = append(s.Enrich, string(f))
+		}
+	}
+	return s, nil
+}
+
+func (v *visit) newOrder() error {
+	s, err := v.sells()
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "new", "New order", s)
+}
+
+// leadsPage is the form of a lead list with what its criteria find.
+type leadsPage struct {
+	Asked   url.Values
+	Found   bool
+	Count   int64
+	Owned   int64
+	Preview []lead.PreviewLead
+}
+
+// criteriaFields are the criteria that take several values, with commas between.
+var criteriaFields = []string{"country", "region", "city", "industry", "seniority", "department", "company", "domain"}
+
+func (v *visit) leadForm() error {
+	page := leadsPage{Asked: v.r.URL.Query()}
+	query := url.Values{"preview": {"8"}}
+	for _, f := range criteriaFields {
+		for _, value := range split(page.Asked.Get(f)) {
+			query.Add(f, value)
+		}
+	}
+	for _, f := range []string{"title", "headcount_min", "headcount_max", "has_phone", "has_direct_email"} {
+		if value := page.Asked.Get(f); value != "" {
+			query.Set(f, value)
+		}
+	}
+	var found struct {
+		Leads        int64              `json:"leads"`
+		AlreadyOwned int64              `json:"already_owned"`
+		Preview      []lead.PreviewLead `json:"preview"`
+	}
+	if err := v.call(http.MethodGet, "/leads?"+query.Encode(), nil, &found); err != nil {
+		return err
+	}
+	page.Count, page.Owned, page.Preview = found.Leads, found.AlreadyOwned, found.Preview
+	return v.render(http.StatusOK, "leads", "New lead list", page)
+}
+
+func split(values string) []string {
+	var list []string
+	for value := range strings.SplitSeq(values, ",") {
+		if value = strings.TrimSpace(value); value != "" {
+			list = append(list, value)
+		}
+	}
+	return list
+}
+
+// listPage is a list that was uploaded, or the form to upload one.
+type listPage struct {
+	sells
+	List    *lead.List
+	Problem string
+}
+
+func (v *visit) listForm() error {
+	s, err := v.sells()
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "list", "Verify or enrich a list", listPage{sells: s})
+}
+
+// upload takes a list from a form: the token, the column, then pasted text or a
+// file, which is passed on while it arrives.
+func (v *visit) upload() error {
+	parts, err := v.r.MultipartReader()
+	if err != nil {
+		return &api.Problem{Status: http.StatusBadRequest, Title: "The form cannot be read", Detail: "Send the form again."}
+	}
+	fields := map[string]string{}
+	for {
+		part, err := parts.NextPart()
+		if err != nil {
+			break // the end, or a form that was cut off: what is missing is said below
+		}
+		if part.FormName() == "file" && part.FileName() != "" {
+			return v.keepList(fields, part)
+		}
+		text, err := io.ReadAll(io.LimitReader(part, maxForm))
+		if err != nil {
+			break
+		}
+		fields[part.FormName()] = string(text)
+	}
+	return v.keepList(fields, strings.NewReader(fields["text"]))
+}
+
+func (v *visit) keepList(fields map[string]string, source io.Reader) error {
+	if !v.goodToken(fields["csrf"]) {
+		return errToken
+	}
+	s, err := v.sells()
+	if err != nil {
+		return err
+	}
+	path := "/lists"
+	if column := strings.TrimSpace(fields["column"]); column != "" {
+		path += "?column=" + url.QueryEscape(column)
+	}
+	r, err := v.request(http.MethodPost, path, source)
+	if err != nil {
+		return err
+	}
+	r.ContentLength = -1
+	r.Header.Set("Content-Type", "text/csv")
+	page := listPage{sells: s, List: &lead.List{}}
+	status := http.StatusOK
+	var problem *api.Problem
+	if err := v.ask(r, page.List); errors.As(err, &problem) {
+		page.List, page.Problem, status = nil, problem.Detail, problem.Status
+	} else if err != nil {
+		return err
+	}
+	return v.render(status, "list", "Verify or enrich a list", page)
+}
+
+func (v *visit) revealForm() error {
+	s, err := v.sells()
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "reveal", "Reveal leads", struct {
+		sells
+		IDs string
+	}{s, v.r.URL.Query().Get("ids")})
+}
+
+func (v *visit) exportForm() error {
+	var list orderPage
+	if err := v.call(http.MethodGet, "/orders?limit=50", nil, &list); err != nil {
+		return err
+	}
+	var done []order.Order
+	for _, o := range list.Orders {
+		if o.Status.Over() && o.Tally.Valid > 0 && o.Kind != order.Export {
+			done = append(done, o)
+		}
+	}
+	return v.render(http.StatusOK, "export", "Export leads", done)
+}
+
+// bodyOf reads an order from a form.
+func bodyOf(form url.Values) (order.Body, error) {
+	var b order.Body
+	b.Kind = order.Kind(form.Get("kind"))
+	b.Fill, b.IncludeOwned = form.Get("fill") != "", form.Get("include_owned") != ""
+	b.ListID, b.OrderID = form.Get("list_id"), form.Get("order_id")
+	for _, f := range form["fields"] {
+		b.Fields = append(b.Fields, order.Field(f))
+	}
+	b.LeadIDs = strings.Fields(strings.ReplaceAll(form.Get("lead_ids"), ",", " "))
+	b.Criteria = order.Criteria{
+		Country: split(form.Get("country")), Region: split(form.Get("region")), City: split(form.Get("city")),
+		Industry: split(form.Get("industry")), Title: strings.TrimSpace(form.Get("title")), Seniority: split(form.Get("seniority")),
+		Department: split(form.Get("department")), Company: split(form.Get("company")), Domain: split(form.Get("domain")),
+		HasPhone: form.Get("has_phone") != "", HasDirectEmail: form.Get("has_direct_email") != "",
+	}
+	for name, into := range map[string]*int64{"count": &b.Count, "headcount_min": &b.Criteria.HeadcountMin, "headcount_max": &b.Criteria.HeadcountMax} {
+		value := strings.ReplaceAll(strings.TrimSpace(form.Get(name)), ",", "")
+		if value == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return b, &api.Problem{Status: http.StatusUnprocessableEntity, Title: "The order is not valid", Detail: "The " + label(name) + " is not a whole number."}
+		}
+		*into = n
+	}
+	return b, nil
+}
+
+// quotePage is what an order would come to, before the button.
+type quotePage struct {
+	Body    string // the order, as it is placed by the button
+	Key     string // makes a double click one order
+	Kind    order.Kind
+	Count   int64
+	Quote   order.Quote
+	Refused string // why the order was rejected
+	Missing []order.Amount
+	Over    []order.Amount
+}
+
+func (v *visit) quote() error {
+	body, err := bodyOf(v.r.PostForm)
+	if err != nil {
+		return err
+	}
+	page := quotePage{Key: "web-" + rand.Text(), Kind: body.Kind, Count: body.Count}
+	return v.showQuote(http.StatusOK, body, page)
+}
+
+func (v *visit) showQuote(status int, body order.Body, page quotePage) error {
+	if err := v.call(http.MethodPost, "/quotes", body, &page.Quote); err != nil {
+		return err
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	page.Body = string(text)
+	if page.Missing == nil {
+		page.Missing = page.Quote.Missing
+	}
+	return v.render(status, "quote", "Quote", page)
+}
+
+// place places the order of a quote. Sent twice it is the same order.
+func (v *visit) place() error {
+	body, err := order.ParseRequest([]byte(v.r.PostForm.Get("order")))
+	if err != nil {
+		return &api.Problem{Status: http.StatusUnprocessableEntity, Title: "The order is not valid", Detail: "Begin again with a new order."}
+	}
+	var placed order.Order
+	err = v.call(http.MethodPost, "/orders", body, &placed, "Idempotency-Key", v.r.PostForm.Get("key"))
+	var problem *api.Problem
+	if errors.As(err, &problem) && problem.Status == http.StatusPaymentRequired {
+		page := quotePage{Key: "web-" + rand.Text(), Kind: body.Kind, Count: body.Count, Refused: problem.Detail, Missing: problem.Missing, Over: problem.Over}
+		return v.showQuote(http.StatusPaymentRequired, body, page)
+	}
+	if err != nil {
+		return err
+	}
+	return v.redirect(v.Path("orders/"+placed.ID) + "?done=placed")
+}

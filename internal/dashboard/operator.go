@@ -1,0 +1,65 @@
+package dashboard
+
+import (
+	"net/http"
+
+	"holdfast/internal/billing"
+	"holdfast/internal/order"
+	"holdfast/internal/plan"
+	"holdfast/internal/reconcile"
+)
+
+func init() { //nolint:gochecknoinits // each file registers its own routes
+	register(
+		route{method: http.MethodGet, path: "/operator", needs: operator, handle: (*visit).operator},
+		route{method: http.MethodPost, path: "/operator/recover/{id}", needs: operator, handle: (*visit).recover},
+		route{method: http.MethodGet, path: "/operator/plans", needs: operator, handle: (*visit).allPlans},
+		route{method: http.MethodGet, path: "/o/{org}/resets", needs: operator, handle: (*visit).resets},
+	)
+}
+
+type operatorPage struct {
+	Orders []order.Order
+	Lost   []reconcile.Lost
+	Outage string
+}
+
+func (v *visit) operator() error {
+	var list orderPage
+	if err := v.call(http.MethodGet, "/orders?limit=20", nil, &list); err != nil {
+		return err
+	}
+	page := operatorPage{Orders: list.Orders, Outage: v.outage(v.r.Context())}
+	if v.Reconcile != nil {
+		var err error
+		if page.Lost, err = v.Reconcile.Find(v.r.Context()); err != nil {
+			return err
+		}
+	}
+	return v.render(http.StatusOK, "operator", "Operator", page)
+}
+
+// recover starts the workflow of an order again that has none.
+func (v *visit) recover() error {
+	if _, err := v.Reconcile.Recover(v.r.Context(), v.r.PathValue("id")); err != nil {
+		return err
+	}
+	return v.redirect(Prefix + "/operator")
+}
+
+func (v *visit) allPlans() error {
+	plans, err := v.Accounts.Plans(v.r.Context())
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "plans", "Plans", struct{ Plans []*plan.Plan }{plans})
+}
+
+func (v *visit) resets() error {
+	var preview billing.Preview
+	query := "?at=" + clock().AddDate(0, 1, 0).UTC().Format("2006-01-02T15:04:05Z")
+	if err := v.call(http.MethodGet, "/orgs/"+pathEscape(v.Org.ID)+"/reset-preview"+query, nil, &preview); err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "resets", "Next resets", preview)
+}

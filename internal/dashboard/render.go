@@ -1,0 +1,256 @@
+package dashboard
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
+	"holdfast/internal/order"
+)
+
+//go:embed templates
+var files embed.FS
+
+// pages are the templates, each with the layout.
+var pages = parse()
+
+var functions = template.FuncMap{
+	"n": number, "label": label, "first": cmp.Or[string], "join": strings.Join,
+	"pair": func(v view, orders []order.Order) []any { return []any{v, orders} },
+	"list": func(items ...string) []string { return items },
+	"add":  func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
+	"percent": percent, "deref": func(t *time.Time) time.Time { return cmp.Or(t, &time.Time{}).UTC() },
+}
+
+func parse() map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	entries, err := files.ReadDir("templates")
+	template.Must(base, err)
+	all := map[string]*template.Template{}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".html")
+		if name != "layout" && name != "parts" {
+			all[name] = template.Must(template.Must(base.Clone()).ParseFS(files, "templates/"+e.Name()))
+		}
+	}
+	return all
+}
+
+// number writes a number with separators.
+func number(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, text = "−", text[1:]
+	}
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return sign + text
+}
+
+// label makes a name of the API readable: direct_email → direct email.
+func label(v any) string {
+	var text string
+	switch name := v.(type) {
+	case string:
+		text = name
+	case order.Kind:
+		text = string(name)
+	case order.Status:
+		text = string(name)
+	case order.Field:
+		text = string(name)
+	case account.Role:
+		text = string(name)
+	}
+	return strings.ReplaceAll(text, "_", " ")
+}
+
+// percent is a whole number from 0 to 100.
+func percent(part, whole int64) int64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(100, max(0, part*100/whole))
+}
+
+// view is what a template gets.
+type view struct {
+	*visit
+	Title   string
+	Section string // of the navigation
+	Body    any
+	Notices []notice
+	Credits []balance // of the sidebar
+	Orgs    []account.Org
+	AtOrg   bool // the page is about an organization
+}
+
+// notice is a sentence at the top of a page.
+type notice struct {
+	Level string // info or warn
+	Text  string
+	Link  string
+}
+
+// balance is the sum of what may be spent of a type.
+type balance struct {
+	Type      string
+	Available int64
+	Held      int64
+}
+
+// When is a time in the zone of the organization.
+func (v view) When(t any) string { return v.format(t, "2 Jan 2006, 15:04 MST") }
+
+// Day is a day in the zone of the organization.
+func (v view) Day(t any) string { return v.format(t, "2 Jan 2006") }
+
+// LastDay is the last day before an end.
+func (v view) LastDay(t time.Time) string { return v.format(t.Add(-time.Second), "2 Jan 2006") }
+
+func (v view) format(t any, layout string) string {
+	var at time.Time
+	switch t := t.(type) {
+	case time.Time:
+		at = t
+	case *time.Time:
+		if t == nil {
+			return "–"
+		}
+		at = *t
+	}
+	if at.IsZero() {
+		return "–"
+	}
+	zone, err := v.Org.Location()
+	if err != nil {
+		zone = time.UTC
+	}
+	return at.In(zone).Format(layout)
+}
+
+// render writes a page. It is rendered into memory first: a page that fails
+// becomes an error page, never half a page.
+func (v *visit) render(status int, page, title string, body any) error {
+	p := view{visit: v, Title: title, Section: page, Body: body, AtOrg: v.Org.ID != ""}
+	if v.secret != "" {
+		if err := v.surround(&p); err != nil {
+			return err
+		}
+	}
+	var text bytes.Buffer
+	if err := pages[page].ExecuteTemplate(&text, "layout", p); err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = text.WriteTo(v.w) // a client that is gone needs no page
+	return nil
+}
+
+// surround fills in what stands on every page.
+func (v *visit) surround(p *view) (err error) {
+	if v.ID.IsOperator() {
+		if p.Orgs, err = v.Accounts.Orgs(v.r.Context()); err != nil {
+			return err
+		}
+	}
+	if v.Org.ID == "" {
+		return nil
+	}
+	credits, err := v.credits()
+	if err != nil {
+		return err
+	}
+	p.Credits = balances(credits)
+	return v.notices(p)
+}
+
+// credits are the caller's own and the shared ones; for the operator all.
+func (v *visit) credits() (c billing.Credits, err error) {
+	path := "/credits"
+	if m := v.ID.Member(); m != "" {
+		path += "?member=" + pathEscape(m)
+	}
+	return c, v.call(http.MethodGet, path, nil, &c)
+}
+
+func balances(credits billing.Credits) []balance {
+	var sums []balance
+	for _, c := range credits.Credits {
+		if len(sums) == 0 || sums[len(sums)-1].Type != c.Type {
+			at := -1
+			for i := range sums {
+				if sums[i].Type == c.Type {
+					at = i
+				}
+			}
+			if at >= 0 {
+				sums[at].Available += c.Available
+				sums[at].Held += c.Held
+				continue
+			}
+			sums = append(sums, balance{Type: c.Type})
+		}
+		sums[len(sums)-1].Available += c.Available
+		sums[len(sums)-1].Held += c.Held
+	}
+	return sums
+}
+
+// notices says what somebody should know who opens any page.
+func (v *visit) notices(p *view) error {
+	if v.Org.Status != account.StatusActive {
+		p.Notices = append(p.Notices, notice{"warn", "This organization is " + string(v.Org.Status) + ": it starts no orders.", ""})
+	}
+	if message := v.outage(v.r.Context()); message != "" {
+		p.Notices = append(p.Notices, notice{"warn", "Verification is interrupted; running orders continue by themselves afterwards. " + message, ""})
+	}
+	terms, err := v.Accounts.Plan(v.r.Context(), v.Org.Plan, v.Org.PlanVersion)
+	if err != nil {
+		return err
+	}
+	for _, b := range p.Credits {
+		lowest := int64(-1)
+		for _, at := range terms.Credits[b.Type].LowBalance {
+			if b.Available <= at {
+				lowest = at
+			}
+		}
+		if lowest >= 0 {
+			p.Notices = append(p.Notices, notice{"info", "Low balance: " + number(b.Available) + " " + label(b.Type) + " credits are left.", v.Path("credits")})
+		}
+	}
+	var running orderPage
+	if err := v.call(http.MethodGet, "/orders?status=verifying&limit=20", nil, &running); err != nil {
+		return err
+	}
+	for _, o := range running.Orders {
+		if o.Paused {
+			p.Notices = append(p.Notices, notice{"info", "An order is paused.", v.Path("orders/" + o.ID)})
+			break
+		}
+	}
+	return nil
+}
+
+func (v *visit) outage(ctx context.Context) string {
+	if v.Outage == nil {
+		return ""
+	}
+	message, err := v.Outage(ctx)
+	if err != nil {
+		v.Log.WarnContext(ctx, "The state of verification is not known.", "error", err)
+	}
+	return message
+}
