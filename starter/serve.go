@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -90,7 +89,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 
 // serve answers requests until ctx is done. Then it is not ready, waits until
 // those who send requests have noticed, ends event streams and lets open requests
-// finish. at is what the landing page tells of the stack; metrics are served too
+// finish. at is what the dashboard shows of the stack; metrics are served too
 // where withMetrics is set.
 func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at addresses, withMetrics bool) error {
 	backend := newAPI(rooms)
@@ -130,42 +129,12 @@ func newAPI(rooms *wire.Rooms) *api.API {
 	})
 }
 
-// newMux is everything that is served. at is what the landing page tells of
+// newMux is everything that is served. at is what the dashboard shows of
 // the stack; its fields may be empty.
 func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
 	rooms.Telemetry.HandleHealth(mux)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if err := landing.Execute(w, at); err != nil {
-			rooms.Log.Warn("The landing page was not written.", "error", err)
-		}
-	})
+	mountDashboard(mux, rooms, backend, at)
 	return mux
 }
-
-var landing = template.Must(template.New("landing").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Holdfast</title>
-<style>
-  :root { color-scheme: light dark }
-  body { font: 16px/1.6 system-ui, sans-serif; max-width: 38rem; margin: 12vh auto; padding: 0 1.5rem }
-  h1 { letter-spacing: -.02em; margin-bottom: 0 }
-  p { opacity: .75; margin-top: .2rem }
-  dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.5rem; margin-top: 2rem }
-  dt { opacity: .6 } dd { margin: 0 }
-</style>
-<h1>Holdfast</h1>
-<p>An order holds credits, verifies contacts, charges only what was delivered valid, and gives the rest back.</p>
-<dl>
-<dt>API</dt><dd><a href="/docs">/docs</a></dd>
-{{with .TemporalUI}}<dt>Orders in Temporal</dt><dd><a href="{{.}}">{{.}}</a></dd>{{end}}
-{{with .DNSAddr}}<dt>Mail lab</dt><dd>DNS {{.}}, SMTP port {{$.SMTPPort}}</dd>{{end}}
-<dt>Alive</dt><dd><a href="/healthz">/healthz</a></dd>
-<dt>Ready</dt><dd><a href="/readyz">/readyz</a></dd>
-</dl>
-</html>
-`))

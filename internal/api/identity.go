@@ -66,4 +66,3 @@ func (i Identity) IsOperator() bool { return i.caller.role >= operator }
 
 // Only is the member whose doings the identity may see; empty means everybody's.
 func (i Identity) Only() string { return i.caller.only() }
-

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+
+	"holdfast/internal/account"
+	"holdfast/internal/api"
+	"holdfast/internal/dashboard"
+	"holdfast/internal/verdicts"
+	"holdfast/internal/wire"
+)
+
+// mountDashboard serves the dashboard beside the API; / leads to it.
+func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at addresses) {
+	config := dashboard.Config{
+		API: backend, Accounts: rooms.Accounts, Ledger: rooms.Ledger, Book: rooms.Book, Catalogue: rooms.Catalogue,
+		Reconcile: rooms.Reconcile, Log: rooms.Log,
+		Outage: func(ctx context.Context) (string, error) {
+			outage, _, err := verdicts.Outages(ctx, rooms.Pool)
+			if err != nil || outage == nil {
+				return "", err
+			}
+			return outage.Message, nil
+		},
+	}
+	if at.TemporalUI != "" {
+		namespace := cmp.Or(rooms.Config.TemporalNamespace, client.DefaultNamespace)
+		config.Workflow = func(id string) string { return at.TemporalUI + "/namespaces/" + namespace + "/workflows/" + id }
+	}
+	mux.Handle(dashboard.Prefix+"/", dashboard.New(config))
+	mux.Handle("GET /{$}", http.RedirectHandler(dashboard.Prefix+"/", http.StatusSeeOther))
+}
+
+func (a *app) loginLinkCommand() *cobra.Command {
+	var org, member, server string
+	var life time.Duration
+	cmd := &cobra.Command{
+		Use:   "login-link",
+		Short: "Make a link that logs a member in to the dashboard, once",
+		Long: `Makes a link that logs a member in to the dashboard. It can be used once and
+ends after --for. It cannot be shown again: what is stored is its hash.`,
+		Example: examples("holdfast login-link --org acme --member jane"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+				m, secret, err := rooms.Accounts.CreateLoginLink(cmd.Context(), org, member, life)
+				if err != nil {
+					return err
+				}
+				link := dashboard.LoginLink(strings.TrimSuffix(cmp.Or(server, serverAddress(rooms)), "/"), secret)
+				if a.json {
+					return a.printJSON(struct {
+						Org    string `json:"org"`
+						Member string `json:"member"`
+						URL    string `json:"url"`
+					}{m.Org, m.ID, link})
+				}
+				a.note("Logs %s in, once, within %s.", m.ID, cmp.Or(life, account.LoginLinkLife))
+				a.say("%s", link)
+				return nil
+			})
+		},
+	}
+	addOrgFlag(cmd, &org)
+	cmd.Flags().StringVar(&member, "member", "", "who logs in; the organization's only admin when left out")
+	cmd.Flags().StringVar(&server, "server", "", "address of the server, such as https://holdfast.example; this machine's when left out")
+	cmd.Flags().DurationVar(&life, "for", account.LoginLinkLife, "how long the link can be used")
+	return cmd
+}
+
+// serverAddress is where the dev stack serves or, without one, where serve would.
+func serverAddress(rooms *wire.Rooms) string {
+	if dev, err := findDev(); err == nil && dev.DatabaseURL == rooms.Config.DatabaseURL {
+		return dev.Dashboard
+	}
+	return "http://" + rooms.Config.HTTPAddr
+}
