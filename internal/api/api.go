@@ -99,6 +99,7 @@ func New(c Config) *API {
 	a.webhooks()
 	a.events()
 	a.erasures()
+	a.finish()
 
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.Handle("/", nothing(mux))
@@ -136,6 +137,9 @@ func schemaName(t reflect.Type, hint string) string {
 		t = t.Elem()
 	}
 	room := path.Base(t.PkgPath())
+	if room == "outbox" {
+		room = "event" // what those outside call it
+	}
 	if t.Name() == "" || room == "api" || room == "." || strings.HasPrefix(name, strings.ToUpper(room[:1])+room[1:]) {
 		return name
 	}
@@ -157,6 +161,8 @@ type route struct {
 	upload       bool // its body is a file, read while it arrives
 	maxBody      int64
 	produces     []string // content types of a streamed answer
+	tagged       bool     // 304 where If-None-Match names what there is
+	errors       []int    // statuses of its own besides those that every route has
 }
 
 // add registers a route. The handler's error becomes a problem here, and
@@ -167,7 +173,7 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 		Tags: []string{r.tag}, DefaultStatus: r.status,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody has seen to both
 		Security: []map[string][]string{{"key": {}}},
-		Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError},
+		Errors:   errorsOf(r),
 		Metadata: map[string]any{"route": r},
 	}
 	nameOrg(&op, r)
@@ -177,6 +183,9 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 			op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{}}}
 		}
 		op.Responses["200"].Content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	if r.tagged {
+		op.Responses = map[string]*huma.Response{"304": {Description: "Nothing has changed since the answer with that ETag."}}
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := handle(ctx, in)

@@ -61,6 +61,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		if lies := seen.found(); len(lies) > 0 {
+			fmt.Fprintln(os.Stderr, "the description does not say that\n  "+strings.Join(lies, "\n  "))
+			return 1
+		}
 		return code
 	}())
 }
@@ -190,7 +194,7 @@ func (f *fixture) serveWith(c api.Config) {
 	c.Metrics = registry
 	f.api = api.New(c)
 	mux := http.NewServeMux()
-	mux.Handle("/", f.api)
+	mux.Handle("/", seen.watching(f.api))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {

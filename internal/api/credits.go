@@ -18,7 +18,7 @@ import (
 
 func (a *API) credits() {
 	add(a, route{
-		method: http.MethodGet, path: "/credits", name: "get-credits", tag: "Credits", needs: member,
+		method: http.MethodGet, path: "/credits", name: "getCredits", tag: "Credits", needs: member,
 		summary: "Show the credits: available, held, used",
 		about:   "With a member's key, that member's own credits and the shared ones; an admin sees everybody's or, with member, one member's.",
 	}, func(ctx context.Context, in *struct {
@@ -29,7 +29,7 @@ func (a *API) credits() {
 		return body(a.creditsOf(ctx, in.Member, in.At))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/credits/history", name: "list-history", tag: "Credits", needs: member,
+		method: http.MethodGet, path: "/credits/history", name: "listHistory", tag: "Credits", needs: member,
 		summary: "List every movement of credits, newest first", about: "New movements do not shift the pages.",
 	}, func(ctx context.Context, in *struct {
 		HistoryFilter
@@ -45,7 +45,7 @@ func (a *API) credits() {
 		return body(a.Billing.History(ctx, filter))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/credits/history/{id}/leads", name: "list-history-leads", tag: "Credits", needs: member,
+		method: http.MethodGet, path: "/credits/history/{id}/leads", name: "listHistoryLeads", tag: "Credits", needs: member,
 		summary: "List the leads that one entry of the history charged or credited back",
 	}, func(ctx context.Context, in *struct {
 		Entry  string `path:"id" maxLength:"100" doc:"The number in entry." example:"42"`
@@ -61,11 +61,11 @@ func (a *API) credits() {
 		return body(a.Billing.LeadsOfEntry(ctx, c.org.ID, c.only(), entry, in.Cursor, in.Limit))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/credits/history.csv", name: "download-history", tag: "Credits", needs: member, stream: true,
+		method: http.MethodGet, path: "/credits/history.csv", name: "downloadHistory", tag: "Credits", needs: member, stream: true,
 		summary: "Download the movements of credits as CSV", produces: []string{"text/csv"},
 	}, a.historyCSV)
 	add(a, route{
-		method: http.MethodPost, path: "/bounces", name: "report-bounces", tag: "Credits", needs: member,
+		method: http.MethodPost, path: "/bounces", name: "reportBounces", tag: "Credits", needs: member,
 		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window, as far as an earlier reversal has left something. Each address has its own result; orders do not depend on each other.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent

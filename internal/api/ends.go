@@ -11,7 +11,7 @@ import (
 
 func (a *API) ends() {
 	add(a, route{
-		method: http.MethodPatch, path: "/orgs/{org}", name: "update-org", tag: "Organizations", needs: operator,
+		method: http.MethodPatch, path: "/orgs/{org}", name: "updateOrg", tag: "Organizations", needs: operator,
 		summary: "Change the name or the time zone of an organization",
 		about:   "A new time zone moves the beginnings of the credit periods to come: the next one begins where it says, but not later than it would have.",
 	}, func(ctx context.Context, in *struct {
@@ -25,21 +25,21 @@ func (a *API) ends() {
 		return body(a.Billing.Update(ctx, callerOf(ctx).org.ID, in.Body.Name, in.Body.TimeZone, time.Now()))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/suspend", name: "suspend-org", tag: "Organizations", needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/suspend", name: "suspendOrg", tag: "Organizations", needs: operator,
 		summary: "Suspend an organization: it starts no orders", about: "Orders that run are finished; what it has can be read. Sent again, nothing changes.",
 	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
 		defer a.keys.forget()
 		return body(a.Accounts.Suspend(ctx, callerOf(ctx).org.ID))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/resume", name: "resume-org", tag: "Organizations", needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/resume", name: "resumeOrg", tag: "Organizations", needs: operator,
 		summary: "Let a suspended organization order again",
 	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
 		defer a.keys.forget()
 		return body(a.Accounts.Resume(ctx, callerOf(ctx).org.ID))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/close", name: "close-org", tag: "Organizations", needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/close", name: "closeOrg", tag: "Organizations", errors: []int{http.StatusConflict}, needs: operator,
 		summary: "Close an organization for good",
 		about: "Its keys are revoked, its credits expire and its periods are not reset any more. While orders are not settled it is suspended alone, and the answer is 409. " +
 			"Its orders, charges and history stay; with erase, the contact data of its orders and lists does not. Sent again, it gets the same answer.",
@@ -62,7 +62,7 @@ func (a *API) ends() {
 		return body(closed, a.Accounts.MarkErased(ctx, id))
 	})
 	add(a, route{
-		method: http.MethodDelete, path: "/orgs/{org}/members/{member}", name: "remove-member", tag: "Organizations", status: http.StatusOK, needs: admin,
+		method: http.MethodDelete, path: "/orgs/{org}/members/{member}", name: "removeMember", tag: "Organizations", status: http.StatusOK, needs: admin,
 		summary: "Remove a member", about: "The licence ends at once: keys are revoked, and unused credits of the member's own expire. What the member revealed stays the organization's. Sent again, it gets the same answer.",
 	}, func(ctx context.Context, in *struct {
 		Member string `path:"member"`

@@ -10,7 +10,7 @@ import (
 
 func (a *API) erasures() {
 	add(a, route{
-		method: http.MethodPost, path: "/erasures", name: "erase-people", tag: "Erasures", needs: operator, noOrg: true, stream: true,
+		method: http.MethodPost, path: "/erasures", name: "erasePeople", tag: "Erasures", needs: operator, noOrg: true, stream: true,
 		summary: "Erase people, as they may demand",
 		about: "From the catalogue, the items of all orders, uploaded lists and remembered verdicts, whoever's they are. They are put on everybody's suppression list: " +
 			"no import takes them in and no order delivers them again. What orders have counted and charged stays. Safe to repeat.",

@@ -14,15 +14,15 @@ import (
 
 func (a *API) grants() {
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/grants", name: "grant-credits", tag: "Credits", status: http.StatusCreated, needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/grants", name: "grantCredits", tag: "Credits", status: http.StatusCreated, needs: operator,
 		summary: "Give credits to an organization or one of its members",
 	}, a.grant)
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/grants/batch", name: "grant-credits-batch", tag: "Credits", status: http.StatusCreated, needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/grants/batch", name: "grantCreditsBatch", tag: "Credits", status: http.StatusCreated, needs: operator,
 		summary: "Give several grants at once", about: "All or none of them.",
 	}, a.grantAll)
 	add(a, route{
-		method: http.MethodGet, path: "/orgs/{org}/grants", name: "list-grants", tag: "Credits", needs: admin,
+		method: http.MethodGet, path: "/orgs/{org}/grants", name: "listGrants", tag: "Credits", needs: admin,
 		summary: "List the grants and where their credits are, newest first",
 	}, func(ctx context.Context, in *struct {
 		Type   string `query:"type" doc:"Credit type."`
@@ -45,7 +45,7 @@ func (a *API) grants() {
 		return body(a.Billing.Grants(ctx, f))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/grants/{id}/void", name: "void-grant", tag: "Credits", needs: operator,
+		method: http.MethodPost, path: "/orgs/{org}/grants/{id}/void", name: "voidGrant", tag: "Credits", needs: operator,
 		summary: "Take credits of a grant back",
 		about:   "For a refunded purchase or a grant made by mistake. Takes what is available, at most amount; what was spent or is held stays, and the answer says how much that is.",
 	}, func(ctx context.Context, in *struct {

@@ -142,10 +142,10 @@ func TestA20_Reveal(t *testing.T) {
 	require.Len(t, f.file(again), ndjson)
 
 	for field, body := range map[string]map[string]any{
-		"body.fields":   {"kind": "reveal", "lead_ids": ids, "fields": []string{"shoe_size"}},
-		"body.lead_ids": {"kind": "reveal", "fields": []string{"email"}},
-		"body.kind":     {"kind": "conceal"},
-		"body.emails":   {"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}, "emails": []string{"a@b.test"}},
+		"body.fields[0]": {"kind": "reveal", "lead_ids": ids, "fields": []string{"shoe_size"}},
+		"body.lead_ids":  {"kind": "reveal", "fields": []string{"email"}},
+		"body.kind":      {"kind": "conceal"},
+		"body.emails":    {"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}, "emails": []string{"a@b.test"}},
 	} {
 		p := f.call("POST", "/orders", f.jane, body, "Idempotency-Key", "bad "+field).problem(422, "invalid_request")
 		require.Equal(t, field, p.Errors[0].Field, p.Detail)

@@ -12,11 +12,11 @@ import (
 
 func (a *API) leads() {
 	add(a, route{
-		method: http.MethodGet, path: "/leads", name: "find-leads", tag: "Leads", needs: member,
+		method: http.MethodGet, path: "/leads", name: "findLeads", tag: "Leads", needs: member,
 		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes. What the organization has paid for is shown unmasked.",
 	}, a.findLeads)
 	add(a, route{
-		method: http.MethodGet, path: "/leads/owned", name: "list-owned-leads", tag: "Leads", needs: member,
+		method: http.MethodGet, path: "/leads/owned", name: "listOwnedLeads", tag: "Leads", needs: member,
 		summary: "List what the organization has paid for, newest first",
 		about:   "Each value of a lead with the order that delivered it, when, and for which member. What was credited back is left out.",
 	}, a.ownedLeads)

@@ -25,7 +25,7 @@ const (
 
 func (a *API) lists() {
 	add(a, route{
-		method: http.MethodPost, path: "/lists", name: "upload-list", tag: "Verification", status: http.StatusCreated, needs: member, stream: true,
+		method: http.MethodPost, path: "/lists", name: "uploadList", tag: "Verification", status: http.StatusCreated, needs: member, stream: true,
 		upload: true, maxBody: maxUpload,
 		summary: "Upload a list, to verify or enrich it with an order",
 		about: "CSV with any columns, or plain text with an address a line. To be enriched, a row needs an address, a name with a company or a domain, " +
@@ -43,7 +43,7 @@ func (a *API) lists() {
 		return body(a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/verify", name: "verify-email", tag: "Verification", needs: member,
+		method: http.MethodPost, path: "/verify", name: "verifyEmail", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, needs: member,
 		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then. " +
 			"Calls of one organization that come at the same time share work; each keeps its own key, answer, charge and history. Each result says its `order_id` and its `line` there.",
 	}, func(ctx context.Context, in *struct {
@@ -61,7 +61,7 @@ func (a *API) lists() {
 		return body(v, err)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/verify/batch", name: "verify-batch", tag: "Verification", needs: member,
+		method: http.MethodPost, path: "/verify/batch", name: "verifyBatch", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, needs: member,
 		summary: "Verify up to 100 addresses", about: "As for one address.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent

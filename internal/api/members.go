@@ -13,7 +13,7 @@ import (
 
 func (a *API) members() {
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/members", name: "create-member", tag: "Organizations", status: http.StatusCreated, needs: admin,
+		method: http.MethodPost, path: "/orgs/{org}/members", name: "createMember", tag: "Organizations", errors: []int{http.StatusConflict}, status: http.StatusCreated, needs: admin,
 		summary: "Create a member with a licence of their own", about: "Where the plan gives licences an allotment, the first one is there at once.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -34,13 +34,13 @@ func (a *API) members() {
 		return body(m, a.Billing.CatchUp(ctx, org.ID, time.Now()))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orgs/{org}/members", name: "list-members", tag: "Organizations", needs: admin,
+		method: http.MethodGet, path: "/orgs/{org}/members", name: "listMembers", tag: "Organizations", needs: admin,
 		summary: "List the members with what each has used in their credit period",
 	}, func(ctx context.Context, _ *none) (*answer[memberList], error) {
 		return body(a.memberUsage(ctx, callerOf(ctx).org))
 	})
 	add(a, route{
-		method: http.MethodPut, path: "/orgs/{org}/members/{member}/budget", name: "set-budget", tag: "Organizations", needs: admin,
+		method: http.MethodPut, path: "/orgs/{org}/members/{member}/budget", name: "setBudget", tag: "Organizations", needs: admin,
 		summary: "Limit what a member may spend of the shared pool per period",
 	}, func(ctx context.Context, in *struct {
 		Member string `path:"member"`

@@ -20,7 +20,7 @@ const longestWait = time.Minute
 
 func (a *API) orders() {
 	add(a, route{
-		method: http.MethodPost, path: "/orders", name: "create-order", tag: "Orders", status: http.StatusCreated, needs: member, stream: true,
+		method: http.MethodPost, path: "/orders", name: "createOrder", tag: "Orders", errors: []int{http.StatusPaymentRequired, http.StatusConflict, http.StatusServiceUnavailable}, status: http.StatusCreated, needs: member, stream: true,
 		summary: "Place an order",
 		about: "A lead_list delivers leads that match criteria, a verify the verdicts on addresses, a reveal fields of leads by their ids, " +
 			"an enrich what is new about the rows of a list, an export leads as a file or to a webhook. " +
@@ -28,14 +28,14 @@ func (a *API) orders() {
 			"With wait it answers when the order is delivered, or when the time is over, with the order as it then stands.",
 	}, a.createOrder)
 	add(a, route{
-		method: http.MethodPost, path: "/quotes", name: "quote-order", tag: "Orders", needs: member,
+		method: http.MethodPost, path: "/quotes", name: "quoteOrder", tag: "Orders", needs: member,
 		summary: "Say what an order would find, hold and probably be charged", about: "Takes an order's body. Nothing is held or changed.",
 	}, func(ctx context.Context, in *struct{ Body order.Body }) (*answer[order.Quote], error) {
 		c := callerOf(ctx)
 		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs}))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orders", name: "list-orders", tag: "Orders", needs: member, anyOrg: true,
+		method: http.MethodGet, path: "/orders", name: "listOrders", tag: "Orders", needs: member, anyOrg: true,
 		summary: "List orders, newest first", about: "With a member's key, that member's own. New orders do not shift the pages.",
 	}, func(ctx context.Context, in *struct {
 		Status string `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
@@ -51,7 +51,7 @@ func (a *API) orders() {
 		return body(orderPage{append([]order.Order{}, list...), next}, err)
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orders/{id}", name: "get-order", tag: "Orders", needs: member, anyOrg: true,
+		method: http.MethodGet, path: "/orders/{id}", name: "getOrder", tag: "Orders", tagged: true, needs: member, anyOrg: true,
 		summary: "Show an order", about: "With If-None-Match and the ETag of before, the answer is 304 while nothing has changed.",
 	}, func(ctx context.Context, in *struct {
 		OrderID
@@ -96,7 +96,7 @@ func (a *API) orderSteps() {
 		},
 	} {
 		add(a, route{
-			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "-order", tag: "Orders", needs: member, anyOrg: true,
+			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "Order", tag: "Orders", errors: []int{http.StatusConflict, http.StatusServiceUnavailable}, needs: member, anyOrg: true,
 			status: http.StatusAccepted, summary: step.summary, about: step.about + " Repeated, it answers alike, with a note that nothing was changed. An order that is over is 409.",
 		}, func(ctx context.Context, in *struct{ OrderID }) (*answer[movedOrder], error) {
 			o, err := a.orderOf(ctx, in.ID)
@@ -116,7 +116,7 @@ func (a *API) orderSteps() {
 		})
 	}
 	add(a, route{
-		method: http.MethodPost, path: "/orders/{id}/reverse", name: "reverse-order", tag: "Orders", needs: operator, anyOrg: true,
+		method: http.MethodPost, path: "/orders/{id}/reverse", name: "reverseOrder", tag: "Orders", errors: []int{http.StatusConflict}, needs: operator, anyOrg: true,
 		summary: "Credit back what an order charged, or a part of it", about: "Leads that are credited back are no longer paid for: ordered again, they cost again.",
 	}, func(ctx context.Context, in *struct {
 		OrderID

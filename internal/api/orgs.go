@@ -30,7 +30,7 @@ type none struct{}
 
 func (a *API) orgs() {
 	add(a, route{
-		method: http.MethodPost, path: "/orgs", name: "create-org", tag: "Organizations", status: http.StatusCreated, needs: operator, noOrg: true,
+		method: http.MethodPost, path: "/orgs", name: "createOrg", tag: "Organizations", errors: []int{http.StatusConflict}, status: http.StatusCreated, needs: operator, noOrg: true,
 		summary: "Create an organization", about: "Its first allotment is there at once.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -50,13 +50,13 @@ func (a *API) orgs() {
 		return body(org, a.Billing.CatchUp(ctx, org.ID, time.Now()))
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orgs/{org}", name: "get-org", tag: "Organizations", needs: member,
+		method: http.MethodGet, path: "/orgs/{org}", name: "getOrg", tag: "Organizations", needs: member,
 		summary: "Show an organization", about: "And what waits: its next reset, a change of plan.",
 	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
 		return body(a.Billing.Current(ctx, callerOf(ctx).org.ID))
 	})
 	add(a, route{
-		method: http.MethodPut, path: "/orgs/{org}/plan", name: "change-plan", tag: "Organizations", needs: operator,
+		method: http.MethodPut, path: "/orgs/{org}/plan", name: "changePlan", tag: "Organizations", needs: operator,
 		summary: "Move an organization to another plan", about: "Nothing that it has is taken away. Sent again, the change is the same one.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -69,7 +69,7 @@ func (a *API) orgs() {
 		return body(change, err)
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "preview-reset", tag: "Organizations", needs: operator,
+		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "previewReset", tag: "Organizations", needs: operator,
 		summary: "Show what a reset would expire, roll over and grant", about: "A rehearsal of every period that will have begun by the given time and has not been reset yet. It changes nothing.",
 	}, func(ctx context.Context, in *struct {
 		At time.Time `query:"at" doc:"Periods that begin up to then; now when left out."`
@@ -78,7 +78,7 @@ func (a *API) orgs() {
 		return body(a.Billing.PreviewReset(ctx, callerOf(ctx).org.ID, in.At))
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/orgs/{org}/keys", name: "create-key", tag: "Organizations", status: http.StatusCreated, needs: admin,
+		method: http.MethodPost, path: "/orgs/{org}/keys", name: "createKey", tag: "Organizations", status: http.StatusCreated, needs: admin,
 		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -91,14 +91,14 @@ func (a *API) orgs() {
 		return body(newKey{key, secret}, err)
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/orgs/{org}/keys", name: "list-keys", tag: "Organizations", needs: admin,
+		method: http.MethodGet, path: "/orgs/{org}/keys", name: "listKeys", tag: "Organizations", needs: admin,
 		summary: "List API keys, the revoked ones too",
 	}, func(ctx context.Context, _ *none) (*answer[keyList], error) {
 		keys, err := a.Accounts.Keys(ctx, callerOf(ctx).org.ID)
 		return body(keyList{append([]account.Key{}, keys...)}, err)
 	})
 	add(a, route{
-		method: http.MethodDelete, path: "/orgs/{org}/keys/{id}", name: "revoke-key", tag: "Organizations", needs: admin,
+		method: http.MethodDelete, path: "/orgs/{org}/keys/{id}", name: "revokeKey", tag: "Organizations", needs: admin,
 		summary: "Revoke an API key", about: "It ends for good; other server processes may believe it for one more second.",
 	}, func(ctx context.Context, in *struct {
 		ID string `path:"id"`
@@ -120,7 +120,7 @@ type keyList struct {
 
 func (a *API) plans() {
 	add(a, route{
-		method: http.MethodGet, path: "/plans", name: "list-plans", tag: "Plans", needs: member, noOrg: true,
+		method: http.MethodGet, path: "/plans", name: "listPlans", tag: "Plans", needs: member, noOrg: true,
 		summary: "List the newest version of every plan",
 	}, func(ctx context.Context, _ *none) (*answer[planList], error) {
 		plans, err := a.Accounts.Plans(ctx)
@@ -136,7 +136,7 @@ func (a *API) plans() {
 		return body(list, nil)
 	})
 	add(a, route{
-		method: http.MethodPut, path: "/plans/{id}", name: "save-plan", tag: "Plans", needs: operator, noOrg: true,
+		method: http.MethodPut, path: "/plans/{id}", name: "savePlan", tag: "Plans", needs: operator, noOrg: true,
 		summary: "Store a plan", about: "A plan that differs from its newest version becomes the next one. Organizations stay on the version they have.",
 	}, func(ctx context.Context, in *struct {
 		ID   string `path:"id"`

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -14,7 +15,7 @@ import (
 func (a *API) results() {
 	for format, contentType := range map[string]string{lead.CSV: "text/csv; charset=utf-8", lead.NDJSON: "application/x-ndjson"} {
 		add(a, route{
-			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download-" + format, tag: "Orders", needs: member, anyOrg: true, stream: true,
+			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download" + strings.ToUpper(format[:1]) + format[1:], tag: "Orders", needs: member, anyOrg: true, stream: true,
 			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far. Leads come with the catalogue's columns; what a reveal found a row for each lead; " +
 				"of a list that is verified or enriched, every row with all of its columns and ours beside them.",
 			produces: []string{contentType},
@@ -33,7 +34,7 @@ func (a *API) results() {
 		})
 	}
 	add(a, route{
-		method: http.MethodGet, path: "/orders/{id}/events", name: "watch-order", tag: "Orders", needs: member, anyOrg: true, stream: true,
+		method: http.MethodGet, path: "/orders/{id}/events", name: "watchOrder", tag: "Orders", needs: member, anyOrg: true, stream: true,
 		summary: "Watch an order",
 		about: "Server-sent events: status, with the order, and progress, while it runs. A client that comes back with Last-Event-ID gets no " +
 			"status twice. The stream ends with the order; asked for again after that, the answer is 204.",

@@ -38,7 +38,7 @@ func (a *API) events() {
 	for _, t := range outbox.Topics {
 		data := reflect.TypeOf(t.Data)
 		doc.Webhooks[t.Name] = &huma.PathItem{Post: &huma.Operation{
-			OperationID: "on-" + strings.ReplaceAll(t.Name, ".", "-"), Tags: []string{"Webhooks"},
+			OperationID: "on" + camel(t.Name), Tags: []string{"Webhooks"},
 			Summary:     t.Says,
 			Description: "Signed by the Standard Webhooks specification: check webhook-signature over webhook-id, webhook-timestamp and the body.",
 			Parameters: []*huma.Param{
@@ -61,6 +61,15 @@ func (a *API) events() {
 			},
 		}}
 	}
+}
+
+// camel writes order.settled as OrderSettled.
+func camel(name string) string {
+	var b strings.Builder
+	for word := range strings.SplitSeq(name, ".") {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
 }
 
 func header(name, about, example string) *huma.Param {

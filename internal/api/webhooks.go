@@ -9,7 +9,7 @@ import (
 
 func (a *API) webhooks() {
 	add(a, route{
-		method: http.MethodPost, path: "/webhooks", name: "create-webhook", tag: "Webhooks", status: http.StatusCreated, needs: admin,
+		method: http.MethodPost, path: "/webhooks", name: "createWebhook", tag: "Webhooks", status: http.StatusCreated, needs: admin,
 		summary: "Hear of events",
 		about: "Events are signed by the Standard Webhooks specification with the secret, which is shown this once. Events of one order arrive in " +
 			"order, each at least once; webhook-id tells repetitions. Anything but a status from 200 to 299 is tried again over a day.",
@@ -24,26 +24,26 @@ func (a *API) webhooks() {
 		return body(newWebhook{e, secret}, err)
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/webhooks", name: "list-webhooks", tag: "Webhooks", needs: admin,
+		method: http.MethodGet, path: "/webhooks", name: "listWebhooks", tag: "Webhooks", needs: admin,
 		summary: "List the webhooks and whether they work",
 	}, func(ctx context.Context, _ *none) (*answer[webhookList], error) {
 		list, err := a.Webhooks.Endpoints(ctx, callerOf(ctx).org.ID)
 		return body(webhookList{append([]webhook.Endpoint{}, list...)}, err)
 	})
 	add(a, route{
-		method: http.MethodDelete, path: "/webhooks/{id}", name: "delete-webhook", tag: "Webhooks", needs: admin,
+		method: http.MethodDelete, path: "/webhooks/{id}", name: "deleteWebhook", tag: "Webhooks", needs: admin,
 		summary: "Delete a webhook",
 	}, func(ctx context.Context, in *struct{ WebhookID }) (*none, error) {
 		return nil, a.Webhooks.Delete(ctx, callerOf(ctx).org.ID, in.ID)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/webhooks/{id}/enable", name: "enable-webhook", tag: "Webhooks", needs: admin,
+		method: http.MethodPost, path: "/webhooks/{id}/enable", name: "enableWebhook", tag: "Webhooks", needs: admin,
 		summary: "Try a disabled webhook again, from the next event on",
 	}, func(ctx context.Context, in *struct{ WebhookID }) (*none, error) {
 		return nil, a.Webhooks.Enable(ctx, callerOf(ctx).org.ID, in.ID)
 	})
 	add(a, route{
-		method: http.MethodGet, path: "/webhooks/{id}/deliveries", name: "list-deliveries", tag: "Webhooks", needs: admin,
+		method: http.MethodGet, path: "/webhooks/{id}/deliveries", name: "listDeliveries", tag: "Webhooks", needs: admin,
 		summary: "List what was sent to a webhook, newest first",
 	}, func(ctx context.Context, in *struct {
 		WebhookID
@@ -56,7 +56,7 @@ func (a *API) webhooks() {
 		return body(deliveryPage{append([]webhook.Delivery{}, page...), next}, err)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/webhooks/{id}/deliveries/{delivery}/resend", name: "resend-delivery", tag: "Webhooks", needs: admin,
+		method: http.MethodPost, path: "/webhooks/{id}/deliveries/{delivery}/resend", name: "resendDelivery", tag: "Webhooks", needs: admin,
 		status: http.StatusAccepted, summary: "Send an event again", about: "The receiver sees the same webhook-id.",
 	}, func(ctx context.Context, in *struct {
 		WebhookID
