@@ -399,3 +399,38 @@ func TestUsedIsOfThePeriod(t *testing.T) {
 	require.Equal(t, [2]int64{2, 7}, used())
 	w.requireBalanced(t)
 }
+
+// B3: what a change adds to a licence follows the licence's own period: a change
+// that waited for the end of the organization's does not count in it, nor one
+// from before the licence began.
+func TestB3_TopUpsFollowTheLicencesOwnPeriod(t *testing.T) {
+	w := setup(t)
+	ctx := t.Context()
+	const licence = "owner: member, at_period_end: expire, allotment: "
+	w.plan(t, "waits", licence+"100", "plan_change: at_period_end")
+	w.plan(t, "small", licence+"10")
+	w.plan(t, "middle", licence+"100")
+	w.plan(t, "large", licence+"200")
+	change := func(org, to, at string) (tops []account.TopUp) {
+		t.Helper()
+		changed, err := w.accounts.ChangePlan(ctx, org, to, day(at))
+		require.NoError(t, err)
+		tops, err = w.accounts.TopUps(ctx, org, changed.Generation)
+		require.NoError(t, err)
+		return tops
+	}
+	w.org(t, "acme", "waits", day("2099-01-10"))
+	w.member(t, "acme", "bob", day("2099-01-20"))
+	require.Empty(t, change("acme", "small", "2099-01-25"), "it waits until 10 February")
+	tops := change("acme", "large", "2099-02-15")
+	require.Len(t, tops, 1)
+	require.EqualValues(t, (26*100+5*200)/31-100, tops[0].Amount, "26 days of 100, 5 days of 200")
+
+	w.org(t, "beta", "large", day("2099-01-10"))
+	_, err := w.accounts.CreateMember(ctx, account.Member{Org: "beta", ID: "eve", Name: "eve", Anchor: day("2099-01-20"), CreatedAt: day("2099-01-25")})
+	require.NoError(t, err)
+	require.Empty(t, change("beta", "middle", "2099-01-22"))
+	tops = change("beta", "large", "2099-02-01")
+	require.Len(t, tops, 1)
+	require.EqualValues(t, (12*100+19*200)/31-100, tops[0].Amount, "the licence began with 100")
+}
