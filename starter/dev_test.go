@@ -156,7 +156,7 @@ func httpAnswers(t *testing.T, at addresses) {
 	require.JSONEq(t, `{"status":"ready","database":"ok","temporal":"ok"}`, body)
 	code, body = get(t, at.Dashboard+"/")
 	require.Equal(t, http.StatusOK, code)
-	require.Contains(t, body, at.TemporalUI)
+	require.Contains(t, body, "API key", "/ leads to the login of the dashboard")
 	code, _ = get(t, at.Dashboard+"/nowhere")
 	require.Equal(t, http.StatusNotFound, code)
 
