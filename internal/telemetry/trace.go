@@ -114,7 +114,7 @@ func (t *Telemetry) Queries() pgx.QueryTracer {
 	if t == nil || t.tracing == nil {
 		return nil
 	}
-	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.tracing.below), otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableConnectionDetailsInAttributes())
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.tracing.below), otelpgx.WithDisableConnectionDetailsInAttributes())
 }
 
 // Tracer begins spans below others; nil where there is no tracing.
