@@ -38,8 +38,8 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{Tracer: sdktrace.NewTracerProvider().Tracer("test")})
 	require.NoError(t, err)
 	for _, path := range paths {
-		for name, interceptors := range map[string][]interceptor.WorkerInterceptor{"": nil, " traced": {tracing}} {
-			t.Run(filepath.Base(path)+name, func(t *testing.T) {
+		for name, interceptors := range map[string][]interceptor.WorkerInterceptor{"plain": nil, "traced": {tracing}} {
+			t.Run(filepath.Base(path)+" "+name, func(t *testing.T) {
 				replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: interceptors})
 				require.NoError(t, err)
 				workflows.Register(replayer)

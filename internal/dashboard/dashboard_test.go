@@ -387,7 +387,7 @@ func TestForeignOrganization(t *testing.T) {
 		walked++
 		var said page
 		switch {
-		case r.Method == "GET":
+		case r.Method == http.MethodGet:
 			said = b.get("/app" + path)
 		case r.Upload:
 			said = b.do("POST", "/app"+path, strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n"+token+"\r\n--x--\r\n"), "Content-Type", "multipart/form-data; boundary=x")
@@ -509,7 +509,7 @@ func TestPages(t *testing.T) {
 		operator := f.with(operatorKey)
 		require.Contains(t, operator.get("/app/").body, "All organizations")
 		for _, r := range dashboard.Routes() {
-			if r.Method != "GET" || strings.Contains(r.Path, "{id}") || strings.Contains(r.Path, "{$}") {
+			if r.Method != http.MethodGet || strings.Contains(r.Path, "{id}") || strings.Contains(r.Path, "{$}") {
 				continue
 			}
 			path := "/app" + strings.ReplaceAll(r.Path, "{org}", f.org)

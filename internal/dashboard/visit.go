@@ -69,8 +69,10 @@ type recorder struct {
 	bytes.Buffer
 }
 
+// Header is that of the answer.
 func (r *recorder) Header() http.Header { return r.header }
 
+// WriteHeader notes the first status.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status

@@ -36,6 +36,9 @@ func TestOddHostsTellTheTruth_M2(t *testing.T) {
 	var questions []*question
 	var asking sync.WaitGroup
 	for _, o := range OddHosts() {
+		if o.Name == "mx-backup-after" {
+			continue // the host that knows turns away all sessions but the first; its backup lies
+		}
 		for _, domain := range []string{o.Domain(), o.PlainDomain()} {
 			if domain == "" {
 				continue
@@ -88,7 +91,7 @@ func stateOf(l *Lab, email string) mailbox {
 func requireClass(t *testing.T, truth Truth, o outcome) {
 	t.Helper()
 	switch truth.Reason {
-	case "accepted", "domain_accepts_all":
+	case "accepted", "domain_accepts_all", "catch_all_unknown":
 		require.Equal(t, 2, o.code/100, "%v", o)
 	case "no_such_user", "mailbox_disabled":
 		require.Equal(t, 5, o.code/100, "%v", o)
