@@ -89,6 +89,20 @@ func TestComposeEnvironment(t *testing.T) {
 	}
 }
 
+// Whatever the programs read can be set, but for what is about the inside of a
+// container.
+func TestComposePassesEveryVariable(t *testing.T) {
+	inside := map[string]bool{"HOLDFAST_WORKER_ADDR": true, "HOLDFAST_METRICS_ADDR": true, "HOLDFAST_LISTS_FILE": true}
+	services := project(t).Services
+	for name := range names() {
+		_, worker := services["worker"].Environment[name]
+		_, serve := services["serve"].Environment[name]
+		if !worker && !serve && !inside[name] {
+			t.Errorf("%s cannot be set", name)
+		}
+	}
+}
+
 // No operator key stands in a public file.
 func TestComposeWantsAKey(t *testing.T) {
 	_, err := compose(t)
