@@ -18,7 +18,7 @@ import (
 // A list is empty, never null: who reads an answer need not ask.
 func init() { huma.DefaultArrayNullable = false }
 
-// closedTypes are the types of other rooms whose values are a closed set.
+// closedTypes are the types of other rooms that have a closed set of values.
 var closedTypes = map[reflect.Type][]any{
 	reflect.TypeFor[order.Kind]():        values(order.LeadList, order.Verify, order.Reveal, order.Enrich, order.Export),
 	reflect.TypeFor[order.Status]():      values(order.Reserved, order.Verifying, order.Completed, order.Settled, order.Rejected, order.Cancelled, order.Failed),
@@ -43,7 +43,7 @@ func values[T ~string](list ...T) []any {
 	return words
 }
 
-// closedProperties are fields of type string whose values are a closed set, by
+// closedProperties are fields of type string that have a closed set of values, by
 // schema and field.
 func closedProperties() map[string][]any {
 	var codes []string
@@ -58,7 +58,7 @@ func closedProperties() map[string][]any {
 	}
 }
 
-// nameClosedSets lists the values of fields whose type is a closed set.
+// nameClosedSets lists the values of fields that have a closed type.
 func nameClosedSets(r huma.Registry) {
 	for name, s := range r.Map() {
 		t := r.TypeFromRef("#/components/schemas/" + name)

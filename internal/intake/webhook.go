@@ -16,7 +16,7 @@ import (
 
 const (
 	publishAtMax = 500              // events that one transaction takes from the outbox
-	checkEvery   = 30 * time.Second // for endpoints whose workflow was lost, and for old events
+	checkEvery   = 30 * time.Second // for endpoints without a workflow, and for old events
 	lateAfter    = time.Minute      // an endpoint that is due for so long has lost its workflow
 	removeAtMax  = 5000             // old events that are removed at a time
 )
@@ -52,7 +52,7 @@ type publisher struct {
 }
 
 // publish empties the outbox and wakes the endpoints that got something. Every
-// now and then it looks for endpoints whose workflow was lost, and removes what
+// now and then it looks for endpoints that lost their workflow, and removes what
 // was delivered long ago. Who has just taken over wakes all that are due: the
 // process before may have ended between an event and its signal.
 func (p *publisher) publish(ctx context.Context, first bool) error {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/outbox"
 )
 
 // AuditOptions tune an audit.
@@ -279,7 +281,7 @@ func (a *auditor) strangers(ctx context.Context) error {
 func (a *auditor) forgotten(ctx context.Context) error {
 	rows, err := a.lookup.Query(ctx, `SELECT DISTINCT org FROM outbox WHERE $1 IN ('', org) AND topic = ANY($2)
 		AND NOT EXISTS (SELECT FROM credit_owner o WHERE o.owner = org) ORDER BY org`,
-		a.opts.Owner, []string{topicLow, topicGranted, topicExpired, topicVoided, topicReversed})
+		a.opts.Owner, []string{outbox.CreditsLow, outbox.CreditsGranted, outbox.CreditsExpired, outbox.CreditsVoided, outbox.CreditsReversed})
 	if err != nil {
 		return err
 	}

@@ -7,18 +7,9 @@ import (
 	"holdfast/internal/outbox"
 )
 
-// Topics of the events that tell how credits moved. A hold, a capture and a
-// release belong to an order, which has events of its own, and a period that is
-// renewed has its credits.reset.
-const (
-	topicGranted  = outbox.CreditsGranted
-	topicExpired  = outbox.CreditsExpired
-	topicVoided   = outbox.CreditsVoided
-	topicReversed = outbox.CreditsReversed
-	topicLow      = outbox.CreditsLow
-)
-
-// topicOf is the event that a posting of an entry is told by, if any.
+// topicOf is the event that a posting of an entry makes, if any. A hold, a capture
+// and a release belong to an order, which has events of its own, and a period that
+// is renewed has its credits.reset.
 func topicOf(k kind, m move) string {
 	switch m {
 	case moveGrant, moveExpire:
@@ -26,17 +17,17 @@ func topicOf(k kind, m move) string {
 			return ""
 		}
 		if m == moveGrant {
-			return topicGranted
+			return outbox.CreditsGranted
 		}
-		return topicExpired
+		return outbox.CreditsExpired
 	case moveStart:
-		return topicGranted
+		return outbox.CreditsGranted
 	case moveLapse:
-		return topicExpired
+		return outbox.CreditsExpired
 	case moveVoid, moveWithdraw:
-		return topicVoided
+		return outbox.CreditsVoided
 	case moveReverse, moveRestore:
-		return topicReversed
+		return outbox.CreditsReversed
 	case moveHold, moveCapture, moveCharge, moveRelease, moveReinstate, moveRollover, moveSchedule, moveCarry, moveAlert, moveLine:
 	}
 	return ""
@@ -79,7 +70,7 @@ type movedPayload struct {
 // movedBy is the event about a posting, as far as its key goes.
 func movedBy(topic string, p *posting) movedPayload {
 	m := movedPayload{topic: topic, Pool: p.Pool, Type: p.Type}
-	if topic == topicGranted || topic == topicVoided {
+	if topic == outbox.CreditsGranted || topic == outbox.CreditsVoided {
 		m.Grant = p.Grant
 	}
 	return m
@@ -89,9 +80,9 @@ func movedBy(topic string, p *posting) movedPayload {
 func (b *books) movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
 	m := movedBy(topic, p)
 	switch topic {
-	case topicGranted:
+	case outbox.CreditsGranted:
 		m.Terms = b.lots[p.Grant].terms()
-	case topicVoided:
+	case outbox.CreditsVoided:
 	default:
 		for i := range *told {
 			if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {

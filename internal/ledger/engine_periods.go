@@ -158,14 +158,14 @@ func (b *books) watch(e *entry) {
 
 // lowKey is the key of a credits.low event.
 func lowKey(seq int64, p *posting, threshold int64) string {
-	return outbox.Key(topicLow, seq, p.Pool, p.Type, threshold)
+	return outbox.Key(outbox.CreditsLow, seq, p.Pool, p.Type, threshold)
 }
 
 // low makes the event that an account is at or below a threshold.
 func (b *books) low(e *entry, p *posting, a *account, threshold int64) {
 	p.Low = append(p.Low, threshold)
 	b.changes.events = append(b.changes.events, outbox.Event{
-		Org: b.owner, Topic: topicLow, Key: lowKey(e.seq, p, threshold),
+		Org: b.owner, Topic: outbox.CreditsLow, Key: lowKey(e.seq, p, threshold),
 		Data: lowPayload{
 			Org: b.owner, Pool: p.Pool, Type: p.Type, At: e.at,
 			Available: a.available, Threshold: threshold,

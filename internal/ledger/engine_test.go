@@ -395,7 +395,7 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	require.Equal(t, []int64{20, 5, 0}, d.tables.rows.accounts[accountID{"", "email"}].alertAt)
 	told := func() (thresholds []int64) {
 		for _, e := range d.events {
-			if e.Topic != topicLow {
+			if e.Topic != outbox.CreditsLow {
 				continue // what was granted
 			}
 			var payload lowPayload

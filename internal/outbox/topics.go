@@ -63,7 +63,7 @@ var Topics = []Topic{
 // CreditsAreLow are the data of credits.low.
 type CreditsAreLow struct {
 	Org       string    `json:"org" doc:"The organization."`
-	Pool      string    `json:"pool" doc:"The member whose pool it is; empty: the shared pool."`
+	Pool      string    `json:"pool" doc:"The member that has the pool; empty: the shared pool."`
 	Type      string    `json:"type" doc:"Credit type."`
 	Available int64     `json:"available" doc:"Credits that can be spent now."`
 	Threshold int64     `json:"threshold" doc:"The threshold that they fell to or below."`
@@ -73,7 +73,7 @@ type CreditsAreLow struct {
 // CreditsWereReset are the data of credits.reset.
 type CreditsWereReset struct {
 	Org     string        `json:"org" doc:"The organization."`
-	Member  string        `json:"member,omitempty" doc:"The member whose licence it is; absent: the organization's period."`
+	Member  string        `json:"member,omitempty" doc:"The member that has the licence; absent: the organization's period."`
 	Plan    string        `json:"plan" doc:"The plan of the new period."`
 	Start   time.Time     `json:"period_start" doc:"Beginning of the new period."`
 	End     time.Time     `json:"period_end" doc:"End of the new period."`
@@ -91,7 +91,7 @@ type ResetCredit struct {
 // CreditsMoved are the data of an event about credits of one pool and type.
 type CreditsMoved struct {
 	Org     string    `json:"org" doc:"The organization."`
-	Pool    string    `json:"pool" doc:"The member whose pool it is; empty: the shared pool."`
+	Pool    string    `json:"pool" doc:"The member that has the pool; empty: the shared pool."`
 	Type    string    `json:"type" doc:"Credit type."`
 	Amount  int64     `json:"amount" doc:"Credits."`
 	Balance int64     `json:"balance" doc:"What is available in the pool afterwards."`
