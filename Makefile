@@ -41,7 +41,7 @@ build: ## bin/holdfast and bin/holdfast-worker
 	@go build -ldflags "$(STAMP)" -o bin/holdfast-worker ./worker
 
 .PHONY: test
-test: postgres devserver lint ## all checks and all tests, on real servers
+test: postgres devserver promtool lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 	go test -C bench ./...
 	go test -C deploy ./...
@@ -112,6 +112,10 @@ postgres: # PostgreSQL's server programs, unless they or a server are there
 .PHONY: devserver
 devserver: # the Temporal dev server, built once per machine
 	@go run ./internal/devstack/prepare
+
+.PHONY: promtool
+promtool: # checks and tests the alert rules, unless it cannot be had
+	@scripts/promtool
 
 .PHONY: clean
 clean: ## remove bin/ (data of `make dev` and the user's cache stay)

@@ -62,6 +62,7 @@ func TestDev(t *testing.T) {
 		w.run("order", "lead-list", "--org", "acme", "--count", "301", "--key", "first").fails(exitFailed, "idempotency key")
 	})
 	t.Run("look at it", func(t *testing.T) { lookAround(t, w, first) })
+	t.Run("runbooks", func(t *testing.T) { runbookCommands(t, w, at, first) })
 	t.Run("orders of other kinds", func(t *testing.T) { otherKinds(t, w) })
 	t.Run("verify in the lab", func(t *testing.T) {
 		results, _ := verifyAll(t, w, "postmaster@nowhere.test\n", "--lab")

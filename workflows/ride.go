@@ -128,7 +128,8 @@ func (r *rideRun) finish(ctx workflow.Context, final []bool) error {
 // became of the ride.
 func (r *rideRun) handOver(ctx workflow.Context) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // never cancelled: that would cancel the orders' workflows
-	var starting []workflow.Future
+	starting := map[string]workflow.Future{}
+	var ids []string // of starting, in order
 	for i, b := range r.boarded {
 		if b.Rides && !r.isOpen(b.OrderID) || !b.Rides && b.Terms == nil {
 			continue
@@ -143,11 +144,12 @@ func (r *rideRun) handOver(ctx workflow.Context) {
 			Priority:              temporal.Priority{FairnessKey: in.Org},
 			TypedSearchAttributes: temporal.NewSearchAttributes(AttrOrganization.ValueSet(in.Org), AttrOrderKind.ValueSet(string(in.Request.Kind))),
 		})
-		starting = append(starting, workflow.ExecuteChildWorkflow(own, Order, OrderInput{Input: in}).GetChildWorkflowExecution())
+		ids = append(ids, in.ID)
+		starting[in.ID] = workflow.ExecuteChildWorkflow(own, Order, OrderInput{Input: in}).GetChildWorkflowExecution()
 	}
-	for _, f := range starting {
-		if err := f.Get(ctx, nil); err != nil { // it runs already, or reconciling starts it
-			workflow.GetLogger(ctx).Warn("An order of a ride got no workflow of its own.", "reason", err)
+	for _, id := range ids {
+		if err := starting[id].Get(ctx, nil); err != nil { // it runs already, or reconciling starts it
+			workflow.GetLogger(ctx).Warn("An order of a ride got no workflow of its own.", "order", id, "reason", err)
 		}
 	}
 }

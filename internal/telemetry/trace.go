@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -123,27 +122,4 @@ func (t *Telemetry) Tracer() trace.Tracer {
 		return nil
 	}
 	return t.tracing.below.Tracer("holdfast")
-}
-
-// WithTraceIDs returns a logger whose lines name the span that they belong to.
-func WithTraceIDs(log *slog.Logger) *slog.Logger { return slog.New(traceHandler{log.Handler()}) }
-
-type traceHandler struct{ slog.Handler }
-
-// Handle adds what the context knows of the span.
-func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// WithAttrs keeps the trace in the lines of a logger with attributes.
-func (h traceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return traceHandler{h.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup keeps the trace in the lines of a logger with a group.
-func (h traceHandler) WithGroup(name string) slog.Handler {
-	return traceHandler{h.Handler.WithGroup(name)}
 }
