@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/ledger"
 	"holdfast/internal/suppression"
 )
 
@@ -30,9 +27,6 @@ func (a *app) suppressChangeCommand(use, short, done string, change func(ctx con
 		Example: examples("holdfast suppress "+use+" --org acme ann@example.com partner.example", "holdfast suppress "+use+" bob@example.com"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, entries []string) error {
-			if n := utf8.RuneCountInString(reason); n > ledger.MaxReason {
-				return fmt.Errorf("the reason has %d characters; write at most %d", n, ledger.MaxReason)
-			}
 			rooms, err := openDatabase(cmd.Context())
 			if err != nil {
 				return err

@@ -26,6 +26,7 @@ organization and on many, next to pgbench on the same server in the same run.
     go run -C bench ./ledger                      about three minutes
     go run -C bench ./ledger -growth 10000000     the journal's growth to ten million entries
     go run -C bench ./ledger -seconds 1 -growth 0 a quick look
+    go run -C bench ./ledger -only history        one part, printed only
 
 Results: a table on stdout, JSON and plots in bench/results.
 
@@ -38,6 +39,7 @@ type settings struct {
 	growth  int64
 	out     string
 	profile string
+	only    string
 }
 
 func main() {
@@ -50,6 +52,7 @@ func main() {
 	flag.Float64Var(&s.seconds, "seconds", 4, "`seconds` per figure")
 	flag.Int64Var(&s.growth, "growth", 1_000_000, "let one organization's journal grow to so many `entries`; 0 leaves it out")
 	flag.StringVar(&s.out, "out", "results", "`directory` for JSON and plots")
+	flag.StringVar(&s.only, "only", "", "measure only this `part`: speed, captures, grants, growth or history")
 	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the Go side to this `file`")
 	flag.Parse()
 
@@ -97,13 +100,22 @@ func bench(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	b.report.Machine.PostgreSQL = version
-	for _, part := range []func(context.Context) error{b.yardsticks, b.speed, b.captures, b.grants, b.growth, b.audit} {
-		if err := part(ctx); err != nil {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"yardsticks", b.yardsticks}, {"speed", b.speed}, {"captures", b.captures}, {"grants", b.grants},
+		{"growth", b.growth}, {"history", b.history}, {"audit", b.audit},
+	} {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
 			return err
 		}
 	}
-	if err := b.report.Print(os.Stdout); err != nil {
-		return err
+	if err := b.report.Print(os.Stdout); err != nil || s.only != "" {
+		return err // a part is no result to keep
 	}
 	path, err := b.report.Save(s.out)
 	if err != nil {

@@ -176,9 +176,13 @@ func TestRule_A8_UpgradeAndDowngradeAtAnyTime(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, tops)
 	}
+	// A process whose clock is behind changes nothing that was before.
+	late, err := b.ChangePlan(t.Context(), "acme", "rollover-power", utc("2024-04-16T00:01:00Z"))
+	require.NoError(t, err)
+	require.WithinDuration(t, utc("2024-04-16T00:02:00Z"), *late.Since, 0)
 	org, err := b.Org(t.Context(), "acme")
 	require.NoError(t, err)
-	require.Equal(t, "rollover-boost", org.Plan)
+	require.Equal(t, "rollover-power", org.Plan)
 	again, err := b.TopUps(t.Context(), "acme", up.Generation)
 	require.NoError(t, err)
 	require.Equal(t, want, again, "later changes do not alter what an earlier one brought")

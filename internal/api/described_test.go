@@ -16,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/api"
+	"holdfast/internal/ledger"
+	"holdfast/internal/plan"
+	"holdfast/internal/suppression"
 )
 
 // A generated client knows what there is, and goes on working when answers grow:
@@ -50,6 +53,42 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 			require.Equal(t, false, body.AdditionalProperties, "%s refuses fields that it does not know", name)
 		}
 	}
+}
+
+// Reasons and amounts have one limit each in every request.
+func TestReasonsAndAmountsHaveOneLimit(t *testing.T) {
+	f := setup(t)
+	found := map[string]int{}
+	var walk func(at string, s *huma.Schema)
+	walk = func(at string, s *huma.Schema) {
+		if s.Ref != "" {
+			s = f.api.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+		}
+		if s.Items != nil {
+			walk(at+"[]", s.Items)
+		}
+		for name, p := range s.Properties {
+			switch name {
+			case "reason":
+				require.NotNil(t, p.MaxLength, "%s.%s", at, name)
+				require.Equal(t, ledger.MaxReason, *p.MaxLength, "%s.%s", at, name)
+			case "amount":
+				require.NotNil(t, p.Maximum, "%s.%s", at, name)
+				require.EqualValues(t, ledger.MaxAmount, *p.Maximum, "%s.%s", at, name)
+			}
+			found[name]++
+			walk(at+"."+name, p)
+		}
+	}
+	for name, op := range operations(f.api) {
+		if op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
+			walk(name, op.RequestBody.Content["application/json"].Schema)
+		}
+	}
+	require.GreaterOrEqual(t, found["reason"], 5)
+	require.GreaterOrEqual(t, found["amount"], 4)
+	require.Equal(t, ledger.MaxReason, suppression.MaxReason)
+	require.EqualValues(t, ledger.MaxAmount, plan.MaxAmount)
 }
 
 // witness compares every answer of every test with the description: the status

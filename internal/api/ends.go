@@ -45,7 +45,7 @@ func (a *API) ends() {
 			"Its orders, charges and history stay; with erase, the contact data of its orders and lists does not. Sent again, it gets the same answer.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
-			Reason string `json:"reason" minLength:"1" maxLength:"250" doc:"For the journal; no contact data."`
+			Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"For the journal; no contact data."`
 			Erase  bool   `json:"erase,omitempty" doc:"Erase the contact data of its orders and lists."`
 		}
 	},

@@ -46,10 +46,13 @@ type Closed struct {
 // expire, its periods are not reset any more. Its orders, charges and history
 // stay. Closing it again gets the same answer.
 //
-// Errors: ErrNoReason, ErrOpenOrders, account.ErrNotFound.
+// Errors: ErrNoReason, ledger.ErrInvalid, ErrOpenOrders, account.ErrNotFound.
 func (b *Billing) CloseOrg(ctx context.Context, id, reason string) (Closed, error) {
 	if strings.TrimSpace(reason) == "" {
 		return Closed{}, ErrNoReason
+	}
+	if err := ledger.CheckReason(reason); err != nil {
+		return Closed{}, err
 	}
 	org, err := b.accounts.Org(ctx, id)
 	if err != nil {

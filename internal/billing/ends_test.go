@@ -1,6 +1,7 @@
 package billing_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -80,8 +81,13 @@ func TestEndOfAnOrganization(t *testing.T) {
 
 	_, err = w.CloseOrg(ctx, "acme", " ")
 	require.ErrorIs(t, err, billing.ErrNoReason)
+	_, err = w.CloseOrg(ctx, "acme", strings.Repeat("ü", ledger.MaxReason+1))
+	require.ErrorIs(t, err, ledger.ErrInvalid)
+	org, err = w.accounts.Org(ctx, "acme")
+	require.NoError(t, err)
+	require.NoError(t, org.MayOrder(), "a reason that cannot be kept changes nothing")
 	for range 2 {
-		closed, err := w.CloseOrg(ctx, "acme", "contract ended")
+		closed, err := w.CloseOrg(ctx, "acme", strings.Repeat("ü", ledger.MaxReason))
 		require.NoError(t, err)
 		require.Equal(t, account.StatusClosed, closed.Status)
 		require.Equal(t, []plan.Amount{{Type: "email", Amount: 1500}, {Type: "phone", Amount: 100}, {Type: "profile", Amount: 100}}, closed.Expired)

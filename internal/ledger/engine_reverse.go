@@ -24,6 +24,9 @@ func (op Reverse) run(b *books, e *entry) (any, error) {
 				ErrHoldExhausted, c.hold.id, c.n, c.kind)
 		}
 	}
+	if err := b.roomFor(claims); err != nil {
+		return nil, err
+	}
 	fresh := newLots{}
 	for _, c := range claims {
 		hl := c.hold.line(c.kind)
@@ -104,6 +107,23 @@ func (b *books) claims(op Reverse) (claims []claim, facts []*fact) {
 		}
 	}
 	return claims, facts
+}
+
+// roomFor is an error where an account may have no room for what comes back: an
+// account counts what it has and holds, not what was spent before.
+func (b *books) roomFor(claims []claim) error {
+	sums := map[accountID]int64{}
+	for _, c := range claims {
+		hl := c.hold.line(c.kind)
+		for i := range hl.Slices {
+			id := b.lots[hl.Slices[i].Grant].accountID
+			sums[id] += min(c.n, hl.Slices[i].reversible())
+			if !b.account(id).room(sums[id]) {
+				return invalid("the pool has no room for %d more credits", sums[id])
+			}
+		}
+	}
+	return nil
 }
 
 // claimsAtMost does the same for facts that take what their hold still has.

@@ -156,14 +156,14 @@ func (r *historyReader) scanBelow(ctx context.Context, t term, first, last int64
 	return nil
 }
 
-// scanBlocks reads those of some blocks that may have lines with a term, and
-// makes their index where it is missing.
+// scanBlocks reads what may have lines with a term of some blocks, and makes their
+// index where it is missing.
 func (r *historyReader) scanBlocks(ctx context.Context, t term, from, to, first int64) (full bool, err error) {
 	known, err := r.blocks(ctx, r.filter.Owner, from, to, t)
 	if err != nil {
 		return false, err
 	}
-	var spans []span
+	var some []int64
 	for block, atOnce := to, 2; block >= from; block-- {
 		may, ok := known[block]
 		if !ok {
@@ -181,14 +181,17 @@ func (r *historyReader) scanBlocks(ctx context.Context, t term, from, to, first 
 			}
 		}
 		if may {
-			s := blockSpan(block)
-			spans = append(spans, span{max(first, s.from), s.to})
+			some = append(some, block)
 		}
-		if len(spans) >= atOnce || block == from && len(spans) > 0 {
+		if len(some) >= atOnce || block == from && len(some) > 0 {
+			spans, err := r.spansOf(ctx, r.filter.Owner, some, t, first)
+			if err != nil {
+				return false, err
+			}
 			if full, err := r.scan(ctx, spans...); full || err != nil {
 				return full, err
 			}
-			spans, atOnce = nil, min(4*atOnce, blocksAhead)
+			some, atOnce = nil, min(4*atOnce, maxBlocks)
 		}
 	}
 	return false, nil

@@ -246,15 +246,7 @@ func TestFilteredHistoryPassesOverBlocks(t *testing.T) {
 	openAccounts(t, l)
 	_, err := l.Void(ctx, ledger.Void{Owner: "acme", Key: "v", Grant: 1, Amount: 5})
 	require.NoError(t, err)
-	var all sync.WaitGroup
-	for i := range 1500 {
-		all.Go(func() {
-			if _, err := l.Charge(ctx, ledger.Charge{Owner: "acme", Key: fmt.Sprint(i), Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Amount: 1}}}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
+	fill(t, l, 1500)
 	voids := ledger.HistoryFilter{Owner: "acme", Kind: "void"}
 	for range 2 { // without the index, and with it
 		page, err := l.History(ctx, voids)
@@ -272,4 +264,43 @@ func TestFilteredHistoryPassesOverBlocks(t *testing.T) {
 	page, err = l.History(ctx, voids)
 	require.NoError(t, err)
 	require.Empty(t, page.Lines, "the index decides")
+
+	// Of a block that has lines, only its parts that may have some are read.
+	voided, err := l.Void(ctx, ledger.Void{Owner: "acme", Key: "v2", Grant: 1, Amount: 5})
+	require.NoError(t, err)
+	require.EqualValues(t, 5, voided.Voided)
+	var head int64
+	require.NoError(t, pool.QueryRow(ctx, `SELECT seq FROM credit_owner`).Scan(&head))
+	fill(t, l, int(1500+256-head%256)) // beyond the newest entries, which are always read
+	newest := ledger.HistoryFilter{Owner: "acme", Kind: "void", Limit: 1}
+	for range 2 {
+		page, err = l.History(ctx, newest)
+		require.NoError(t, err)
+		require.Equal(t, head, page.Lines[0].Seq)
+	}
+	first := (head-1)/256*256 + 1
+	execute(t, pool, byForce+fmt.Sprintf(`UPDATE credit_entry SET postings = '[{"move":"void","type":7}]' WHERE seq BETWEEN %d AND %d AND (seq - %d) / 16 <> %d`,
+		first, first+255, first, (head-first)/16))
+	page, err = l.History(ctx, newest)
+	require.NoError(t, err, "15 of 16 parts have no void: they are not read")
+	require.Equal(t, head, page.Lines[0].Seq)
+	for _, lost := range []string{`UPDATE credit_history_part SET bloom = ''`, `DELETE FROM credit_history_part`, `UPDATE credit_history_block SET bloom = ''`} {
+		execute(t, pool, lost)
+		_, err = l.History(ctx, newest)
+		require.ErrorContains(t, err, "cannot be read, run the audit", "without an index everything is read")
+	}
+}
+
+// fill appends so many entries to the journal of acme.
+func fill(t *testing.T, l *ledger.Ledger, entries int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for i := range entries {
+		all.Go(func() {
+			if _, err := l.Charge(t.Context(), ledger.Charge{Owner: "acme", Key: fmt.Sprint(t.Name(), entries, i), Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Amount: 1}}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -219,9 +219,13 @@ func validate(op operation) error {
 	}
 	return firstError(
 		required("organization", h.owner), written("idempotency key", h.key, least, maxKey),
-		texts("memo", m.OrderID, m.Action, m.Member), written("reason", m.Reason, 0, MaxReason),
+		texts("memo", m.OrderID, m.Action, m.Member), CheckReason(m.Reason),
 		op.check())
 }
+
+// CheckReason says whether a reason can be kept: what does other things before it
+// calls the ledger asks first.
+func CheckReason(reason string) error { return written("reason", reason, 0, MaxReason) }
 
 func required(what, s string) error { return written(what, s, 1, maxText) }
 

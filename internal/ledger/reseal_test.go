@@ -267,16 +267,28 @@ func TestAccountsHaveNoRoomBeyondTheirLimit(t *testing.T) {
 	const most = maxBalance
 	for name, full := range map[string]account{
 		"available": {available: most - 5}, "held": {held: most - 5}, "both": {available: most / 2, held: most - most/2 - 5},
+		"waiting":          {lots: []*lot{{bucket: [buckets]int64{waiting: most - 5}}}},
+		"waiting and more": {available: 3, held: 4, lots: []*lot{{bucket: [buckets]int64{waiting: 5}}, {bucket: [buckets]int64{waiting: most - 17}}}},
 	} {
 		run := func(op operation) error {
 			b := newBooks("acme")
 			a := b.account(accountID{"", "email"})
-			a.available, a.held = full.available, full.held
+			a.available, a.held, a.lots = full.available, full.held, full.lots
+			spent := b.issue(a.accountID, terms{Source: SourcePack}, time.Now())
+			spent.amount, spent.bucket[captured] = MaxAmount, MaxAmount
+			for id, n := range map[string]int64{"five": 5, "six": 6, "all": MaxAmount} {
+				b.holds[id] = &hold{id: id, closed: true, lines: []holdLine{{Type: "email", Slices: []slice{{Grant: spent.no, Amount: n, Captured: n}}}}}
+			}
 			return b.perform([]operation{op}, time.Now())[0].err
 		}
 		for n, want := range map[int64]error{5: nil, 6: ErrInvalid, MaxAmount: ErrInvalid} {
 			require.ErrorIs(t, run(Grant{Owner: "acme", Key: "g", Type: "email", Amount: n, Source: SourcePack}), want, "%s %d", name, n)
+			require.ErrorIs(t, run(Grants{Owner: "acme", Key: "g", Lines: []GrantLine{{Type: "email", Amount: n - 1, Source: SourcePack}, {Type: "email", Amount: 1, Source: SourcePack}}}), want, "%s %d", name, n)
+			later := GrantLine{Type: "email", Amount: n, Source: SourcePack, StartsAt: time.Now().Add(time.Hour)}
+			require.ErrorIs(t, run(Grants{Owner: "acme", Key: "g", Lines: []GrantLine{later}}), want, "%s %d", name, n)
 			require.ErrorIs(t, run(Renew{Owner: "acme", Key: "r", Lines: []Renewal{{Type: "email", Amount: n}}}), want, "%s %d", name, n)
+			id := map[int64]string{5: "five", 6: "six", MaxAmount: "all"}[n]
+			require.ErrorIs(t, run(Reverse{Owner: "acme", Key: "v", HoldID: id}), want, "%s %d", name, n)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,11 +34,20 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("Entry %d is neither an address (ann@example.com) nor a domain (@example.com).", e.Line)
 }
 
+// MaxReason is the longest reason, in characters; ledger.MaxReason is the same.
+const MaxReason = 500
+
 // Add puts addresses (ann@example.com) and whole domains (@example.com or
 // example.com) on an organization's list, or on everybody's, and says how many
 // were new. All are added or, with an *InvalidError, none. The reason is for
 // people and holds no contact data.
 func (l *List) Add(ctx context.Context, org, reason string, entries []string) (added int64, err error) {
+	if n := utf8.RuneCountInString(reason); n > MaxReason {
+		return 0, fmt.Errorf("the reason has %d characters; write at most %d", n, MaxReason)
+	}
+	if reason == Erased {
+		return 0, fmt.Errorf("the reason %q is that of erased people; erase them, or give another reason", Erased)
+	}
 	subjects, err := subjectsOf(entries)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package suppression_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -67,4 +68,26 @@ func TestWhatIsNoEntryIsRefusedWhole(t *testing.T) {
 	n, err := list.Count(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Zero(t, n)
+}
+
+// A reason is as long as everywhere, and none makes of a listed person one who was
+// erased.
+func TestReasonsOfEntries(t *testing.T) {
+	pool := pgtest.New(t)
+	list := suppression.New(pool)
+	for reason, want := range map[string]string{
+		strings.Repeat("ü", suppression.MaxReason+1): "501 characters", suppression.Erased: "erased",
+	} {
+		_, err := list.Add(t.Context(), suppression.Everybody, reason, []string{"ann@example.test"})
+		require.ErrorContains(t, err, want)
+	}
+	added, err := list.Add(t.Context(), suppression.Everybody, strings.Repeat("ü", suppression.MaxReason), []string{"ann@example.test"})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, added)
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	erased, err := suppression.WhichErased(t.Context(), tx, [][]byte{suppression.Subject("ann@example.test")})
+	require.NoError(t, err)
+	require.Equal(t, []bool{false}, erased)
+	require.NoError(t, tx.Rollback(t.Context()))
 }
