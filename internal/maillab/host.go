@@ -81,7 +81,7 @@ func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 		return listed, s.sessions
 	}
 	if limit := h.manner.maxPerSecond; limit > 0 {
-		if now.Sub(s.second) >= time.Second {
+		if now.Sub(s.second) >= h.lab.world.config.Second {
 			s.second, s.inSecond = now, 0
 		}
 		s.inSecond++
@@ -89,7 +89,7 @@ func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 			if !now.Before(s.bannedUntil) {
 				h.bans++
 			}
-			s.bannedUntil = now.Add(h.manner.banFor)
+			s.bannedUntil = now.Add(time.Duration(h.manner.banSeconds) * h.lab.world.config.Second)
 			return banned, s.sessions
 		}
 	}

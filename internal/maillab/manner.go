@@ -119,10 +119,10 @@ type manner struct {
 	pause        time.Duration // before every reply
 	idle         time.Duration // 421 after this long without a command; 0 = never
 
-	maxSessions   int           // at once, of one client; the next gets tooManySessions
-	dropsSessions bool          // … or no reply at all
-	maxPerSecond  int           // new sessions of one client; more earn a ban
-	banFor        time.Duration // how long a ban lasts; new attempts prolong it
+	maxSessions   int  // at once, of one client; the next gets tooManySessions
+	dropsSessions bool // … or no reply at all
+	maxPerSecond  int  // new sessions of one client; more earn a ban
+	banSeconds    int  // how long a ban lasts; new attempts prolong it
 
 	window time.Duration // of rules that count in one; it begins anew when it is over
 

@@ -72,6 +72,14 @@ func (o *OddHost) PlainDomain() string {
 	return o.Name + ".odd-plain.test"
 }
 
+// Counts reports whether the host's behaviour depends on how much it is asked, or
+// how fast.
+func (o OddHost) Counts() bool {
+	m := &o.manner
+	return m.maxSessions > 0 || m.maxPerSecond > 0 || m.pause > 0 || m.idle > 0 || m.greylist != noGreylist ||
+		slices.ContainsFunc(m.rules, func(r rule) bool { return r.from > 1 || r.to > 0 })
+}
+
 func (o *OddHost) truth(m mailbox) Truth {
 	if m == exists && o.Existing.Verdict != "" {
 		return o.Existing

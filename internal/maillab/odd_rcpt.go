@@ -320,7 +320,7 @@ func oddLimits() []OddHost {
 		{
 			Name: "sessions-5-a-second", RFC: "RFC 5321 section 7.8", Behaviour: "Bans a client for two seconds that opens more than five sessions in a second; new attempts prolong the ban.", twin: true,
 			Patience: "pacing",
-			manner:   manner{maxPerSecond: 5, banFor: 2 * time.Second},
+			manner:   manner{maxPerSecond: 5, banSeconds: 2},
 		},
 	}
 }

@@ -32,6 +32,9 @@ type Config struct {
 	// GreylistDelay is how long a greylisting host turns a recipient away; 0
 	// means 2 s.
 	GreylistDelay time.Duration
+	// Second is how long a second lasts for hosts that count sessions in one, and
+	// for the bans they give; 0 means a second. Tests make it shorter.
+	Second time.Duration
 	// Limits adds the hosts of LimitHosts. LimitWindow is the time over which
 	// some of them count; 0 means a minute.
 	Limits      bool
@@ -54,6 +57,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SharedHosts <= 0 {
 		c.SharedHosts = 5
+	}
+	if c.Second <= 0 {
+		c.Second = time.Second
 	}
 	if c.GreylistDelay <= 0 {
 		c.GreylistDelay = 2 * time.Second

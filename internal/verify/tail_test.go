@@ -44,6 +44,8 @@ func askLimited(t *testing.T, n int, seed uint64) {
 	}
 	l := newLab(t, maillab.Config{Domains: 1, Limits: true, LimitWindow: window}, func(c *verify.Config) {
 		c.HostSessionsPerSecond, c.DNSTimeout = 500, 2*time.Second
+		c.Backoff = time.Millisecond
+		c.Quicken(faster)
 	})
 	domains := limitDomains()
 	random := rand.New(rand.NewPCG(seed, 1))
