@@ -18,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/idempotency"
+	"holdfast/internal/metadata"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
@@ -67,6 +69,8 @@ type Org struct {
 	CreatedAt   time.Time `json:"created_at"`   // zero = now
 	Status      Status    `json:"status"`       // active, suspended or closed
 
+	Metadata metadata.Data `json:"metadata,omitempty" doc:"Texts of your own, by name."`
+
 	// What waits; filled in when the organization is read.
 	NextReset       *time.Time `json:"next_reset,omitempty" doc:"When its next credit period begins, the first one where the anchor is still to come. Absent where the plan has no period."`
 	NextPlan        *string    `json:"next_plan,omitempty" doc:"The plan that a change of plan leads to, which waits for the end of the period."`
@@ -103,6 +107,8 @@ type Member struct {
 	Anchor    time.Time  `json:"anchor"`               // the licence's anniversary, in whole seconds; zero = now
 	CreatedAt time.Time  `json:"created_at"`           // zero = now
 	RemovedAt *time.Time `json:"removed_at,omitempty"` // nil = the licence is in force
+
+	Metadata metadata.Data `json:"metadata,omitempty" doc:"Texts of your own, by name."`
 }
 
 // Period is the member's own credit month that contains t.
@@ -195,7 +201,19 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 		return Org{}, err
 	}
 	began(&org.CreatedAt, &org.Anchor)
-	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+	if _, again, err := idempotency.Find(ctx, a.pool, "", "organization"); err != nil {
+		return Org{}, err
+	} else if again {
+		return a.Org(ctx, org.ID)
+	}
+	var again bool
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) (err error) {
+		if _, again, err = idempotency.Claim(ctx, tx, "", "organization", idempotency.Made{ID: org.ID}); err != nil || again {
+			return err
+		}
+		if err := metadata.Set(ctx, tx, org.ID, metadata.Organization, org.ID, org.Metadata); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO organization (id, name, time_zone, created_at) VALUES ($1, $2, $3, $4)`,
 			org.ID, org.Name, org.TimeZone, org.CreatedAt); err != nil {
@@ -211,17 +229,22 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 	if violates(err, "organization_pkey") {
 		return Org{}, fail(ErrExists, "There is an organization %q already; choose another id.", org.ID)
 	}
+	if errors.Is(err, idempotency.ErrReused) {
+		return Org{}, err
+	}
 	if err != nil {
 		return Org{}, fmt.Errorf("the organization %s was not created: %w", org.ID, err)
 	}
 	return a.Org(ctx, org.ID)
 }
 
-const selectOrg = `
+var orgMetadata = metadata.SQL(metadata.Organization, "o.id", "o.id")
+
+var selectOrg = `
 	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at,
 		CASE WHEN o.closed_at IS NOT NULL THEN 'closed' WHEN o.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status,
 		s.due_at AS next_reset, w.plan_id AS next_plan, w.plan_version AS next_plan_version, w.since AS next_plan_at,
-		d.due_at, d.due_at <= now() AS due
+		d.due_at, d.due_at <= now() AS due, ` + orgMetadata + ` AS metadata
 	FROM organization o
 	JOIN subscription s ON s.org = o.id AND s.member = ''
 	CROSS JOIN LATERAL (SELECT due_at FROM subscription WHERE org = o.id ORDER BY due_at LIMIT 1) d
@@ -267,6 +290,30 @@ func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
 	return orgs, nil
 }
 
+// OrgFilter chooses organizations; zero fields do not restrict.
+type OrgFilter struct {
+	Status   Status
+	Plan     string
+	Metadata metadata.Data // all of these entries
+	After    string        // the id of the last one of the page before
+	Limit    int
+}
+
+// OrgPage lists organizations by id, a page at a time.
+func (a *Accounts) OrgPage(ctx context.Context, f OrgFilter) ([]Org, error) {
+	rows, _ := a.pool.Query(ctx, `SELECT * FROM (`+selectOrg+` WHERE o.id > $1) o
+		WHERE ($2 = '' OR status = $2) AND ($3 = '' OR plan = $3) AND ($4 = '' OR metadata @> $4::text::jsonb)
+		ORDER BY id LIMIT $5`, f.After, string(f.Status), f.Plan, f.Metadata.Text(), f.Limit)
+	orgs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Org])
+	if err != nil {
+		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
+	}
+	for i := range orgs {
+		orgs[i] = a.orgOf(ctx, orgs[i])
+	}
+	return orgs, nil
+}
+
 // CreateMember stores a new member with a licence of their own and returns it
 // as stored. ErrNotFound where there is no such organization, ErrExists where
 // the organization has a member of that id, ErrInvalid where a field is wrong.
@@ -285,7 +332,18 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 		return Member{}, err
 	}
 	began(&m.CreatedAt, &m.Anchor)
+	if _, again, err := idempotency.Find(ctx, a.pool, m.Org, "member"); err != nil {
+		return Member{}, err
+	} else if again {
+		return a.Member(ctx, m.Org, m.ID)
+	}
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		if _, again, err := idempotency.Claim(ctx, tx, m.Org, "member", idempotency.Made{ID: m.ID}); err != nil || again {
+			return err
+		}
+		if err := metadata.Set(ctx, tx, m.Org, metadata.Member, m.ID, m.Metadata); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO member (org, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)`,
 			m.Org, m.ID, m.Name, m.Role, m.CreatedAt); err != nil {
@@ -301,14 +359,17 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if violates(err, "member_pkey") {
 		return Member{}, fail(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
 	}
+	if errors.Is(err, idempotency.ErrReused) {
+		return Member{}, err
+	}
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s was not created: %w", m.ID, err)
 	}
-	return m, nil
+	return a.Member(ctx, m.Org, m.ID)
 }
 
-const selectMember = `
-	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at
+var selectMember = `
+	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at, ` + metadata.SQL(metadata.Member, "m.org", "m.id") + ` AS metadata
 	FROM member m JOIN subscription s ON s.org = m.org AND s.member = m.id`
 
 // Member returns one member, also one that was removed, or ErrNotFound.

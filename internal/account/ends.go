@@ -3,12 +3,14 @@ package account
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/metadata"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
@@ -211,6 +213,55 @@ func (a *Accounts) Rename(ctx context.Context, id, name, zone string) (Org, erro
 		return Org{}, err
 	}
 	return a.Org(ctx, id)
+}
+
+// UpdateMember changes the name, the role or the metadata of a member; what is
+// empty or nil stays. Keys keep the role that they have, but an admin who becomes
+// a member has no admin's keys any more.
+func (a *Accounts) UpdateMember(ctx context.Context, org, id, name string, role Role, data metadata.Data) (Member, error) {
+	if name != "" {
+		if err := checkName("the member", name); err != nil {
+			return Member{}, err
+		}
+	}
+	if role != "" {
+		if err := checkRole(role); err != nil {
+			return Member{}, err
+		}
+	}
+	m, err := a.Member(ctx, org, id)
+	if err := cmp.Or(err, m.Active()); err != nil {
+		return Member{}, err
+	}
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE member SET name = $3, role = $4 WHERE org = $1 AND id = $2`,
+			org, id, cmp.Or(name, m.Name), cmp.Or(role, m.Role)); err != nil {
+			return err
+		}
+		if role == RoleMember {
+			if _, err := tx.Exec(ctx, `
+				UPDATE api_key SET revoked_at = now() WHERE org = $1 AND member = $2 AND role = 'admin' AND revoked_at IS NULL`, org, id); err != nil {
+				return err
+			}
+		}
+		if data == nil {
+			return nil
+		}
+		return metadata.Set(ctx, tx, org, metadata.Member, id, data)
+	})
+	var bad *metadata.InvalidError
+	if errors.As(err, &bad) {
+		return Member{}, err
+	}
+	if err != nil {
+		return Member{}, fmt.Errorf("the member %s was not changed: %w", id, err)
+	}
+	return a.Member(ctx, org, id)
+}
+
+// SetMetadata replaces the metadata of an organization.
+func (a *Accounts) SetMetadata(ctx context.Context, org string, data metadata.Data) error {
+	return metadata.Set(ctx, a.pool, org, metadata.Organization, org, data)
 }
 
 // movePeriods makes the next periods of an organization due where a time zone

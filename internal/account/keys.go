@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/idempotency"
 )
 
 const (
@@ -38,7 +40,15 @@ const selectKey = `
 // CreateKey makes an API key for a member and returns it with its secret,
 // which cannot be had again. Role "" is the member's own. ErrNotFound where
 // there is no such member, ErrInvalid where the role exceeds the member's.
+//
+// The same request again, by its idempotency key, gets the same key; its secret
+// is empty where it cannot be had again.
 func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role) (Key, string, error) {
+	if made, again, err := idempotency.Find(ctx, a.pool, org, "key"); err != nil {
+		return Key{}, "", err
+	} else if again {
+		return a.madeKey(ctx, made)
+	}
 	o, err := a.Org(ctx, org)
 	if err != nil {
 		return Key{}, "", err
@@ -56,22 +66,66 @@ func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role)
 	if role == RoleAdmin && m.Role != RoleAdmin {
 		return Key{}, "", fail(ErrInvalid, "%s is not an admin and cannot have an admin's key; ask for the role member.", member)
 	}
+	made := idempotency.Made{ID: "key_" + random(10), Salt: idempotency.NewSalt(ctx)}
 	secret := secretStart + random(32)
-	hash := sha256.Sum256([]byte(secret))
-	rows, _ := a.pool.Query(ctx, `
-		INSERT INTO api_key (id, org, member, role, hash, prefix) VALUES ($1, $2, $3, $4, $5, $6)
-		RETURNING id, org, member, role, prefix, created_at, last_used_at, revoked_at`,
-		"key_"+random(10), org, member, role, hash[:], secret[:prefixLength])
-	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
-	if err != nil {
+	if made.Salt != nil {
+		secret = secretAgain(ctx, made.Salt)
+	}
+	var again bool
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) (err error) {
+		if made, again, err = idempotency.Claim(ctx, tx, org, "key", made); err != nil || again {
+			return err
+		}
+		hash := sha256.Sum256([]byte(secret))
+		_, err = tx.Exec(ctx, `INSERT INTO api_key (id, org, member, role, hash, prefix) VALUES ($1, $2, $3, $4, $5, $6)`,
+			made.ID, org, member, role, hash[:], secret[:prefixLength])
+		return err
+	})
+	switch {
+	case errors.Is(err, idempotency.ErrReused):
+		return Key{}, "", err
+	case err != nil:
 		return Key{}, "", fmt.Errorf("the key was not created: %w", err)
+	case again:
+		return a.madeKey(ctx, made)
+	}
+	key, err := a.keyOf(ctx, made.ID)
+	return key, secret, err
+}
+
+// madeKey is a key that an earlier request made.
+func (a *Accounts) madeKey(ctx context.Context, made idempotency.Made) (Key, string, error) {
+	key, err := a.keyOf(ctx, made.ID)
+	if err != nil || made.Salt == nil {
+		return key, "", err
+	}
+	secret := secretAgain(ctx, made.Salt)
+	if secret[:prefixLength] != key.Prefix { // its caller had another key the first time
+		secret = ""
 	}
 	return key, secret, nil
+}
+
+func secretAgain(ctx context.Context, salt []byte) string {
+	return secretStart + lower(idempotency.Secret(ctx, salt))
+}
+
+func (a *Accounts) keyOf(ctx context.Context, id string) (Key, error) {
+	rows, _ := a.pool.Query(ctx, selectKey+` WHERE id = $1`, id)
+	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
+	if err != nil {
+		return Key{}, fmt.Errorf("the key cannot be read: %w", err)
+	}
+	return key, nil
 }
 
 func random(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails: it ends the program rather than return less
+	return lower(b)
+}
+
+func lower(b []byte) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
 }
 

@@ -34,6 +34,7 @@ type caller struct {
 	org     account.Org    // without an id where the operator named none
 	member  string         // empty for the operator
 	licence account.Member // the member's
+	secret  []byte         // that only they know; nil in a session of the dashboard
 }
 
 // only is the member whose doings the caller may see; empty means everybody's.
@@ -51,6 +52,15 @@ func (c caller) concerns(asked string) (string, error) {
 		return "", newProblem(http.StatusForbidden, "A member's key shows that member's own alone; leave member out or use an admin's key.")
 	}
 	return cmp.Or(asked, c.only()), nil
+}
+
+// actsFor returns the member that a request is made for: its own, or where it
+// names another, that one, as backends with one key do.
+func (c caller) actsFor(named string) (string, error) {
+	if c.role == member && named != "" && named != c.member {
+		return "", newProblem(http.StatusForbidden, "A member's key orders for that member alone; leave member out or use an admin's key.")
+	}
+	return cmp.Or(named, c.member), nil
 }
 
 type callerKey struct{}
@@ -83,7 +93,7 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 		a.refuse(ctx, a.problem(ctx.Context(), err))
 		return
 	}
-	inner := context.WithValue(ctx.Context(), callerKey{}, c)
+	inner := context.WithValue(context.WithValue(ctx.Context(), callerKey{}, c), answerKey{}, ctx)
 	logged(inner).caller(c)
 	if name := unknownQuery(ctx); name != "" {
 		a.refuse(ctx, a.problem(inner, invalid("query."+name, "There is no such parameter here; take it out.")))
@@ -192,7 +202,7 @@ func newKeyring(accounts *account.Accounts, operatorKey string) *keyring {
 func (k *keyring) caller(ctx context.Context, secret string) (caller, error) {
 	hash := sha256.Sum256([]byte(secret))
 	if k.usable && subtle.ConstantTimeCompare(hash[:], k.operator[:]) == 1 {
-		return caller{keyID: "operator", role: operator}, nil
+		return caller{keyID: "operator", role: operator, secret: callersSecret(secret)}, nil
 	}
 	k.mu.Lock()
 	found, ok := k.known[hash]
@@ -216,7 +226,7 @@ func (k *keyring) caller(ctx context.Context, secret string) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	c := caller{keyID: key.ID, role: member, org: org, member: key.Member, licence: licence}
+	c := caller{keyID: key.ID, role: member, org: org, member: key.Member, licence: licence, secret: callersSecret(secret)}
 	if key.Role == account.RoleAdmin {
 		c.role = admin
 	}

@@ -27,7 +27,9 @@ import (
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
+	"holdfast/internal/metadata"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/suppression"
 	"holdfast/internal/webhook"
 )
 
@@ -39,16 +41,18 @@ const answerWithin = 30 * time.Second
 
 // Config is what the API works with. All rooms are required.
 type Config struct {
-	Accounts  *account.Accounts
-	Ledger    *ledger.Ledger
-	Billing   *billing.Billing
-	Book      *orderbook.Book
-	Catalogue *lead.Catalogue
-	Intake    *intake.Intake
-	Webhooks  *webhook.Webhooks
-	Erasures  *erasure.Erasures
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer // of requests; nil: they are not counted anywhere
+	Accounts     *account.Accounts
+	Ledger       *ledger.Ledger
+	Billing      *billing.Billing
+	Book         *orderbook.Book
+	Catalogue    *lead.Catalogue
+	Intake       *intake.Intake
+	Webhooks     *webhook.Webhooks
+	Erasures     *erasure.Erasures
+	Log          *slog.Logger
+	Suppressions *suppression.List
+	Metadata     *metadata.Store
+	Metrics      prometheus.Registerer // of requests; nil: they are not counted anywhere
 
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
@@ -86,6 +90,7 @@ func New(c Config) *API {
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, description())
 	a.huma.UseMiddleware(a.enter, a.limit, a.readBody)
+	a.me()
 	a.orgs()
 	a.ends()
 	a.members()
@@ -96,7 +101,9 @@ func New(c Config) *API {
 	a.results()
 	a.leads()
 	a.lists()
+	a.suppressions()
 	a.webhooks()
+	a.webhookLife()
 	a.events()
 	a.erasures()
 	a.finish()
@@ -188,10 +195,12 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 		op.Responses = map[string]*huma.Response{"304": {Description: "Nothing has changed since the answer with that ETag."}}
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
+		ctx, mark := once(ctx, r, in)
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, a.problem(ctx, err)
 		}
+		mark()
 		return out, nil
 	})
 }

@@ -190,6 +190,7 @@ func (f *fixture) serveWith(c api.Config) {
 	f.t.Helper()
 	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
 	c.Intake, c.Webhooks, c.Erasures, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Erasures, rooms.Log, operatorKey
+	c.Suppressions, c.Metadata = rooms.Suppressions, rooms.Metadata
 	registry := prometheus.NewRegistry()
 	c.Metrics = registry
 	f.api = api.New(c)

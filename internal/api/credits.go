@@ -22,11 +22,11 @@ func (a *API) credits() {
 		summary: "Show the credits: available, held, used",
 		about:   "With a member's key, that member's own credits and the shared ones; an admin sees everybody's or, with member, one member's.",
 	}, func(ctx context.Context, in *struct {
-		Member string    `query:"member"`
-		At     time.Time `query:"at" doc:"As they were at this past time; now when left out."`
+		Member string `query:"member"`
+		At     Moment `query:"at" doc:"As they were at this past time; now when left out."`
 	},
 	) (*answer[billing.Credits], error) {
-		return body(a.creditsOf(ctx, in.Member, in.At))
+		return body(a.creditsOf(ctx, in.Member, in.At.Time))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history", name: "listHistory", tag: "Credits", needs: member,
@@ -103,13 +103,12 @@ func (a *API) creditsOf(ctx context.Context, asked string, at time.Time) (billin
 
 // HistoryFilter selects movements of credits.
 type HistoryFilter struct {
-	From   time.Time `query:"from" doc:"From this time on."`
-	To     time.Time `query:"to" doc:"Before this time."`
-	Type   string    `query:"type" doc:"Credit type."`
-	Pool   string    `query:"pool" enum:"member,organization" doc:"The licence's own credits, or the shared ones. member needs a member."`
-	Kind   string    `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover,void"`
-	Member string    `query:"member" doc:"What was done in this member's name, and what moved in their own pool."`
-	Order  string    `query:"order" doc:"Of which order."`
+	Span
+	Type   string `query:"type" doc:"Credit type."`
+	Pool   string `query:"pool" enum:"member,organization" doc:"The licence's own credits, or the shared ones. member needs a member."`
+	Kind   string `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover,void"`
+	Member string `query:"member" doc:"What was done in this member's name, and what moved in their own pool."`
+	Order  string `query:"order" doc:"Of which order."`
 }
 
 func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error) {
@@ -118,7 +117,7 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 	if err != nil {
 		return ledger.HistoryFilter{}, err
 	}
-	filter := ledger.HistoryFilter{Owner: c.org.ID, From: f.From, To: f.To, Type: f.Type, Kind: f.Kind, Member: whose, OrderID: f.Order}
+	filter := ledger.HistoryFilter{Owner: c.org.ID, From: f.From.Time, To: f.To.Time, Type: f.Type, Kind: f.Kind, Member: whose, OrderID: f.Order}
 	switch f.Pool {
 	case string(plan.Organization):
 		filter.Pool = new(string)

@@ -7,21 +7,28 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/metadata"
 )
 
 func (a *API) ends() {
 	add(a, route{
 		method: http.MethodPatch, path: "/orgs/{org}", name: "updateOrg", tag: "Organizations", needs: operator,
-		summary: "Change the name or the time zone of an organization",
+		summary: "Change the name, the time zone or the metadata of an organization",
 		about:   "A new time zone moves the beginnings of the credit periods to come: the next one begins where it says, but not later than it would have.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
-			Name     string `json:"name,omitempty" doc:"Stays when left out." example:"Acme Inc."`
-			TimeZone string `json:"time_zone,omitempty" doc:"IANA name; stays when left out." example:"Europe/Berlin"`
+			Name     string  `json:"name,omitempty" doc:"Stays when left out." example:"Acme Inc."`
+			TimeZone string  `json:"time_zone,omitempty" doc:"IANA name; stays when left out." example:"Europe/Berlin"`
+			Metadata *Labels `json:"metadata,omitempty" doc:"Takes the place of all that was there; stays when left out."`
 		}
 	},
 	) (*answer[account.Org], error) {
 		defer a.keys.forget()
+		if in.Body.Metadata != nil {
+			if err := a.Accounts.SetMetadata(ctx, callerOf(ctx).org.ID, metadata.Data(*in.Body.Metadata)); err != nil {
+				return nil, err
+			}
+		}
 		return body(a.Billing.Update(ctx, callerOf(ctx).org.ID, in.Body.Name, in.Body.TimeZone, time.Now()))
 	})
 	add(a, route{

@@ -77,8 +77,8 @@ func (g generator) value(s *huma.Schema, depth int) any {
 	case huma.TypeBoolean:
 		return g.IntN(2) == 0
 	case huma.TypeString:
-		if s.Format == "date-time" {
-			return pick(g, []any{"2026-11-22T06:00:00Z", "2031-01-31T00:00:00+02:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"})
+		if s.Format == "date-time" || strings.HasPrefix(s.Pattern, "^[0-9]{4}-") {
+			return pick(g, []any{"2026-11-22T06:00:00Z", "2031-01-31T00:00:00+02:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-02-28", "2026-02-30"})
 		}
 		return pick(g, []any{"email", "acme", "jane", "fuzzed", "US", "ord_x", "wh_x", "someone@example.test", "😀"})
 	}
@@ -162,7 +162,7 @@ func (g generator) request(op *huma.Operation, org string, keys []string, known 
 				fmt.Sprintf(`{"kind":"lead_list","count":%d}`, pick(g, []int64{1, 3, 1 << 40})),
 				`{"kind":"lead_list","count":1000}`,
 				fmt.Sprintf(`{"kind":"reveal","lead_ids":["%s","x"],"fields":["email"]}`, known["Leads"]),
-				fmt.Sprintf(`{"kind":"enrich","list_id":"%s","fields":["email"]}`, known["lists"]),
+				fmt.Sprintf(`{"kind":"enrich","list_id":"%s","fields":["email"]}`, known["Lists"]),
 				fmt.Sprintf(`{"kind":"export","order_id":"%s"}`, known["Orders"]),
 			})
 		}
@@ -224,7 +224,7 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 		"Orders":   f.settled(f.place("known", 2, "20s").ID).ID,
 		"Webhooks": f.call("POST", "/webhooks", f.admin, `{"url":"https://example.com/"}`).is(201).text("id"),
 		"Leads":    f.preview("")[0],
-		"lists":    f.call("POST", "/lists", f.jane, "name,company\nAnn Smith,Nowhere Ltd\n", "Content-Type", "text/csv").is(201).text("id"),
+		"Lists":    f.call("POST", "/lists", f.jane, "name,company\nAnn Smith,Nowhere Ltd\n", "Content-Type", "text/csv").is(201).text("id"),
 	}
 	keys := []string{operatorKey, f.admin, f.jane}
 	g := generator{rand.New(rand.NewPCG(seed, 0)), f.api.OpenAPI().Components.Schemas}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
-	"time"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
+	"holdfast/internal/metadata"
 )
 
 func (a *API) grants() {
@@ -32,7 +33,7 @@ func (a *API) grants() {
 		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
-	) (*answer[billing.Grants], error) {
+	) (*answer[grantPage], error) {
 		f := ledger.GrantFilter{Owner: callerOf(ctx).org.ID, Type: in.Type, Live: in.Live, Cursor: in.Cursor, Limit: in.Limit}
 		switch {
 		case in.Pool != "" && in.Member != "":
@@ -42,7 +43,7 @@ func (a *API) grants() {
 		case in.Member != "":
 			f.Pool = &in.Member
 		}
-		return body(a.Billing.Grants(ctx, f))
+		return body(a.grantsWithMetadata(ctx, f))
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/grants/{id}/void", name: "voidGrant", tag: "Credits", needs: operator,
@@ -67,27 +68,55 @@ func (a *API) grants() {
 	})
 }
 
+type grantPage struct {
+	Grants     []grantView `json:"grants" doc:"The grants."`
+	NextCursor string      `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
+}
+
+type grantView struct {
+	billing.Grant
+	Metadata Labels `json:"metadata,omitempty" doc:"As the grant came with it."`
+}
+
+func (a *API) grantsWithMetadata(ctx context.Context, f ledger.GrantFilter) (grantPage, error) {
+	list, err := a.Billing.Grants(ctx, f)
+	if err != nil {
+		return grantPage{}, err
+	}
+	page := grantPage{Grants: make([]grantView, len(list.Grants)), NextCursor: list.NextCursor}
+	ids := make([]string, len(list.Grants))
+	for i, g := range list.Grants {
+		ids[i] = strconv.FormatInt(g.ID, 10)
+	}
+	data, err := a.Metadata.Of(ctx, f.Owner, metadata.Grant, ids)
+	for i, g := range list.Grants {
+		page.Grants[i] = grantView{g, Labels(data[ids[i]])}
+	}
+	return page, err
+}
+
 type granted struct {
 	GrantID int64  `json:"grant_id"`
 	Org     string `json:"org"`
 	GrantBody
+	Metadata Labels `json:"metadata,omitempty" doc:"As the grant came with it."`
 }
 
 // GrantBody is a grant as it is asked for.
 type GrantBody struct {
-	Member    string    `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
-	Type      string    `json:"type" example:"email"`
-	Amount    int64     `json:"amount" minimum:"1" maximum:"1000000000000"`
-	Source    string    `json:"source" enum:"pack,promotion,adjustment"`
-	Priority  int32     `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Credits with a lower priority are spent first; 0 when left out, as a plan's allotments are."`
-	StartsAt  time.Time `json:"starts_at,omitzero" doc:"The credits are not there before; at once when left out."`
-	ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Never when left out."`
+	Member    string `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
+	Type      string `json:"type" example:"email"`
+	Amount    int64  `json:"amount" minimum:"1" maximum:"1000000000000"`
+	Source    string `json:"source" enum:"pack,promotion,adjustment"`
+	Priority  int32  `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"Credits with a lower priority are spent first; 0 when left out, as a plan's allotments are."`
+	StartsAt  Moment `json:"starts_at,omitzero" doc:"The credits are not there before; at once when left out."`
+	ExpiresAt Moment `json:"expires_at,omitzero" doc:"Never when left out."`
 }
 
 func (b GrantBody) grant() billing.NewGrant {
 	return billing.NewGrant{
 		Member: b.Member, Type: b.Type, Amount: b.Amount, Source: ledger.Source(b.Source),
-		Priority: b.Priority, StartsAt: b.StartsAt, ExpiresAt: b.ExpiresAt,
+		Priority: b.Priority, StartsAt: b.StartsAt.Time, ExpiresAt: b.ExpiresAt.Time,
 	}
 }
 
@@ -95,17 +124,28 @@ func (a *API) grant(ctx context.Context, in *struct {
 	Idempotent
 	Body struct {
 		GrantBody
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data."`
+		Reason   string `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data." example:"invoice 2026-0007"`
+		Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
 	}
 },
 ) (*answer[granted], error) {
 	org := callerOf(ctx).org
+	if err := metadata.Check(metadata.Data(in.Body.Metadata)); err != nil {
+		return nil, err
+	}
 	id, err := a.Billing.Grant(ctx, org, in.Key, in.Body.grant(), in.Body.Reason)
 	var wrong *billing.GrantError
 	if errors.As(err, &wrong) {
 		err = invalid("body."+wrong.Field, wrong.Message)
 	}
-	return body(granted{id, org.ID, in.Body.GrantBody}, err)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := a.Metadata.Keep(ctx, org.ID, metadata.Grant, strconv.FormatInt(id, 10), metadata.Data(in.Body.Metadata))
+	if err == nil && !maps.Equal(kept, metadata.Data(in.Body.Metadata)) {
+		err = ledger.ErrKeyReused
+	}
+	return body(granted{id, org.ID, in.Body.GrantBody, Labels(kept)}, err)
 }
 
 type grantedList struct {
@@ -132,7 +172,7 @@ func (a *API) grantAll(ctx context.Context, in *struct {
 	}
 	list := grantedList{Grants: make([]granted, len(ids))}
 	for i, id := range ids {
-		list.Grants[i] = granted{id, org.ID, in.Body.Grants[i]}
+		list.Grants[i] = granted{GrantID: id, Org: org.ID, GrantBody: in.Body.Grants[i]}
 	}
 	return body(list, err)
 }

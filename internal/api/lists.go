@@ -31,6 +31,7 @@ func (a *API) lists() {
 		about: "CSV with any columns, or plain text with an address a line. To be enriched, a row needs an address, a name with a company or a domain, " +
 			"or a domain. The same list uploaded again is the same list.",
 	}, func(ctx context.Context, in *struct {
+		Repeatable
 		Column string `query:"column" maxLength:"200" doc:"The column that has the addresses; found by itself when left out."`
 	},
 	) (*answer[lead.List], error) {
@@ -42,6 +43,7 @@ func (a *API) lists() {
 		}
 		return body(a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source))
 	})
+	a.listLists()
 	add(a, route{
 		method: http.MethodPost, path: "/verify", name: "verifyEmail", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, needs: member,
 		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then. " +
@@ -50,10 +52,11 @@ func (a *API) lists() {
 		Idempotent
 		Body struct {
 			Email string `json:"email" minLength:"1" maxLength:"320"`
+			VerifyFor
 		}
 	},
 	) (*answer[verified], error) {
-		v, err := a.verify(ctx, in.Key, []string{in.Body.Email})
+		v, err := a.verify(ctx, in.Key, in.Body.VerifyFor, []string{in.Body.Email})
 		var bad *order.InvalidError
 		if errors.As(err, &bad) && bad.Field == "emails" { // the request has one only
 			err = &order.InvalidError{Field: "email", Message: bad.Message}
@@ -67,10 +70,56 @@ func (a *API) lists() {
 		Idempotent
 		Body struct {
 			Emails []string `json:"emails" minItems:"1" maxItems:"100"`
+			VerifyFor
 		}
 	},
 	) (*answer[verified], error) {
-		return body(a.verify(ctx, in.Key, in.Body.Emails))
+		return body(a.verify(ctx, in.Key, in.Body.VerifyFor, in.Body.Emails))
+	})
+}
+
+type listPage struct {
+	Lists      []lead.List `json:"lists" doc:"The lists."`
+	NextCursor string      `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
+}
+
+func (a *API) listLists() {
+	add(a, route{
+		method: http.MethodGet, path: "/lists", name: "listLists", tag: "Lists", needs: admin,
+		summary: "List the uploaded lists, newest first", about: "Also those that were made of the emails and lead_ids of orders.",
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[listPage], error) {
+		after, err := in.after()
+		if err != nil {
+			return nil, err
+		}
+		var at time.Time
+		var id string
+		if after != "" {
+			if at, id, err = unsorted(after); err != nil {
+				return nil, err
+			}
+		}
+		lists, err := a.Catalogue.Lists(ctx, callerOf(ctx).org.ID, at, id, in.Limit+1)
+		page := listPage{Lists: append([]lead.List{}, lists...)}
+		if len(lists) > in.Limit {
+			page.Lists = lists[:in.Limit]
+			last := lists[in.Limit-1]
+			page.NextCursor = cursorOf(sortable(last.CreatedAt, last.ID))
+		}
+		return body(page, err)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/lists/{id}", name: "getList", tag: "Lists", needs: member,
+		summary: "Show a list: its columns and how many rows of what kind it has",
+	}, func(ctx context.Context, in *struct {
+		ID string `path:"id" maxLength:"100" doc:"The list." example:"lst_7d2k4m"`
+	},
+	) (*answer[lead.List], error) {
+		list, err := a.Catalogue.List(ctx, callerOf(ctx).org.ID, in.ID)
+		if errors.Is(err, lead.ErrNoList) {
+			err = lead.ErrNoList // which one was asked for is left out of the answer
+		}
+		return body(list, err)
 	})
 }
 
@@ -90,15 +139,25 @@ type verified struct {
 	Results []json.RawMessage `json:"results" doc:"One for each address that has a verdict."`
 }
 
-func (a *API) verify(ctx context.Context, key string, emails []string) (verified, error) {
+// VerifyFor is what a synchronous verification may say besides its addresses.
+type VerifyFor struct {
+	Member   string `json:"member,omitempty" maxLength:"100" doc:"Whose order it is, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
+	Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
+}
+
+func (a *API) verify(ctx context.Context, key string, as VerifyFor, emails []string) (verified, error) {
 	c := callerOf(ctx)
+	who, err := c.actsFor(as.Member)
+	if err != nil {
+		return verified{}, err
+	}
 	o, err := a.Intake.Submit(ctx, intake.Submission{
-		Org: c.org.ID, Member: c.member, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails, Together: true,
+		Org: c.org.ID, Member: who, Metadata: as.Metadata, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails, Together: true,
 	})
 	switch {
 	case err != nil:
 		return verified{}, err
-	case o.Member != c.member:
+	case o.Member != who:
 		return verified{}, intake.ErrKeyReused
 	case o.Status == order.Rejected:
 		return verified{}, rejected(o)

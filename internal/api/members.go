@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
+	"holdfast/internal/metadata"
 	"holdfast/internal/plan"
 )
 
@@ -16,17 +19,20 @@ func (a *API) members() {
 		method: http.MethodPost, path: "/orgs/{org}/members", name: "createMember", tag: "Organizations", errors: []int{http.StatusConflict}, status: http.StatusCreated, needs: admin,
 		summary: "Create a member with a licence of their own", about: "Where the plan gives licences an allotment, the first one is there at once.",
 	}, func(ctx context.Context, in *struct {
+		Repeatable
 		Body struct {
-			ID     string    `json:"id" example:"jane"`
-			Name   string    `json:"name" example:"Jane Doe"`
-			Role   string    `json:"role,omitempty" enum:"admin,member" doc:"member when left out."`
-			Anchor time.Time `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out. Where it is still to come, the first credit month begins then."`
+			ID       string `json:"id" example:"jane"`
+			Name     string `json:"name" example:"Jane Doe"`
+			Role     string `json:"role,omitempty" enum:"admin,member" doc:"member when left out."`
+			Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
+			Anchor   Moment `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out. Where it is still to come, the first credit month begins then."`
 		}
 	},
 	) (*answer[account.Member], error) {
 		org := callerOf(ctx).org
 		m, err := a.Accounts.CreateMember(ctx, account.Member{
-			Org: org.ID, ID: in.Body.ID, Name: in.Body.Name, Role: account.Role(in.Body.Role), Anchor: in.Body.Anchor,
+			Org: org.ID, ID: in.Body.ID, Name: in.Body.Name, Role: account.Role(in.Body.Role), Anchor: in.Body.Anchor.Time,
+			Metadata: metadata.Data(in.Body.Metadata),
 		})
 		if err != nil {
 			return nil, err
@@ -35,9 +41,44 @@ func (a *API) members() {
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/members", name: "listMembers", tag: "Organizations", needs: admin,
-		summary: "List the members with what each has used in their credit period",
-	}, func(ctx context.Context, _ *none) (*answer[memberList], error) {
-		return body(a.memberUsage(ctx, callerOf(ctx).org))
+		summary: "List the members with what each has and has used in their credit period", about: "By id, without those that were removed.",
+	}, func(ctx context.Context, in *struct {
+		Page
+		LabelFilter
+	},
+	) (*answer[memberList], error) {
+		labels, err := in.labels()
+		if err != nil {
+			return nil, err
+		}
+		return body(a.memberUsage(ctx, callerOf(ctx).org, labels, in.Page))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}/members/{member}", name: "getMember", tag: "Organizations", needs: admin,
+		summary: "Show a member", about: "Also one that was removed.",
+	}, func(ctx context.Context, in *struct{ MemberID }) (*answer[account.Member], error) {
+		return body(a.Accounts.Member(ctx, callerOf(ctx).org.ID, in.Member))
+	})
+	add(a, route{
+		method: http.MethodPatch, path: "/orgs/{org}/members/{member}", name: "updateMember", tag: "Organizations", needs: admin,
+		summary: "Change the name, the role or the metadata of a member",
+		about:   "An admin who becomes a member loses the admin's keys; other keys keep their role.",
+	}, func(ctx context.Context, in *struct {
+		MemberID
+		Body struct {
+			Name     string  `json:"name,omitempty" doc:"Stays when left out." example:"Jane Doe"`
+			Role     string  `json:"role,omitempty" enum:"admin,member" doc:"Stays when left out." example:"admin"`
+			Metadata *Labels `json:"metadata,omitempty" doc:"Takes the place of all that was there; stays when left out."`
+		}
+	},
+	) (*answer[account.Member], error) {
+		defer a.keys.forget()
+		var data metadata.Data
+		if in.Body.Metadata != nil {
+			data = metadata.Data{}
+			maps.Copy(data, *in.Body.Metadata)
+		}
+		return body(a.Accounts.UpdateMember(ctx, callerOf(ctx).org.ID, in.Member, in.Body.Name, account.Role(in.Body.Role), data))
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/orgs/{org}/members/{member}/budget", name: "setBudget", tag: "Organizations", needs: admin,
@@ -70,15 +111,22 @@ type budgetList struct {
 }
 
 type memberList struct {
-	Members []memberUse `json:"members"`
+	Members    []memberUse `json:"members" doc:"The members."`
+	NextCursor string      `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
+}
+
+// MemberID is the member that a route is about.
+type MemberID struct {
+	Member string `path:"member" maxLength:"100" doc:"The member." example:"jane"`
 }
 
 // memberUse is a member and what was charged under their name.
 type memberUse struct {
 	account.Member
-	Period  *billing.Period `json:"period,omitempty" doc:"The member's credit period; absent where the plan has none, and usage is then of all time."`
-	Usage   []usage         `json:"usage"`
-	Budgets []plan.Amount   `json:"budgets"`
+	Period  *billing.Period  `json:"period,omitempty" doc:"The member's credit period; absent where the plan has none, and usage is then of all time."`
+	Usage   []usage          `json:"usage"`
+	Budgets []plan.Amount    `json:"budgets"`
+	Credits []billing.Credit `json:"credits" doc:"The member's own credits, as GET /credits shows them; empty where the plan gives members none."`
 }
 
 type usage struct {
@@ -87,16 +135,36 @@ type usage struct {
 	Used int64  `json:"used" doc:"Credits charged, less what was credited back."`
 }
 
-func (a *API) memberUsage(ctx context.Context, org account.Org) (memberList, error) {
+func (a *API) memberUsage(ctx context.Context, org account.Org, labels map[string]string, page Page) (memberList, error) {
 	list := memberList{Members: []memberUse{}}
 	members, err := a.Accounts.Members(ctx, org.ID)
+	if err != nil {
+		return list, err
+	}
+	members = slices.DeleteFunc(members, func(m account.Member) bool {
+		for name, value := range labels {
+			if m.Metadata[name] != value {
+				return true
+			}
+		}
+		return false
+	})
+	if members, list.NextCursor, err = pageOf(members, func(m account.Member) string { return m.ID }, false, page); err != nil {
+		return list, err
+	}
+	credits, err := a.Billing.Credits(ctx, org, account.Member{})
 	if err != nil {
 		return list, err
 	}
 	now := time.Now()
 	spent := map[time.Time][]ledger.Usage{} // by the period's start: licences of one day share it
 	for _, m := range members {
-		use := memberUse{Member: m, Usage: []usage{}}
+		use := memberUse{Member: m, Usage: []usage{}, Credits: []billing.Credit{}}
+		for _, c := range credits.Credits {
+			if c.Member == m.ID {
+				use.Credits = append(use.Credits, c)
+			}
+		}
 		var from, to time.Time
 		if use.Period, err = a.periodOf(ctx, org, m, now); err != nil {
 			return list, err

@@ -32,12 +32,19 @@ func (a *API) orders() {
 		summary: "Say what an order would find, hold and probably be charged", about: "Takes an order's body. Nothing is held or changed.",
 	}, func(ctx context.Context, in *struct{ Body order.Body }) (*answer[order.Quote], error) {
 		c := callerOf(ctx)
-		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: c.member, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs}))
+		who, err := c.actsFor(in.Body.Member)
+		if err != nil {
+			return nil, err
+		}
+		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: who, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs, Metadata: in.Body.Metadata}))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orders", name: "listOrders", tag: "Orders", needs: member, anyOrg: true,
 		summary: "List orders, newest first", about: "With a member's key, that member's own. New orders do not shift the pages.",
 	}, func(ctx context.Context, in *struct {
+		Span
+		LabelFilter
+		Member string `query:"member" maxLength:"100" doc:"Only this member's." example:"jane"`
 		Status string `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
 		Kind   string `query:"kind" enum:"lead_list,verify,reveal,enrich,export"`
 		Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before."`
@@ -45,8 +52,16 @@ func (a *API) orders() {
 	},
 	) (*answer[orderPage], error) {
 		c := callerOf(ctx)
+		whose, err := c.concerns(in.Member)
+		if err != nil {
+			return nil, err
+		}
+		labels, err := in.labels()
+		if err != nil {
+			return nil, err
+		}
 		list, next, err := a.Book.List(ctx, orderbook.Filter{
-			Org: c.org.ID, Member: c.only(), Status: order.Status(in.Status), Kind: order.Kind(in.Kind), Cursor: in.Cursor, Limit: in.Limit,
+			Since: in.From.Time, Before: in.To.Time, Data: labels, Org: c.org.ID, Member: whose, Status: order.Status(in.Status), Kind: order.Kind(in.Kind), Cursor: in.Cursor, Limit: in.Limit,
 		})
 		return body(orderPage{append([]order.Order{}, list...), next}, err)
 	})
@@ -218,13 +233,18 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
 	defer cancel()
 	c := callerOf(ctx)
+	who, err := c.actsFor(in.Body.Member)
+	if err != nil {
+		return nil, err
+	}
 	o, err := a.Intake.Submit(ctx, intake.Submission{
-		Org: c.org.ID, Member: c.member, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs, Together: wait > 0,
+		Org: c.org.ID, Member: who, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs,
+		Metadata: in.Body.Metadata, Together: wait > 0,
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case o.Member != c.member: // somebody else of the organization had the key before
+	case o.Member != who: // somebody else of the organization had the key before
 		return nil, intake.ErrKeyReused
 	case o.Status == order.Rejected:
 		return nil, rejected(o)

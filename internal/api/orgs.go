@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/metadata"
 	"holdfast/internal/plan"
 )
 
@@ -33,22 +36,25 @@ func (a *API) orgs() {
 		method: http.MethodPost, path: "/orgs", name: "createOrg", tag: "Organizations", errors: []int{http.StatusConflict}, status: http.StatusCreated, needs: operator, noOrg: true,
 		summary: "Create an organization", about: "Its first allotment is there at once.",
 	}, func(ctx context.Context, in *struct {
+		Repeatable
 		Body struct {
-			ID       string    `json:"id" doc:"Up to 63 lower-case letters, digits, - and _." example:"acme"`
-			Name     string    `json:"name" example:"Acme Inc."`
-			Plan     string    `json:"plan" example:"verified-leads"`
-			TimeZone string    `json:"time_zone,omitempty" doc:"IANA name; UTC when left out." example:"Europe/Berlin"`
-			Anchor   time.Time `json:"anchor,omitzero" doc:"Its credit periods are counted from here; now when left out. Where it is still to come, the first period and its allotment begin then."`
+			ID       string `json:"id" doc:"Up to 63 lower-case letters, digits, - and _." example:"acme"`
+			Name     string `json:"name" example:"Acme Inc."`
+			Plan     string `json:"plan" example:"verified-leads"`
+			TimeZone string `json:"time_zone,omitempty" doc:"IANA name; UTC when left out." example:"Europe/Berlin"`
+			Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
+			Anchor   Moment `json:"anchor,omitzero" doc:"Its credit periods are counted from here; now when left out. Where it is still to come, the first period and its allotment begin then."`
 		}
 	},
 	) (*answer[account.Org], error) {
 		b := in.Body
-		org, err := a.Accounts.CreateOrg(ctx, account.Org{ID: b.ID, Name: b.Name, Plan: b.Plan, TimeZone: b.TimeZone, Anchor: b.Anchor})
+		org, err := a.Accounts.CreateOrg(ctx, account.Org{ID: b.ID, Name: b.Name, Plan: b.Plan, TimeZone: b.TimeZone, Anchor: b.Anchor.Time, Metadata: metadata.Data(b.Metadata)})
 		if err != nil {
 			return nil, err
 		}
 		return body(org, a.Billing.CatchUp(ctx, org.ID, time.Now()))
 	})
+	a.orgList()
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}", name: "getOrg", tag: "Organizations", needs: member,
 		summary: "Show an organization", about: "And what waits: its next reset, a change of plan.",
@@ -72,15 +78,16 @@ func (a *API) orgs() {
 		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "previewReset", tag: "Organizations", needs: operator,
 		summary: "Show what a reset would expire, roll over and grant", about: "A rehearsal of every period that will have begun by the given time and has not been reset yet. It changes nothing.",
 	}, func(ctx context.Context, in *struct {
-		At time.Time `query:"at" doc:"Periods that begin up to then; now when left out."`
+		At Moment `query:"at" doc:"Periods that begin up to then; now when left out."`
 	},
 	) (*answer[billing.Preview], error) {
-		return body(a.Billing.PreviewReset(ctx, callerOf(ctx).org.ID, in.At))
+		return body(a.Billing.PreviewReset(ctx, callerOf(ctx).org.ID, in.At.Time))
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/keys", name: "createKey", tag: "Organizations", status: http.StatusCreated, needs: admin,
-		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash.",
+		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash. The same request with the same Idempotency-Key and API key shows the same key again.",
 	}, func(ctx context.Context, in *struct {
+		Repeatable
 		Body struct {
 			Member string `json:"member" example:"jane"`
 			Role   string `json:"role,omitempty" enum:"admin,member" doc:"The member's own when left out."`
@@ -93,9 +100,22 @@ func (a *API) orgs() {
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/keys", name: "listKeys", tag: "Organizations", needs: admin,
 		summary: "List API keys, the revoked ones too",
-	}, func(ctx context.Context, _ *none) (*answer[keyList], error) {
+	}, func(ctx context.Context, in *struct {
+		Page
+		Member string `query:"member" maxLength:"100" doc:"Only this member's." example:"jane"`
+	},
+	) (*answer[keyList], error) {
 		keys, err := a.Accounts.Keys(ctx, callerOf(ctx).org.ID)
-		return body(keyList{append([]account.Key{}, keys...)}, err)
+		if err != nil {
+			return nil, err
+		}
+		if in.Member != "" {
+			keys = slices.DeleteFunc(keys, func(k account.Key) bool { return k.Member != in.Member })
+		}
+		byAge := func(k account.Key) string { return sortable(k.CreatedAt, k.ID) }
+		slices.SortFunc(keys, func(a, b account.Key) int { return strings.Compare(byAge(b), byAge(a)) })
+		page, next, err := pageOf(keys, byAge, true, in.Page)
+		return body(keyList{page, next}, err)
 	})
 	add(a, route{
 		method: http.MethodDelete, path: "/orgs/{org}/keys/{id}", name: "revokeKey", tag: "Organizations", needs: admin,
@@ -109,31 +129,86 @@ func (a *API) orgs() {
 	})
 }
 
+type orgPage struct {
+	Orgs       []account.Org `json:"orgs" doc:"The organizations, by id."`
+	NextCursor string        `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
+}
+
+func (a *API) orgList() {
+	add(a, route{
+		method: http.MethodGet, path: "/orgs", name: "listOrgs", tag: "Organizations", needs: operator, noOrg: true,
+		summary: "List the organizations, by id",
+	}, func(ctx context.Context, in *struct {
+		Page
+		LabelFilter
+		Status string `query:"status" enum:"active,suspended,closed" doc:"Only those that are so."`
+		Plan   string `query:"plan" maxLength:"100" doc:"Only those on this plan." example:"verified-leads"`
+	},
+	) (*answer[orgPage], error) {
+		after, err := in.after()
+		if err != nil {
+			return nil, err
+		}
+		labels, err := in.labels()
+		if err != nil {
+			return nil, err
+		}
+		orgs, err := a.Accounts.OrgPage(ctx, account.OrgFilter{
+			Status: account.Status(in.Status), Plan: in.Plan, Metadata: labels, After: after, Limit: in.Limit + 1,
+		})
+		page := orgPage{Orgs: append([]account.Org{}, orgs...)}
+		if len(orgs) > in.Limit {
+			page.Orgs, page.NextCursor = orgs[:in.Limit], cursorOf(orgs[in.Limit-1].ID)
+		}
+		return body(page, err)
+	})
+}
+
 type newKey struct {
 	account.Key
-	Secret string `json:"key" doc:"The key itself; it cannot be shown again."`
+	Secret string `json:"key,omitempty" doc:"The key itself; it cannot be shown again. Absent where the request is repeated with another API key than the first time." example:"hf_3k5m7p"`
 }
 
 type keyList struct {
-	Keys []account.Key `json:"keys"`
+	Keys       []account.Key `json:"keys" doc:"The keys, newest first."`
+	NextCursor string        `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
 }
 
 func (a *API) plans() {
 	add(a, route{
 		method: http.MethodGet, path: "/plans", name: "listPlans", tag: "Plans", needs: member, noOrg: true,
 		summary: "List the newest version of every plan",
-	}, func(ctx context.Context, _ *none) (*answer[planList], error) {
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[planList], error) {
 		plans, err := a.Accounts.Plans(ctx)
 		if err != nil {
 			return nil, err
 		}
-		list := planList{Plans: make([]json.RawMessage, len(plans))}
+		plans, next, err := pageOf(plans, func(p *plan.Plan) string { return p.ID }, false, in.Page)
+		if err != nil {
+			return nil, err
+		}
+		list := planList{Plans: make([]json.RawMessage, len(plans)), NextCursor: next}
 		for i, p := range plans {
 			if list.Plans[i], err = p.MarshalJSON(); err != nil {
 				return nil, err
 			}
 		}
 		return body(list, nil)
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/plans/{id}", name: "getPlan", tag: "Plans", needs: member, noOrg: true,
+		summary: "Show a plan", about: "Its newest version, or the one that is named.",
+	}, func(ctx context.Context, in *struct {
+		ID      string `path:"id" maxLength:"100" doc:"The plan." example:"verified-leads"`
+		Version int    `query:"version" minimum:"1" maximum:"2147483647" doc:"The newest when left out." example:"1"`
+	},
+	) (*answer[json.RawMessage], error) {
+		p, err := a.Accounts.Plan(ctx, in.ID, in.Version)
+		if err != nil {
+			return nil, err
+		}
+		text, err := p.MarshalJSON()
+		return body(json.RawMessage(text), err)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/plans/{id}", name: "savePlan", tag: "Plans", needs: operator, noOrg: true,
@@ -156,7 +231,8 @@ func (a *API) plans() {
 }
 
 type planList struct {
-	Plans []json.RawMessage `json:"plans"`
+	Plans      []json.RawMessage `json:"plans" doc:"The plans, by id."`
+	NextCursor string            `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
 }
 
 type savedPlan struct {

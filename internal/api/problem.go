@@ -12,9 +12,11 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/idempotency"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
+	"holdfast/internal/metadata"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
@@ -177,6 +179,7 @@ var roomErrors = []struct {
 	{account.ErrInvalid, "invalid_request"},
 	{account.ErrSuspended, "suspended"},
 	{orderbook.ErrNotFound, "not_found"},
+	{idempotency.ErrReused, "idempotency_key_reused"},
 	{orderbook.ErrRequestDiffers, "idempotency_key_reused"},
 	{orderbook.ErrInvalid, "invalid_request"},
 	{intake.ErrKeyReused, "idempotency_key_reused"},
@@ -206,6 +209,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	var bad *order.InvalidError
 	var field *plan.FieldError
 	var list *lead.ListError
+	var labels *metadata.InvalidError
 	var stored interface{ SQLState() string }
 	switch {
 	case errors.As(err, &p):
@@ -214,6 +218,8 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		p = invalid(join("body", bad.Field), bad.Message)
 	case errors.As(err, &list):
 		p = invalid("body", sentence(list.Message))
+	case errors.As(err, &labels):
+		p = invalid("body.metadata", labels.Message)
 	case errors.As(err, &field):
 		p = invalid(join("body", field.Field), field.Message)
 	case errors.Is(err, ledger.ErrDamaged), errors.Is(err, intake.ErrDamaged):

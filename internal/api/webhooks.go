@@ -10,10 +10,11 @@ import (
 func (a *API) webhooks() {
 	add(a, route{
 		method: http.MethodPost, path: "/webhooks", name: "createWebhook", tag: "Webhooks", status: http.StatusCreated, needs: admin,
-		summary: "Hear of events",
+		summary: "Create a webhook endpoint",
 		about: "Events are signed by the Standard Webhooks specification with the secret, which is shown this once. Events of one order arrive in " +
 			"order, each at least once; webhook-id tells repetitions. Anything but a status from 200 to 299 is tried again over a day.",
 	}, func(ctx context.Context, in *struct {
+		Repeatable
 		Body struct {
 			URL    string  `json:"url" example:"https://example.com/holdfast"`
 			Events []topic `json:"events,omitempty" maxItems:"30" doc:"The events to get; all when left out. They are described under webhooks."`
@@ -26,9 +27,13 @@ func (a *API) webhooks() {
 	add(a, route{
 		method: http.MethodGet, path: "/webhooks", name: "listWebhooks", tag: "Webhooks", needs: admin,
 		summary: "List the webhooks and whether they work",
-	}, func(ctx context.Context, _ *none) (*answer[webhookList], error) {
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[webhookList], error) {
 		list, err := a.Webhooks.Endpoints(ctx, callerOf(ctx).org.ID)
-		return body(webhookList{append([]webhook.Endpoint{}, list...)}, err)
+		if err != nil {
+			return nil, err
+		}
+		page, next, err := pageOf(list, func(e webhook.Endpoint) string { return sortable(e.CreatedAt, e.ID) }, false, in.Page)
+		return body(webhookList{page, next}, err)
 	})
 	add(a, route{
 		method: http.MethodDelete, path: "/webhooks/{id}", name: "deleteWebhook", tag: "Webhooks", needs: admin,
@@ -81,7 +86,8 @@ type newWebhook struct {
 }
 
 type webhookList struct {
-	Webhooks []webhook.Endpoint `json:"webhooks"`
+	Webhooks   []webhook.Endpoint `json:"webhooks" doc:"The webhooks, oldest first."`
+	NextCursor string             `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
 }
 
 type deliveryPage struct {

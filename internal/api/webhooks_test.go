@@ -70,6 +70,7 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 	require.Eventually(t, told(3), 20*time.Second, 20*time.Millisecond)
 	require.Equal(t, []string{"order.reserved " + f.org, "order.completed " + f.org, "order.settled " + f.org}, types)
 
+	f.noted(id)
 	var page struct {
 		Deliveries []struct {
 			ID       json.Number

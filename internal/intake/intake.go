@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/account"
+	"holdfast/internal/idempotency"
+	"holdfast/internal/metadata"
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -74,6 +77,8 @@ type Submission struct {
 	Emails  []string // addresses to verify, kept as a list before Temporal hears of the order
 	LeadIDs []string // leads to reveal or export, kept likewise
 
+	Metadata map[string]string // the customer's own; Temporal never sees it
+
 	// Together: someone waits for the end of a small order, so that it may share a
 	// workflow with others of its organization that come at the same time.
 	Together bool
@@ -94,10 +99,19 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	}
 
 	id := order.ID(s.Org, s.Key)
-	_, err := in.book.Get(ctx, s.Org, id)
+	before, err := in.book.Get(ctx, s.Org, id)
 	first := errors.Is(err, orderbook.ErrNotFound)
-	if err != nil && !first {
+	switch {
+	case first:
+		before.Metadata, err = in.book.NoteMetadata(ctx, s.Org, id, s.Metadata)
+	case err == nil:
+		idempotency.MarkReplayed(ctx)
+	}
+	if err != nil {
 		return order.Order{}, err
+	}
+	if !maps.Equal(before.Metadata, s.Metadata) {
+		return order.Order{}, ErrKeyReused
 	}
 	r, err := in.begin(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}, first, s.Together)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
@@ -176,6 +190,10 @@ func (in *Intake) Quote(ctx context.Context, s Submission) (order.Quote, error) 
 // check looks at who makes a submission and at what it says by itself, takes its
 // addresses and lead ids out of it, and finds out where an export goes.
 func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
+	var labels *metadata.InvalidError
+	if errors.As(metadata.Check(s.Metadata), &labels) {
+		return &order.InvalidError{Field: "metadata", Message: labels.Message}
+	}
 	org, err := in.accounts.Org(ctx, s.Org)
 	if err != nil {
 		return err
@@ -218,7 +236,7 @@ func (in *Intake) endpoint(ctx context.Context, org, id string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	list = slices.DeleteFunc(list, func(e webhook.Endpoint) bool { return e.DisabledAt != nil })
+	list = slices.DeleteFunc(list, func(e webhook.Endpoint) bool { return e.DisabledAt != nil || e.PausedAt != nil })
 	switch {
 	case len(list) == 0:
 		return "", &order.InvalidError{Field: "destination", Message: "There is no webhook that an export could go to; set one up, or enable it."}

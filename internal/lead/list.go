@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
 	"holdfast/internal/verify"
@@ -64,7 +65,29 @@ func (c *Catalogue) KeepList(ctx context.Context, org, column string, r io.Reade
 	if err != nil {
 		return List{}, err
 	}
-	return c.keep(ctx, org, id, source)
+	list, err := c.keep(ctx, org, id, source)
+	if err != nil {
+		return List{}, err
+	}
+	idempotency.Asks(ctx, list.ID) // what was asked for is known when all of it was read
+	return list, pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		_, _, err := idempotency.Claim(ctx, tx, org, "list", idempotency.Made{ID: list.ID})
+		return err
+	})
+}
+
+// Lists returns a page of an organization's lists, newest first, behind the list
+// of which created and id are given; zero: the first page.
+func (c *Catalogue) Lists(ctx context.Context, org string, created time.Time, id string, limit int) ([]List, error) {
+	rows, _ := c.pool.Query(ctx, `
+		SELECT `+listColumns+` FROM list
+		WHERE org = $1 AND ($3 = '' OR (created_at, id) < ($2, $3))
+		ORDER BY created_at DESC, id DESC LIMIT $4`, org, created, id, limit)
+	lists, err := pgx.CollectRows(rows, pgx.RowToStructByPos[List])
+	if err != nil {
+		return nil, fmt.Errorf("the lists of %s cannot be listed: %w", org, err)
+	}
+	return lists, nil
 }
 
 // KeepEmails stores addresses as a list with the column email.

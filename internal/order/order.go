@@ -103,6 +103,8 @@ type Order struct {
 	SettledAt   *time.Time `json:"settled_at,omitempty"`
 	Failure     *Failure   `json:"failure,omitempty"`
 
+	Metadata map[string]string `json:"metadata,omitempty" doc:"Texts of your own, by name, as the order came with them."`
+
 	// CancelRequestedAt is when its customer first asked to cancel it.
 	CancelRequestedAt *time.Time `json:"cancel_requested_at,omitempty"`
 

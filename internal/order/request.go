@@ -93,6 +93,9 @@ type Body struct {
 	Request
 	Emails  []string `json:"emails,omitempty"`
 	LeadIDs []string `json:"lead_ids,omitempty"` // leads to reveal or export
+
+	Member   string            `json:"member,omitempty" doc:"Whose order it is, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
+	Metadata map[string]string `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data. Lists of orders can be filtered by them."`
 }
 
 // Criteria choose leads from the catalogue. Fields are combined with AND, the

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/metadata"
 	"holdfast/internal/order"
 	"holdfast/internal/outbox"
 )
@@ -120,6 +121,23 @@ func (b *Book) Get(ctx context.Context, org, id string) (order.Order, error) {
 	return orders[0], nil
 }
 
+// NoteMetadata keeps the metadata of an order that is about to be made, and
+// returns what is kept: what it came with where it is there already.
+func (b *Book) NoteMetadata(ctx context.Context, org, id string, data metadata.Data) (metadata.Data, error) {
+	if len(data) == 0 {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	var kept metadata.Data
+	err := b.pool.QueryRow(ctx, `
+		INSERT INTO metadata AS m (org, thing, id, data) VALUES ($1, 'order', $2, $3)
+		ON CONFLICT (org, thing, id) DO UPDATE SET data = CASE WHEN EXISTS (SELECT FROM orders WHERE orders.id = $2) THEN m.data ELSE EXCLUDED.data END
+		RETURNING data`, org, id, data).Scan(&kept)
+	if err != nil {
+		return nil, fmt.Errorf("the metadata of order %s was not kept: %w", id, err)
+	}
+	return kept, nil
+}
+
 // Request returns what an order asked for.
 func (b *Book) Request(ctx context.Context, id string) (order.Request, error) {
 	var request order.Request
@@ -139,8 +157,11 @@ type Filter struct {
 	Member string
 	Status order.Status
 	Kind   order.Kind
-	Cursor string // from the previous page
-	Limit  int    // orders a page, 1..500; 0 means 50
+	Since  time.Time         // created at this time or after it
+	Before time.Time         // created before it
+	Data   map[string]string // metadata: all of these entries
+	Cursor string            // from the previous page
+	Limit  int               // orders a page, 1..500; 0 means 50
 }
 
 // List returns a page of orders, newest first, and the cursor of the next
@@ -163,8 +184,10 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 		SELECT `+orderColumns+`
 		FROM orders
 		WHERE seq < $1 AND ($2 = '' OR org = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR kind = $4) AND ($6 = '' OR member = $6)
+			AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
+			AND ($9 = '' OR (org, id) IN (SELECT org, id FROM metadata WHERE thing = 'order' AND ($2 = '' OR org = $2) AND data @> $9::text::jsonb))
 		ORDER BY seq DESC
-		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1, f.Member)
+		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1, f.Member, given(f.Since), given(f.Before), metadata.Data(f.Data).Text())
 	if err != nil {
 		return nil, "", fmt.Errorf("listing orders: %w", err)
 	}
@@ -178,6 +201,14 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 	}
 	orders, err = b.live(ctx, found)
 	return orders, next, err
+}
+
+// given is a time that restricts, or nil.
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // orderRow is a row of orders.
@@ -212,12 +243,13 @@ type orderRow struct {
 	Waiting           *liveWait
 	VerifyingSince    *time.Time
 	Now               time.Time // the database's
+	Metadata          map[string]string
 }
 
-const orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
+var orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
 	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
 	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at,
-	paused_at, waiting, verifying_since, now() AS now`
+	paused_at, waiting, verifying_since, now() AS now, ` + metadata.SQL(metadata.Order, "orders.org", "orders.id") + ` AS metadata`
 
 func (r orderRow) order() order.Order {
 	return order.Order{
@@ -231,7 +263,7 @@ func (r orderRow) order() order.Order {
 		Reasons: r.Reasons, Credits: r.Credits, Failure: r.Failure,
 		CreatedAt: r.CreatedAt.UTC(), RefundAt: utc(r.RefundAt),
 		CompletedAt: utc(r.CompletedAt), SettledAt: utc(r.SettledAt),
-		CancelRequestedAt: utc(r.CancelRequestedAt),
+		CancelRequestedAt: utc(r.CancelRequestedAt), Metadata: r.Metadata,
 	}
 }
 

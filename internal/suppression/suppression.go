@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -114,6 +115,30 @@ func (l *List) Count(ctx context.Context, org string) (int64, error) {
 		return 0, fmt.Errorf("the suppression list cannot be read: %w", err)
 	}
 	return n, nil
+}
+
+// Entry is an entry of a list: never the address itself.
+type Entry struct {
+	Hash    string    `json:"sha256" doc:"SHA-256 in hexadecimal, of the address in lower case or of @ and the domain." example:"d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"`
+	Reason  string    `json:"reason,omitempty" doc:"Why, as it was given." example:"asked to"`
+	AddedAt time.Time `json:"added_at" doc:"When it was added."`
+}
+
+// Entries lists entries of a list, newest first, behind the one with the time
+// and hash that are given; hash "" begins.
+func (l *List) Entries(ctx context.Context, org string, added time.Time, hash string, limit int) ([]Entry, error) {
+	rows, _ := l.pool.Query(ctx, `
+		SELECT encode(subject, 'hex') AS hash, reason, added_at FROM suppression
+		WHERE org = $1 AND ($3 = '' OR (added_at, encode(subject, 'hex')) < ($2, $3))
+		ORDER BY added_at DESC, encode(subject, 'hex') DESC LIMIT $4`, org, added, hash, limit)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
+	if err != nil {
+		return nil, fmt.Errorf("the suppression list cannot be read: %w", err)
+	}
+	for i := range list {
+		list[i].AddedAt = list[i].AddedAt.UTC()
+	}
+	return list, nil
 }
 
 // LeadSQL says in SQL whether the lead of a table, named by its alias, must not

@@ -38,6 +38,7 @@ type due struct {
 	CreatedAt time.Time
 	URL       string
 	Secret    []byte
+	OldSecret []byte // nil where it is not in force any more
 }
 
 // Deliver sends what is due to an endpoint, at most limit events: of every
@@ -46,12 +47,13 @@ type due struct {
 func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Round, error) {
 	var round Round
 	rows, err := w.pool.Query(ctx, `
-		SELECT d.id, d.attempts, o.org, o.key, o.topic, o.payload, o.created_at, e.url, e.secret
+		SELECT d.id, d.attempts, o.org, o.key, o.topic, o.payload, o.created_at, e.url, e.secret,
+			CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret
 		FROM webhook_delivery d
 		JOIN outbox o ON o.id = d.event
 		JOIN webhook_endpoint e ON e.id = d.endpoint
 		WHERE d.endpoint = $1 AND d.status = 'pending' AND d.next_at <= now()
-			AND e.disabled_at IS NULL AND e.deleted_at IS NULL
+			AND e.disabled_at IS NULL AND e.deleted_at IS NULL AND e.paused_at IS NULL
 			AND NOT EXISTS (
 				SELECT FROM webhook_delivery before
 				WHERE before.endpoint = d.endpoint AND before.subject = d.subject AND before.status = 'pending'
@@ -69,11 +71,11 @@ func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Rou
 	sending.SetLimit(sendsAtOnce)
 	for i, d := range list {
 		sending.Go(func() error {
-			body, err := json.Marshal(message{d.Topic, d.CreatedAt.UTC(), d.Payload})
+			body, err := json.Marshal(message{Type: d.Topic, Timestamp: d.CreatedAt.UTC(), Data: d.Payload})
 			if err != nil {
 				return fmt.Errorf("the event cannot be written: %w", err)
 			}
-			answers[i] = w.attempt(ctx, d.URL, eventID(d.Org, d.Key), d.Secret, body)
+			answers[i] = w.attempt(ctx, d.URL, eventID(d.Org, d.Key), [][]byte{d.Secret, d.OldSecret}, body)
 			return w.note(ctx, endpoint, d, answers[i])
 		})
 	}
@@ -98,7 +100,8 @@ func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Rou
 	err = w.pool.QueryRow(ctx, `
 		SELECT min(next_at), greatest(0, extract(epoch FROM min(next_at) - now()) * 1000)::bigint
 		FROM (SELECT DISTINCT ON (subject) next_at FROM webhook_delivery
-			WHERE endpoint = $1 AND status = 'pending' ORDER BY subject, event, id) earliest
+			WHERE endpoint = $1 AND status = 'pending' AND NOT EXISTS (SELECT FROM webhook_endpoint WHERE id = $1 AND paused_at IS NOT NULL)
+			ORDER BY subject, event, id) earliest
 		HAVING count(*) > 0`, endpoint).Scan(&round.Next, &round.Wait)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return round, fmt.Errorf("the next attempt cannot be read: %w", err)

@@ -60,7 +60,8 @@ func (w *Webhooks) Overdue(ctx context.Context, late time.Duration) ([]string, e
 		SELECT DISTINCT endpoint FROM (
 			SELECT DISTINCT ON (endpoint, subject) endpoint, next_at FROM webhook_delivery
 			WHERE status = 'pending' ORDER BY endpoint, subject, event, id) earliest
-		WHERE next_at <= now() - $1 * interval '1 millisecond'`, late.Milliseconds())
+		WHERE next_at <= now() - $1 * interval '1 millisecond'
+			AND NOT EXISTS (SELECT FROM webhook_endpoint e WHERE e.id = endpoint AND e.paused_at IS NOT NULL)`, late.Milliseconds())
 	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("the overdue webhooks cannot be listed: %w", err)

@@ -29,29 +29,24 @@ type Message struct {
 // Errors: ErrNotFound; ErrDisabled, also where the endpoint answers 410 and is
 // disabled by it. Any other says in a sentence why the message was not taken.
 func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message) error {
-	var url string
-	var secret []byte
-	var disabled bool
-	err := w.pool.QueryRow(ctx, `
-		SELECT url, secret, disabled_at IS NOT NULL FROM webhook_endpoint
-		WHERE org = $1 AND id = $2 AND deleted_at IS NULL`, org, endpoint).Scan(&url, &secret, &disabled)
+	to, err := w.target(ctx, org, endpoint)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return ErrNotFound
 	case err != nil:
-		return fmt.Errorf("the webhook cannot be read: %w", err)
-	case disabled:
+		return err
+	case to.Disabled:
 		return ErrDisabled
+	case to.Paused:
+		return errors.New("the webhook is paused; resume it")
 	}
 	data, err := json.Marshal(m.Data)
 	if err != nil {
 		return fmt.Errorf("the message cannot be written: %w", err)
 	}
-	body, err := json.Marshal(message{m.Type, time.Now().UTC(), data})
+	body, err := json.Marshal(message{Type: m.Type, Timestamp: time.Now().UTC(), Data: data})
 	if err != nil {
 		return fmt.Errorf("the message cannot be written: %w", err)
 	}
-	a := w.attempt(ctx, url, m.ID, secret, body)
+	a := w.attempt(ctx, to.URL, m.ID, [][]byte{to.Secret, to.OldSecret}, body)
 	if a.problem != "" && ctx.Err() != nil {
 		return ctx.Err() // cut off by us, not by the endpoint
 	}
@@ -71,4 +66,28 @@ func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message) er
 		return errors.New(a.problem)
 	}
 	return nil
+}
+
+// target is where an endpoint's messages go and what signs them.
+type target struct {
+	URL       string
+	Secret    []byte
+	OldSecret []byte // nil where it is not in force any more
+	Disabled  bool
+	Paused    bool
+}
+
+func (w *Webhooks) target(ctx context.Context, org, endpoint string) (target, error) {
+	rows, _ := w.pool.Query(ctx, `
+		SELECT url, secret, CASE WHEN old_secret_until > now() THEN old_secret END AS old_secret,
+			disabled_at IS NOT NULL AS disabled, paused_at IS NOT NULL AS paused
+		FROM webhook_endpoint WHERE org = $1 AND id = $2 AND deleted_at IS NULL`, org, endpoint)
+	to, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[target])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return to, ErrNotFound
+	}
+	if err != nil {
+		return to, fmt.Errorf("the webhook cannot be read: %w", err)
+	}
+	return to, nil
 }

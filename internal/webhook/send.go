@@ -45,11 +45,24 @@ func Sign(secret []byte, id string, at time.Time, body []byte) string {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// signatures signs with every secret that is in force: receivers take a message
+// that one of them fits.
+func signatures(secrets [][]byte, id string, at time.Time, body []byte) string {
+	var list []string
+	for _, secret := range secrets {
+		if secret != nil {
+			list = append(list, Sign(secret, id, at, body))
+		}
+	}
+	return strings.Join(list, " ")
+}
+
 // message is the body of a webhook.
 type message struct {
 	Type      string          `json:"type"`
 	Timestamp time.Time       `json:"timestamp"` // when it happened
 	Data      json.RawMessage `json:"data"`
+	Test      bool            `json:"test,omitempty"` // it did not happen
 }
 
 // newClient returns a client that looks at the address it is about to connect
@@ -79,7 +92,7 @@ type answer struct {
 
 // attempt sends one message. The problem says nothing of what the endpoint
 // answered but the status: answers can hold secrets of networks we can see.
-func (w *Webhooks) attempt(ctx context.Context, url, id string, secret, body []byte) answer {
+func (w *Webhooks) attempt(ctx context.Context, url, id string, secrets [][]byte, body []byte) answer {
 	at := time.Now()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -89,7 +102,7 @@ func (w *Webhooks) attempt(ctx context.Context, url, id string, secret, body []b
 	request.Header.Set("User-Agent", "Holdfast-Webhooks/1")
 	request.Header.Set("webhook-id", id)
 	request.Header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
-	request.Header.Set("webhook-signature", Sign(secret, id, at, body))
+	request.Header.Set("webhook-signature", signatures(secrets, id, at, body))
 	response, err := w.client.Do(request)
 	if err != nil {
 		return answer{problem: reason(err)}

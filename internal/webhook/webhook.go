@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/idempotency"
 	"holdfast/internal/netguard"
 	"holdfast/internal/outbox"
 )
@@ -96,9 +97,12 @@ type Endpoint struct {
 	FailingSince   *time.Time `json:"failing_since,omitempty"` // first failure since the last success
 	DisabledAt     *time.Time `json:"disabled_at,omitempty"`   // not tried any more
 	DisabledReason string     `json:"disabled_reason,omitempty"`
+	PausedAt       *time.Time `json:"paused_at,omitempty" doc:"Events wait until it is resumed."`
+	OldSecretUntil *time.Time `json:"old_secret_until,omitempty" doc:"Until then events are signed with the secret before, too."`
 }
 
-const endpointColumns = `id, url, events, created_at, failing_since, disabled_at, disabled_reason`
+const endpointColumns = `id, url, events, created_at, failing_since, disabled_at, disabled_reason, paused_at,
+	CASE WHEN old_secret_until > now() THEN old_secret_until END AS old_secret_until`
 
 // Create makes an endpoint and returns it with its signing secret, which is not
 // shown again. ErrInvalid says what is wrong with the URL or the events.
@@ -106,29 +110,55 @@ func (w *Webhooks) Create(ctx context.Context, org, address string, events []str
 	if err := w.checkURL(address); err != nil {
 		return Endpoint{}, "", err
 	}
-	for _, topic := range events {
-		if !slices.Contains(outbox.Names(), topic) {
-			return Endpoint{}, "", &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use some of %s.", topic, strings.Join(outbox.Names(), ", "))}
-		}
+	if err := checkEvents(events); err != nil {
+		return Endpoint{}, "", err
 	}
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails: it ends the program rather than return less
+	secret := newSecret()
 	id := make([]byte, 10)
-	_, _ = rand.Read(id)
-	rows, _ := w.pool.Query(ctx, `
-		INSERT INTO webhook_endpoint (id, org, url, events, secret)
-		SELECT $1, $2, $3, $4, $5
-		WHERE (SELECT count(*) FROM webhook_endpoint WHERE org = $2 AND deleted_at IS NULL) < $6
-		RETURNING `+endpointColumns,
-		"wh_"+strings.ToLower(base32.StdEncoding.EncodeToString(id)), org, address, append([]string{}, events...), secret, maxEndpoints)
-	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Endpoint])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Endpoint{}, "", &failure{ErrInvalid, fmt.Sprintf("An organization may have %d webhooks; delete one first.", maxEndpoints)}
+	_, _ = rand.Read(id) // never fails: it ends the program rather than return less
+	made := idempotency.Made{ID: "wh_" + strings.ToLower(base32.StdEncoding.EncodeToString(id))}
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		var again bool
+		var err error
+		if made, again, err = idempotency.Claim(ctx, tx, org, "webhook", made); err != nil {
+			return err
+		}
+		if again { // its secret is the one of today
+			return tx.QueryRow(ctx, `SELECT secret FROM webhook_endpoint WHERE org = $1 AND id = $2`, org, made.ID).Scan(&secret)
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO webhook_endpoint (id, org, url, events, secret)
+			SELECT $1, $2, $3, $4, $5
+			WHERE (SELECT count(*) FROM webhook_endpoint WHERE org = $2 AND deleted_at IS NULL) < $6`,
+			made.ID, org, address, append([]string{}, events...), secret, maxEndpoints)
+		if err == nil && tag.RowsAffected() == 0 {
+			return &failure{ErrInvalid, fmt.Sprintf("An organization may have %d webhooks; delete one first.", maxEndpoints)}
+		}
+		return err
+	})
+	if errors.Is(err, ErrInvalid) || errors.Is(err, idempotency.ErrReused) {
+		return Endpoint{}, "", err
 	}
 	if err != nil {
 		return Endpoint{}, "", fmt.Errorf("the webhook was not created: %w", err)
 	}
-	return e, secretText(secret), nil
+	e, err := w.Endpoint(ctx, org, made.ID)
+	return e, secretText(secret), err
+}
+
+func newSecret() []byte {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails: it ends the program rather than return less
+	return secret
+}
+
+func checkEvents(events []string) error {
+	for _, topic := range events {
+		if !slices.Contains(outbox.Names(), topic) {
+			return &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use some of %s.", topic, strings.Join(outbox.Names(), ", "))}
+		}
+	}
+	return nil
 }
 
 // checkURL looks at what can be told without resolving the name; the address it
@@ -147,10 +177,10 @@ func (w *Webhooks) checkURL(address string) error {
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
 	if err == nil && !w.allow.Permits(ip) {
-		return &failure{ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet."}
+		return &failure{ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet, or allow the network with HOLDFAST_WEBHOOK_ALLOW."}
 	}
 	if u.Scheme == "http" && (err != nil || !w.allow.Names(ip)) {
-		return &failure{ErrInvalid, "The URL is not encrypted; use https."}
+		return &failure{ErrInvalid, "The URL is not encrypted; use https, or for development an address in a network that HOLDFAST_WEBHOOK_ALLOW names."}
 	}
 	return nil
 }
@@ -164,6 +194,19 @@ func (w *Webhooks) Endpoints(ctx context.Context, org string) ([]Endpoint, error
 		return nil, fmt.Errorf("the webhooks cannot be listed: %w", err)
 	}
 	return list, nil
+}
+
+// Endpoint returns one endpoint, or ErrNotFound.
+func (w *Webhooks) Endpoint(ctx context.Context, org, id string) (Endpoint, error) {
+	rows, _ := w.pool.Query(ctx, `SELECT `+endpointColumns+` FROM webhook_endpoint WHERE org = $1 AND id = $2 AND deleted_at IS NULL`, org, id)
+	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Endpoint])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Endpoint{}, ErrNotFound
+	}
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("the webhook %s cannot be read: %w", id, err)
+	}
+	return e, nil
 }
 
 // Delete ends an endpoint; what is pending for it is given up.

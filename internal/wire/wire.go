@@ -20,10 +20,12 @@ import (
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
+	"holdfast/internal/metadata"
 	"holdfast/internal/offer"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
 	"holdfast/internal/reconcile"
+	"holdfast/internal/suppression"
 	"holdfast/internal/telemetry"
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
@@ -38,20 +40,22 @@ var ErrNoTemporal = errors.New("Temporal cannot be reached")
 // Rooms are the parts of the product, connected. Temporal, Intake and Reconcile
 // are nil where only the database was opened.
 type Rooms struct {
-	Config    config.Config
-	Log       *slog.Logger
-	Pool      *pgxpool.Pool
-	Temporal  client.Client
-	Ledger    *ledger.Ledger
-	Accounts  *account.Accounts
-	Catalogue *lead.Catalogue
-	Book      *orderbook.Book
-	Billing   *billing.Billing
-	Webhooks  *webhook.Webhooks
-	Erasures  *erasure.Erasures
-	Intake    *intake.Intake
-	Reconcile *reconcile.Reconciler
-	Telemetry *telemetry.Telemetry
+	Config       config.Config
+	Log          *slog.Logger
+	Pool         *pgxpool.Pool
+	Temporal     client.Client
+	Ledger       *ledger.Ledger
+	Accounts     *account.Accounts
+	Catalogue    *lead.Catalogue
+	Book         *orderbook.Book
+	Billing      *billing.Billing
+	Webhooks     *webhook.Webhooks
+	Erasures     *erasure.Erasures
+	Suppressions *suppression.List
+	Metadata     *metadata.Store
+	Intake       *intake.Intake
+	Reconcile    *reconcile.Reconciler
+	Telemetry    *telemetry.Telemetry
 
 	identity identityWatch
 }
@@ -103,6 +107,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	}
 	r.Webhooks = webhook.New(pool, webhook.Config{Allow: cfg.WebhookAllow})
 	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)
+	r.Suppressions, r.Metadata = suppression.New(pool), metadata.New(pool)
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
 	return r, nil
 }
