@@ -43,8 +43,18 @@ func (e *GrantError) Error() string { return e.Message }
 // Errors: *GrantError, ErrNoKey, account.ErrNotFound where there is no such
 // member, ledger.ErrKeyReused.
 func (b *Billing) Grant(ctx context.Context, org account.Org, key string, g NewGrant, reason string) (int64, error) {
+	return b.grant(ctx, org, "api/grant/", key, g, reason)
+}
+
+// GrantPurchase is Grant for credits that were bought: its keys are a name space
+// of their own.
+func (b *Billing) GrantPurchase(ctx context.Context, org account.Org, key string, g NewGrant, reason string) (int64, error) {
+	return b.grant(ctx, org, "purchase/", key, g, reason)
+}
+
+func (b *Billing) grant(ctx context.Context, org account.Org, keys, key string, g NewGrant, reason string) (int64, error) {
 	op := ledger.Grant{
-		Owner: org.ID, Key: "api/grant/" + key, Pool: g.Member, Type: g.Type, Amount: g.Amount, Source: g.Source,
+		Owner: org.ID, Key: keys + key, Pool: g.Member, Type: g.Type, Amount: g.Amount, Source: g.Source,
 		Priority: g.Priority, StartsAt: g.StartsAt.Truncate(time.Microsecond), ExpiresAt: g.ExpiresAt.Truncate(time.Microsecond),
 		Memo: ledger.Memo{Reason: reason},
 	}

@@ -94,6 +94,16 @@ type Voided struct {
 //
 // Errors: ErrNoReason, ErrNoKey, ledger.ErrUnknownGrant, ledger.ErrKeyReused.
 func (b *Billing) Void(ctx context.Context, v Void) (Voided, error) {
+	return b.void(ctx, "void/", v)
+}
+
+// VoidPurchase is Void for credits that were bought: its keys are a name space
+// of their own.
+func (b *Billing) VoidPurchase(ctx context.Context, v Void) (Voided, error) {
+	return b.void(ctx, "purchase/void/", v)
+}
+
+func (b *Billing) void(ctx context.Context, keys string, v Void) (Voided, error) {
 	switch {
 	case strings.TrimSpace(v.Reason) == "":
 		return Voided{}, ErrNoReason
@@ -104,7 +114,7 @@ func (b *Billing) Void(ctx context.Context, v Void) (Voided, error) {
 		return Voided{}, err
 	}
 	r, err := b.ledger.Void(ctx, ledger.Void{
-		Owner: v.Org, Key: "void/" + v.Key, Grant: v.Grant, Amount: v.Amount, Memo: ledger.Memo{Action: "void", Reason: v.Reason},
+		Owner: v.Org, Key: keys + v.Key, Grant: v.Grant, Amount: v.Amount, Memo: ledger.Memo{Action: "void", Reason: v.Reason},
 	})
 	return Voided{
 		GrantID: v.Grant, Org: v.Org, Member: r.Pool, Type: r.Type, Reason: v.Reason,

@@ -1,0 +1,205 @@
+// Package payment turns what a payment service reports into credits and plans:
+// a purchase becomes grants, a subscription a plan, a refund or a dispute takes
+// credits back. Stripe is the service; what is special about it stands in
+// stripe.go. See README.md for the invariants.
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stripe/stripe-go/v82"
+
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
+)
+
+// Errors of this package, to be told apart with errors.Is. The text of an error
+// is one sentence for the caller.
+var (
+	ErrNotConfigured = errors.New("payments are not set up here; set HOLDFAST_STRIPE_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET")
+	ErrNotFound      = errors.New("there is no such price, customer or event")
+	ErrInvalid       = errors.New("it cannot be stored like this")
+	ErrSignature     = errors.New("the signature is not valid; check the signing secret of the webhook endpoint")
+	ErrKeyReused     = errors.New("the idempotency key was used for a grant with another purchase; use a new key")
+	ErrService       = errors.New("the payment service did not answer; try again")
+)
+
+// failure is a sentence that is one of the errors above.
+type failure struct {
+	kind error
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.kind }
+
+func fail(kind error, format string, args ...any) error {
+	return &failure{kind, fmt.Sprintf(format, args...)}
+}
+
+// Config is how the payment service is reached.
+type Config struct {
+	Key    string // secret API key; empty: no checkout, and lines are taken from a session's metadata
+	Secret string // signing secret of the webhook endpoint; empty: events are refused
+	URL    string // of the service's API; empty: Stripe's own
+}
+
+// Payments records purchases and carries out what follows from them. It is safe
+// for concurrent use, also from several processes.
+type Payments struct {
+	pool     *pgxpool.Pool
+	accounts *account.Accounts
+	billing  *billing.Billing
+	config   Config
+	stripe   *stripe.Client
+	log      *slog.Logger
+
+	// An event at work holds a connection while the ledger needs others: one at a
+	// time, so that there are some.
+	atWork chan struct{}
+}
+
+// New returns payments on the given rooms.
+func New(pool *pgxpool.Pool, accounts *account.Accounts, b *billing.Billing, c Config, log *slog.Logger) *Payments {
+	p := &Payments{pool: pool, accounts: accounts, billing: b, config: c, log: log, atWork: make(chan struct{}, 1)}
+	if c.Key != "" {
+		backend := &stripe.BackendConfig{EnableTelemetry: stripe.Bool(false), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}}
+		if c.URL != "" {
+			backend.URL = stripe.String(c.URL)
+		}
+		p.stripe = stripe.NewClient(c.Key, stripe.WithBackends(stripe.NewBackendsWithConfig(backend)))
+	}
+	return p
+}
+
+// Status is where an event stands.
+type Status string
+
+// What becomes of an event.
+const (
+	Waiting Status = "waiting" // for a price or customer to be mapped, a purchase to arrive, or somebody to look
+	Done    Status = "done"
+	Ignored Status = "ignored" // it changes nothing here
+)
+
+// Event is what the payment service has reported, and what became of it.
+type Event struct {
+	ID         string     `json:"id" example:"evt_1"`
+	Type       string     `json:"type" example:"checkout.session.completed"`
+	HappenedAt time.Time  `json:"happened_at"`
+	ReceivedAt time.Time  `json:"received_at"`
+	Status     Status     `json:"status" enum:"waiting,done,ignored"`
+	Detail     string     `json:"detail,omitempty" doc:"What it waits for, or why it changed nothing."`
+	DoneAt     *time.Time `json:"done_at,omitempty"`
+}
+
+// facts are what counts of an event: ids and amounts, nothing about a person.
+type facts struct {
+	Kind     string `json:"kind"` // sale, refund, dispute, subscription; "" = nothing follows from it
+	Org      string `json:"org,omitempty"`
+	Member   string `json:"member,omitempty"`
+	Customer string `json:"customer,omitempty"`
+	Payment  string `json:"payment,omitempty"`
+	Invoice  string `json:"invoice,omitempty"` // id of the invoice a refund or dispute is about, where the event says so
+
+	// Of a sale.
+	Reference    string     `json:"reference,omitempty"`
+	Number       string     `json:"number,omitempty"`
+	ReceiptURL   string     `json:"receipt_url,omitempty"`
+	Currency     string     `json:"currency,omitempty"`
+	Amount       int64      `json:"amount,omitempty"` // of a dispute, too: what is disputed
+	Lines        []soldLine `json:"lines,omitempty"`
+	LinesUnknown bool       `json:"lines_unknown,omitempty"` // the service has to be asked for them
+
+	// Of a refund.
+	Charge   string `json:"charge,omitempty"`
+	Refunded int64  `json:"refunded,omitempty"` // so far, in total
+
+	// Of a dispute.
+	Dispute string `json:"dispute,omitempty"`
+	Outcome string `json:"outcome,omitempty"` // open, won, lost
+
+	// Of a subscription; of a sale, too.
+	Subscription string   `json:"subscription,omitempty"`
+	Prices       []string `json:"prices,omitempty"`
+	Ended        bool     `json:"ended,omitempty"`
+
+	Note string `json:"note,omitempty"` // why nothing follows from it
+}
+
+// soldLine is one line of a sale.
+type soldLine struct {
+	Price     string    `json:"price"`
+	Quantity  int64     `json:"quantity"`
+	PeriodEnd time.Time `json:"period_end,omitzero"` // of a subscription
+}
+
+// wait is why an event cannot be carried out yet: a sentence for the operator.
+type wait struct{ text string }
+
+func (w *wait) Error() string { return w.text }
+
+func waitFor(format string, args ...any) error { return &wait{fmt.Sprintf(format, args...)} }
+
+// reason returns what an error says to the operator who can mend its cause, and
+// whether it is such an error: others pass, and the service reports again.
+func reason(err error) (text string, mendable bool) {
+	var w *wait
+	var grant *billing.GrantError
+	switch {
+	case errors.As(err, &w), errors.As(err, &grant), errors.Is(err, account.ErrNotFound), errors.Is(err, account.ErrInvalid), errors.Is(err, account.ErrSuspended):
+		return err.Error(), true
+	}
+	return "", false
+}
+
+// Receive takes in an event of the payment service. An event that was received
+// before is not carried out again. An error says that the service shall send it
+// again.
+//
+// Errors: ErrNotConfigured, ErrSignature, ErrService.
+func (p *Payments) Receive(ctx context.Context, body []byte, signature string) (Event, error) {
+	if p.config.Secret == "" {
+		return Event{}, ErrNotConfigured
+	}
+	e, f, err := readEvent(body, signature, p.config.Secret)
+	if err != nil {
+		return Event{}, err
+	}
+	if err := p.keep(ctx, e, f); err != nil {
+		return Event{}, err
+	}
+	if e, err = p.carryOut(ctx, e.ID); err != nil {
+		return Event{}, err
+	}
+	if e.Status == Done {
+		p.RetryWaiting(ctx)
+	}
+	return e, nil
+}
+
+// Retry carries out an event that waits. ErrNotFound where there is no such
+// event.
+func (p *Payments) Retry(ctx context.Context, id string) (Event, error) { return p.carryOut(ctx, id) }
+
+// mostAtOnce bounds a round over what waits.
+const mostAtOnce = 1000
+
+// RetryWaiting carries out what waited for something that may be there now, the
+// oldest first.
+func (p *Payments) RetryWaiting(ctx context.Context) {
+	ids, err := p.waiting(ctx, mostAtOnce)
+	for _, id := range ids {
+		if _, err = p.carryOut(ctx, id); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "Events of the payment service that wait could not be tried again.", "error", err)
+	}
+}
