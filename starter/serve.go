@@ -123,7 +123,7 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 func newAPI(rooms *wire.Rooms) *api.API {
 	return api.New(api.Config{
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
-		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Log: rooms.Log,
+		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: rooms.Log,
 		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
 		Metrics: rooms.Telemetry.Registry,
 	})

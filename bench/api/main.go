@@ -115,7 +115,7 @@ func handler(rooms *wire.Rooms, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", api.New(api.Config{
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Log: log,
+		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: log,
 	}))
 	mux.HandleFunc("GET /bare", func(w http.ResponseWriter, r *http.Request) {
 		var n int64

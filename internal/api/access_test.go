@@ -83,6 +83,14 @@ var access = map[string]struct {
 	"GET /api/v1/leads/owned":                                 {"member", ""},
 	"GET /api/v1/leads":                                       {"member", ""},
 	"POST /api/v1/erasures":                                   {"operator", `{"emails":["a@b.test"]}`},
+	"GET /api/v1/purchases":                                   {"admin", ""},
+	"POST /api/v1/checkout":                                   {"admin", `{"price":"price_1","success_url":"https://example.com/"}`},
+	"GET /api/v1/integrations/stripe/prices":                  {"operator", ""},
+	"PUT /api/v1/integrations/stripe/prices/{price}":          {"operator", `{"type":"email","credits":5}`},
+	"GET /api/v1/integrations/stripe/customers":               {"operator", ""},
+	"PUT /api/v1/integrations/stripe/customers/{customer}":    {"operator", `{"org":"acme"}`},
+	"GET /api/v1/integrations/stripe/events":                  {"operator", ""},
+	"POST /api/v1/integrations/stripe/events/{event}/retry":   {"operator", ""},
 	"POST /api/v1/webhooks":                                   {"admin", `{"url":"https://example.com/"}`},
 	"GET /api/v1/webhooks":                                    {"admin", ""},
 	"DELETE /api/v1/webhooks/{id}":                            {"admin", ""},
@@ -142,7 +150,7 @@ func TestA1_EveryRouteAsksWhoIsCalling(t *testing.T) {
 				id = keyID
 			}
 			fill := func(id string) string {
-				return strings.NewReplacer("{org}", f.org, "{id}", id, "{member}", "jane", "{delivery}", "1").Replace(op.Path)
+				return strings.NewReplacer("{org}", f.org, "{id}", id, "{member}", "jane", "{delivery}", "1", "{price}", "price_walk", "{customer}", "cus_walk", "{event}", "evt_walk").Replace(op.Path)
 			}
 			send := func(path, key string) *reply {
 				var body any

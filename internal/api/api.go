@@ -29,6 +29,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/metadata"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/payment"
 	"holdfast/internal/suppression"
 	"holdfast/internal/webhook"
 )
@@ -52,6 +53,7 @@ type Config struct {
 	Log          *slog.Logger
 	Suppressions *suppression.List
 	Metadata     *metadata.Store
+	Payments     *payment.Payments
 	Metrics      prometheus.Registerer // of requests; nil: they are not counted anywhere
 
 	OperatorKey       string // empty: there is no operator
@@ -106,9 +108,11 @@ func New(c Config) *API {
 	a.webhookLife()
 	a.events()
 	a.erasures()
+	a.payments()
 	a.finish()
 
 	mux.HandleFunc("GET /docs", a.docs)
+	mux.HandleFunc(stripeEvents, a.receiveStripe)
 	mux.Handle("/", nothing(mux))
 	a.handler = a.observe(mux)
 	return a

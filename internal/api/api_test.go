@@ -35,8 +35,9 @@ import (
 )
 
 const (
-	operatorKey = "op_tests"
-	leads       = 2000
+	operatorKey  = "op_tests"
+	stripeSecret = "whsec_tests"
+	leads        = 2000
 )
 
 // The whole stack runs once for all tests; each test has organizations of its
@@ -78,6 +79,7 @@ func startStack() (stop func() error, err error) {
 	servers, err := devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"},
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
+		StripeSecret: stripeSecret,
 	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond}})
 	if err != nil {
 		return nil, err
@@ -190,7 +192,7 @@ func (f *fixture) serveWith(c api.Config) {
 	f.t.Helper()
 	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
 	c.Intake, c.Webhooks, c.Erasures, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Erasures, rooms.Log, operatorKey
-	c.Suppressions, c.Metadata = rooms.Suppressions, rooms.Metadata
+	c.Suppressions, c.Metadata, c.Payments = rooms.Suppressions, rooms.Metadata, rooms.Payments
 	registry := prometheus.NewRegistry()
 	c.Metrics = registry
 	f.api = api.New(c)

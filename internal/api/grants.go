@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
 	"holdfast/internal/metadata"
+	"holdfast/internal/payment"
 )
 
 func (a *API) grants() {
@@ -124,13 +126,14 @@ func (a *API) grant(ctx context.Context, in *struct {
 	Idempotent
 	Body struct {
 		GrantBody
-		Reason   string `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data." example:"invoice 2026-0007"`
-		Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
+		Reason   string   `json:"reason,omitempty" maxLength:"500" doc:"For the history; no contact data." example:"invoice 2026-0007"`
+		Metadata Labels   `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
+		Purchase *paidFor `json:"purchase,omitempty" doc:"Where the credits were bought: what was paid. It is listed under purchases."`
 	}
 },
 ) (*answer[granted], error) {
 	org := callerOf(ctx).org
-	if err := metadata.Check(metadata.Data(in.Body.Metadata)); err != nil {
+	if err := cmp.Or(a.checkBuyer(ctx, org, in.Body.Purchase), metadata.Check(metadata.Data(in.Body.Metadata))); err != nil {
 		return nil, err
 	}
 	id, err := a.Billing.Grant(ctx, org, in.Key, in.Body.grant(), in.Body.Reason)
@@ -140,6 +143,11 @@ func (a *API) grant(ctx context.Context, in *struct {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p := in.Body.Purchase; p != nil {
+		if err := a.Payments.Note(ctx, org, in.Key, id, in.Body.Type, in.Body.Amount, payment.Paid(*p)); err != nil {
+			return nil, err
+		}
 	}
 	kept, err := a.Metadata.Keep(ctx, org.ID, metadata.Grant, strconv.FormatInt(id, 10), metadata.Data(in.Body.Metadata))
 	if err == nil && !maps.Equal(kept, metadata.Data(in.Body.Metadata)) {

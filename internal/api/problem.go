@@ -19,6 +19,7 @@ import (
 	"holdfast/internal/metadata"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/payment"
 	"holdfast/internal/plan"
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
@@ -84,6 +85,8 @@ var kinds = []kind{
 	{"rate_limited", 429, "Too many requests", "Retry-After says how many seconds to wait."},
 	{"internal", 500, "Something went wrong on our side", "Nothing about it is your fault; say the request_id when you ask us. The same request with the same idempotency key may be sent again."},
 	{"credits_damaged", 500, "The credits of the organization are damaged", "Nothing was charged. Support can repair them; other organizations are not concerned."},
+	{"not_configured", 501, "This is not set up here", "The operator has not set up the service that the call needs."},
+	{"no_upstream", 502, "Another service did not answer", "Repeat the request with the same idempotency key."},
 	{"unavailable", 503, "The order is kept but could not be answered yet", "Repeat the request with the same idempotency key."},
 }
 
@@ -198,6 +201,12 @@ var roomErrors = []struct {
 	{billing.ErrNoReason, "invalid_request"},
 	{billing.ErrPart, "invalid_request"},
 	{lead.ErrNoList, "not_found"},
+	{payment.ErrNotConfigured, "not_configured"},
+	{payment.ErrNotFound, "not_found"},
+	{payment.ErrInvalid, "invalid_request"},
+	{payment.ErrSignature, "malformed_request"},
+	{payment.ErrKeyReused, "idempotency_key_reused"},
+	{payment.ErrService, "no_upstream"},
 	{webhook.ErrNotFound, "not_found"},
 	{webhook.ErrInvalid, "invalid_request"},
 }

@@ -148,7 +148,7 @@ func (f *fixture) addOrg(id, planID string) {
 func (f *fixture) serve() {
 	backend := api.New(api.Config{
 		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Log: slog.New(slog.DiscardHandler), OperatorKey: operatorKey,
+		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: slog.New(slog.DiscardHandler), OperatorKey: operatorKey,
 	})
 	server := httptest.NewServer(dashboard.New(dashboard.Config{
 		API: backend, Accounts: rooms.Accounts, Ledger: rooms.Ledger, Book: rooms.Book, Catalogue: rooms.Catalogue,

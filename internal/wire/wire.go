@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/metadata"
 	"holdfast/internal/offer"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/payment"
 	"holdfast/internal/postgres"
 	"holdfast/internal/reconcile"
 	"holdfast/internal/suppression"
@@ -53,6 +54,7 @@ type Rooms struct {
 	Erasures     *erasure.Erasures
 	Suppressions *suppression.List
 	Metadata     *metadata.Store
+	Payments     *payment.Payments
 	Intake       *intake.Intake
 	Reconcile    *reconcile.Reconciler
 	Telemetry    *telemetry.Telemetry
@@ -109,6 +111,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)
 	r.Suppressions, r.Metadata = suppression.New(pool), metadata.New(pool)
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
+	r.Payments = payment.New(pool, r.Accounts, r.Billing, payment.Config{Key: cfg.StripeKey, Secret: cfg.StripeSecret, URL: cfg.StripeURL}, r.Log)
 	return r, nil
 }
 

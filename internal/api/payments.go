@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"holdfast/internal/account"
+	"holdfast/internal/payment"
+)
+
+// stripeEvents is where Stripe reports events. It is no part of the description:
+// only Stripe calls it, and its signature stands in place of a key.
+const stripeEvents = "POST " + prefix + "/integrations/stripe/webhook"
+
+func (a *API) payments() {
+	add(a, route{
+		method: http.MethodGet, path: "/purchases", name: "listPurchases", tag: "Payments", needs: admin,
+		summary: "List what was bought, newest first", about: "Packs, paid periods of subscriptions, and grants that name a purchase; with what refunds and disputes have taken back.",
+	}, func(ctx context.Context, in *struct {
+		Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	},
+	) (*answer[purchasePage], error) {
+		page, next, err := a.Payments.Purchases(ctx, callerOf(ctx).org.ID, in.Cursor, in.Limit)
+		return body(purchasePage{page, next}, err)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/checkout", name: "createCheckout", tag: "Payments", status: http.StatusCreated, needs: admin,
+		errors:  []int{http.StatusNotImplemented, http.StatusBadGateway},
+		summary: "Begin a purchase of credits or a plan", about: "The answer's `url` is a page of the payment service; send the buyer there. The credits come when the payment service reports the payment.",
+	}, func(ctx context.Context, in *struct {
+		Idempotent
+		Body struct {
+			Price      string `json:"price" minLength:"1" maxLength:"255" example:"price_1" doc:"One that the operator has mapped."`
+			Quantity   int64  `json:"quantity,omitempty" minimum:"1" maximum:"1000000" doc:"1 when left out."`
+			SuccessURL string `json:"success_url" minLength:"1" maxLength:"2000" format:"uri" example:"https://example.com/paid"`
+			CancelURL  string `json:"cancel_url,omitempty" maxLength:"2000" format:"uri"`
+		}
+	},
+	) (*answer[payment.Checkout], error) {
+		c := callerOf(ctx)
+		if err := c.org.MayOrder(); err != nil {
+			return nil, err
+		}
+		return body(a.Payments.Checkout(ctx, payment.NewCheckout{
+			Org: c.org.ID, Member: c.member, Key: in.Key, Price: in.Body.Price, Quantity: max(in.Body.Quantity, 1),
+			SuccessURL: in.Body.SuccessURL, CancelURL: in.Body.CancelURL,
+		}))
+	})
+	a.stripe()
+}
+
+// stripe are the operator's routes.
+func (a *API) stripe() {
+	add(a, route{
+		method: http.MethodGet, path: "/integrations/stripe/prices", name: "listPaymentPrices", tag: "Payments", needs: operator, noOrg: true,
+		summary: "List what the payment service's prices buy",
+	}, func(ctx context.Context, _ *none) (*answer[priceList], error) {
+		list, err := a.Payments.Prices(ctx)
+		return body(priceList{list}, err)
+	})
+	add(a, route{
+		method: http.MethodPut, path: "/integrations/stripe/prices/{price}", name: "mapPaymentPrice", tag: "Payments", needs: operator, noOrg: true,
+		summary: "Say what a price buys from now on",
+		about:   "Either a plan, or credits of a type for each unit. Events that waited for it are carried out. What was bought before keeps its terms.",
+	}, func(ctx context.Context, in *struct {
+		Price string `path:"price" minLength:"1" maxLength:"255"`
+		Body  struct {
+			Plan              string `json:"plan,omitempty" doc:"The plan that a subscription to the price stands for."`
+			ThenPlan          string `json:"then_plan,omitempty" doc:"With plan: the plan after the subscription has ended. When left out, the organization is suspended then."`
+			Type              string `json:"type,omitempty" maxLength:"63" example:"email" doc:"The type of the credits that each unit brings."`
+			Credits           int64  `json:"credits,omitempty" minimum:"1" maximum:"1000000000000" example:"5000"`
+			ExpiresAfterDays  int32  `json:"expires_after_days,omitempty" minimum:"1" maximum:"36500" doc:"Days from the purchase; never when left out."`
+			ExpiresWithPeriod bool   `json:"expires_with_period,omitempty" doc:"With a subscription: the credits expire with the period that was paid for."`
+		}
+	},
+	) (*answer[payment.Price], error) {
+		b := in.Body
+		return body(a.Payments.MapPrice(ctx, payment.Price{
+			ID: in.Price, Plan: b.Plan, ThenPlan: b.ThenPlan, Type: b.Type, Credits: b.Credits,
+			ExpiresAfterDays: b.ExpiresAfterDays, ExpiresWithPeriod: b.ExpiresWithPeriod,
+		}))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/integrations/stripe/customers", name: "listPaymentCustomers", tag: "Payments", needs: operator, noOrg: true,
+		summary: "List which organization each customer of the payment service is",
+	}, func(ctx context.Context, _ *none) (*answer[customerList], error) {
+		list, err := a.Payments.Customers(ctx)
+		return body(customerList{list}, err)
+	})
+	add(a, route{
+		method: http.MethodPut, path: "/integrations/stripe/customers/{customer}", name: "mapPaymentCustomer", tag: "Payments", needs: operator, noOrg: true,
+		summary: "Say which organization a customer is", about: "A checkout of ours says it by itself. Events that waited for it are carried out.",
+	}, func(ctx context.Context, in *struct {
+		Customer string `path:"customer" minLength:"1" maxLength:"255"`
+		Body     struct {
+			Org string `json:"org" minLength:"1" maxLength:"63" example:"acme"`
+		}
+	},
+	) (*answer[payment.Customer], error) {
+		return body(a.Payments.MapCustomer(ctx, in.Customer, in.Body.Org))
+	})
+	add(a, route{
+		method: http.MethodGet, path: "/integrations/stripe/events", name: "listPaymentEvents", tag: "Payments", needs: operator, noOrg: true,
+		summary: "List what the payment service has reported, and what became of it",
+	}, func(ctx context.Context, in *struct {
+		Status string `query:"status" enum:"waiting,done,ignored"`
+		Cursor string `query:"cursor" maxLength:"400" doc:"next_cursor of the page before."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	},
+	) (*answer[paymentEventPage], error) {
+		page, next, err := a.Payments.Events(ctx, payment.Status(in.Status), in.Cursor, in.Limit)
+		return body(paymentEventPage{page, next}, err)
+	})
+	add(a, route{
+		method: http.MethodPost, path: "/integrations/stripe/events/{event}/retry", name: "retryPaymentEvent", tag: "Payments", needs: operator, noOrg: true,
+		errors: []int{http.StatusBadGateway}, summary: "Try an event again that waits",
+	}, func(ctx context.Context, in *struct {
+		Event string `path:"event" minLength:"1" maxLength:"255"`
+	},
+	) (*answer[payment.Event], error) {
+		return body(a.Payments.Retry(ctx, in.Event))
+	})
+}
+
+type purchasePage struct {
+	Purchases  []payment.Purchase `json:"purchases"`
+	NextCursor string             `json:"next_cursor,omitempty"`
+}
+
+type priceList struct {
+	Prices []payment.Price `json:"prices"`
+}
+
+type customerList struct {
+	Customers []payment.Customer `json:"customers"`
+}
+
+type paymentEventPage struct {
+	Events     []payment.Event `json:"events"`
+	NextCursor string          `json:"next_cursor,omitempty"`
+}
+
+// paidFor is what a person who grants credits says about their purchase.
+type paidFor struct {
+	Amount   int64  `json:"amount" minimum:"0" maximum:"1000000000000" example:"4900" doc:"What was paid, in the smallest unit of the currency (cents)."`
+	Currency string `json:"currency" pattern:"^[a-z]{3}$" example:"eur" doc:"ISO 4217, in small letters."`
+	Invoice  string `json:"invoice,omitempty" maxLength:"100" example:"2026-0117"`
+	BoughtBy string `json:"bought_by,omitempty" maxLength:"63" doc:"The member who bought it."`
+}
+
+// checkBuyer refuses a purchase by a member who does not exist, before anything
+// is granted.
+func (a *API) checkBuyer(ctx context.Context, org account.Org, p *paidFor) error {
+	if p == nil || p.BoughtBy == "" {
+		return nil
+	}
+	if _, err := a.Accounts.Member(ctx, org.ID, p.BoughtBy); err != nil {
+		return invalid("body.purchase.bought_by", "There is no such member; leave it out or name one.")
+	}
+	return nil
+}
+
+// receiveStripe takes in an event. Whatever Stripe cannot mend by sending the
+// event again is answered with 200 and waits.
+func (a *API) receiveStripe(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		writeProblem(w, r, unread(err))
+		return
+	}
+	if strings.TrimSpace(r.Header.Get("Stripe-Signature")) == "" {
+		writeProblem(w, r, a.problem(r.Context(), payment.ErrSignature))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	e, err := a.Payments.Receive(ctx, text, r.Header.Get("Stripe-Signature"))
+	if err != nil {
+		writeProblem(w, r, a.problem(ctx, err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(e) // a client that is gone needs no answer
+}
