@@ -41,10 +41,11 @@ build: ## bin/holdfast and bin/holdfast-worker
 	@go build -ldflags "$(STAMP)" -o bin/holdfast-worker ./worker
 
 .PHONY: test
-test: postgres devserver promtool lint ## all checks and all tests, on real servers
+test: postgres devserver browser promtool lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 	go test -C bench ./...
 	go test -C deploy ./...
+	go test -C browser ./...
 	@$(MAKE) --no-print-directory fuzz
 
 CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -v '^devserver/' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
@@ -87,6 +88,7 @@ lint: $(LINT) $(CHECK) ## golangci-lint, go vet (all modules), workflowcheck
 	$(LINT) run ./...
 	cd bench && $(LINT) run ./...
 	cd deploy && $(LINT) run ./...
+	cd browser && $(LINT) run ./...
 	$(CHECK) -config .workflowcheck.yaml ./workflows/...
 
 .PHONY: fmt
@@ -100,14 +102,20 @@ bench: postgres devserver ## all benchmarks: tables here, JSON and plots in benc
 	done
 
 .PHONY: tidy
-tidy: ## bring go.mod of all modules up to date, those of bench and deploy after the product's
+tidy: ## bring go.mod of all modules up to date, those of bench, deploy and browser after the product's
 	go mod tidy
 	cd bench && go mod tidy
 	cd deploy && go mod tidy
+	cd browser && go mod tidy
 
 .PHONY: postgres
 postgres: # PostgreSQL's server programs, unless they or a server are there
 	@scripts/postgres
+
+.PHONY: browser
+browser: # Chromium and axe-core for the tests in a browser, where they can be had
+	@scripts/chromium
+	@scripts/axe
 
 .PHONY: devserver
 devserver: # the Temporal dev server, built once per machine

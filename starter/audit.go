@@ -62,9 +62,12 @@ that the journal still contains them.`,
 	return cmd
 }
 
+// auditAlso compares the books with what the ledger does not know of.
+func auditAlso() []ledger.Check { return []ledger.Check{account.CheckLedger, orderbook.CheckLedger} }
+
 // audit runs the audit and shows what it found.
 func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOptions) error {
-	opts.Also = []ledger.Check{account.CheckLedger, orderbook.CheckLedger}
+	opts.Also = auditAlso()
 	progress := a.newMeter("auditing", "entries", 0)
 	defer progress.close()
 	opts.Progress = func(entries int64) { progress.set(entries, "") }

@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/api"
 	"holdfast/internal/dashboard"
+	"holdfast/internal/ledger"
 	"holdfast/internal/verdicts"
 	"holdfast/internal/wire"
 )
@@ -29,6 +30,11 @@ func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at 
 			}
 			return outage.Message, nil
 		},
+	}
+	config.Ready = rooms.Ready
+	config.Heads = func(ctx context.Context) ([]ledger.Head, error) { return ledger.Heads(ctx, rooms.Pool, "") }
+	config.Audit = func(ctx context.Context) (ledger.Report, error) {
+		return ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{Also: auditAlso()})
 	}
 	if at.TemporalUI != "" {
 		namespace := cmp.Or(rooms.Config.TemporalNamespace, client.DefaultNamespace)

@@ -82,7 +82,7 @@ started again, it goes on with the orders that were running.`,
 	flags.StringVar(&d.httpAddr, "http-addr", "", "address of the HTTP server; HOLDFAST_HTTP_ADDR or 127.0.0.1:8080 when left out")
 	flags.StringVar(&d.readyFile, "ready-file", "", "file to write as well when all is up, with all addresses")
 	flags.BoolVar(&d.fresh, "fresh", false, "throw all data away first")
-	flags.Int64Var(&d.leads, "leads", 0, "at the first start, import so many synthetic leads and give the organization acme 100,000 credits")
+	flags.Int64Var(&d.leads, "leads", 0, "at the first start, import so many synthetic leads and give the organization acme 100,000 credits; from 10,000 on also make the organization globex, with a month of history")
 	flags.DurationVar(&d.latency, "latency", 0, "round-trip time that the mail lab adds")
 	return cmd
 }

@@ -71,6 +71,13 @@ func (d *dev) seed(ctx context.Context, s *stack) error {
 		return err
 	}
 	d.note("  %s imported; organization %s has 100,000 email credits.", count(report.Imported, "synthetic lead"), sampleOrg)
+	if d.leads < sampleLeads {
+		return nil
+	}
+	if err := seedSample(ctx, s.rooms); err != nil {
+		return err
+	}
+	d.note("  Organization %s has a month of history and orders in each state, to look at.", globex)
 	return nil
 }
 

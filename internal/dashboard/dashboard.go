@@ -36,8 +36,11 @@ type Config struct {
 	Book      *orderbook.Book
 	Catalogue *lead.Catalogue
 	Reconcile *reconcile.Reconciler
-	Outage    func(context.Context) (message string, err error) // an outage of verification, in a sentence; empty where there is none
-	Workflow  func(orderID string) string                       // where Temporal's UI shows an order; empty where it is not known
+	Outage    func(context.Context) (message string, err error)           // an outage of verification, in a sentence; empty where there is none
+	Ready     func(context.Context) (parts map[string]string, ready bool) // what /readyz says; nil where it is not known
+	Heads     func(context.Context) ([]ledger.Head, error)                // where the journals stand
+	Audit     func(context.Context) (ledger.Report, error)                // proves the books
+	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
 	Log       *slog.Logger
 }
 

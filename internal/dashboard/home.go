@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"holdfast/internal/billing"
@@ -28,12 +29,14 @@ type orderPage struct {
 
 type homePage struct {
 	Credits  billing.Credits
+	PlanName string
 	Days     []day
 	Most     int64 // of a day
 	Spent    int64 // of all days
 	Running  []order.Order
 	Recent   []order.Order
-	Valid    int64 // contacts of recent orders that were valid
+	Shown    []order.Order // the running ones, then the recent ones
+	Valid    int64         // contacts of recent orders that were valid
 	Verified int64
 }
 
@@ -52,7 +55,7 @@ func (d day) Height(most int64) int64 {
 }
 
 // X is where the bar of the i-th day begins.
-func (d day) X(i int) int { return 2 + 20*i }
+func (d day) X(i int) int { return 3 + 20*i }
 
 // Y is where the bar begins, from above.
 func (d day) Y(most int64) int64 { return 82 - d.Height(most) }
@@ -70,12 +73,18 @@ func (v *visit) home() error {
 	for _, o := range list.Orders {
 		if !o.Status.Over() {
 			page.Running = append(page.Running, o)
-		} else if len(page.Recent) < 5 {
+		} else if len(page.Recent) < 8 {
 			page.Recent = append(page.Recent, o)
 		}
 		page.Valid += o.Tally.Valid
 		page.Verified += o.Tally.Verified()
 	}
+	page.Shown = slices.Concat(page.Running, page.Recent)
+	terms, err := v.Accounts.Plan(v.r.Context(), v.Org.Plan, v.Org.PlanVersion)
+	if err != nil {
+		return err
+	}
+	page.PlanName = terms.Name
 	page.Days = v.spending()
 	for _, d := range page.Days {
 		page.Most = max(page.Most, d.Spent)
@@ -93,22 +102,24 @@ func (v *visit) spending() []day {
 		zone = time.UTC
 	}
 	now := clock().In(zone)
-	days := make([]day, 0, spendingDays)
-	for back := spendingDays - 1; back >= 0; back-- {
-		from := time.Date(now.Year(), now.Month(), now.Day()-back, 0, 0, 0, 0, zone)
-		used, err := v.Ledger.UsageBetween(ctx, v.Org.ID, from, from.AddDate(0, 0, 1))
-		if err != nil {
-			v.Log.InfoContext(v.r.Context(), "The spending of days was not added up.", "error", err)
-			return nil
-		}
-		d := day{Start: from}
-		for _, u := range used {
+	bounds := make([]time.Time, spendingDays+1)
+	for i := range bounds {
+		bounds[i] = time.Date(now.Year(), now.Month(), now.Day()-spendingDays+1+i, 0, 0, 0, 0, zone)
+	}
+	used, err := v.Ledger.UsageWithin(ctx, v.Org.ID, bounds)
+	if err != nil {
+		v.Log.InfoContext(v.r.Context(), "The spending of days was not added up.", "error", err)
+		return nil
+	}
+	days := make([]day, spendingDays)
+	for i := range days {
+		days[i].Start = bounds[i]
+		for _, u := range used[i] {
 			if only := v.ID.Only(); only == "" || only == u.Member {
-				d.Spent += u.Captured - u.Reversed
+				days[i].Spent += u.Captured - u.Reversed
 			}
 		}
-		d.Spent = max(0, d.Spent)
-		days = append(days, d)
+		days[i].Spent = max(0, days[i].Spent)
 	}
 	return days
 }

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -249,7 +248,7 @@ func (v *visit) quote() error {
 	if err != nil {
 		return err
 	}
-	page := quotePage{Key: "web-" + rand.Text(), Kind: body.Kind, Count: body.Count}
+	page := quotePage{Key: newKey(), Kind: body.Kind, Count: body.Count}
 	return v.showQuote(http.StatusOK, body, page)
 }
 
@@ -278,7 +277,7 @@ func (v *visit) place() error {
 	err = v.call(http.MethodPost, "/orders", body, &placed, "Idempotency-Key", v.r.PostForm.Get("key"))
 	var problem *api.Problem
 	if errors.As(err, &problem) && problem.Status == http.StatusPaymentRequired {
-		page := quotePage{Key: "web-" + rand.Text(), Kind: body.Kind, Count: body.Count, Refused: problem.Detail, Missing: problem.Missing, Over: problem.Over}
+		page := quotePage{Key: newKey(), Kind: body.Kind, Count: body.Count, Refused: problem.Detail, Missing: problem.Missing, Over: problem.Over}
 		return v.showQuote(http.StatusPaymentRequired, body, page)
 	}
 	if err != nil {

@@ -64,12 +64,66 @@ func (v *visit) orders() error {
 type singlePage struct {
 	Order    order.Order
 	Asked    order.Request
+	Criteria [][2]string
 	Steps    []step
+	Shares   []share
 	History  []billing.Entry
 	Columns  []string
 	Rows     [][]string
 	Workflow string
 	Note     string
+}
+
+// share is a verdict's part of the chart, which is 1,000 wide.
+type share struct {
+	Verdict  string
+	Count    int64
+	X, Width int64
+}
+
+func shares(t order.Tally) []share {
+	var list []share
+	var before int64
+	all := t.Verified()
+	for _, s := range []share{
+		{Verdict: "valid", Count: t.Valid}, {Verdict: "invalid", Count: t.Invalid}, {Verdict: "catch_all", Count: t.CatchAll},
+		{Verdict: "risky", Count: t.Risky}, {Verdict: "disposable", Count: t.Disposable}, {Verdict: "unknown", Count: t.Unknown},
+	} {
+		if s.Count == 0 {
+			continue
+		}
+		s.X = before * 1000 / all
+		before += s.Count
+		s.Width = before*1000/all - s.X
+		list = append(list, s)
+	}
+	return list
+}
+
+// criteriaOf lists the criteria that an order has, each with its values.
+func criteriaOf(c order.Criteria) [][2]string {
+	var list [][2]string
+	add := func(name string, values ...string) {
+		if text := strings.Join(values, ", "); text != "" {
+			list = append(list, [2]string{name, text})
+		}
+	}
+	add("country", c.Country...)
+	add("region", c.Region...)
+	add("city", c.City...)
+	add("industry", c.Industry...)
+	add("title", c.Title)
+	add("seniority", c.Seniority...)
+	add("department", c.Department...)
+	add("company", c.Company...)
+	add("domain", c.Domain...)
+	if c.HeadcountMin > 0 {
+		add("headcount from", number(c.HeadcountMin))
+	}
+	if c.HeadcountMax > 0 {
+		add("headcount to", number(c.HeadcountMax))
+	}
+	return list
 }
 
 // step is a point of an order's timeline.
@@ -101,7 +155,7 @@ func (v *visit) order() error {
 		return err
 	}
 	page.History = history.Entries
-	page.Steps = timeline(page.Order)
+	page.Steps, page.Shares, page.Criteria = timeline(page.Order), shares(page.Order.Tally), criteriaOf(page.Asked.Criteria)
 	if page.Order.Tally.Verified() > 0 {
 		if page.Columns, page.Rows, err = v.firstRows(id); err != nil {
 			return err

@@ -23,10 +23,11 @@ var files embed.FS
 var pages = parse()
 
 var functions = template.FuncMap{
-	"n": number, "label": label, "first": cmp.Or[string], "join": strings.Join,
-	"pair": func(v view, orders []order.Order) []any { return []any{v, orders} },
-	"list": func(items ...string) []string { return items },
-	"add":  func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
+	"n": number, "label": label, "cap": func(v any) string { text := label(v); return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):] }, "first": cmp.Or[string], "join": strings.Join,
+	"pair":  func(v view, orders []order.Order) []any { return []any{v, orders} },
+	"list":  func(items ...string) []string { return items },
+	"items": func(items ...any) []any { return items },
+	"add":   func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
 	"percent": percent, "deref": func(t *time.Time) time.Time { return cmp.Or(t, &time.Time{}).UTC() },
 }
 
@@ -231,14 +232,16 @@ func (v *visit) notices(p *view) error {
 			p.Notices = append(p.Notices, notice{"info", "Low balance: " + number(b.Available) + " " + label(b.Type) + " credits are left.", v.Path("credits")})
 		}
 	}
-	var running orderPage
-	if err := v.call(http.MethodGet, "/orders?status=verifying&limit=20", nil, &running); err != nil {
-		return err
-	}
-	for _, o := range running.Orders {
-		if o.Paused {
-			p.Notices = append(p.Notices, notice{"info", "An order is paused.", v.Path("orders/" + o.ID)})
-			break
+	for _, status := range []order.Status{order.Verifying, order.Reserved} {
+		var running orderPage
+		if err := v.call(http.MethodGet, "/orders?limit=20&status="+string(status), nil, &running); err != nil {
+			return err
+		}
+		for _, o := range running.Orders {
+			if o.Paused {
+				p.Notices = append(p.Notices, notice{"info", "An order is paused.", v.Path("orders/" + o.ID)})
+				return nil
+			}
 		}
 	}
 	return nil

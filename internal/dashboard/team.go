@@ -122,6 +122,7 @@ type settingsPage struct {
 	Plan     *plan.Plan
 	Actions  []pricedAction
 	Webhooks []webhook.Endpoint
+	Secret   string // of a webhook that was just made
 }
 
 type pricedAction struct {
@@ -129,12 +130,14 @@ type pricedAction struct {
 	plan.Action
 }
 
-func (v *visit) settings() error {
+func (v *visit) settings() error { return v.showSettings("") }
+
+func (v *visit) showSettings(secret string) error {
 	terms, err := v.Accounts.Plan(v.r.Context(), v.Org.Plan, v.Org.PlanVersion)
 	if err != nil {
 		return err
 	}
-	page := settingsPage{Plan: terms}
+	page := settingsPage{Plan: terms, Secret: secret}
 	for name, a := range terms.Actions {
 		page.Actions = append(page.Actions, pricedAction{name, a})
 	}

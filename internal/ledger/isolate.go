@@ -213,6 +213,9 @@ func (l *Ledger) transact(ctx context.Context, conn *pgxpool.Conn, t *batch) err
 	if err := t.begin(ctx, conn); err != nil {
 		return err
 	}
+	if l.past != nil {
+		t.now = l.past()
+	}
 	for _, w := range t.lanes {
 		if w.usable() {
 			l.perform(w, t.now)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -31,6 +32,8 @@ type Ledger struct {
 
 	batches    batchMetrics
 	clockWrong bool // operations are refused because of the time
+
+	past func() time.Time // what operations are booked at; nil = the database's time
 }
 
 // Option configures a Ledger.
@@ -47,6 +50,11 @@ func WithWorkers(n int) Option { return func(l *Ledger) { l.common.workers = max
 // WithLog names the log for damaged books and a wrong clock; without it they
 // are only returned as errors and counted.
 func WithLog(log *slog.Logger) Option { return func(l *Ledger) { l.log = log } }
+
+// WithPast books operations at the times that past returns, for the history of
+// sample data. An organization's time never runs backwards: these operations
+// come before any of the present.
+func WithPast(past func() time.Time) Option { return func(l *Ledger) { l.past = past } }
 
 // New returns a ledger on a migrated database.
 func New(pool *pgxpool.Pool, opts ...Option) *Ledger {

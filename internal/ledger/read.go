@@ -100,26 +100,52 @@ type Usage struct {
 // UsageBetween adds up charges by member, pool and type for from ≤ at < to. A
 // zero time leaves that end open.
 func (l *Ledger) UsageBetween(ctx context.Context, owner string, from, to time.Time) ([]Usage, error) {
+	parts, err := l.usage(ctx, owner, from, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	return parts[0], nil
+}
+
+// UsageWithin is UsageBetween for each interval between neighbouring bounds, which
+// ascend, in one reading of the journal.
+func (l *Ledger) UsageWithin(ctx context.Context, owner string, bounds []time.Time) ([][]Usage, error) {
+	if len(bounds) < 2 {
+		return nil, invalid("an interval needs two bounds")
+	}
+	last := len(bounds) - 1
+	return l.usage(ctx, owner, bounds[0], bounds[last], bounds[1:last])
+}
+
+// usage adds up charges from ≤ at < to, in parts that are divided at the inner
+// bounds.
+func (l *Ledger) usage(ctx context.Context, owner string, from, to time.Time, inner []time.Time) ([][]Usage, error) {
 	first, last, err := l.between(ctx, owner, from, to)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := l.pool.Query(ctx, `
-		SELECT e.member, coalesce(p.pool, '') AS pool, p.type,
-			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('capture', 'charge')), 0)::bigint AS captured,
-			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('reverse', 'restore')), 0)::bigint AS reversed
+	rows, _ := l.pool.Query(ctx, `
+		SELECT CASE WHEN cardinality($4::timestamptz[]) = 0 THEN 0 ELSE width_bucket(e.at, $4::timestamptz[]) END,
+			e.member, coalesce(p.pool, ''), p.type,
+			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('capture', 'charge')), 0)::bigint,
+			coalesce(sum(p.amount) FILTER (WHERE p.move IN ('reverse', 'restore')), 0)::bigint
 		FROM credit_entry e
 		CROSS JOIN LATERAL json_to_recordset(e.postings) AS p (move text, pool text, type text, amount bigint)
 		WHERE e.owner = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind IN ('capture', 'charge', 'reverse')
-		GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, owner, first, last)
-	if err != nil {
+		GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`, owner, first, last, append([]time.Time{}, inner...))
+	parts := make([][]Usage, len(inner)+1)
+	for i := range parts {
+		parts[i] = []Usage{}
+	}
+	var part int
+	var u Usage
+	if _, err := pgx.ForEachRow(rows, []any{&part, &u.Member, &u.Pool, &u.Type, &u.Captured, &u.Reversed}, func() error {
+		parts[part] = append(parts[part], u)
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("the usage of %q cannot be read: %w", owner, err)
 	}
-	usage, err := pgx.CollectRows(rows, pgx.RowToStructByName[Usage])
-	if err != nil {
-		return nil, fmt.Errorf("the usage of %q cannot be read: %w", owner, err)
-	}
-	return usage, nil
+	return parts, nil
 }
 
 // between finds the first and last journal entry with from ≤ at < to.

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -113,6 +114,20 @@ func TestHistoryPagesAndFilters(t *testing.T) {
 		{Member: "bob", Type: "email", Captured: 14},
 		{Member: "bob", Pool: "bob", Type: "email", Captured: 4},
 	}, usage)
+
+	// Divided at any time, the parts add up to the whole, each as if it were asked for alone.
+	bounds := []time.Time{all.Lines[len(all.Lines)-1].At, all.Lines[8].At, all.Lines[4].At, all.Lines[0].At.Add(time.Second)}
+	slices.SortFunc(bounds, time.Time.Compare)
+	parts, err := l.UsageWithin(ctx, "acme", bounds)
+	require.NoError(t, err)
+	require.Len(t, parts, 3)
+	for i, part := range parts {
+		alone, err := l.UsageBetween(ctx, "acme", bounds[i], bounds[i+1])
+		require.NoError(t, err)
+		require.Equal(t, alone, part)
+	}
+	_, err = l.UsageWithin(ctx, "acme", bounds[:1])
+	require.ErrorIs(t, err, ledger.ErrInvalid)
 }
 
 func newLedger(t *testing.T) *ledger.Ledger {

@@ -47,6 +47,18 @@ if (live) {
   events.addEventListener("status", () => { look(); if (purse) refresh(purse.dataset.from, ["purse"]).catch(() => {}); });
 }
 
+// What a form of criteria finds is counted while it is filled in.
+for (const form of document.querySelectorAll("form[data-live]")) {
+  let waiting = null;
+  form.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const url = `${form.action}?${new URLSearchParams(new FormData(form))}`;
+      try { if (await refresh(url, [form.dataset.live])) history.replaceState(null, "", url); } catch { /* the button works */ }
+    }, 300);
+  });
+}
+
 // How long it is until a time, in mm:ss.
 setInterval(() => {
   for (const e of document.querySelectorAll("[data-until]")) {
