@@ -41,11 +41,10 @@ build: ## bin/holdfast and bin/holdfast-worker
 	@go build -ldflags "$(STAMP)" -o bin/holdfast-worker ./worker
 
 .PHONY: test
-test: postgres devserver browser promtool lint ## all checks and all tests, on real servers
+test: postgres devserver promtool lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 	go test -C bench ./...
 	go test -C deploy ./...
-	go test -C browser ./...
 	@$(MAKE) --no-print-directory fuzz
 
 CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -v '^devserver/' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
@@ -111,6 +110,10 @@ tidy: ## bring go.mod of all modules up to date, those of bench, deploy and brow
 .PHONY: postgres
 postgres: # PostgreSQL's server programs, unless they or a server are there
 	@scripts/postgres
+
+.PHONY: browser-test
+browser-test: postgres devserver browser ## the dashboard in Chromium, against the real stack
+	go test -C browser ./...
 
 .PHONY: browser
 browser: # Chromium and axe-core for the tests in a browser, where they can be had

@@ -132,6 +132,7 @@ type step struct {
 	At   *time.Time
 	Done bool
 	Now  bool
+	Bad  bool
 	Text string
 }
 
@@ -178,7 +179,7 @@ func timeline(o order.Order) []step {
 	}
 	switch o.Status {
 	case order.Rejected:
-		return []step{{Name: "Rejected", At: o.SettledAt, Done: true, Text: "nothing was held"}}
+		return []step{{Name: "Rejected", At: o.SettledAt, Done: true, Bad: true, Text: "nothing was held"}}
 	case order.Cancelled, order.Failed:
 		var reached []step
 		for _, s := range steps {
@@ -186,7 +187,7 @@ func timeline(o order.Order) []step {
 				reached = append(reached, s)
 			}
 		}
-		return append(reached, step{Name: strings.ToUpper(string(o.Status[:1])) + string(o.Status[1:]), At: o.SettledAt, Done: true, Text: "the rest of the hold was given back"})
+		return append(reached, step{Name: strings.ToUpper(string(o.Status[:1])) + string(o.Status[1:]), At: o.SettledAt, Done: true, Bad: true, Text: "the rest of the hold was given back"})
 	case order.Reserved, order.Verifying, order.Completed, order.Settled:
 	}
 	steps[0].Now = !begun

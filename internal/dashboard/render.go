@@ -23,7 +23,10 @@ var files embed.FS
 var pages = parse()
 
 var functions = template.FuncMap{
-	"n": number, "label": label, "cap": func(v any) string { text := label(v); return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):] }, "first": cmp.Or[string], "join": strings.Join,
+	"n": number, "label": label, "cap": func(v any) string {
+		text := label(v)
+		return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
+	}, "first": cmp.Or[string], "join": strings.Join,
 	"pair":  func(v view, orders []order.Order) []any { return []any{v, orders} },
 	"list":  func(items ...string) []string { return items },
 	"items": func(items ...any) []any { return items },
