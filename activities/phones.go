@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"holdfast/internal/orderbook"
@@ -35,10 +37,20 @@ func (PhonePatterns) Check(ctx context.Context, numbers []verify.Number, each fu
 // country. An item with a valid number is valid, and of its numbers only the
 // valid ones are delivered; else it is what the first one is. A number that the
 // customer owns is compared with its country's plan, which costs nothing.
-func (a *Activities) checkNumbers(ctx context.Context, orderID string, items []orderbook.Item, results chan<- orderbook.Verdict) error {
-	if len(items) == 0 {
-		return nil
+func (a *Activities) checkNumbers(ctx context.Context, items []orderbook.Item, results chan<- orderbook.Verdict) error {
+	byOrder := map[string][]orderbook.Item{}
+	for _, item := range items {
+		byOrder[item.OrderID] = append(byOrder[item.OrderID], item)
 	}
+	for _, id := range slices.Sorted(maps.Keys(byOrder)) {
+		if err := a.checkNumbersOf(ctx, id, byOrder[id], results); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Activities) checkNumbersOf(ctx context.Context, orderID string, items []orderbook.Item, results chan<- orderbook.Verdict) error {
 	ns := make([]int64, len(items))
 	var owned, others []orderbook.Item
 	for i, item := range items {
@@ -100,7 +112,7 @@ func verdictOfCell(item orderbook.Item, numbers []string, found []verify.PhoneRe
 			part.Keys = append(part.Keys, item.Keys[k])
 		}
 	}
-	v := orderbook.Verdict{N: item.N, Verdict: string(best.Verdict), Reason: string(best.Reason), CheckedAt: best.CheckedAt}
+	v := orderbook.Verdict{OrderID: item.OrderID, N: item.N, Verdict: string(best.Verdict), Reason: string(best.Reason), CheckedAt: best.CheckedAt}
 	if len(valid) > 0 && len(valid) < len(numbers) {
 		part.Value = strings.Join(valid, ";")
 		v.Part = &part

@@ -103,10 +103,7 @@ func (a *Activities) deliverCharged(ctx context.Context, in ReleaseInput) error 
 
 // release gives back what the order's hold still has.
 func (a *Activities) release(ctx context.Context, in ReleaseInput) error {
-	release := ledger.Release{
-		Owner: in.Org, Key: in.OrderID + "/release", HoldID: in.OrderID,
-		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: string(in.Kind), Reason: string(in.Status)},
-	}
+	release := releaseOf(in)
 	if in.Plan != "" {
 		if err := a.lateRelease(ctx, in, &release); err != nil {
 			return err
@@ -114,6 +111,13 @@ func (a *Activities) release(ctx context.Context, in ReleaseInput) error {
 	}
 	_, err := a.Ledger.Release(ctx, release)
 	return err
+}
+
+func releaseOf(in ReleaseInput) ledger.Release {
+	return ledger.Release{
+		Owner: in.Org, Key: in.OrderID + "/release", HoldID: in.OrderID,
+		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: string(in.Kind), Reason: string(in.Status)},
+	}
 }
 
 // lateRelease says what the plan does with credits whose grant has expired

@@ -35,6 +35,15 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 
 // enter enters an order for which the ledger was asked into the book.
 func (a *Activities) enter(ctx context.Context, in order.Input, o offer.Offer, held ledger.HoldResult) (order.Reservation, error) {
+	entered, err := a.Book.Create(ctx, entryOf(in, o, held))
+	if err != nil {
+		return order.Reservation{}, border(err)
+	}
+	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash(), Small: in.Request.Small()}, nil
+}
+
+// entryOf is an order for which the ledger was asked as the book enters it.
+func entryOf(in order.Input, o offer.Offer, held ledger.HoldResult) orderbook.NewOrder {
 	entry := orderbook.NewOrder{
 		ID: in.ID, Org: in.Org, Member: in.Member, Request: in.Request,
 		PlanID: o.Terms.Plan, PlanVersion: o.Terms.PlanVersion, Status: order.Reserved,
@@ -45,11 +54,7 @@ func (a *Activities) enter(ctx context.Context, in order.Input, o offer.Offer, h
 	if !held.Held {
 		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held)
 	}
-	entered, err := a.Book.Create(ctx, entry)
-	if err != nil {
-		return order.Reservation{}, border(err)
-	}
-	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash(), Small: in.Request.Small()}, nil
+	return entry
 }
 
 // hold holds what the order may cost at most in the credit period that has begun:

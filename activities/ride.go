@@ -3,11 +3,13 @@ package activities
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
@@ -58,39 +60,14 @@ func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all errgroup.Group
-	all.SetLimit(ridersAtOnce)
-	for i, in := range ride.Orders {
-		if !boarded[i].Rides {
-			continue
-		}
-		all.Go(func() error {
-			selected, err := a.SelectLeads(ctx, SelectInput{Input: in, Terms: reserved[i].Terms})
-			if temporary(err) {
-				return err
-			}
-			boarded[i].Rides = err == nil // else it fails in a workflow of its own
-			boarded[i].Selected, boarded[i].Decided = selected.Selected, selected.Decided
-			return nil
-		})
-	}
-	return boarded, all.Wait()
+	return boarded, a.selectAll(ctx, ride, reserved, boarded)
 }
 
-// reserveAll reserves the orders of a ride, one after the other where the ledger
-// is concerned.
+// reserveAll reserves the orders of a ride, in the order in which they came where
+// the ledger is concerned.
 func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string]bool, boarded []Boarded) ([]order.Reservation, error) {
 	reserved := make([]order.Reservation, len(ride.Orders))
-	offers := make([]*offer.Offer, len(ride.Orders))
-	err := each(ride, func(i int, in order.Input) error {
-		boarded[i].OrderID = in.ID
-		if !lines[in.ID] {
-			return nil
-		}
-		var err error
-		reserved[i], offers[i], err = a.knownOrOffer(ctx, in)
-		return refused(err, &boarded[i])
-	})
+	offers, err := a.offerAll(ctx, ride, lines, reserved, boarded)
 	if err != nil {
 		return nil, err
 	}
@@ -101,49 +78,144 @@ func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string
 			asked, holds = append(asked, i), append(holds, holdOf(ride.Orders[i], *o))
 		}
 	}
-	held := make([]ledger.Held, len(ride.Orders))
-	for k, h := range a.Ledger.HoldAll(ctx, holds) {
-		held[asked[k]] = h
-	}
-	return reserved, each(ride, func(i int, in order.Input) error {
-		var err error
+	var entering []int
+	var entries []orderbook.NewOrder
+	for k, held := range a.Ledger.HoldAll(ctx, holds) {
+		i := asked[k]
 		switch {
-		case offers[i] != nil && errors.Is(held[i].Err, ledger.ErrPeriodOver): // in between; it is offered again
-			reserved[i], err = a.Reserve(ctx, in)
-		case offers[i] != nil && held[i].Err != nil:
-			err = reserving(held[i].Err)
-		case offers[i] != nil:
-			reserved[i], err = a.enter(ctx, in, *offers[i], held[i].Result)
+		case errors.Is(held.Err, ledger.ErrPeriodOver): // in between; it is offered again
+			if reserved[i], err = a.Reserve(ctx, ride.Orders[i]); refused(err, &boarded[i]) != nil {
+				return nil, err
+			}
+		case held.Err != nil:
+			if err := refused(reserving(held.Err), &boarded[i]); err != nil {
+				return nil, err
+			}
+		default:
+			entering, entries = append(entering, i), append(entries, entryOf(ride.Orders[i], *offers[i], held.Result))
 		}
-		if err != nil {
-			return refused(err, &boarded[i])
+	}
+	if err := a.enterAll(ctx, ride, entering, entries, offers, reserved, boarded); err != nil {
+		return nil, err
+	}
+	for i, r := range reserved {
+		if r.RequestHash == "" { // refused, or given up
+			continue
 		}
-		r := reserved[i]
 		boarded[i].RequestHash = r.RequestHash
-		boarded[i].Rides = r.RequestHash == in.Request.Hash() && (r.Order.Status == order.Reserved || r.Order.Status == order.Verifying)
+		boarded[i].Rides = r.RequestHash == ride.Orders[i].Request.Hash() && (r.Order.Status == order.Reserved || r.Order.Status == order.Verifying)
 		if boarded[i].Rides {
 			boarded[i].Terms = &r.Terms
 		}
+	}
+	return reserved, nil
+}
+
+// offerAll says what the orders of a ride are accepted under; one that is in the
+// book already is reserved as it stands there.
+func (a *Activities) offerAll(ctx context.Context, ride Ride, lines map[string]bool, reserved []order.Reservation, boarded []Boarded) ([]*offer.Offer, error) {
+	org := ride.Orders[0].Org
+	known, err := a.Book.GetAll(ctx, org, idsOf(ride.Orders))
+	if err != nil {
+		return nil, border(err)
+	}
+	customer, err := a.desk().Customer(ctx, org)
+	if err != nil {
+		return nil, reserving(err)
+	}
+	offers := make([]*offer.Offer, len(ride.Orders))
+	return offers, each(len(ride.Orders), func(i int) error {
+		in := ride.Orders[i]
+		boarded[i].OrderID = in.ID
+		if !lines[in.ID] {
+			return nil
+		}
+		if o, there := known[in.ID]; there {
+			var err error
+			reserved[i], err = a.reservation(ctx, o, in)
+			return refused(err, &boarded[i])
+		}
+		o, err := customer.Offer(ctx, in)
+		if err != nil {
+			return refused(reserving(err), &boarded[i])
+		}
+		offers[i] = &o
 		return nil
 	})
 }
 
-// knownOrOffer is the reservation of an order that is in the book, else what it
-// is accepted under.
-func (a *Activities) knownOrOffer(ctx context.Context, in order.Input) (order.Reservation, *offer.Offer, error) {
-	known, err := a.Book.Get(ctx, in.Org, in.ID)
-	if err == nil {
-		r, err := a.reservation(ctx, known, in)
-		return r, nil, err
+// enterAll enters orders for which the ledger was asked into the book.
+func (a *Activities) enterAll(ctx context.Context, ride Ride, at []int, entries []orderbook.NewOrder, offers []*offer.Offer, reserved []order.Reservation, boarded []Boarded) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	if !errors.Is(err, orderbook.ErrNotFound) {
-		return order.Reservation{}, nil, border(err)
-	}
-	o, err := a.desk().Offer(ctx, in)
+	entered, err := a.Book.CreateAll(ctx, entries)
 	if err != nil {
-		return order.Reservation{}, nil, reserving(err)
+		return border(err)
 	}
-	return order.Reservation{}, &o, nil
+	for k, e := range entered {
+		i := at[k]
+		if e.Err != nil {
+			if err := refused(border(e.Err), &boarded[i]); err != nil {
+				return err
+			}
+			continue
+		}
+		request := ride.Orders[i].Request
+		reserved[i] = order.Reservation{Order: e.Order, Terms: offers[i].Terms, RequestHash: request.Hash(), Small: request.Small()}
+	}
+	return nil
+}
+
+// selectAll freezes the items of the orders that ride.
+func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) error {
+	lists := map[string]string{}
+	for i, in := range ride.Orders {
+		if boarded[i].Rides && in.Request.Kind == order.Verify {
+			lists[in.ID] = in.Request.ListID
+		}
+	}
+	selected := map[string]lead.Selected{}
+	if len(lists) > 0 {
+		var err error
+		if selected, err = a.Catalogue.SelectLists(ctx, lists); err != nil {
+			return border(err)
+		}
+	}
+	starting := map[string]int64{}
+	for id, s := range selected {
+		starting[id] = s.Items
+	}
+	kept, err := a.Book.StartAll(ctx, starting)
+	if err != nil {
+		return border(err)
+	}
+	return each(len(ride.Orders), func(i int) error {
+		in := ride.Orders[i]
+		if !boarded[i].Rides {
+			return nil
+		}
+		if s, there := selected[in.ID]; there {
+			boarded[i].Rides = kept[in.ID] == nil
+			boarded[i].Selected = s.Items
+			return nil
+		}
+		s, err := a.SelectLeads(ctx, SelectInput{Input: in, Terms: reserved[i].Terms})
+		if temporary(err) {
+			return err
+		}
+		boarded[i].Rides = err == nil // else it fails in a workflow of its own
+		boarded[i].Selected, boarded[i].Decided = s.Selected, s.Decided
+		return nil
+	})
+}
+
+func idsOf(orders []order.Input) []string {
+	ids := make([]string, len(orders))
+	for i, in := range orders {
+		ids[i] = in.ID
+	}
+	return ids
 }
 
 // Leg is an order of a ride on its way.
@@ -158,84 +230,43 @@ type Leg struct {
 // their verdicts; others wait for hosts that said "later" or are slow, or for an
 // outage.
 func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error) {
+	var checked atomic.Int64
+	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
+	var ids []string
+	for _, leg := range legs {
+		if leg.Decided < leg.Selected {
+			ids = append(ids, leg.ID)
+		}
+	}
+	items, err := a.Book.PendingAll(ctx, ids, time.Time{})
+	if err != nil {
+		return nil, border(err)
+	}
 	brief, stop := context.WithTimeout(ctx, rideVerifies)
 	defer stop()
-	final := make([]bool, len(legs))
-	var all errgroup.Group // not limited: the engine sees all addresses at once
-	for i, leg := range legs {
-		all.Go(func() error {
-			if leg.Decided > 0 && leg.Decided >= leg.Selected || leg.Selected == 0 {
-				final[i] = true
-				return nil
-			}
-			result, err := a.VerifyBatch(brief, BatchInput{OrderID: leg.ID, From: 1, To: leg.Selected, Preflight: true})
-			if temporary(err) && (brief.Err() == nil || ctx.Err() != nil) {
-				return err
-			}
-			final[i] = err == nil && result.Outage == nil && result.Greylisted == 0
-			return nil
-		})
+	if err := a.verifyItems(brief, BatchInput{Preflight: true}, items, &checked); err != nil {
+		slow := brief.Err() != nil && ctx.Err() == nil
+		if a.outageOf(err) == nil && !slow {
+			return nil, border(err)
+		}
 	}
-	return final, all.Wait()
-}
-
-// FinishRide charges and delivers orders whose items have their verdicts, and
-// ends those that nothing is refunded of later. It says which are over: others
-// wait for their refund, or are to be cancelled, paused or failed.
-func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error) {
-	defer beat(ctx, alive)()
-	over := make([]bool, len(legs))
-	var all errgroup.Group
-	all.SetLimit(ridersAtOnce)
-	for i, leg := range legs {
-		all.Go(func() (err error) {
-			over[i], err = a.finish(ctx, leg)
-			if temporary(err) {
-				return err
-			}
-			return nil
-		})
-	}
-	return over, all.Wait()
-}
-
-func (a *Activities) finish(ctx context.Context, leg Leg) (over bool, err error) {
-	now, err := a.Book.Get(ctx, leg.Org, leg.ID)
+	undecided, err := a.Book.Undecided(ctx, ids)
 	if err != nil {
-		return false, border(err)
+		return nil, border(err)
 	}
-	if now.Status.Over() || now.CancelRequestedAt != nil || now.Paused {
-		return now.Status.Over(), nil
+	final := make([]bool, len(legs))
+	for i, leg := range legs {
+		final[i] = !undecided[leg.ID]
 	}
-	if !now.Status.Delivered() {
-		capture := CaptureInput{
-			OrderID: leg.ID, Org: leg.Org, Member: leg.Member, Kind: leg.Request.Kind, Terms: leg.Terms, Ranges: []Range{{From: 1, To: leg.Selected}},
-		}
-		if _, err := a.CaptureCredits(ctx, capture); err != nil {
-			return false, err
-		}
-		if now, err = a.DeliverOrder(ctx, DeliverInput{OrderID: leg.ID, Org: leg.Org, RefundDelay: leg.Terms.RefundDelay}); err != nil {
-			return false, err
-		}
-	}
-	for _, c := range now.Credits {
-		if leg.Terms.RefundDelay > 0 && c.Held > c.Captured+c.Released {
-			return false, nil
-		}
-	}
-	_, err = a.ReleaseHold(ctx, ReleaseInput{
-		OrderID: leg.ID, Org: leg.Org, Member: leg.Member, Kind: leg.Request.Kind,
-		Plan: leg.Terms.Plan, PlanVersion: leg.Terms.PlanVersion, Terms: leg.Terms, At: *now.CompletedAt, Status: order.Settled,
-	})
-	return err == nil, err
+	return final, nil
 }
 
-// each does something for all orders of a ride.
-func each(ride Ride, do func(i int, in order.Input) error) error {
+// each does something for n orders of a ride, some at a time.
+func each(n int, do func(i int) error) error {
 	var all errgroup.Group
 	all.SetLimit(ridersAtOnce)
-	for i, in := range ride.Orders {
-		all.Go(func() error { return do(i, in) })
+	for i := range n {
+		all.Go(func() error { return do(i) })
 	}
 	return all.Wait()
 }

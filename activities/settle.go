@@ -139,11 +139,15 @@ func (a *Activities) charge(ctx context.Context, in CaptureInput, c order.Charge
 }
 
 func (a *Activities) capturing(ctx context.Context, in CaptureInput, c order.Charge, what string, cost int64, facts []ledger.Fact) (ledger.CaptureResult, error) {
-	return a.Ledger.Capture(ctx, ledger.Capture{
+	return a.Ledger.Capture(ctx, captureOf(in, c, what, cost, facts))
+}
+
+func captureOf(in CaptureInput, c order.Charge, what string, cost int64, facts []ledger.Fact) ledger.Capture {
+	return ledger.Capture{
 		Owner: in.Org, HoldID: in.OrderID, Type: c.Type, UnitCost: cost, Facts: facts,
 		Key:  fmt.Sprintf("%s/%s/%s/%s", in.OrderID, what, c.Type, digestOf(facts)),
 		Memo: ledger.Memo{OrderID: in.OrderID, Member: in.Member, Action: in.Kind.Action(c.Field)},
-	})
+	}
 }
 
 // findPaid marks the items that owe nothing by a charge because of what other

@@ -140,9 +140,9 @@ func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []ord
 	// The verifier reports from many goroutines; one of ours writes.
 	results := make(chan orderbook.Verdict, writeMost)
 	written := make(chan error, 1)
-	go func() { written <- a.writeVerdicts(ctx, in.OrderID, results, checked, stop) }()
+	go func() { written <- a.writeVerdicts(ctx, results, checked, stop) }()
 
-	err := a.checkNumbers(ctx, in.OrderID, numbers, results)
+	err := a.checkNumbers(ctx, numbers, results)
 	switch {
 	case err != nil:
 	case in.Ending != nil:
@@ -168,7 +168,7 @@ func endUnknown(o Outage, items []orderbook.Item, results chan<- orderbook.Verdi
 		reason = verify.ConnectFailed
 	}
 	for _, item := range items {
-		results <- verdictOf(item.N, verify.Result{
+		results <- verdictOf(item, verify.Result{
 			Verdict: verify.Unknown, Reason: reason, SMTPText: o.Message, CheckedAt: time.Now().UTC(),
 		})
 	}
@@ -188,14 +188,14 @@ func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item
 		emails[i] = item.Value
 	}
 	return a.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
-		results <- verdictOf(items[i].N, r)
+		results <- verdictOf(items[i], r)
 	})
 }
 
 // writeVerdicts writes what comes in until results is closed. It goes on when
 // the context is cancelled, because a verdict that is known should be kept; an
 // error of the database stops the verification.
-func (a *Activities) writeVerdicts(ctx context.Context, orderID string, results <-chan orderbook.Verdict, checked *atomic.Int64, stop context.CancelCauseFunc) error {
+func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook.Verdict, checked *atomic.Int64, stop context.CancelCauseFunc) error {
 	ctx = context.WithoutCancel(ctx)
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()
@@ -205,7 +205,7 @@ func (a *Activities) writeVerdicts(ctx context.Context, orderID string, results 
 		if len(buffer) == 0 || failed != nil {
 			return
 		}
-		if failed = a.Book.WriteVerdicts(ctx, orderID, buffer); failed != nil {
+		if failed = a.Book.WriteAllVerdicts(ctx, buffer); failed != nil {
 			stop(failed)
 			return
 		}
@@ -231,9 +231,9 @@ func (a *Activities) writeVerdicts(ctx context.Context, orderID string, results 
 	}
 }
 
-func verdictOf(n int64, r verify.Result) orderbook.Verdict {
+func verdictOf(item orderbook.Item, r verify.Result) orderbook.Verdict {
 	return orderbook.Verdict{
-		N: n, Verdict: string(r.Verdict), Reason: string(r.Reason),
+		OrderID: item.OrderID, N: item.N, Verdict: string(r.Verdict), Reason: string(r.Reason),
 		MXHost: r.MXHost, SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: r.SMTPText,
 		CheckedAt: r.CheckedAt, RetryAt: r.RetryAt, Extras: extrasOf(r),
 	}

@@ -205,9 +205,11 @@ func (v *byName) Verify(ctx context.Context, emails []string, each func(int, ver
 			return err
 		}
 	}
+	slow := false
 	for i, email := range emails {
 		if v.isSlow(email) {
-			<-ctx.Done()
+			slow = true
+			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -221,5 +223,8 @@ func (v *byName) Verify(ctx context.Context, emails []string, each func(int, ver
 		}
 		each(i, r)
 	}
-	return nil
+	if slow {
+		<-ctx.Done()
+	}
+	return ctx.Err()
 }

@@ -16,8 +16,8 @@ import (
 
 // bench sends requests and writes down how they went.
 type bench struct {
+	options
 	url, key string
-	span     time.Duration
 	client   *http.Client
 	table    *report.Table
 	failed   int64 // requests

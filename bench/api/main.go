@@ -20,11 +20,9 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
 	"holdfast/bench/report"
@@ -53,12 +51,14 @@ func main() {
 	callers := flag.Int("callers", 16, "requests at a time")
 	span := flag.Duration("time", 3*time.Second, "how long each measurement takes")
 	out := flag.String("out", "results", "folder for the JSON result")
+	only := flag.String("only", "", `"verify": measure POST /verify alone`)
+	profiles := flag.String("profile", "", "folder for CPU profiles of POST /verify; its statements are reported too")
 	flag.Usage = func() {
 		_, _ = fmt.Fprint(flag.CommandLine.Output(), "Measures the HTTP API.\n\nExample: go run -C bench ./api --callers 32\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(ctx, *callers, *span, *out); err != nil {
+	if err := run(ctx, options{callers: *callers, span: *span, out: *out, only: *only, profiles: *profiles}); err != nil {
 		fmt.Fprintln(os.Stderr, "api:", err)
 		stop()
 		os.Exit(1)
@@ -67,7 +67,19 @@ func main() {
 
 func note(text string) { fmt.Fprintln(os.Stderr, text) }
 
-func run(ctx context.Context, callers int, span time.Duration, out string) (err error) {
+type options struct {
+	callers  int
+	span     time.Duration
+	out      string
+	only     string
+	profiles string
+}
+
+func run(ctx context.Context, o options) (err error) {
+	var settings []string
+	if o.profiles != "" {
+		settings = append(settings, profiled)
+	}
 	dir, err := devstack.TempDir("holdfast-bench-")
 	if err != nil {
 		return err
@@ -77,6 +89,7 @@ func run(ctx context.Context, callers int, span time.Duration, out string) (err 
 	}, devstack.ServerOptions{
 		// Hosts that make nobody wait: what they do to orders is measured elsewhere.
 		Dir: dir, Lab: maillab.Config{Only: []maillab.Kind{maillab.Ordinary}}, Note: note,
+		PostgresSettings: settings,
 	})
 	if err != nil {
 		return err
@@ -97,16 +110,21 @@ func run(ctx context.Context, callers int, span time.Duration, out string) (err 
 
 	r := report.New("api", "HTTP API")
 	b := &bench{
-		url: server.URL, key: key, span: span,
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: max(callers, together)}},
+		options: o, url: server.URL, key: key,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: max(o.callers, together)}},
 		table:  r.Table("Requests", "what", "at a time", "per second", "p50 ms", "p99 ms", "errors"),
 	}
-	b.balances(ctx, r, callers)
-	if err := b.verifications(ctx, rooms); err != nil { // before a rush of orders is still being carried out
+	if o.only == "" {
+		b.balances(ctx, r, o.callers)
+	}
+	if err := b.verifications(ctx, r, rooms); err != nil { // before a rush of orders is still being carried out
 		return err
 	}
-	accepted := b.orders(ctx, r, rooms, callers)
-	return errors.Join(b.examine(ctx, r, rooms, accepted), r.Print(os.Stdout), save(r, out))
+	var accepted []string
+	if o.only == "" {
+		accepted = b.orders(ctx, r, rooms, o.callers)
+	}
+	return errors.Join(b.examine(ctx, r, rooms, accepted), r.Print(os.Stdout), save(r, o.out))
 }
 
 // handler is the API as it is served, without what a request a minute allows,
@@ -201,24 +219,6 @@ func (b *bench) orders(ctx context.Context, r *report.Report, rooms *wire.Rooms,
 	})
 	r.Note("The API accepts %.1f orders a second while the worker carries them out on the same machine; Temporal alone starts %.0f workflows a second.", orders, starts)
 	return accepted
-}
-
-// verifications measures POST /verify, one after the other, each of an address
-// that nobody has asked about.
-func (b *bench) verifications(ctx context.Context, rooms *wire.Rooms) error {
-	rows, _ := rooms.Pool.Query(ctx, `SELECT email FROM lead ORDER BY no DESC`)
-	emails, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	next := int64(-1) // address; each is asked for once
-	for _, callers := range []int{1, together} {
-		b.measure("POST /verify", callers, func(int64) error {
-			n := atomic.AddInt64(&next, 1) % int64(len(emails))
-			return b.send(ctx, http.MethodPost, "/api/v1/verify", fmt.Sprint("verify-", callers, "-", n), fmt.Sprintf(`{"email":%q}`, emails[n]), nil)
-		})
-	}
-	return nil
 }
 
 // examine waits for the orders to be settled and proves the books.

@@ -159,11 +159,29 @@ func (b *Billing) OrderCredits(ctx context.Context, org, orderID string) ([]orde
 	if err != nil {
 		return nil, err
 	}
+	return creditsOf(held), nil
+}
+
+// CreditsOf is OrderCredits of several orders, by ID; those that have no hold are
+// left out.
+func (b *Billing) CreditsOf(ctx context.Context, org string, orderIDs []string) (map[string][]order.Credit, error) {
+	held, err := b.ledger.HoldStates(ctx, org, orderIDs)
+	if err != nil {
+		return nil, err
+	}
+	credits := make(map[string][]order.Credit, len(held))
+	for id, lines := range held {
+		credits[id] = creditsOf(lines)
+	}
+	return credits, nil
+}
+
+func creditsOf(held []ledger.HoldLine) []order.Credit {
 	credits := make([]order.Credit, len(held))
 	for i, l := range held {
 		credits[i] = order.Credit{Type: l.Type, Held: l.Amount, Captured: l.Captured, Released: l.Released, Reversed: l.Reversed}
 	}
-	return credits, nil
+	return credits
 }
 
 func addAmounts(sum []plan.Amount, more []ledger.Amount) []plan.Amount {

@@ -44,6 +44,8 @@ type PostgresOptions struct {
 	Throwaway bool
 	// MaxConnections of the server; 0 means 300.
 	MaxConnections int
+	// Settings, such as "shared_preload_libraries=pg_stat_statements", beside ours.
+	Settings []string
 	// Note, when set, hears in a few words about anything that takes a while.
 	Note func(string)
 }
@@ -338,7 +340,7 @@ func (c *cluster) settings(port int) []string {
 		set = append(set, "fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
 	}
 	args := []string{"-D", c.data()}
-	for _, s := range set {
+	for _, s := range append(set, c.options.Settings...) {
 		args = append(args, "-c", s)
 	}
 	return args

@@ -28,6 +28,8 @@ type ServerOptions struct {
 	Dir string
 	// Lab is the mail lab to start.
 	Lab maillab.Config
+	// PostgresSettings are given to PostgreSQL beside ours.
+	PostgresSettings []string
 	// Unfair starts a Temporal server that ignores fairness keys, Namespaces one
 	// that has these besides default.
 	Unfair     bool
@@ -73,7 +75,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	starting.Go(func() (err error) {
 		began := time.Now()
 		s.Postgres, err = StartPostgres(startCtx, PostgresOptions{
-			URL: cfg.DatabaseURL, Dir: filepath.Join(o.Dir, "postgres"), Note: note,
+			URL: cfg.DatabaseURL, Dir: filepath.Join(o.Dir, "postgres"), Settings: o.PostgresSettings, Note: note,
 		})
 		if err == nil {
 			up("PostgreSQL", "", began)

@@ -167,15 +167,15 @@ func (imp *importer) leaveOutErased(ctx context.Context, tx pgx.Tx, b *batch) er
 	return nil
 }
 
+// erasedProblem is why a row is malformed whose person was erased, in SQL.
+const erasedProblem = `'the person was erased on request'`
+
 // blankErased takes the people out of an upload who were erased: their rows are
 // malformed and empty.
 func blankErased(ctx context.Context, tx pgx.Tx) error {
-	if err := suppression.Copying(ctx, tx); err != nil {
-		return err
-	}
 	_, err := tx.Exec(ctx, `
 		UPDATE upload SET email = '', cells = array_fill(''::text, ARRAY[cardinality(cells)]),
-			problem = 'the person was erased on request'
+			problem = `+erasedProblem+`
 		FROM suppression s
 		WHERE problem IS NULL AND email <> '' AND s.org = '' AND s.reason = 'erased'
 			AND s.subject = sha256(convert_to(lower(email), 'UTF8'))`)

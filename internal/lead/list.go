@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -157,58 +159,6 @@ func (id listID) String() string {
 	return "lst_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id.Sum(nil)[:15]))
 }
 
-// keep copies the rows in and numbers their addresses.
-func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *listSource) (List, error) {
-	var kept List
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			CREATE TEMP TABLE upload (n bigint, line bigint, email text, cleaned boolean, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
-			return err
-		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cleaned", "cells", "problem", "matchable"}, source); err != nil {
-			return err
-		}
-		if source.n == 0 {
-			return &ListError{"The list is empty; it needs at least one row with an address."}
-		}
-		if err := blankErased(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `
-			INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed)
-			SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
-				count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable)
-			FROM upload
-			ON CONFLICT (id) DO NOTHING
-			RETURNING `+listColumns, id.String(), org, source.columns)
-		if err != nil {
-			return err
-		}
-		kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			INSERT INTO list_row (list_id, n, line, item, email, cleaned, cells, problem)
-			SELECT $1, n, line, CASE WHEN problem IS NULL THEN
-					dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
-				END, email, cleaned, cells, problem
-			FROM upload`, id.String())
-		return err
-	})
-	if errors.Is(err, pgx.ErrNoRows) { // it is there already
-		return c.List(ctx, org, id.String())
-	}
-	var refused *ListError
-	switch {
-	case errors.As(err, &refused):
-		return List{}, refused
-	case err != nil:
-		return List{}, fmt.Errorf("storing a list of %s: %w", org, err)
-	}
-	return kept, nil
-}
-
 const listColumns = `id, org, columns, rows, unique_rows, matchable, malformed, created_at`
 
 // List returns a list of an organization, or ErrNoList.
@@ -219,6 +169,20 @@ func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {
 		return List{}, fmt.Errorf("reading the list %s: %w", id, noList(err))
 	}
 	return l, nil
+}
+
+// DuplicatesIn counts the duplicates in some lists of an organization, by ID.
+func (c *Catalogue) DuplicatesIn(ctx context.Context, org string, ids []string) (map[string]int64, error) {
+	rows, _ := c.pool.Query(ctx, `SELECT `+listColumns+` FROM list WHERE id = ANY ($1) AND org = $2`, ids, org)
+	lists, err := pgx.CollectRows(rows, pgx.RowToStructByPos[List])
+	if err != nil {
+		return nil, fmt.Errorf("reading %d lists: %w", len(ids), err)
+	}
+	duplicates := make(map[string]int64, len(lists))
+	for _, l := range lists {
+		duplicates[l.ID] = l.Duplicates()
+	}
+	return duplicates, nil
 }
 
 // noList is the error of reading a list: ErrNoList where there is none.
@@ -232,33 +196,62 @@ func noList(err error) error {
 // SelectList freezes the addresses of a list into the items of an order, each
 // once, numbered by mail domain. It is idempotent per order.
 func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Selected, error) {
-	var selected Selected
+	all, err := c.SelectLists(ctx, map[string]string{orderID: listID})
+	if err != nil {
+		return Selected{}, err
+	}
+	selected, there := all[orderID]
+	if !there {
+		return Selected{}, fmt.Errorf("selecting the addresses of order %s: %w", orderID, ErrNoList)
+	}
+	return selected, nil
+}
+
+// SelectLists is SelectList for several orders: lists has the list of each. An
+// order whose list is not there is left out.
+func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (map[string]Selected, error) {
+	orders := slices.Sorted(maps.Keys(lists))
+	of := make([]string, len(orders))
+	for i, id := range orders {
+		of[i] = lists[id]
+	}
+	selected := make(map[string]Selected, len(orders))
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `
-			INSERT INTO order_selection (order_id, list_id, items) SELECT $1, id, unique_rows FROM list WHERE id = $2
-			ON CONFLICT DO NOTHING`, orderID, listID)
+		if _, err := tx.Exec(ctx, `
+			WITH fresh AS MATERIALIZED (
+				INSERT INTO order_selection (order_id, list_id, items)
+				SELECT o.order_id, l.id, l.unique_rows
+				FROM unnest($1::text[], $2::text[]) AS o (order_id, list_id) JOIN list l ON l.id = o.list_id
+				ORDER BY o.order_id
+				ON CONFLICT DO NOTHING
+				RETURNING order_id, list_id)
+			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at)
+			SELECT order_id, item, 0,
+				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false,
+				CASE WHEN email = '' THEN 'unknown' END, CASE WHEN email = '' THEN $3 END, CASE WHEN email = '' THEN now() END -- erased
+			FROM fresh CROSS JOIN LATERAL (
+				SELECT DISTINCT ON (item) item, email FROM list_row
+				WHERE list_id = fresh.list_id AND item IS NOT NULL
+				ORDER BY item, n) r`, orders, of, order.ReasonSuppressed); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT order_id, items FROM order_selection WHERE order_id = ANY ($1) AND round = 1`, orders)
 		if err != nil {
 			return err
 		}
-		if tag.RowsAffected() == 0 {
-			return tx.QueryRow(ctx, `SELECT items FROM order_selection WHERE order_id = $1 AND round = 1`, orderID).Scan(&selected.Items)
-		}
-		tag, err = tx.Exec(ctx, `
-			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at)
-			SELECT DISTINCT ON (item) $1, item, 0,
-				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false,
-				CASE WHEN email = '' THEN 'unknown' END, CASE WHEN email = '' THEN $3 END, CASE WHEN email = '' THEN now() END -- erased
-			FROM list_row
-			WHERE list_id = $2 AND item IS NOT NULL
-			ORDER BY item, n`, orderID, listID, order.ReasonSuppressed)
-		selected.Items = tag.RowsAffected()
+		var id string
+		var items int64
+		_, err = pgx.ForEachRow(rows, []any{&id, &items}, func() error {
+			selected[id] = Selected{Items: items}
+			return nil
+		})
 		return err
 	})
 	if err != nil {
-		return Selected{}, fmt.Errorf("selecting the addresses of order %s: %w", orderID, err)
+		return nil, fmt.Errorf("selecting the addresses of %d orders, such as %s: %w", len(orders), orders[0], err)
 	}
 	return selected, nil
 }
@@ -313,11 +306,16 @@ type listSource struct {
 	next    func() (line int64, cells []string, err error)
 	n       int64
 	row     []any
+	ahead   [][]any // rows that were read and come again
 	err     error
 }
 
 // Next reads a row; a bad one is a row too.
 func (s *listSource) Next() bool {
+	if len(s.ahead) > 0 {
+		s.row, s.ahead = s.ahead[0], s.ahead[1:]
+		return true
+	}
 	line, cells, err := s.next()
 	problem := ""
 	var bad *rowError

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,27 +40,13 @@ type HoldLine struct {
 
 // HoldState returns the lines of a hold, or ErrUnknownHold.
 func (l *Ledger) HoldState(ctx context.Context, owner, holdID string) ([]HoldLine, error) {
-	var text []byte
-	err := l.pool.QueryRow(ctx, `SELECT body FROM credit_hold WHERE owner = $1 AND id = $2`, owner, holdID).Scan(&text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, holdID)
-	}
+	states, err := l.HoldStates(ctx, owner, []string{holdID})
 	if err != nil {
-		return nil, fmt.Errorf("the hold %q of %q cannot be read: %w", holdID, owner, err)
+		return nil, err
 	}
-	var body holdBody
-	if err := json.Unmarshal(text, &body); err != nil {
-		return nil, fmt.Errorf("the hold %q of %q cannot be read, run the audit: %w", holdID, owner, err)
-	}
-	lines := make([]HoldLine, len(body.Lines))
-	for i, hl := range body.Lines {
-		lines[i].Type = hl.Type
-		for _, s := range hl.Slices {
-			lines[i].Amount += s.Amount
-			lines[i].Captured += s.Captured
-			lines[i].Released += s.Released
-			lines[i].Reversed += s.Reversed
-		}
+	lines, known := states[holdID]
+	if !known {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownHold, holdID)
 	}
 	return lines, nil
 }

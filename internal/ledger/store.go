@@ -71,22 +71,9 @@ type laneWork struct {
 }
 
 // do queues an operation and waits for its result.
-func do[R any](ctx context.Context, l *Ledger, op operation) (R, error) {
-	var result R
-	if err := validate(op); err != nil {
-		return result, err
-	}
-	c := &call{ctx: ctx, op: op, done: make(chan outcome, 1)}
-	if err := l.enqueue(c); err != nil {
-		return result, err
-	}
-	select {
-	case o := <-c.done:
-		return decode[R](op.header().owner, o)
-	case <-ctx.Done():
-		return result, fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w",
-			op.header().key, ctx.Err())
-	}
+func do[R any, O operation](ctx context.Context, l *Ledger, op O) (R, error) {
+	done := doAll[R](ctx, l, []O{op})[0]
+	return done.Result, done.Err
 }
 
 // decode gives an outcome its type.
@@ -107,9 +94,13 @@ func decode[R any](owner string, o outcome) (result R, err error) {
 	return result, nil
 }
 
-// enqueue puts a call into its lane and sees to it that a worker takes it up.
-func (l *Ledger) enqueue(c *call) error {
-	owner := c.op.header().owner
+// enqueue puts calls of one owner into their lane, so that they share a batch, and
+// sees to it that a worker takes it up.
+func (l *Ledger) enqueue(calls ...*call) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	owner := calls[0].op.header().owner
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -120,7 +111,7 @@ func (l *Ledger) enqueue(c *call) error {
 		ln = &lane{owner: owner, books: newBooks(owner)}
 		l.lanes[owner] = ln
 	}
-	ln.queue = append(ln.queue, c)
+	ln.queue = append(ln.queue, calls...)
 	if !ln.busy {
 		l.push(ln)
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/internal/account"
@@ -54,51 +55,56 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 // offer makes an offer. leadIDs are the leads of a request whose list is not
 // stored.
 func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
+	c, err := d.Customer(ctx, in.Org)
+	if err != nil {
+		return Offer{}, err
+	}
+	return c.offer(ctx, in, leadIDs)
+}
+
+// Customer is an organization to which offers are made, as it stands in a moment.
+// Use it for offers of that moment; it is safe for concurrent use.
+type Customer struct {
+	desk   *Desk
+	billed *billing.Billing
+	org    account.Org
+
+	mu      sync.Mutex
+	budgets map[string]map[string]ledger.Budget // by member
+}
+
+// Customer returns an organization in the credit period that has begun.
+func (d *Desk) Customer(ctx context.Context, orgID string) (*Customer, error) {
 	billed := billing.New(d.accounts, d.ledger, d.book)
-	org, err := billed.Current(ctx, in.Org)
+	org, err := billed.Current(ctx, orgID)
 	if err != nil {
-		return Offer{}, err
+		return nil, err
 	}
-	p, terms, err := d.terms(ctx, org.Plan, org.PlanVersion, in)
+	if err := billed.CarryOwnership(ctx, orgID); err != nil {
+		return nil, err
+	}
+	return &Customer{desk: d, billed: billed, org: org, budgets: map[string]map[string]ledger.Budget{}}, nil
+}
+
+// Offer is what Desk.Offer says to this customer.
+func (c *Customer) Offer(ctx context.Context, in order.Input) (Offer, error) {
+	return c.offer(ctx, in, nil)
+}
+
+func (c *Customer) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
+	p, terms, err := c.desk.terms(ctx, c.org.Plan, c.org.PlanVersion, in)
 	if err != nil {
-		return Offer{}, err
-	}
-	if err := billed.CarryOwnership(ctx, in.Org); err != nil {
 		return Offer{}, err
 	}
 	o := Offer{Terms: terms}
-	if !org.Due { // else a period cannot be renewed, which is no reason to sell nothing
-		o.Before = org.DueAt
+	if !c.org.Due { // else a period cannot be renewed, which is no reason to sell nothing
+		o.Before = c.org.DueAt
 	}
-	var most []plan.Amount
-	switch in.Request.Kind {
-	case order.Reveal, order.Enrich, order.Export:
-		wanted := wantedOf(p, in, terms)
-		wanted.LeadIDs = leadIDs
-		if err = d.countFields(ctx, in, wanted, &o); err != nil {
-			return Offer{}, err
-		}
-		for i, c := range terms.Charges {
-			if most, err = plan.AddUnits(most, c.Type, c.Amount, o.units[i]); err != nil {
-				return Offer{}, tooMuch(in, err)
-			}
-		}
-	case order.LeadList:
-		n, err := d.catalogue.Selectable(ctx, selectionOf(in, terms))
-		if err != nil {
-			return Offer{}, err
-		}
-		o.Terms.Most = &n
-		if most, err = p.HoldFor(plan.LeadList, n); err != nil {
-			return Offer{}, tooMuch(in, err)
-		}
-	case order.Verify:
-		most, err = p.HoldFor(plan.Verify, in.Request.Count)
-	}
+	most, err := c.desk.most(ctx, p, in, leadIDs, &o)
 	if err != nil {
-		return Offer{}, tooMuch(in, err)
+		return Offer{}, err
 	}
-	budgets, err := billed.Budgets(ctx, org, in.Member, time.Now())
+	budgets, err := c.budgetsOf(ctx, in.Member)
 	if err != nil {
 		return Offer{}, err
 	}
@@ -108,6 +114,53 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 		})
 	}
 	return o, nil
+}
+
+func (c *Customer) budgetsOf(ctx context.Context, member string) (map[string]ledger.Budget, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	budgets, known := c.budgets[member]
+	if known {
+		return budgets, nil
+	}
+	budgets, err := c.billed.Budgets(ctx, c.org, member, time.Now())
+	if err == nil {
+		c.budgets[member] = budgets
+	}
+	return budgets, err
+}
+
+// most is the most that an order can cost.
+func (d *Desk) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs []string, o *Offer) (most []plan.Amount, err error) {
+	switch in.Request.Kind {
+	case order.Reveal, order.Enrich, order.Export:
+		wanted := wantedOf(p, in, o.Terms)
+		wanted.LeadIDs = leadIDs
+		if err := d.countFields(ctx, in, wanted, o); err != nil {
+			return nil, err
+		}
+		for i, c := range o.Terms.Charges {
+			if most, err = plan.AddUnits(most, c.Type, c.Amount, o.units[i]); err != nil {
+				return nil, tooMuch(in, err)
+			}
+		}
+		return most, nil
+	case order.LeadList:
+		n, err := d.catalogue.Selectable(ctx, selectionOf(in, o.Terms))
+		if err != nil {
+			return nil, err
+		}
+		o.Terms.Most = &n
+		if most, err = p.HoldFor(plan.LeadList, n); err != nil {
+			return nil, tooMuch(in, err)
+		}
+		return most, nil
+	case order.Verify:
+		if most, err = p.HoldFor(plan.Verify, in.Request.Count); err != nil {
+			return nil, tooMuch(in, err)
+		}
+	}
+	return most, nil
 }
 
 // Terms is the part of a plan that concerns the order.

@@ -177,19 +177,20 @@ func (b *Book) NoteCharged(ctx context.Context, id string, credits []order.Credi
 	return nil
 }
 
-// recount counts an order's items and keeps the tally, where items come or
+// recount counts the items of orders and keeps their tallies, where items come or
 // change in large numbers or rarely. The other writers keep it up to date.
-func recount(ctx context.Context, tx pgx.Tx, orderID string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM order_tally WHERE order_id = $1`, orderID); err != nil {
+func recount(ctx context.Context, tx pgx.Tx, orderIDs ...string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM order_tally WHERE order_id = ANY ($1)`, orderIDs); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO order_tally (order_id, verdict, reason, items, owned, waiting)
 		SELECT order_id, verdict, reason, count(*), count(*) FILTER (WHERE already_owned), count(retry_at)
 		FROM order_item
-		WHERE order_id = $1 AND verdict IS NOT NULL
+		WHERE order_id = ANY ($1) AND verdict IS NOT NULL
 		GROUP BY 1, 2, 3
+		ORDER BY 1, 2, 3
 		ON CONFLICT (order_id, verdict, reason) DO UPDATE SET
-			items = excluded.items, owned = excluded.owned, waiting = excluded.waiting`, orderID)
+			items = excluded.items, owned = excluded.owned, waiting = excluded.waiting`, orderIDs)
 	return err
 }

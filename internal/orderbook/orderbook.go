@@ -4,6 +4,7 @@ package orderbook
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -52,55 +53,115 @@ type NewOrder struct {
 // returns it as it stands now, or ErrRequestDiffers when that one asks for
 // something else.
 func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
-	topic := outbox.OrderReserved
-	switch {
-	case n.Status == order.Rejected && n.Failure != nil:
-		topic = outbox.OrderRejected
-	case n.Status == order.Reserved && n.Failure == nil:
-	default:
-		return order.Order{}, fmt.Errorf("%w: order %s is to begin as %q; an order begins as reserved, or as rejected with a failure", ErrInvalid, n.ID, n.Status)
+	entered, err := b.CreateAll(ctx, []NewOrder{n})
+	if err != nil {
+		return order.Order{}, err
 	}
+	return entered[0].Order, entered[0].Err
+}
+
+// Entered is what became of an order that was to be entered with others.
+type Entered struct {
+	Order order.Order
+	Err   error // ErrRequestDiffers
+}
+
+// CreateAll enters orders, each as Create does, by a few statements.
+func (b *Book) CreateAll(ctx context.Context, orders []NewOrder) ([]Entered, error) {
+	var c orderColumnsOf
+	for _, n := range orders {
+		if rejected := n.Status == order.Rejected; !rejected && n.Status != order.Reserved || rejected != (n.Failure != nil) {
+			return nil, fmt.Errorf("%w: order %s is to begin as %q; an order begins as reserved, or as rejected with a failure", ErrInvalid, n.ID, n.Status)
+		}
+		if err := c.add(n); err != nil {
+			return nil, fmt.Errorf("entering order %s: %w", n.ID, err)
+		}
+	}
+	entered := make([]Entered, len(orders))
+	var fresh []order.Order
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		isNew, err := c.insert(ctx, tx)
+		if err != nil {
+			return err
+		}
+		rows, err := readRows(ctx, tx, c.id)
+		if err != nil {
+			return err
+		}
+		for i, n := range orders {
+			row, known := rows[n.ID]
+			switch {
+			case !known:
+				return ErrNotFound
+			case isNew[n.ID]:
+				fresh = append(fresh, row.order())
+			case row.Org != n.Org || row.RequestHash != n.Request.Hash():
+				entered[i].Err = ErrRequestDiffers
+				continue
+			}
+			entered[i].Order = row.order()
+		}
+		return announceAll(ctx, tx, fresh)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("entering %d orders, such as %s: %w", len(orders), orders[0].ID, err)
+	}
+	for _, o := range fresh {
+		b.count(o)
+	}
+	return entered, nil
+}
+
+// orderColumnsOf are new orders turned on their side, as unnest wants them.
+type orderColumnsOf struct {
+	id, org, member, kind, request, hash, plan, status, credits []string
+	version, requested                                          []int64
+	failure                                                     []*string
+}
+
+func (c *orderColumnsOf) add(n NewOrder) error {
 	credits := make([]order.Credit, len(n.Held))
 	for i, held := range n.Held {
 		credits[i] = order.Credit{Type: held.Type, Held: held.Amount}
 	}
-	var entered order.Order
-	var isNew bool
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
-			INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
-				status, requested, credits, failure, settled_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
-				CASE WHEN $9 = 'rejected' THEN now() END)
-			ON CONFLICT (id) DO NOTHING`,
-			n.ID, n.Org, n.Member, n.Request.Kind, n.Request, n.Request.Hash(), n.PlanID, n.PlanVersion,
-			string(n.Status), n.Request.Count, credits, n.Failure)
+	var texts [3]string
+	for i, value := range []any{n.Request, credits, n.Failure} {
+		body, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}
-		var hash string
-		if entered, hash, err = read(ctx, tx, "", n.ID); err != nil {
-			return err
-		}
-		switch {
-		case tag.RowsAffected() == 1:
-			isNew = true
-			return announce(ctx, tx, topic, entered)
-		case entered.Org != n.Org || hash != n.Request.Hash():
-			return ErrRequestDiffers
-		}
-		return nil
-	})
-	if errors.Is(err, ErrRequestDiffers) {
-		return order.Order{}, err
+		texts[i] = string(body)
 	}
+	var failure *string
+	if n.Failure != nil {
+		failure = &texts[2]
+	}
+	c.id, c.org, c.member = append(c.id, n.ID), append(c.org, n.Org), append(c.member, n.Member)
+	c.kind, c.request, c.hash = append(c.kind, string(n.Request.Kind)), append(c.request, texts[0]), append(c.hash, n.Request.Hash())
+	c.plan, c.version = append(c.plan, n.PlanID), append(c.version, int64(n.PlanVersion))
+	c.status, c.requested = append(c.status, string(n.Status)), append(c.requested, n.Request.Count)
+	c.credits, c.failure = append(c.credits, texts[1]), append(c.failure, failure)
+	return nil
+}
+
+// insert enters those orders that are not there, and says which.
+func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
+			status, requested, credits, failure, settled_at)
+		SELECT n.id, n.org, n.member, n.kind, n.request::jsonb, n.hash, n.plan, n.version,
+			n.status, n.requested, n.credits::jsonb, n.failure::jsonb, CASE WHEN n.status = 'rejected' THEN now() END
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+				$9::text[], $10::bigint[], $11::text[], $12::text[]) WITH ORDINALITY
+			AS n (id, org, member, kind, request, hash, plan, version, status, requested, credits, failure, place)
+		ORDER BY n.place
+		ON CONFLICT (id) DO NOTHING
+		RETURNING id`,
+		c.id, c.org, c.member, c.kind, c.request, c.hash, c.plan, c.version, c.status, c.requested, c.credits, c.failure)
 	if err != nil {
-		return order.Order{}, fmt.Errorf("entering order %s: %w", n.ID, err)
+		return nil, err
 	}
-	if isNew {
-		b.count(entered)
-	}
-	return entered, nil
+	return idSet(rows, "entering orders")
 }
 
 // Get returns an order of an organization; org "" means any. While the order
@@ -136,6 +197,27 @@ func (b *Book) NoteMetadata(ctx context.Context, org, id string, data metadata.D
 		return nil, fmt.Errorf("the metadata of order %s was not kept: %w", id, err)
 	}
 	return kept, nil
+}
+
+// GetAll returns those of some orders that an organization has, by ID, each as
+// Get does.
+func (b *Book) GetAll(ctx context.Context, org string, ids []string) (map[string]order.Order, error) {
+	found, err := readRows(ctx, b.pool, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d orders: %w", len(ids), err)
+	}
+	rows := make([]orderRow, 0, len(found))
+	for _, row := range found {
+		if row.Org == org {
+			rows = append(rows, row)
+		}
+	}
+	live, err := b.live(ctx, rows)
+	orders := make(map[string]order.Order, len(live))
+	for _, o := range live {
+		orders[o.ID] = o
+	}
+	return orders, err
 }
 
 // Request returns what an order asked for.
@@ -280,15 +362,6 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// read returns an order and the hash of its request, or ErrNotFound.
-func read(ctx context.Context, db querier, org, id string) (order.Order, string, error) {
-	row, err := readRow(ctx, db, org, id)
-	if err != nil {
-		return order.Order{}, "", err
-	}
-	return row.order(), row.RequestHash, nil
-}
-
 func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) {
 	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1 AND ($2 = '' OR org = $2)`, id, org)
 	if err != nil {
@@ -301,12 +374,44 @@ func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) 
 	return row, err
 }
 
-// announce writes the order, as it now stands, to the outbox, in the
-// transaction that brought it there.
-func announce(ctx context.Context, tx pgx.Tx, topic string, o order.Order) error {
-	event, err := outbox.New(o.Org, topic, o, o.ID)
+// readRows returns those orders that there are, by ID.
+func readRows(ctx context.Context, db querier, ids []string) (map[string]orderRow, error) {
+	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = ANY ($1)`, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return outbox.Write(ctx, tx, event)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[orderRow])
+	found := make(map[string]orderRow, len(list))
+	for _, row := range list {
+		found[row.ID] = row
+	}
+	return found, err
+}
+
+// readAll returns orders in the order of ids.
+func readAll(ctx context.Context, db querier, ids []string) ([]order.Order, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := readRows(ctx, db, ids)
+	orders := make([]order.Order, 0, len(ids))
+	for _, id := range ids {
+		if row, ok := rows[id]; ok {
+			orders = append(orders, row.order())
+		}
+	}
+	return orders, err
+}
+
+// announceAll writes orders, as they now stand, to the outbox, in the
+// transaction that brought them there.
+func announceAll(ctx context.Context, tx pgx.Tx, orders []order.Order) error {
+	events := make([]outbox.Event, len(orders))
+	for i, o := range orders {
+		var err error
+		if events[i], err = outbox.New(o.Org, "order."+string(o.Status), o, o.ID); err != nil {
+			return err
+		}
+	}
+	return outbox.Write(ctx, tx, events...)
 }

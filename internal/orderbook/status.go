@@ -1,9 +1,11 @@
 package orderbook
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -120,60 +122,148 @@ type update struct {
 	refundAt *time.Time
 }
 
+// change moves one order.
 func (b *Book) change(ctx context.Context, id string, to order.Status, u update) error {
-	var changed order.Order
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		var now order.Status
-		err := tx.QueryRow(ctx, `SELECT status FROM orders WHERE id = $1 FOR UPDATE`, id).Scan(&now)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		to, u := end(now, to, u)
-		if passed(now, to) {
-			return nil
-		}
-		if !slices.Contains(ways[to], now) {
-			return fmt.Errorf("%w: it is %s", ErrOver, now)
-		}
-		if _, err := tx.Exec(ctx, `
-			UPDATE orders SET
-				status = $2,
-				selected = coalesce($3, selected),
-				reasons = coalesce($4, reasons),
-				credits = coalesce($5, credits),
-				failure = coalesce($6, failure),
-				refund_at = coalesce($7, refund_at),
-				valid = coalesce(($8::jsonb ->> 'valid')::bigint, valid),
-				invalid = coalesce(($8::jsonb ->> 'invalid')::bigint, invalid),
-				catch_all = coalesce(($8::jsonb ->> 'catch_all')::bigint, catch_all),
-				risky = coalesce(($8::jsonb ->> 'risky')::bigint, risky),
-				disposable = coalesce(($8::jsonb ->> 'disposable')::bigint, disposable),
-				"unknown" = coalesce(($8::jsonb ->> 'unknown')::bigint, "unknown"),
-				already_owned = coalesce(($8::jsonb ->> 'already_owned')::bigint, already_owned),
-				duplicate = coalesce(($8::jsonb ->> 'duplicate')::bigint, duplicate),
-				verifying_since = CASE WHEN $2 = 'verifying' THEN now() ELSE verifying_since END,
-				completed_at = CASE WHEN $2 = 'completed' THEN now() ELSE completed_at END,
-				settled_at = CASE WHEN $2 IN ('settled', 'cancelled', 'failed') THEN now() END
-			WHERE id = $1`,
-			id, string(to), u.selected, u.reasons, u.credits, u.failure, u.refundAt, u.tally); err != nil {
-			return err
-		}
-		if to == order.Verifying { // of no interest outside; some items have their verdict from the start
-			return recount(ctx, tx, id)
-		}
-		o, _, err := read(ctx, tx, "", id)
-		if err != nil {
-			return err
-		}
-		changed = o
-		return announce(ctx, tx, "order."+string(to), o)
+	var refused map[string]error
+	var changed []order.Order
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) (err error) {
+		changed, refused, err = changeAll(ctx, tx, to, map[string]update{id: u})
+		return err
 	})
-	if err != nil {
+	if err = cmp.Or(err, refused[id]); err != nil {
 		return fmt.Errorf("moving order %s to %s: %w", id, to, err)
 	}
-	b.count(changed)
+	for _, o := range changed {
+		b.count(o)
+	}
 	return nil
+}
+
+// changeAll moves orders, each as if it were alone, by a few statements. It
+// returns those that were moved and are announced, and why others were not.
+func changeAll(ctx context.Context, tx pgx.Tx, to order.Status, updates map[string]update) (changed []order.Order, refused map[string]error, err error) {
+	ids := slices.Sorted(maps.Keys(updates))
+	now, err := lockStatus(ctx, tx, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	refused = map[string]error{}
+	var moves moveColumns
+	var counted, announced []string
+	for _, id := range ids {
+		at, known := now[id]
+		if !known {
+			refused[id] = ErrNotFound
+			continue
+		}
+		to, u := end(at, to, updates[id])
+		switch {
+		case passed(at, to):
+		case !slices.Contains(ways[to], at):
+			refused[id] = fmt.Errorf("%w: it is %s", ErrOver, at)
+		default:
+			if err := moves.add(id, to, u); err != nil {
+				return nil, nil, err
+			}
+			if to == order.Verifying { // of no interest outside; some items have their verdict from the start
+				counted = append(counted, id)
+			} else {
+				announced = append(announced, id)
+			}
+		}
+	}
+	if len(moves.id) == 0 {
+		return nil, refused, nil
+	}
+	if err := moves.write(ctx, tx); err != nil {
+		return nil, nil, err
+	}
+	if len(counted) > 0 {
+		if err := recount(ctx, tx, counted...); err != nil {
+			return nil, nil, err
+		}
+	}
+	if changed, err = readAll(ctx, tx, announced); err != nil {
+		return nil, nil, err
+	}
+	return changed, refused, announceAll(ctx, tx, changed)
+}
+
+// lockStatus locks orders, in the order of their IDs as every writer of several
+// does, and says how they stand.
+func lockStatus(ctx context.Context, tx pgx.Tx, ids []string) (map[string]order.Status, error) {
+	rows, err := tx.Query(ctx, `SELECT id, status FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[string]order.Status, len(ids))
+	var id string
+	var status order.Status
+	_, err = pgx.ForEachRow(rows, []any{&id, &status}, func() error {
+		now[id] = status
+		return nil
+	})
+	return now, err
+}
+
+// moveColumns are changes of status turned on their side, as unnest wants them.
+type moveColumns struct {
+	id, status                       []string
+	selected                         []*int64
+	reasons, credits, failure, tally []*string // JSON
+	refundAt                         []*time.Time
+}
+
+func (m *moveColumns) add(id string, to order.Status, u update) error {
+	for _, c := range []struct {
+		column *[]*string
+		value  any
+		is     bool
+	}{
+		{&m.reasons, u.reasons, u.reasons != nil},
+		{&m.credits, u.credits, u.credits != nil},
+		{&m.failure, u.failure, u.failure != nil},
+		{&m.tally, u.tally, u.tally != nil},
+	} {
+		var text *string
+		if c.is {
+			body, err := json.Marshal(c.value)
+			if err != nil {
+				return err
+			}
+			s := string(body)
+			text = &s
+		}
+		*c.column = append(*c.column, text)
+	}
+	m.id, m.status = append(m.id, id), append(m.status, string(to))
+	m.selected, m.refundAt = append(m.selected, u.selected), append(m.refundAt, u.refundAt)
+	return nil
+}
+
+func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE orders o SET
+			status = c.status,
+			selected = coalesce(c.selected, o.selected),
+			reasons = coalesce(c.reasons::jsonb, o.reasons),
+			credits = coalesce(c.credits::jsonb, o.credits),
+			failure = coalesce(c.failure::jsonb, o.failure),
+			refund_at = coalesce(c.refund_at, o.refund_at),
+			valid = coalesce((c.tally::jsonb ->> 'valid')::bigint, valid),
+			invalid = coalesce((c.tally::jsonb ->> 'invalid')::bigint, invalid),
+			catch_all = coalesce((c.tally::jsonb ->> 'catch_all')::bigint, catch_all),
+			risky = coalesce((c.tally::jsonb ->> 'risky')::bigint, risky),
+			disposable = coalesce((c.tally::jsonb ->> 'disposable')::bigint, disposable),
+			"unknown" = coalesce((c.tally::jsonb ->> 'unknown')::bigint, "unknown"),
+			already_owned = coalesce((c.tally::jsonb ->> 'already_owned')::bigint, already_owned),
+			duplicate = coalesce((c.tally::jsonb ->> 'duplicate')::bigint, duplicate),
+			verifying_since = CASE WHEN c.status = 'verifying' THEN now() ELSE verifying_since END,
+			completed_at = CASE WHEN c.status = 'completed' THEN now() ELSE completed_at END,
+			settled_at = CASE WHEN c.status IN ('settled', 'cancelled', 'failed') THEN now() END
+		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
+			AS c (id, status, selected, reasons, credits, failure, tally, refund_at)
+		WHERE o.id = c.id`,
+		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAt)
+	return err
 }

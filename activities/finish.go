@@ -1,0 +1,299 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+)
+
+// FinishRide charges and delivers orders whose items have their verdicts, and
+// ends those that nothing is refunded of later. It says which are over: others
+// wait for their refund, or are to be cancelled, paused or failed.
+func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error) {
+	defer beat(ctx, alive)()
+	over := make([]bool, len(legs))
+	if len(legs) == 0 {
+		return over, nil
+	}
+	f := &finish{Activities: a, org: legs[0].Org, open: map[string]*closing{}}
+	ids := make([]string, len(legs))
+	for i, leg := range legs {
+		ids[i] = leg.ID
+	}
+	now, err := a.Book.GetAll(ctx, f.org, ids)
+	if err != nil {
+		return nil, border(err)
+	}
+	for i, leg := range legs {
+		o, there := now[leg.ID]
+		switch {
+		case !there:
+		case o.Status.Over():
+			over[i] = true
+		case o.CancelRequestedAt == nil && !o.Paused:
+			f.open[leg.ID] = &closing{Leg: leg, delivered: o.Status.Delivered(), completed: o.CompletedAt}
+		}
+	}
+	for _, step := range []func(context.Context) error{f.charge, f.complete, f.release} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for i, leg := range legs {
+		if c := f.open[leg.ID]; c != nil {
+			over[i] = c.over
+		}
+	}
+	return over, nil
+}
+
+// finish is the end of a ride's orders of one organization. Each step does for all
+// what the activity for one order does. An order that cannot go on is taken out
+// of open: it fails in a workflow of its own.
+type finish struct {
+	*Activities
+	org  string
+	open map[string]*closing
+}
+
+// closing is an order that is charged, completed and settled.
+type closing struct {
+	Leg
+	delivered bool
+	completed *time.Time
+	items     []orderbook.Fact
+	over      bool
+}
+
+func (c *closing) capture() CaptureInput {
+	return CaptureInput{OrderID: c.ID, Org: c.Org, Member: c.Member, Kind: c.Request.Kind, Terms: c.Terms}
+}
+
+// ids are the open orders for which is holds, sorted.
+func (f *finish) ids(is func(*closing) bool) (ids []string) {
+	for _, id := range slices.Sorted(maps.Keys(f.open)) {
+		if is(f.open[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// failed takes an order that cannot go on out; an error that may pass is returned.
+func (f *finish) failed(id string, err error) error {
+	if err = border(err); temporary(err) {
+		return err
+	}
+	if err != nil {
+		delete(f.open, id)
+	}
+	return nil
+}
+
+// charge charges the billable items of orders that are not delivered yet.
+func (f *finish) charge(ctx context.Context) error {
+	groups := map[string][]string{} // by what is delivered
+	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+		verdicts := delivered(f.open[id].Terms)
+		groups[fmt.Sprint(verdicts)] = append(groups[fmt.Sprint(verdicts)], id)
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	if _, err := f.billing().Current(ctx, f.org); err != nil { // a period that has ended is booked before the charge
+		return border(err)
+	}
+	for _, ids := range groups {
+		items, err := f.Book.BillableAll(ctx, ids, delivered(f.open[ids[0]].Terms))
+		if err != nil {
+			return border(err)
+		}
+		for _, id := range ids {
+			f.open[id].items = items[id]
+		}
+	}
+	return f.captureAll(ctx)
+}
+
+// due is a charge of an order, and what it is for.
+type due struct {
+	id    string
+	c     order.Charge
+	facts []ledger.Fact
+}
+
+func (f *finish) captureAll(ctx context.Context) error {
+	var dues []due
+	var ops []ledger.Capture
+	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+		closing := f.open[id]
+		in := closing.capture()
+		for _, c := range in.Terms.Charges {
+			if _, facts := dueFacts(c, in, closing.items); len(facts) > 0 {
+				dues, ops = append(dues, due{id, c, facts}), append(ops, captureOf(in, c, "capture", c.Amount, facts))
+			}
+		}
+	}
+	paid := map[string][]bool{} // by another order, meanwhile
+	for k, captured := range f.Ledger.CaptureAll(ctx, ops) {
+		closing := f.open[dues[k].id]
+		if closing == nil {
+			continue
+		}
+		err := captured.Err
+		if err == nil && captured.Result.KnownFacts > 0 {
+			if paid[closing.ID] == nil {
+				paid[closing.ID] = make([]bool, len(closing.items))
+			}
+			err = f.findPaid(ctx, closing.capture(), dues[k].c, closing.items, dues[k].facts, paid[closing.ID])
+		}
+		if err := f.failed(closing.ID, err); err != nil {
+			return err
+		}
+	}
+	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+		closing := f.open[id]
+		for _, c := range closing.Terms.Charges {
+			if err := f.failed(id, f.ownValues(ctx, closing.capture(), c, closing.items)); err != nil {
+				return err
+			}
+		}
+		for i, yes := range paid[id] {
+			closing.items[i].AlreadyOwned = closing.items[i].AlreadyOwned || yes
+		}
+	}
+	return nil
+}
+
+// complete delivers what was charged and closes the lists.
+func (f *finish) complete(ctx context.Context) error {
+	ids := f.ids(func(c *closing) bool { return !c.delivered })
+	if len(ids) == 0 {
+		return nil
+	}
+	credits, err := f.billing().CreditsOf(ctx, f.org, ids)
+	if err != nil {
+		return border(err)
+	}
+	var lists []string
+	for _, id := range ids {
+		if r := f.open[id].Request; r.Kind == order.Verify {
+			lists = append(lists, r.ListID)
+		}
+	}
+	duplicates, err := f.Catalogue.DuplicatesIn(ctx, f.org, lists)
+	if err != nil {
+		return border(err)
+	}
+	now := time.Now()
+	completions := make([]orderbook.Completion, len(ids))
+	for i, id := range ids {
+		c := f.open[id]
+		completions[i] = orderbook.Completion{
+			OrderID: id, Items: c.items, Credits: credits[id], RefundAt: now.Add(c.Terms.RefundDelay), Duplicates: duplicates[c.Request.ListID],
+		}
+	}
+	refused, err := f.Book.CompleteAll(ctx, completions)
+	if err != nil {
+		return border(err)
+	}
+	for id, err := range refused {
+		if err := f.failed(id, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release gives back what the holds still have and settles the orders; those whose
+// refund waits are left as they are.
+func (f *finish) release(ctx context.Context) error {
+	ids := f.ids(func(*closing) bool { return true })
+	if len(ids) == 0 {
+		return nil
+	}
+	now, err := f.Book.GetAll(ctx, f.org, ids)
+	if err != nil {
+		return border(err)
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool {
+		o := now[id]
+		return !o.Status.Delivered() || f.open[id].Terms.RefundDelay > 0 && slices.ContainsFunc(o.Credits, unspent)
+	})
+	ops, err := f.releases(ctx, ids, now)
+	if err != nil {
+		return border(err)
+	}
+	var released []string
+	for k, done := range f.Ledger.ReleaseAll(ctx, ops) {
+		if errors.Is(done.Err, ledger.ErrUnknownHold) {
+			delete(f.open, ids[k])
+			continue
+		}
+		if err := f.failed(ids[k], done.Err); err != nil {
+			return err
+		}
+		if done.Err == nil {
+			released = append(released, ids[k])
+		}
+	}
+	if len(released) == 0 {
+		return nil
+	}
+	credits, err := f.billing().CreditsOf(ctx, f.org, released)
+	if err != nil {
+		return border(err)
+	}
+	refused, err := f.Book.SettleAll(ctx, credits)
+	if err != nil {
+		return border(err)
+	}
+	for _, id := range released {
+		if err := f.failed(id, refused[id]); err != nil {
+			return err
+		}
+		if c := f.open[id]; c != nil {
+			c.over = true
+		}
+	}
+	return nil
+}
+
+func unspent(c order.Credit) bool { return c.Held > c.Captured+c.Released }
+
+// releases are the releases of orders that are completed. Orders of one member and
+// plan that were completed in the same moment say the same about late credits.
+func (f *finish) releases(ctx context.Context, ids []string, now map[string]order.Order) ([]ledger.Release, error) {
+	type alike struct {
+		plan, member string
+		version      int
+		at           time.Time
+	}
+	known := map[alike]ledger.Release{}
+	ops := make([]ledger.Release, len(ids))
+	for i, id := range ids {
+		c := f.open[id]
+		in := ReleaseInput{
+			OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind,
+			Plan: c.Terms.Plan, PlanVersion: c.Terms.PlanVersion, Terms: c.Terms, At: *now[id].CompletedAt, Status: order.Settled,
+		}
+		like := alike{in.Plan, in.Member, in.PlanVersion, in.At}
+		late, there := known[like]
+		if !there {
+			if err := f.lateRelease(ctx, in, &late); err != nil {
+				return nil, err
+			}
+			known[like] = late
+		}
+		ops[i] = releaseOf(in)
+		ops[i].Late, ops[i].ReinstateUntil = late.Late, late.ReinstateUntil
+	}
+	return ops, nil
+}

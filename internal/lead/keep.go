@@ -1,0 +1,165 @@
+package lead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/suppression"
+)
+
+// keep copies the rows in and numbers their addresses. The rows of a short list
+// are an array; a temporary table, which costs the database several times as much
+// as they do, is for lists of any length.
+func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *listSource) (List, error) {
+	var kept List
+	short, err := source.short()
+	if err != nil {
+		return List{}, refusedOr(err, org)
+	}
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		if short == nil {
+			return keepLong(ctx, tx, org, id.String(), source, &kept)
+		}
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			WITH upload AS MATERIALIZED (
+				SELECT u.n, u.line, u.matchable, u.cleaned,
+					CASE WHEN e IS NULL THEN u.email ELSE '' END AS email,
+					CASE WHEN e IS NULL THEN u.cells::text[] ELSE array_fill(''::text, ARRAY[cardinality(u.cells::text[])]) END AS cells,
+					CASE WHEN e IS NULL THEN u.problem ELSE `+erasedProblem+` END AS problem
+				FROM unnest($4::bigint[], $5::bigint[], $6::text[], $7::bool[], $8::text[], $9::text[], $10::bool[])
+					AS u (n, line, email, cleaned, cells, problem, matchable)
+				LEFT JOIN LATERAL (SELECT true FROM suppression s
+					WHERE u.problem IS NULL AND u.email <> '' AND s.org = '' AND s.reason = 'erased'
+						AND s.subject = sha256(convert_to(lower(u.email), 'UTF8')) LIMIT 1) e (e) ON true
+			), list_in AS (`+insertList+`
+			), rows_in AS (`+insertRows+` WHERE EXISTS (SELECT FROM list_in))
+			SELECT * FROM list_in`, append([]any{id.String(), org, source.columns}, short.columns()...)...)
+		if err != nil {
+			return err
+		}
+		kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) { // it is there already
+		return c.List(ctx, org, id.String())
+	}
+	if err != nil {
+		return List{}, refusedOr(err, org)
+	}
+	return kept, nil
+}
+
+// refusedOr is the error of a list that is not stored.
+func refusedOr(err error, org string) error {
+	var refused *ListError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return fmt.Errorf("storing a list of %s: %w", org, err)
+}
+
+// insertList and insertRows make a list of what is in upload.
+const (
+	insertList = `
+		INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed)
+		SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
+			count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable)
+		FROM upload
+		ON CONFLICT (id) DO NOTHING
+		RETURNING ` + listColumns
+	insertRows = `
+		INSERT INTO list_row (list_id, n, line, item, email, cleaned, cells, problem)
+		SELECT $1, n, line, CASE WHEN problem IS NULL THEN
+				dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
+			END, email, cleaned, cells, problem
+		FROM upload`
+)
+
+func keepLong(ctx context.Context, tx pgx.Tx, org, id string, source *listSource, kept *List) error {
+	if _, err := tx.Exec(ctx, `
+		CREATE TEMP TABLE upload (n bigint, line bigint, email text, cleaned boolean, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
+		return err
+	}
+	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cleaned", "cells", "problem", "matchable"}, source); err != nil {
+		return err
+	}
+	if err := suppression.Copying(ctx, tx); err != nil {
+		return err
+	}
+	if err := blankErased(ctx, tx); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, insertList, id, org, source.columns)
+	if err != nil {
+		return err
+	}
+	if *kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List]); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertRows, id)
+	return err
+}
+
+// shortList is a list that is short, turned on its side as unnest wants it.
+type shortList struct {
+	n, line            []int64
+	email              []string
+	cleaned, matchable []bool
+	cells              []string // arrays
+	problem            []*string
+}
+
+// shortMost is how many rows a list has at most that is not copied.
+const shortMost = 1000
+
+// short reads the source: it returns its rows, or nil where they are not few; then
+// the source has all of them again.
+func (s *listSource) short() (*shortList, error) {
+	var rows [][]any
+	for len(rows) <= shortMost && s.Next() {
+		rows = append(rows, s.row)
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	if len(rows) == 0 {
+		return nil, &ListError{"The list is empty; it needs at least one row with an address."}
+	}
+	if len(rows) > shortMost {
+		s.ahead = rows
+		return nil, nil
+	}
+	var l shortList
+	for _, row := range rows {
+		l.n, l.line = append(l.n, row[0].(int64)), append(l.line, row[1].(int64))
+		l.email, l.cleaned = append(l.email, row[2].(string)), append(l.cleaned, row[3].(bool))
+		l.cells = append(l.cells, arrayOf(row[4].([]string)))
+		var problem *string
+		if text, is := row[5].(string); is {
+			problem = &text
+		}
+		l.problem, l.matchable = append(l.problem, problem), append(l.matchable, row[6].(bool))
+	}
+	return &l, nil
+}
+
+func (l *shortList) columns() []any {
+	return []any{l.n, l.line, l.email, l.cleaned, l.cells, l.problem, l.matchable}
+}
+
+// arrayOf is a PostgreSQL array of texts, as a text.
+func arrayOf(texts []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = `"` + escape.Replace(text) + `"`
+	}
+	return "{" + strings.Join(quoted, ",") + "}"
+}
