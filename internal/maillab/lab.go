@@ -175,7 +175,7 @@ func (l *Lab) fill(listener net.Listener) error {
 	if failed != nil {
 		return failed
 	}
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", listener.Addr().String())
+	conn, err := (&net.Dialer{Timeout: 30 * time.Second}).DialContext(context.Background(), "tcp", listener.Addr().String())
 	if err != nil {
 		return err
 	}

@@ -249,8 +249,9 @@ func (p *probe) query(name string, rrtype uint16) ([]dns.RR, string) {
 			m, _, err = client.Exchange(q, p.dnsAddr)
 		}
 		switch {
-		case err != nil:
+		case err != nil && failed == "": // a late answer does not hide an earlier one
 			failed = "no answer"
+		case err != nil:
 		case m.Rcode == dns.RcodeFormatError:
 			edns = false
 		case m.Rcode == dns.RcodeSuccess:

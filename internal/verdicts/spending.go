@@ -17,6 +17,14 @@ type Spending struct{ pool *pgxpool.Pool }
 // NewSpending returns what is counted in the database behind pool.
 func NewSpending(pool *pgxpool.Pool) *Spending { return &Spending{pool} }
 
+// Spent returns what an identity has asked for in this hour and this day of UTC.
+func (s *Spending) Spent(ctx context.Context, identity string) (b verify.Budget, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce(sum(asked) FILTER (WHERE hour = date_trunc('hour', clock_timestamp(), 'UTC')), 0), coalesce(sum(asked), 0)
+		FROM smtp_spending WHERE identity = $1 AND hour >= date_trunc('day', clock_timestamp(), 'UTC')`, identity).Scan(&b.Hour, &b.Day)
+	return b, err
+}
+
 // Take implements verify.Spending. One identity's claims are granted one after
 // the other.
 func (s *Spending) Take(ctx context.Context, c verify.Claim) (granted int, err error) {

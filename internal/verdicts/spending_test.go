@@ -40,6 +40,9 @@ func TestSpending_V14(t *testing.T) {
 	require.LessOrEqual(t, google.Load(), int64(100))
 
 	s := NewSpending(pool)
+	spent, err := s.Spent(t.Context(), "mail1")
+	require.NoError(t, err)
+	require.Equal(t, verify.Budget{Hour: 300, Day: 300}, spent)
 	require.NoError(t, s.Return(t.Context(), "mail1", "other", time.Now(), 5))
 	n, err := s.Take(t.Context(), verify.Claim{Identity: "mail1", Provider: "other", N: 7, All: verify.Budget{Day: 300}})
 	require.NoError(t, err)

@@ -81,7 +81,8 @@ type Config struct {
 	// those of remembered verdicts. It is asked when hosts fail; it may be nil.
 	RecentHosts func(ctx context.Context) []string
 
-	clock float64 // a second of the paces of hosts lasts 1/clock; tests of long lists make it shorter
+	separate time.Duration // a reply that took longer came by itself; see separateReply
+	clock    float64       // a second of the paces of hosts lasts 1/clock; tests of long lists make it shorter
 }
 
 // rate is a pace of hosts, in sessions a second.
@@ -107,6 +108,9 @@ func (c *Config) complete() (err error) {
 	}
 	if len(c.Canaries) == 0 && c.SMTPPort == 25 {
 		c.Canaries = []string{"gmail.com", "outlook.com", "yahoo.com"}
+	}
+	if c.separate == 0 {
+		c.separate = separateReply
 	}
 	if c.clock == 0 {
 		c.clock = 1

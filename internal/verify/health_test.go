@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/maillab"
@@ -120,6 +121,53 @@ func TestOutage_deadList(t *testing.T) {
 
 	fresh, dead, _ := deadAndAlive(t, 1000, nil)
 	requireUnreachable(t, fresh.answers(t, dead))
+}
+
+// silentHosts are n domains, each with a mail host of its own that never answers
+// the handshake of a connection through socks5.
+func silentHosts(t *testing.T, n int) (zone []dns.RR, emails []string) {
+	t.Helper()
+	for i := range n {
+		for _, text := range []string{
+			fmt.Sprintf("silent%d.example. 60 IN MX 10 mx.silent%d.example.", i, i),
+			fmt.Sprintf("mx.silent%d.example. 60 IN A 127.127.%d.%d", i, i/250, i%250+1),
+		} {
+			record, err := dns.NewRR(text)
+			require.NoError(t, err, text)
+			zone = append(zone, record)
+		}
+		emails = append(emails, fmt.Sprintf("ann@silent%d.example", i))
+	}
+	return zone, emails
+}
+
+// TestOutage_silentList: a list of 2,000 domains whose hosts never answer, as
+// "holdfast verify" streams it, has a line for each address in order, and the
+// living ones around them have their verdicts.
+func TestOutage_silentList(t *testing.T) {
+	zone, silent := silentHosts(t, 2000)
+	address, _ := socks5(t)
+	l := newLab(t, maillab.Config{Domains: 30, Only: []maillab.Kind{maillab.Ordinary}, Records: zone}, func(c *verify.Config) {
+		c.Proxy, c.ConnectTimeout = "socks5://"+address, 300*time.Millisecond
+		c.MaxSessions = 500
+	})
+	alive := l.World().Emails(20, 0.5)
+	list := slices.Concat(alive[:5], silent, alive[5:])
+	var results []verify.Result
+	require.NoError(t, l.engine.Stream(t.Context(), slices.Values(list), func(i int, r verify.Result) {
+		require.Equal(t, len(results), i)
+		results = append(results, r)
+	}))
+	require.Len(t, results, len(list))
+	for i, r := range results {
+		if i >= 5 && i < 5+len(silent) {
+			require.Equal(t, verify.Unknown, r.Verdict, list[i])
+			require.Equal(t, verify.ConnectFailed, r.Reason, list[i])
+		} else {
+			require.False(t, l.Truth(list[i]).Wrong(string(r.Verdict)), list[i])
+		}
+	}
+	require.NoError(t, l.engine.Health())
 }
 
 // TestOutage_begins: hosts that worked a moment ago are canaries. When they

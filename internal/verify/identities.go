@@ -161,6 +161,13 @@ func (id *Identity) limits(provider string, now time.Time) (all, own Budget) {
 	return Budget{warm(all.Hour), part}, Budget{warm(own.Hour), warm(own.Day)}
 }
 
+// Allowed is the budget of all mail hosts together at a time, as far as the
+// identity is warm; below 0 before its first day.
+func (id *Identity) Allowed(now time.Time) Budget {
+	all, _ := id.limits("", now)
+	return all
+}
+
 // configs are those of the engines of a pool.
 func (c *Config) configs(list []Identity) []Config {
 	out := make([]Config, len(list))

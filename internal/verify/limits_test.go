@@ -6,12 +6,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/maillab"
+	"holdfast/internal/verify"
 )
 
 // TestSessionLimit_V5: 2,000 addresses at a host that takes ten sessions from
 // one client get 2,000 right verdicts.
 func TestSessionLimit_V5(t *testing.T) {
-	l := newLab(t, maillab.Config{Domains: 1, Only: []maillab.Kind{maillab.ConnLimited}}, nil)
+	l := newLab(t, maillab.Config{Domains: 1, Only: []maillab.Kind{maillab.ConnLimited}}, (*verify.Config).NeverSlow)
 	domain := l.World().Domains()[0]
 	emails := l.World().Mailboxes(domain, 2000)
 	l.check(t, emails, l.ask(t, emails), true)

@@ -90,7 +90,7 @@ func (s *session) timed(waited time.Duration) {
 		}
 	}
 	s.quick = s.quick || waited < slow/4
-	if waited < separateReply || s.route == nil {
+	if waited < s.e.cfg.separate || s.route == nil {
 		return
 	}
 	s.separate++

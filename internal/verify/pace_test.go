@@ -90,7 +90,7 @@ func TestUnknownUsers_postfix_V6(t *testing.T) {
 func TestLateOnce_V6(t *testing.T) {
 	t.Parallel()
 	for _, domain := range []string{"late-once.odd.test", "late-once.odd-plain.test"} {
-		l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.SlowReply = 300 * time.Millisecond })
+		l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.SlowReply = time.Second })
 		var emails []string
 		for i := range 150 {
 			emails = append(emails, fmt.Sprintf("nobody.of.that.name.%d@%s", i, domain))
@@ -105,7 +105,7 @@ func TestLateOnce_V6(t *testing.T) {
 // TestSlowButContent_V6: a host where each command takes time, and which does
 // not complain, gets more sessions, up to the configured limit.
 func TestSlowButContent_V6(t *testing.T) {
-	l := newLab(t, maillab.Config{Domains: 100, SharedHosts: 1, Only: []maillab.Kind{maillab.Shared}, SharedPause: 20 * time.Millisecond},
+	l := newLab(t, maillab.Config{Domains: 100, SharedHosts: 1, Only: []maillab.Kind{maillab.Shared}, SharedPause: 40 * time.Millisecond},
 		func(c *verify.Config) { c.MaxSessionsPerHost = 24 })
 	var emails []string
 	for _, d := range l.World().Domains() {
@@ -126,7 +126,7 @@ func TestBusyToNewcomers_V6(t *testing.T) {
 	const domain = "quartz-capital.test" // says 451 4.7.500 Server busy
 	require.Equal(t, maillab.Greylisting, l.World().KindOf(domain))
 	emails := l.World().Mailboxes(domain, 40)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	busy := 0
 	require.NoError(t, l.engine.Verify(ctx, emails, func(_ int, r verify.Result) {

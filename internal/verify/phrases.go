@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/net/publicsuffix"
 	"golang.org/x/text/unicode/norm"
@@ -217,7 +216,7 @@ func newLexicon(lists map[meaning]string) *lexicon {
 }
 
 func (l *lexicon) add(text string, means meaning) {
-	if r, _ := utf8.DecodeRuneInString(text); isUnspaced(r) {
+	if strings.ContainsFunc(text, isUnspaced) {
 		l.run = append(l.run, runPattern{strings.Split(text, "&"), means})
 		return
 	}

@@ -39,7 +39,7 @@ var lexiconLists = map[meaning]string{
 		spamhaus, barracudacentral, spamcop, sorbs, uceprotect, spamrats, dnsbl*, rbl*, blocklist*, blacklist*, block|black list*, denylist*,
 		your ip*, your host*, your server*, your network, your mail server, your domain, your account, your email account,
 		your isp, your provider, your organization,
-		sending|sender|client|connecting|this|from|remote|source ip*, ip address*, ip blocked|banned|rejected|is, client host*, client rejected,
+		sending|sender|client|connecting|this|from|remote|source ip*, ip addres*|adres*|direccion|indirizzo|endereco|адрес*|alamat, adres*|direccion|indirizzo|endereco|адрес*|chi|alamat ip, ip地址, ip位址, ipアドレス, ip주소, ip blocked|banned|rejected|is, client host*, client rejected,
 		host|hosts rejected|blocked, connections from, connection blocked, banned, reputation*, spam*, unsolicited, malicious*,
 		dynamic ip*, residential, ptr, rdns, reverse dns|lookup|hostname, hostname*, helo, ehlo, fcrdns, geoip*, firewall*, untrusted,
 		not whitelisted, whitelist*, allowlist*, dictionary|directory attack*, harvest*,
@@ -61,7 +61,14 @@ var lexiconLists = map[meaning]string{
 		multiple recipients, number of recipients*, multiple destination domains, trop de destinataires`,
 	aboutSender: `
 		sender*, sending domain, mail from, return path*, return address, from address, originator*, envelope from, spf*, dkim*, dmarc*, backscatter*, batv,
-		null reverse path, bounce address, bounces ~ not, verification failed for, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&`,
+		null reverse path, bounce address, bounces ~ not, verification failed for, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&,
+		emisor*, de origen, envoyeur*, remitent*, afzender*, nadawc*, odesilatel*, odosielatel*, felado*, expeditor*, avsandar*, afsender*, avsender*, lahettaj*, gonderen*, gonderici*,
+		відправник*, подател*, αποστολε*, pengirim*, nguoi gui, posiljatel*, posiljaoc*, siuntej*, sutitaj*, saatja*, المرسل, השולח,
+		发信人, 发送者, 发送方, 發送者, 發件人, 寄件者, 差出人, 送信元, 보낸, 송신자,
+		you claim*, your mailbox, your user*, your address ~ is|does|not,
+		ihr|ihre|ihrer|ihrem|dein|deine adresse|adress|mailadresse|konto|postfach, votre|ton adresse|compte|boite, su|tu direccion|cuenta|buzon|correo|casilla,
+		sua|seu|tua|teu conta|endereco|caixa, vostro|vostra|tuo|tua|suo|sua account|indirizzo|casella, uw|jouw adres|account|mailbox|postbus, twoj|twoja|twoje adres|konto|skrzynka,
+		ваш|ваша|ваше|твои адрес|аккаунт|ящик|запись|почтовыи, 您的账, 您的帐, 您的邮箱, 你的邮箱, 你的帐, 你的账, あなたの, 귀하의`,
 	aboutDomain: `
 		unknown|invalid domain*|host, unknown|invalid mail|email|recipient|local|target|destination domain*, no such domain|host, domain .. not|never found|exist*|known|hosted|local|valid|configured|reachable|handled|served|accepted|available, domain .. doesn|does t|not exist*,
 		domain .. unknown|nonexistent|invalid|rejected|suspended|disabled|expired|inactive, domain is*, domain isn*, domain must exist, recipient domain must,
@@ -83,37 +90,37 @@ var lexiconLists = map[meaning]string{
 	fullMailbox: `
 		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
 		over ~ quota, overquota, out of ~ storage|space|quota|disk, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
-		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*, not enough ~ storage|mailbox space|quota, enough space, insufficient ~ mailbox|user|account space|storage|quota,
-		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, mail box ~ full, mailbox|inbox ~ over .. limit|quota, mailbox|inbox ~ size .. reached|exceeded, {box} .. no|any free|more|available|remaining space, no free|more|available|remaining space .. {box}, messages in ~ mailbox|inbox,
+		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
+		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, mail box ~ full, mailbox|inbox ~ over .. limit|quota, mailbox|inbox ~ size .. reached|exceeded, mailbox|inbox .. reached ~ maximum|max|limit, {box} .. no|any free|more|available|remaining space, no free|more|available|remaining space .. {box}, messages in ~ mailbox|inbox,
 		mailbox size limit, mailbox storage, storage limit|quota, disk|disc|mail|mailbox|user|recipient quota ~ exceeded|reached|full, mailbox|disk|disc|user quota, reached ~ quota, too much mail data,
 		delivery failed over quota, maildir delivery failed .. quota, account is over, user is over,
-		postfach|mailbox|konto|briefkasten|posteingang .. voll, speicherplatz|kontingent|quota .. erschopft|uberschritten|voll|ausgeschopft, zuviele mails auf, zu viele mails auf,
+		postfach|mailbox|konto|briefkasten|posteingang .. voll|uberfullt|ueberfuellt, speicherplatz|kontingent|quota .. erschopft|uberschritten|voll|ausgeschopft, zuviele mails auf, zu viele mails auf,
 		boite .. pleine|saturee, quota ~ depasse*|atteint*, espace .. insuffisant|depasse,
-		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, exced* ~ cuota|espacio,
+		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, exced*|superad* ~ cuota|espacio,
 		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*, casella|posta .. piena, quota .. superat*|esaurit*, spazio .. esaurito,
 		postvak|postbus|mailbox .. vol, skrzynka .. pelna|przepelniona|zapelniona, przekroczon* .. limit|quota|pojemnosc|pojemnosci, schranka .. plna, postafiok .. megtelt|tele, casuta|cutia .. plina,
-		posta|kutusu|kota .. dolu|asildi|dolmus, postlada|brevlada|inkorg|postkasse|innboks .. full|fuld, postilaatikko|laatikko .. taynna,
+		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|innboks .. full|fuld, postilaatikko|laatikko .. taynna,
 		ящик .. переполнен*|полон|заполнен*, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
 		邮箱&已满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, 容量&超, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
 	closedMailbox: `
 		{box} ~ disabled|deactivated|inactive|suspended|locked|closed|expired|terminated|frozen|discontinued|deleted|removed|cancelled|canceled|archived|retired|revoked|dormant|abandoned|decommissioned,
 		{box} ~ not active|activated|enabled, disabled|inactive|deactivated|suspended|expired|closed|terminated|frozen ~ {box},
 		{box} .. is disabled|inactive|suspended|deactivated, no longer active, due to ~ inactivity, badrcptto*, badrecipientto*, envelope recipient has been denied, due to extended inactivity, email account that you tried to reach is disabled|inactive,
-		{de} .. deaktiviert|gesperrt|stillgelegt|geschlossen|inaktiv|geloscht, {fr} ~ desactive|desactivee|fermee|ferme|suspendu|suspendue|archivee, {es} .. deshabilitad*|desactivad*|inactiv*|suspendid*|expirado|cancelad*|cerrad*,
+		{de} .. deaktiviert|gesperrt|stillgelegt|geschlossen|inaktiv|geloscht, {fr} ~ desactive|desactivee|supprime|supprimee|fermee|ferme|suspendu|suspendue|archivee, {es} .. deshabilitad*|desactivad*|inactiv*|suspendid*|eliminad*|expirado|cancelad*|cerrad*,
 		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|zablokowana|nieaktywna,
 		{ru} .. заблокирован*|отключен*|неактив*|удален*|деактивирован*|закрыт*, {tr} .. devre disi|pasif|kapatildi|askiya,
-		邮箱&停用, 帐号&停用, 账号&停用, 帐号&禁用, 账号&禁用, 用户&禁用, 邮箱&禁用, 帐号&冻结, 账号&冻结, 邮箱&冻结, 用户&注销, 帐号&注销, 账号&注销, 邮箱&注销, 用户&锁定, 休眠&, 휴면, 계정&정지, 메일&중지, アカウント&無効, 利用停止, 解約`,
+		邮箱&停用, 帐号&停用, 账号&停用, 帐号&禁用, 账号&禁用, 用户&禁用, 邮箱&禁用, 帐号&冻结, 账号&冻结, 邮箱&冻结, 用户&注销, 帐号&注销, 账号&注销, 邮箱&注销, 用户&未注册, 帐号&未注册, 账号&未注册, 邮箱&未注册, 用户&锁定, 休眠&, 휴면, 계정&정지, 메일&중지, アカウント&無効, 利用停止, 解約`,
 	noSuchMailbox: `
 		{box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown local part, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
 		{box}|rcpt|this .. does|do|did not exist*, {box}|rcpt|this .. doesn|doesnt|don|didn t exist*, {box} .. doesnt exist, {box}|rcpt ~ not exist*, {box} .. exist not,
 		does not exist here, doesn t exist here, {box} .. non existent|existing, {box} .. nonexistent, nonexistent|inexistent|undefined ~ {box}, non existent|existing ~ {box},
-		{box} .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
-		unable to find ~ {box}, cannot|couldn|can find|t ~ find {box},
+		{box}|rcpt .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
+		unable to find ~ {box}, cannot|not|t ~ find|locate ~ {box}, not|t know ~ {box}, {box} isn t here|known|listed,
 		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no ~ {box} here|found|by|with|at|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at, no one with that,
 		not a|an ~ known|valid|registered|recognized|active|existing|actual ~ {box}, not known|recognized here|at this,
 		invalid|illegal|bogus ~ user|users|recipient|recipients|mailbox|account|alias|userid|username|mailboxes, {box} ~ no longer exist*|valid|available|accepts|accepting|used|employed|here|with|works|on|exists|there|in,
 		user|recipient|address|account no longer*, no longer valid|available|employed|works, no longer ~ employee, no longer with, employee|person|user .. left ~ company|organization|organisation|firm, {box} .. or no longer valid,
-		not listed in ~ domino|public|the|our|name*|directory, not|t|no .. in ~ name|domino|our|the ~ directory, not present in ~ directory, not in ~ directory, not in my validrcptto,
+		not listed in ~ domino|public|the|our|name*|directory, not|t|no .. in ~ name|domino|our|the ~ directory, not present in ~ directory, not in ~ directory|addressbook, not in ~ address book, not in my validrcptto,
 		not|t|never ~ have|has ~ account|mailbox, not|t have a|an .. account|mailbox, not our customer, bad destination mailbox*|email|recipient, unrouteable|unroutable ~ address, addressee unknown,
 		recipnotfound, recipientnotfound, recipient notfound, userunknown, unknownuser, user_unknown, missing home directory, user not here, user not local please try*, person does not exist, handle mail for that user,
 		archived recipient, can t accept user,
@@ -171,7 +178,7 @@ var classes = map[string][]string{
 	"{hu}": words(`felhasznalo cimzett cim postafiok fiok`),
 	"{ro}": words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul`),
 	"{sv}": words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
-	"{da}": words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse`),
+	"{da}": words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse postkassen`),
 	"{fi}": words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko`),
 	"{tr}": words(`kullanici alici hesap adres kutusu adresi hesabi`), //nolint:misspell // not English
 	"{ru}": words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент`),
@@ -189,8 +196,8 @@ var smallWords = set(`is was were are be been being has have had does do did cur
 	electronique postal correo electronico lettres aux mail aktiv takiego tego je jest zostalo zostala @`)
 
 // turningWords end a phrase: what follows is about another thing.
-var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client but policy record records mx dns reverse ptr
-	domaine dominio absender emetteur remitente mittente остправитель домен`)
+var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client ip but policy record records mx dns reverse ptr
+	domaine dominio serveur servidor rechner hote сервер сервера absender emetteur remitente mittente остправитель домен`)
 
 var theLexicon = newLexicon(lexiconLists)
 

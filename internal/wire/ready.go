@@ -2,6 +2,8 @@ package wire
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,7 @@ func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool)
 	if r.Config.SMTPHelo+r.Config.SMTPIdentities != "" { // without one nothing is verified in the world
 		state["identity"] = r.identity.state()
 	}
+	r.addBudgets(ctx, state)
 	fail := func(part, what string, err error) {
 		r.Log.Warn("Not ready.", "part", part, "error", err)
 		state["status"], state[part], ready = "not ready", what, false
@@ -38,6 +41,53 @@ func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool)
 		state["status"], state["verification"] = "degraded", outage.Message
 	}
 	return state, ready
+}
+
+// addBudgets says of each of several sending identities what it has asked for and
+// may, and, where this process sends, whether it rests.
+func (r *Rooms) addBudgets(ctx context.Context, state map[string]string) {
+	if r.Config.SMTPIdentities == "" {
+		return
+	}
+	list, err := identities(r.Config)
+	if err != nil {
+		state["identity"] = err.Error()
+		return
+	}
+	var resting map[string]bool
+	if v := r.verification.Load(); v != nil && v.engine != nil {
+		resting = v.engine.Load().Resting
+	}
+	spending := verdicts.NewSpending(r.Pool)
+	for i := range list {
+		says := "what it has asked for cannot be read"
+		if spent, err := spending.Spent(ctx, list[i].Name); err == nil {
+			says = budgetState(&list[i], spent, time.Now())
+		}
+		if resting[list[i].Name] {
+			says += "; rests, because mail hosts refuse it"
+		}
+		state["identity "+list[i].Name] = says
+	}
+}
+
+// budgetState is what an identity has asked for and may, in a few words.
+func budgetState(id *verify.Identity, spent verify.Budget, now time.Time) string {
+	allowed := id.Allowed(now)
+	if allowed.Day < 0 {
+		return "not used before " + id.WarmUp.From
+	}
+	of := func(spent, limit int) string {
+		if limit == 0 {
+			return strconv.Itoa(spent)
+		}
+		return fmt.Sprintf("%d of %d", spent, limit)
+	}
+	says := "addresses asked for: " + of(spent.Hour, allowed.Hour) + " this hour, " + of(spent.Day, allowed.Day) + " today"
+	if allowed != id.Budget {
+		says += fmt.Sprintf(" (warming up to %d a day)", id.Day)
+	}
+	return says
 }
 
 // identityAge is how long the check that /readyz shows is good for.

@@ -99,6 +99,23 @@ func TestIdentitiesComeFromAFile(t *testing.T) {
 	require.IsType(t, &verify.Pool{}, v.engine)
 	v.Close()
 
+	// /readyz has what each has asked for and may.
+	require.NoError(t, os.WriteFile(file, []byte(`[
+		{"name":"a","helo":"a.example.com","source":"127.0.0.2","hour":100,"day":1000},
+		{"name":"b","helo":"b.example.com","source":"127.0.0.3","day":5000,"warm_up":{"from":"2999-01-01","days":30,"first_day":200}}]`), 0o600))
+	pool := pgtest.New(t)
+	_, err = verdicts.NewSpending(pool).Take(t.Context(), verify.Claim{Identity: "a", Provider: "other", N: 7})
+	require.NoError(t, err)
+	r := &Rooms{Config: cfg, Pool: pool, Log: slog.New(slog.DiscardHandler), Ledger: ledger.New(pool), Temporal: healthy{}}
+	r.identity.check = func(context.Context) ([]verify.IdentityReport, error) { return nil, nil }
+	state, _ := r.Ready(t.Context())
+	require.Equal(t, "addresses asked for: 7 of 100 this hour, 7 of 1000 today", state["identity a"])
+	require.Equal(t, "not used before 2999-01-01", state["identity b"])
+	now := time.Date(2999, 1, 16, 12, 0, 0, 0, time.UTC)
+	list, err := identities(cfg)
+	require.NoError(t, err)
+	require.Equal(t, "addresses asked for: 3 this hour, 20 of 2600 today (warming up to 5000 a day)", budgetState(&list[1], verify.Budget{Hour: 3, Day: 20}, now))
+
 	require.NoError(t, os.WriteFile(file, []byte(`[{"name":"a"}]`), 0o600))
 	_, err = OpenVerification(cfg, nil, nil)
 	require.ErrorContains(t, err, "HOLDFAST_SMTP_IDENTITIES cannot be used: identity 1 (a): helo is missing")

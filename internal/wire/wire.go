@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -59,7 +60,8 @@ type Rooms struct {
 	Reconcile    *reconcile.Reconciler
 	Telemetry    *telemetry.Telemetry
 
-	identity identityWatch
+	identity     identityWatch
+	verification atomic.Pointer[Verification] // in a worker
 }
 
 // Option changes how rooms are opened.

@@ -155,6 +155,7 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 	if err != nil {
 		return nil, nil, err
 	}
+	r.verification.Store(verification)
 	phones, err := OpenPhones(r.Config)
 	if err != nil {
 		verification.Close()
