@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,10 +76,10 @@ func (b *tab) check(t *testing.T, program, page string) {
 		found := script[string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => [v.id, v.help, v.nodes.map(n => n.html + " " + n.failureSummary)])))`)
 		var violations []json.RawMessage
 		require.NoError(t, json.Unmarshal([]byte(found), &violations))
-		require.Empty(t, violations, "%s (%s): %s", page, theme, found)
+		assert.Empty(t, violations, "%s (%s): %s", page, theme, found)
 	}
 	require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(360, 780)))
 	wide := script[string](b, `document.documentElement.scrollWidth > 360 ? [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > 361 && !e.closest(".scroll")).map(e => e.outerHTML.slice(0, 80)).join("\n") || "the page" : ""`)
-	require.Empty(t, strings.TrimSpace(wide), fmt.Sprintf("%s is wider than a phone", page))
+	assert.Empty(t, strings.TrimSpace(wide), fmt.Sprintf("%s is wider than a phone", page))
 	require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 860)))
 }

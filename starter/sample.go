@@ -163,9 +163,12 @@ func (s *sample) pastOrder(ctx context.Context) error {
 // reasons divides n contacts as the mail lab's world would.
 func (s *sample) reasons(n int64) []order.Reason {
 	list := []order.Reason{
-		{Verdict: "invalid", Reason: "no_such_user", Count: n * int64(20+s.random.IntN(10)) / 100}, {Verdict: "catch_all", Reason: "domain_accepts_all", Count: n * 9 / 100},
-		{Verdict: "invalid", Reason: "mailbox_disabled", Count: n * 3 / 100}, {Verdict: "risky", Reason: "mailbox_full", Count: n * 2 / 100},
-		{Verdict: "unknown", Reason: "connect_failed", Count: n * 2 / 100}, {Verdict: "unknown", Reason: "blocked", Count: n / 100},
+		{Verdict: "invalid", Reason: "no_such_user", Count: n * int64(20+s.random.IntN(10)) / 100},
+		{Verdict: "catch_all", Reason: "domain_accepts_all", Count: n * 9 / 100},
+		{Verdict: "invalid", Reason: "mailbox_disabled", Count: n * 3 / 100},
+		{Verdict: "risky", Reason: "mailbox_full", Count: n * 2 / 100},
+		{Verdict: "unknown", Reason: "connect_failed", Count: n * 2 / 100},
+		{Verdict: "unknown", Reason: "blocked", Count: n / 100},
 	}
 	rest := n
 	for _, r := range list {

@@ -220,13 +220,25 @@ func (s server) adminKey(ctx context.Context) (string, error) {
 func (s server) shots(ctx context.Context) ([]shot, error) {
 	at := "/app/o/" + org
 	list := []shot{
-		{name: "home", path: at}, {name: "orders", path: at + "/orders"}, {name: "new", path: at + "/new"},
-		{name: "new-leads", path: at + "/new/leads?country=US"}, {name: "new-list", path: at + "/new/list"},
-		{name: "new-reveal", path: at + "/new/reveal"}, {name: "new-export", path: at + "/new/export"},
-		{name: "credits", path: at + "/credits"}, {name: "grants", path: at + "/grants", operator: true}, {name: "keys", path: at + "/keys"}, {name: "leads", path: at + "/leads"}, {name: "team", path: at + "/team"}, {name: "settings", path: at + "/settings"},
-		{name: "operator", path: "/app/operator", operator: true}, {name: "plans", path: "/app/operator/plans", operator: true},
-		{name: "system", path: "/app/operator/system", operator: true}, {name: "erasure", path: "/app/operator/erasure", operator: true},
-		{name: "resets", path: at + "/resets", operator: true}, {name: "not-found", path: at + "/orders/ord_none"},
+		{name: "home", path: at},
+		{name: "orders", path: at + "/orders"},
+		{name: "new", path: at + "/new"},
+		{name: "new-leads", path: at + "/new/leads?country=US"},
+		{name: "new-list", path: at + "/new/list"},
+		{name: "new-reveal", path: at + "/new/reveal"},
+		{name: "new-export", path: at + "/new/export"},
+		{name: "credits", path: at + "/credits"},
+		{name: "grants", path: at + "/grants", operator: true},
+		{name: "keys", path: at + "/keys"},
+		{name: "leads", path: at + "/leads"},
+		{name: "team", path: at + "/team"},
+		{name: "settings", path: at + "/settings"},
+		{name: "operator", path: "/app/operator", operator: true},
+		{name: "plans", path: "/app/operator/plans", operator: true},
+		{name: "system", path: "/app/operator/system", operator: true},
+		{name: "erasure", path: "/app/operator/erasure", operator: true},
+		{name: "resets", path: at + "/resets", operator: true},
+		{name: "not-found", path: at + "/orders/ord_none"},
 	}
 	for _, status := range []string{"settled", "verifying", "completed", "rejected", "cancelled"} {
 		var found struct {

@@ -86,8 +86,12 @@ func shares(t order.Tally) []share {
 	var before int64
 	all := t.Verified()
 	for _, s := range []share{
-		{Verdict: "valid", Count: t.Valid}, {Verdict: "invalid", Count: t.Invalid}, {Verdict: "catch_all", Count: t.CatchAll},
-		{Verdict: "risky", Count: t.Risky}, {Verdict: "disposable", Count: t.Disposable}, {Verdict: "unknown", Count: t.Unknown},
+		{Verdict: "valid", Count: t.Valid},
+		{Verdict: "invalid", Count: t.Invalid},
+		{Verdict: "catch_all", Count: t.CatchAll},
+		{Verdict: "risky", Count: t.Risky},
+		{Verdict: "disposable", Count: t.Disposable},
+		{Verdict: "unknown", Count: t.Unknown},
 	} {
 		if s.Count == 0 {
 			continue
