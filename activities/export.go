@@ -38,11 +38,11 @@ func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
 	through := context.WithoutCancel(ctx)
 	defer beat(through, alive)()
 	if err := a.Book.Withhold(ctx, in.OrderID, in.From, in.To, []string{string(verify.Valid)}); err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	rows, err := a.Catalogue.ExportBatch(ctx, in.OrderID, in.From, in.To)
 	if err != nil || len(rows) == 0 {
-		return border(err)
+		return toTemporal(err)
 	}
 	err = a.Webhooks.Send(through, in.Org, in.WebhookID, webhook.Message{
 		ID: fmt.Sprintf("%s/%d", in.OrderID, in.Part), Type: "export.batch",
@@ -51,5 +51,5 @@ func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return border(err)
+	return toTemporal(err)
 }

@@ -29,7 +29,7 @@ func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error)
 	}
 	now, err := a.Book.GetAll(ctx, f.org, ids)
 	if err != nil {
-		return nil, border(err)
+		return nil, toTemporal(err)
 	}
 	for i, leg := range legs {
 		o, there := now[leg.ID]
@@ -88,7 +88,7 @@ func (f *finish) ids(is func(*closing) bool) (ids []string) {
 
 // failed takes an order that cannot go on out; an error that may pass is returned.
 func (f *finish) failed(id string, err error) error {
-	if err = border(err); temporary(err) {
+	if err = toTemporal(err); temporary(err) {
 		return err
 	}
 	if err != nil {
@@ -108,12 +108,12 @@ func (f *finish) charge(ctx context.Context) error {
 		return nil
 	}
 	if _, err := f.billing().Current(ctx, f.org); err != nil { // a period that has ended is booked before the charge
-		return border(err)
+		return toTemporal(err)
 	}
 	for _, ids := range groups {
 		items, err := f.Book.BillableAll(ctx, ids, delivered(f.open[ids[0]].Terms))
 		if err != nil {
-			return border(err)
+			return toTemporal(err)
 		}
 		for _, id := range ids {
 			f.open[id].items = items[id]
@@ -180,7 +180,7 @@ func (f *finish) complete(ctx context.Context) error {
 	}
 	credits, err := f.billing().CreditsOf(ctx, f.org, ids)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	var lists []string
 	for _, id := range ids {
@@ -190,7 +190,7 @@ func (f *finish) complete(ctx context.Context) error {
 	}
 	duplicates, err := f.Catalogue.DuplicatesIn(ctx, f.org, lists)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	now := time.Now()
 	completions := make([]orderbook.Completion, len(ids))
@@ -202,7 +202,7 @@ func (f *finish) complete(ctx context.Context) error {
 	}
 	refused, err := f.Book.CompleteAll(ctx, completions)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	for id, err := range refused {
 		if err := f.failed(id, err); err != nil {
@@ -221,7 +221,7 @@ func (f *finish) release(ctx context.Context) error {
 	}
 	now, err := f.Book.GetAll(ctx, f.org, ids)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool {
 		o := now[id]
@@ -229,7 +229,7 @@ func (f *finish) release(ctx context.Context) error {
 	})
 	ops, err := f.releases(ctx, ids, now)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	var released []string
 	for k, done := range f.Ledger.ReleaseAll(ctx, ops) {
@@ -249,11 +249,11 @@ func (f *finish) release(ctx context.Context) error {
 	}
 	credits, err := f.billing().CreditsOf(ctx, f.org, released)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	refused, err := f.Book.SettleAll(ctx, credits)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	for _, id := range released {
 		if err := f.failed(id, refused[id]); err != nil {

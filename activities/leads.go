@@ -30,17 +30,17 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection
 	defer beat(ctx, alive)()
 	selected, err := a.freeze(ctx, in)
 	if err != nil {
-		return Selection{}, border(err)
+		return Selection{}, toTemporal(err)
 	}
 	if err := a.Book.Start(ctx, in.ID, selected.Items); err != nil {
-		return Selection{}, border(err)
+		return Selection{}, toTemporal(err)
 	}
 	if err := a.Book.Extend(ctx, in.ID, selected.Items); err != nil {
-		return Selection{}, border(err)
+		return Selection{}, toTemporal(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
 	o.Selected = selected.Items // after this round, whatever an earlier run of the order had selected by then
-	return Selection{Order: o, Decided: selected.Decided}, border(err)
+	return Selection{Order: o, Decided: selected.Decided}, toTemporal(err)
 }
 
 func (a *Activities) freeze(ctx context.Context, in SelectInput) (lead.Selected, error) {

@@ -19,5 +19,5 @@ type Reconciled = reconcile.Result
 func (a *ReconcileActivities) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer beat(ctx, alive)()
 	done, err := a.Reconciler.Run(ctx)
-	return done, border(err)
+	return done, toTemporal(err)
 }

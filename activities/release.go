@@ -36,7 +36,7 @@ func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	known, err := a.Book.Get(ctx, in.Org, in.OrderID)
 	entered := !errors.Is(err, orderbook.ErrNotFound)
 	if err != nil && entered {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	if in.Member == "" { // a workflow from before its input had it
 		in.Member, in.Kind = known.Member, known.Kind
@@ -44,20 +44,20 @@ func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	if known.Status.Delivered() {
 		in.Status = order.Settled
 	} else if err := a.deliverCharged(ctx, in); err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	err = a.release(ctx, in)
 	if errors.Is(err, ledger.ErrUnknownHold) || (err == nil && !entered) { // nothing was held, or the order was not entered
 		return ended, nil
 	}
 	if err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	if err := a.end(ctx, in); err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
-	return o, border(err)
+	return o, toTemporal(err)
 }
 
 // deliverCharged delivers what an attempt charged that got no further, so that

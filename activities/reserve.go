@@ -23,7 +23,7 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 		return a.reservation(ctx, known, in)
 	}
 	if !errors.Is(err, orderbook.ErrNotFound) {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, toTemporal(err)
 	}
 
 	o, held, err := a.hold(ctx, in)
@@ -37,7 +37,7 @@ func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reserva
 func (a *Activities) enter(ctx context.Context, in order.Input, o offer.Offer, held ledger.HoldResult) (order.Reservation, error) {
 	entered, err := a.Book.Create(ctx, entryOf(in, o, held))
 	if err != nil {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, toTemporal(err)
 	}
 	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash(), Small: in.Request.Small()}, nil
 }
@@ -87,11 +87,11 @@ func holdOf(in order.Input, o offer.Offer) ledger.Hold {
 func (a *Activities) reservation(ctx context.Context, known order.Order, in order.Input) (order.Reservation, error) {
 	agreed, err := a.Book.Agreement(ctx, known.ID)
 	if err != nil {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, toTemporal(err)
 	}
 	terms, err := a.desk().Terms(ctx, agreed.PlanID, agreed.PlanVersion, in)
 	if err != nil {
-		return order.Reservation{}, border(err)
+		return order.Reservation{}, toTemporal(err)
 	}
 	terms.Most = covered(known, terms)
 	return order.Reservation{Order: known, Terms: terms, RequestHash: agreed.RequestHash, Small: in.Request.Small()}, nil

@@ -37,7 +37,7 @@ func (a *Activities) ResetPage(ctx context.Context, in ResetPageInput) (ResetPag
 	defer beat(ctx, alive)()
 	page, err := a.billing().Sweep(ctx, in.Before, in.After, in.Limit)
 	if err != nil {
-		return ResetPage{}, border(err)
+		return ResetPage{}, toTemporal(err)
 	}
 	told(ctx, "A subscription cannot be reset; the next sweep tries it again.", page.Failures)
 	return page, nil
@@ -59,7 +59,7 @@ func (a *Activities) ApplyPlanChanges(ctx context.Context, in ApplyChangesInput)
 	defer beat(ctx, alive)()
 	applied, err := a.billing().ApplyChanges(ctx, in.Before, in.After, in.Limit)
 	if err != nil {
-		return AppliedChanges{}, border(err)
+		return AppliedChanges{}, toTemporal(err)
 	}
 	told(ctx, "A plan change cannot be applied; the next sweep tries it again.", applied.Failures)
 	return applied, nil

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/lead"
@@ -39,7 +38,7 @@ type Boarded struct {
 	Decided     int64        `json:"decided,omitempty"`
 }
 
-// Refusal is why an order cannot be made, as border would have said it.
+// Refusal is why an order cannot be made, as toTemporal would have said it.
 type Refusal struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -53,7 +52,7 @@ func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	defer beat(ctx, alive)()
 	lines, err := a.Book.Lines(ctx, ride.ID)
 	if err != nil {
-		return nil, border(err)
+		return nil, toTemporal(err)
 	}
 	boarded := make([]Boarded, len(ride.Orders))
 	reserved, err := a.reserveAll(ctx, ride, lines, boarded)
@@ -117,7 +116,7 @@ func (a *Activities) offerAll(ctx context.Context, ride Ride, lines map[string]b
 	org := ride.Orders[0].Org
 	known, err := a.Book.GetAll(ctx, org, idsOf(ride.Orders))
 	if err != nil {
-		return nil, border(err)
+		return nil, toTemporal(err)
 	}
 	customer, err := a.desk().Customer(ctx, org)
 	if err != nil {
@@ -151,12 +150,12 @@ func (a *Activities) enterAll(ctx context.Context, ride Ride, at []int, entries 
 	}
 	entered, err := a.Book.CreateAll(ctx, entries)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	for k, e := range entered {
 		i := at[k]
 		if e.Err != nil {
-			if err := refused(border(e.Err), &boarded[i]); err != nil {
+			if err := refused(toTemporal(e.Err), &boarded[i]); err != nil {
 				return err
 			}
 			continue
@@ -179,7 +178,7 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 	if len(lists) > 0 {
 		var err error
 		if selected, err = a.Catalogue.SelectLists(ctx, lists); err != nil {
-			return border(err)
+			return toTemporal(err)
 		}
 	}
 	starting := map[string]int64{}
@@ -188,7 +187,7 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 	}
 	kept, err := a.Book.StartAll(ctx, starting)
 	if err != nil {
-		return border(err)
+		return toTemporal(err)
 	}
 	return each(len(ride.Orders), func(i int) error {
 		in := ride.Orders[i]
@@ -240,19 +239,19 @@ func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error)
 	}
 	items, err := a.Book.PendingAll(ctx, ids, time.Time{})
 	if err != nil {
-		return nil, border(err)
+		return nil, toTemporal(err)
 	}
 	brief, stop := context.WithTimeout(ctx, rideVerifies)
 	defer stop()
 	if err := a.verifyItems(brief, BatchInput{Preflight: true}, items, &checked); err != nil {
 		slow := brief.Err() != nil && ctx.Err() == nil
 		if a.outageOf(err) == nil && !slow {
-			return nil, border(err)
+			return nil, toTemporal(err)
 		}
 	}
 	undecided, err := a.Book.Undecided(ctx, ids)
 	if err != nil {
-		return nil, border(err)
+		return nil, toTemporal(err)
 	}
 	final := make([]bool, len(legs))
 	for i, leg := range legs {
@@ -274,19 +273,16 @@ func each(n int, do func(i int) error) error {
 // refused notes an error that would come again as what the order's submitter is
 // answered; any other is returned, and the step is repeated.
 func refused(err error, b *Boarded) error {
-	if temporary(err) {
+	info, refused := Refused(err)
+	if !refused {
 		return err
 	}
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		b.Refused = &Refusal{Code: app.Type(), Message: app.Message()}
-		_ = app.Details(&b.Refused.Field) // without one it is about the whole request
-	}
+	b.Refused = &Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
 	return nil
 }
 
 // temporary reports whether an error of an activity may pass.
 func temporary(err error) bool {
-	var app *temporal.ApplicationError
-	return err != nil && !(errors.As(err, &app) && app.NonRetryable())
+	_, refused := Refused(err)
+	return err != nil && !refused
 }

@@ -48,24 +48,24 @@ type Captured struct {
 func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
 	defer beat(ctx, alive)()
 	if _, err := a.billing().Current(ctx, in.Org); err != nil { // a period that has ended is booked before the charge
-		return Captured{}, border(err)
+		return Captured{}, toTemporal(err)
 	}
 	if in.Last {
 		if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
-			return Captured{}, border(err)
+			return Captured{}, toTemporal(err)
 		}
 	}
 	for _, r := range in.Ranges {
 		if err := a.capture(ctx, in, r); err != nil {
-			return Captured{}, border(err)
+			return Captured{}, toTemporal(err)
 		}
 	}
 	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
 	if err != nil {
-		return Captured{}, border(err)
+		return Captured{}, toTemporal(err)
 	}
 	if err := a.Book.NoteCharged(ctx, in.OrderID, credits); err != nil {
-		return Captured{}, border(err)
+		return Captured{}, toTemporal(err)
 	}
 	var total []order.Amount
 	for _, c := range credits {
@@ -291,31 +291,31 @@ type DeliverInput struct {
 func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.Order, error) {
 	defer beat(ctx, alive)()
 	if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	tally, reasons, err := a.Book.Tally(ctx, in.OrderID)
 	if err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	credits, err := a.billing().OrderCredits(ctx, in.Org, in.OrderID)
 	if err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	request, err := a.Book.Request(ctx, in.OrderID)
 	if err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	if request.Kind == order.Verify {
 		list, err := a.Catalogue.List(ctx, in.Org, request.ListID)
 		if err != nil {
-			return order.Order{}, border(err)
+			return order.Order{}, toTemporal(err)
 		}
 		tally.Duplicate = list.Duplicates()
 	}
 	refundAt := time.Now().Add(in.RefundDelay)
 	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, refundAt); err != nil {
-		return order.Order{}, border(err)
+		return order.Order{}, toTemporal(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.OrderID)
-	return o, border(err)
+	return o, toTemporal(err)
 }

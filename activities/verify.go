@@ -70,7 +70,7 @@ func (a *Activities) Preflight(ctx context.Context) (*Outage, error) {
 	if o := a.outageOf(err); o != nil {
 		return o, nil
 	}
-	return nil, border(err)
+	return nil, toTemporal(err)
 }
 
 // NoteWaitInput is the input of NoteWait.
@@ -81,7 +81,7 @@ type NoteWaitInput struct {
 
 // NoteWait lets the book show what an order waits for.
 func (a *Activities) NoteWait(ctx context.Context, in NoteWaitInput) error {
-	return border(a.Book.NoteWait(ctx, in.OrderID, in.Wait))
+	return toTemporal(a.Book.NoteWait(ctx, in.OrderID, in.Wait))
 }
 
 // BatchProgress is what a running VerifyBatch says in its heartbeats.
@@ -98,21 +98,21 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 
 	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, in.Due)
 	if err != nil {
-		return BatchResult{}, border(err)
+		return BatchResult{}, toTemporal(err)
 	}
 	var outage *Outage
 	if len(items) > 0 {
 		err := a.verifyItems(ctx, in, items, &checked)
 		if outage = a.outageOf(err); outage == nil && err != nil {
-			return BatchResult{}, border(err)
+			return BatchResult{}, toTemporal(err)
 		}
 	}
 	p, err := a.Book.Progress(ctx, in.OrderID, in.From, in.To)
 	if err != nil {
-		return BatchResult{}, border(err)
+		return BatchResult{}, toTemporal(err)
 	}
 	if p.Pending > 0 && outage == nil { // to be asked again, not to be passed over in silence
-		return BatchResult{}, border(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
+		return BatchResult{}, toTemporal(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
 	}
 	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally, Outage: outage}, nil
 }

@@ -25,5 +25,5 @@ type WebhookRound = webhook.Round
 func (a *WebhookActivities) DeliverWebhooks(ctx context.Context, in DeliverWebhooksInput) (WebhookRound, error) {
 	defer beat(ctx, alive)()
 	round, err := a.Webhooks.Deliver(ctx, in.Endpoint, in.Limit)
-	return round, border(err)
+	return round, toTemporal(err)
 }

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"holdfast/internal/order"
+	"holdfast/internal/errcode"
 )
 
 // Exit codes. A command stopped by a signal exits with 128 + its number.
@@ -39,8 +39,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	_, _ = fmt.Fprintln(stderr, sentence(err))
 	var usage *usageError
-	var invalid *order.InvalidError
-	if errors.As(err, &usage) || errors.As(err, &invalid) {
+	if errors.As(err, &usage) || errcode.Of(err).Kind == errcode.Invalid {
 		return exitUsage
 	}
 	return exitFailed

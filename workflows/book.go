@@ -1,10 +1,10 @@
 package workflows
 
 import (
-	"errors"
-
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"holdfast/activities"
 )
 
 // small reports whether the order does its bookkeeping within workflow tasks.
@@ -43,8 +43,8 @@ func within(ctx workflow.Context, step, in, result any) error {
 // mayPass reports whether what kept a step from succeeding may pass by itself:
 // all but a cancellation and what an activity says would fail again.
 func mayPass(err error) bool {
-	var app *temporal.ApplicationError
-	return !temporal.IsCanceledError(err) && !(errors.As(err, &app) && app.NonRetryable())
+	_, refused := activities.Refused(err)
+	return !refused && !temporal.IsCanceledError(err)
 }
 
 // knows reports whether the order runs under code that has a change. A small

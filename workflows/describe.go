@@ -1,12 +1,10 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"holdfast/activities"
@@ -197,9 +195,8 @@ func fields(list []order.Field) string {
 // errors of our own making carry one; whatever else happened is ours to look
 // up in Temporal, not the customer's to read.
 func failureOf(cause error) *order.Failure {
-	var app *temporal.ApplicationError
-	if errors.As(cause, &app) && app.NonRetryable() && app.Message() != "" {
-		return &order.Failure{Code: app.Type(), Message: app.Message()}
+	if info, refused := activities.Refused(cause); refused && info.Text != "" {
+		return &order.Failure{Code: info.Code, Message: info.Text}
 	}
 	return &order.Failure{
 		Code:    order.CodeInternal,

@@ -104,8 +104,13 @@ func bench(ctx context.Context, s settings) (err error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"yardsticks", b.yardsticks}, {"speed", b.speed}, {"captures", b.captures}, {"grants", b.grants},
-		{"growth", b.growth}, {"history", b.history}, {"audit", b.audit},
+		{"yardsticks", b.yardsticks},
+		{"speed", b.speed},
+		{"captures", b.captures},
+		{"grants", b.grants},
+		{"growth", b.growth},
+		{"history", b.history},
+		{"audit", b.audit},
 	} {
 		if s.only != "" && s.only != part.name {
 			continue

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/metadata"
 	"holdfast/internal/outbox"
@@ -27,11 +28,11 @@ import (
 // The errors of this package, to be told apart with errors.Is. The text of an
 // error is one sentence for the caller.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrExists   = errors.New("already exists")
-	ErrInvalid  = errors.New("invalid")
+	ErrNotFound = errcode.New(errcode.NotFound, "not found")
+	ErrExists   = errcode.New(errcode.Conflict, "already exists")
+	ErrInvalid  = errcode.New(errcode.Invalid, "invalid")
 	// ErrSuspended is an organization that is suspended or closed.
-	ErrSuspended = errors.New("suspended")
+	ErrSuspended = errcode.New(errcode.Suspended, "suspended")
 )
 
 // failure is a sentence that is one of the errors above.

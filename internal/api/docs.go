@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"holdfast/internal/errcode"
 )
 
 // docs answers with the API's documentation, made from its description. It
@@ -24,7 +26,7 @@ func (a *API) docs(w http.ResponseWriter, _ *http.Request) {
 type docsPage struct {
 	Info     *huma.Info
 	Groups   []docsGroup
-	Problems []kind
+	Problems []*errcode.Kind
 }
 
 type docsGroup struct {

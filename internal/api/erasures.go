@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"holdfast/internal/erasure"
@@ -22,10 +21,6 @@ func (a *API) erasures() {
 	},
 	) (*answer[erasure.Report], error) {
 		report, err := a.Erasures.Erase(ctx, erasure.Request{Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs})
-		var who *erasure.InvalidError
-		if errors.As(err, &who) {
-			return nil, invalid(join("body", who.Field), who.Message)
-		}
 		return body(report, err)
 	})
 }

@@ -3,8 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
@@ -137,10 +135,6 @@ func (a *API) grant(ctx context.Context, in *struct {
 		return nil, err
 	}
 	id, err := a.Billing.Grant(ctx, org, in.Key, in.Body.grant(), in.Body.Reason)
-	var wrong *billing.GrantError
-	if errors.As(err, &wrong) {
-		err = invalid("body."+wrong.Field, wrong.Message)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -174,10 +168,6 @@ func (a *API) grantAll(ctx context.Context, in *struct {
 		grants[i] = g.grant()
 	}
 	ids, err := a.Billing.GrantAll(ctx, org, in.Key, grants, in.Body.Reason)
-	var wrong *billing.GrantError
-	if errors.As(err, &wrong) {
-		err = invalid(fmt.Sprintf("body.grants[%d].%s", wrong.N, wrong.Field), wrong.Message)
-	}
 	list := grantedList{Grants: make([]granted, len(ids))}
 	for i, id := range ids {
 		list.Grants[i] = granted{GrantID: id, Org: org.ID, GrantBody: in.Body.Grants[i]}

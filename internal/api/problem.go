@@ -6,23 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"holdfast/internal/account"
-	"holdfast/internal/billing"
-	"holdfast/internal/idempotency"
-	"holdfast/internal/intake"
-	"holdfast/internal/lead"
-	"holdfast/internal/ledger"
-	"holdfast/internal/metadata"
+	"holdfast/internal/errcode"
 	"holdfast/internal/order"
-	"holdfast/internal/orderbook"
-	"holdfast/internal/payment"
-	"holdfast/internal/plan"
 	"holdfast/internal/verify"
-	"holdfast/internal/webhook"
 )
 
 // problemType begins every type of problem; the rest is its code.
@@ -58,62 +49,43 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType is that of problem details, RFC 9457 section 3.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// kind is one type of problem.
-type kind struct { // exported fields: the documentation shows them
-	Code   string
-	Status int
-	Title  string
-	About  string // for the documentation
-}
+// Kinds of errors that only HTTP has. Codes are never changed.
+var (
+	unauthenticated  = &errcode.Kind{Code: "unauthenticated", Status: 401, Title: "A valid API key is needed", About: "The key is missing, unknown or revoked."}
+	forbidden        = &errcode.Kind{Code: "forbidden", Status: 403, Title: "The key does not allow this", About: "The key's role is too low for the call."}
+	methodNotAllowed = &errcode.Kind{Code: "method_not_allowed", Status: 405, Title: "The method is not offered here", About: "The Allow header lists those that are."}
+	notAcceptable    = &errcode.Kind{Code: "not_acceptable", Status: 406, Title: "The answer cannot be given in that form", About: "Ask for application/json."}
+	timeout          = &errcode.Kind{Code: "timeout", Status: 408, Title: "The request took too long to arrive", About: "The body did not arrive in time; send it again."}
+	tooLarge         = &errcode.Kind{Code: "too_large", Status: 413, Title: "The request is too large", About: "The body is larger than the call takes."}
+	unsupportedMedia = &errcode.Kind{Code: "unsupported_media_type", Status: 415, Title: "The body has the wrong content type", About: "Send application/json."}
+	rateLimited      = &errcode.Kind{Code: "rate_limited", Status: 429, Title: "Too many requests", About: "Retry-After says how many seconds to wait."}
+)
 
-// kinds are all types of problems. Codes are never changed.
-var kinds = []kind{
-	{"malformed_request", 400, "The request cannot be read", "The body is not JSON, not UTF-8, or was cut off."},
-	{"unauthenticated", 401, "A valid API key is needed", "The key is missing, unknown or revoked."},
-	{"insufficient_credits", 402, "There are not enough credits", "Nothing was held; missing lists what lacks. A new attempt needs a new idempotency key."},
-	{"forbidden", 403, "The key does not allow this", "The key's role is too low for the call."},
-	{"suspended", 403, "The organization is suspended or closed", "It starts no orders. Those that run are finished; what it has can be read."},
-	{"not_found", 404, "There is no such thing", "It does not exist, or it belongs to somebody else: the two cannot be told apart."},
-	{"method_not_allowed", 405, "The method is not offered here", "The Allow header lists those that are."},
-	{"not_acceptable", 406, "The answer cannot be given in that form", "Ask for application/json."},
-	{"timeout", 408, "The request took too long to arrive", "The body did not arrive in time; send it again."},
-	{"conflict", 409, "It does not go together with what is there", "Something with that id exists, or the order has moved on."},
-	{"too_large", 413, "The request is too large", "The body is larger than the call takes."},
-	{"unsupported_media_type", 415, "The body has the wrong content type", "Send application/json."},
-	{"invalid_request", 422, "The request is not valid", "errors lists the offending fields."},
-	{"idempotency_key_reused", 422, "The idempotency key was used for something else", "The same key always means the same request; use a new key for a new one."},
-	{"rate_limited", 429, "Too many requests", "Retry-After says how many seconds to wait."},
-	{"internal", 500, "Something went wrong on our side", "Nothing about it is your fault; say the request_id when you ask us. The same request with the same idempotency key may be sent again."},
-	{"credits_damaged", 500, "The credits of the organization are damaged", "Nothing was charged. Support can repair them; other organizations are not concerned."},
-	{"not_configured", 501, "This is not set up here", "The operator has not set up the service that the call needs."},
-	{"no_upstream", 502, "Another service did not answer", "Repeat the request with the same idempotency key."},
-	{"unavailable", 503, "The order is kept but could not be answered yet", "Repeat the request with the same idempotency key."},
-}
+// kinds are all kinds of problems, by status. Where several share a status, the
+// first one stands for it.
+var kinds = func() []*errcode.Kind {
+	all := append([]*errcode.Kind{
+		unauthenticated, forbidden, methodNotAllowed, notAcceptable, timeout, tooLarge, unsupportedMedia, rateLimited,
+	}, errcode.Kinds()...)
+	slices.SortStableFunc(all, func(a, b *errcode.Kind) int { return a.Status - b.Status })
+	return all
+}()
 
-func kindOf(code string) kind {
-	for _, k := range kinds {
-		if k.Code == code {
-			return k
-		}
-	}
-	return kind{"internal", http.StatusInternalServerError, "Something went wrong on our side", ""}
-}
-
-func kindOfStatus(status int) kind {
+func kindOfStatus(status int) errcode.Kind {
 	for _, k := range kinds {
 		if k.Status == status {
-			return k
+			return *k
 		}
 	}
 	if status >= 400 && status < 500 {
-		k := kindOf("invalid_request")
+		k := *errcode.Invalid
 		k.Status = status
 		return k
 	}
-	return kindOf("internal")
+	return *errcode.Internal
 }
 
-func problemOf(k kind, detail string) *Problem {
+func problemOf(k errcode.Kind, detail string) *Problem {
 	return &Problem{Type: problemType + k.Code, Title: k.Title, Status: k.Status, Detail: detail, Code: k.Code}
 }
 
@@ -171,80 +143,26 @@ const damaged = "The credits of this organization cannot be used until support h
 
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."
 
-// roomErrors maps the errors of the rooms to problems. Their texts are sentences for
-// the caller.
-var roomErrors = []struct {
-	err  error
-	code string
-}{
-	{account.ErrNotFound, "not_found"},
-	{account.ErrExists, "conflict"},
-	{account.ErrInvalid, "invalid_request"},
-	{account.ErrSuspended, "suspended"},
-	{orderbook.ErrNotFound, "not_found"},
-	{idempotency.ErrReused, "idempotency_key_reused"},
-	{orderbook.ErrRequestDiffers, "idempotency_key_reused"},
-	{orderbook.ErrInvalid, "invalid_request"},
-	{intake.ErrKeyReused, "idempotency_key_reused"},
-	{intake.ErrNoKey, "invalid_request"},
-	{intake.ErrNoAnswer, "unavailable"},
-	{intake.ErrOver, "conflict"},
-	{intake.ErrDelivered, "conflict"},
-	{ledger.ErrKeyReused, "idempotency_key_reused"},
-	{ledger.ErrInvalid, "invalid_request"},
-	{ledger.ErrNoEntry, "not_found"},
-	{ledger.ErrUnknownGrant, "not_found"},
-	{ledger.ErrUnknownHold, "conflict"},
-	{ledger.ErrHoldExhausted, "conflict"},
-	{billing.ErrRunning, "conflict"},
-	{billing.ErrOpenOrders, "conflict"},
-	{billing.ErrNoReason, "invalid_request"},
-	{billing.ErrPart, "invalid_request"},
-	{lead.ErrNoList, "not_found"},
-	{payment.ErrNotConfigured, "not_configured"},
-	{payment.ErrNotFound, "not_found"},
-	{payment.ErrInvalid, "invalid_request"},
-	{payment.ErrSignature, "malformed_request"},
-	{payment.ErrKeyReused, "idempotency_key_reused"},
-	{payment.ErrService, "no_upstream"},
-	{webhook.ErrNotFound, "not_found"},
-	{webhook.ErrInvalid, "invalid_request"},
-}
-
 // problem is the one place where an error becomes an answer. What is not known
 // here is ours: it is logged, and the caller learns the request id alone.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
-	var bad *order.InvalidError
-	var field *plan.FieldError
-	var list *lead.ListError
-	var labels *metadata.InvalidError
 	var stored interface{ SQLState() string }
+	info := errcode.Of(err)
 	switch {
 	case errors.As(err, &p):
 		p = new(*p)
-	case errors.As(err, &bad):
-		p = invalid(join("body", bad.Field), bad.Message)
-	case errors.As(err, &list):
-		p = invalid("body", sentence(list.Message))
-	case errors.As(err, &labels):
-		p = invalid("body.metadata", labels.Message)
-	case errors.As(err, &field):
-		p = invalid(join("body", field.Field), field.Message)
-	case errors.Is(err, ledger.ErrDamaged), errors.Is(err, intake.ErrDamaged):
+	case info.Kind == errcode.Damaged:
 		a.Log.ErrorContext(ctx, "A request met damaged credits.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
-		p = problemOf(kindOf("credits_damaged"), damaged)
+		p = problemOf(*info.Kind, damaged)
+	case info.InBody:
+		p = invalid(join("body", info.Field), sentence(info.Text))
+	case info.Kind != errcode.Internal:
+		p = problemOf(*info.Kind, sentence(info.Text))
 	case errors.As(err, &stored) && strings.HasPrefix(stored.SQLState(), "22"):
 		// Data exceptions of SQL: a number, time or text that cannot be stored.
 		a.Log.InfoContext(ctx, "The database refused a value.", "request_id", requestID(ctx), "sqlstate", stored.SQLState())
 		p = invalid("", "A value of the request is out of range or holds characters that cannot be stored.")
-	default:
-		for _, known := range roomErrors {
-			if errors.Is(err, known.err) {
-				p = problemOf(kindOf(known.code), sentence(err.Error()))
-				break
-			}
-		}
 	}
 	if p == nil {
 		if !errors.Is(err, context.Canceled) { // the client went away

@@ -6,7 +6,6 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -28,19 +27,6 @@ type Billing struct {
 // New returns a billing on these rooms.
 func New(accounts *account.Accounts, l *ledger.Ledger, book *orderbook.Book) *Billing {
 	return &Billing{accounts: accounts, ledger: l, book: book}
-}
-
-// refusal reports whether an error lies in the request or the stored data, so
-// that trying again would end the same; any other error is worth another try.
-func refusal(err error) bool {
-	var field *plan.FieldError
-	if errors.As(err, &field) {
-		return true
-	}
-	return slices.ContainsFunc([]error{
-		account.ErrNotFound, account.ErrInvalid,
-		ledger.ErrInvalid, ledger.ErrKeyReused, ledger.ErrHoldExhausted, ledger.ErrDamaged,
-	}, func(known error) bool { return errors.Is(err, known) })
 }
 
 // add merges what two resets did, by credit type.

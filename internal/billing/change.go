@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
@@ -62,7 +63,7 @@ func (b *Billing) ApplyChanges(ctx context.Context, before time.Time, after acco
 	for _, p := range pending {
 		tops, err := b.apply(ctx, p)
 		switch {
-		case err != nil && refusal(err):
+		case err != nil && errcode.Permanent(err):
 			applied.Failures = append(applied.Failures, Failure{Org: p.Org, Reason: err.Error()})
 		case err != nil:
 			return Applied{}, err

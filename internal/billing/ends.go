@@ -2,18 +2,18 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
 
 // ErrOpenOrders is an organization that cannot be closed yet.
-var ErrOpenOrders = errors.New("orders of the organization are not settled; suspend it and wait for them, or cancel them, then close it")
+var ErrOpenOrders = errcode.New(errcode.Conflict, "orders of the organization are not settled; suspend it and wait for them, or cancel them, then close it")
 
 // Removed is a member who was removed.
 type Removed struct {

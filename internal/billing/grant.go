@@ -3,12 +3,14 @@ package billing
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
@@ -36,6 +38,11 @@ type GrantError struct {
 }
 
 func (e *GrantError) Error() string { return e.Message }
+
+// ErrorInfo says of which field the grant is not valid.
+func (e *GrantError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field}
+}
 
 // Grant gives credits, once for each key, and returns the grant's number. The
 // same request again gets the same answer, whatever has become of the plan.
@@ -76,6 +83,10 @@ func (b *Billing) GrantAll(ctx context.Context, org account.Org, key string, gra
 		})
 	}
 	if err := b.checkGrants(ctx, org, key, op.Key, grants); err != nil {
+		var wrong *GrantError
+		if errors.As(err, &wrong) {
+			wrong.Field = fmt.Sprintf("grants[%d].%s", wrong.N, wrong.Field)
+		}
 		return nil, err
 	}
 	result, err := b.ledger.Grants(ctx, op)

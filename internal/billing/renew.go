@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/plan"
 )
@@ -72,7 +73,7 @@ func (b *Billing) renewAll(ctx context.Context, due []account.Due, failures *[]F
 	for _, d := range due {
 		group.Go(func() error {
 			credits, err := b.renew(groupCtx, d)
-			if err != nil && !refusal(err) {
+			if err != nil && !errcode.Permanent(err) {
 				return err
 			}
 			mu.Lock()
@@ -126,11 +127,11 @@ func (b *Billing) Current(ctx context.Context, orgID string) (account.Org, error
 		return org, err
 	}
 	for _, p := range pending { // what a change brings belongs to its own period
-		if _, err := b.apply(ctx, p); err != nil && !refusal(err) {
+		if _, err := b.apply(ctx, p); err != nil && !errcode.Permanent(err) {
 			return org, err
 		}
 	}
-	if err := b.CatchUp(ctx, orgID, time.Time{}); err != nil && !refusal(err) {
+	if err := b.CatchUp(ctx, orgID, time.Time{}); err != nil && !errcode.Permanent(err) {
 		return org, err
 	}
 	return b.accounts.Org(ctx, orgID)

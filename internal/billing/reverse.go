@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -20,10 +21,10 @@ import (
 
 // Errors of this package; test with errors.Is. Each is a sentence for the user.
 var (
-	ErrNoReason = errors.New("a reason is needed, for the journal; say why credits are moved")
-	ErrNoKey    = errors.New("an idempotency key is needed; send the same one again to repeat the request safely")
-	ErrRunning  = errors.New("the order is still running; cancel it first, then reverse what it charged")
-	ErrPart     = errors.New("a part of an order is either some of its leads or a number of credits of one type")
+	ErrNoReason = errcode.New(errcode.Invalid, "a reason is needed, for the journal; say why credits are moved")
+	ErrNoKey    = errcode.New(errcode.Invalid, "an idempotency key is needed; send the same one again to repeat the request safely")
+	ErrRunning  = errcode.New(errcode.Conflict, "the order is still running; cancel it first, then reverse what it charged")
+	ErrPart     = errcode.New(errcode.Invalid, "a part of an order is either some of its leads or a number of credits of one type")
 )
 
 // Reversal credits back what an order charged: all of it, some of its leads, or

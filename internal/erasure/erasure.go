@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/lead"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/suppression"
@@ -35,6 +36,11 @@ type InvalidError struct {
 }
 
 func (e *InvalidError) Error() string { return e.Message }
+
+// ErrorInfo says of which field the request is not valid.
+func (e *InvalidError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field}
+}
 
 // Report counts what was erased. Everything is zero where nobody was known
 // any more.

@@ -14,10 +14,12 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/errcode"
 )
 
 // ErrReused says that a key was used for another request.
-var ErrReused = errors.New("this idempotency key was used for another request; use a new key for a new one")
+var ErrReused = errcode.New(errcode.KeyReused, "this idempotency key was used for another request; use a new key for a new one")
 
 // Request is a request that has a key.
 type Request struct {

@@ -18,7 +18,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"holdfast/activities"
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/metadata"
 	"holdfast/internal/offer"
@@ -42,12 +44,11 @@ const repeatedAfter = 5 * time.Second
 
 // Errors of the intake; test with errors.Is. Each is a sentence for the user.
 var (
-	ErrKeyReused = errors.New("this idempotency key was used for another order; use a new key for a new order")
-	ErrNoKey     = errors.New("an order needs an idempotency key; send the same one again to repeat the request safely")
-	ErrNoAnswer  = errors.New("no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
-	ErrDamaged   = errors.New("the credits of this organization are damaged")
-	ErrOver      = errors.New("the order is over already; there is nothing left to cancel, pause or resume")
-	ErrDelivered = errors.New("the order is delivered already; there is nothing left to pause")
+	ErrKeyReused = errcode.New(errcode.KeyReused, "this idempotency key was used for another order; use a new key for a new order")
+	ErrNoKey     = errcode.New(errcode.Invalid, "an order needs an idempotency key; send the same one again to repeat the request safely")
+	ErrNoAnswer  = errcode.New(errcode.Unavailable, "no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
+	ErrOver      = errcode.New(errcode.Conflict, "the order is over already; there is nothing left to cancel, pause or resume")
+	ErrDelivered = errcode.New(errcode.Conflict, "the order is delivered already; there is nothing left to pause")
 )
 
 // Intake submits orders to Temporal.
@@ -297,20 +298,16 @@ func startOptions(input order.Input) client.StartWorkflowOptions {
 
 // answer turns Temporal's errors into sentences for the submitter.
 func answer(err error) error {
-	var app *temporal.ApplicationError
 	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
 	var late *serviceerror.DeadlineExceeded // the server's word for it
+	info, refused := activities.Refused(err)
 	switch {
-	case errors.Is(err, ErrKeyReused), errors.As(err, &app) && app.Type() == "idempotency_key_reused":
+	case errors.Is(err, ErrKeyReused), refused && info.Kind == errcode.KeyReused:
 		return ErrKeyReused
-	case errors.As(err, &app) && app.Type() == "invalid_request": // found when it was looked at with the plan
-		invalid := &order.InvalidError{Message: app.Message()}
-		_ = app.Details(&invalid.Field) // without one it is about the whole request
-		return invalid
-	case errors.As(err, &app) && app.Type() == "credits_damaged":
-		return fmt.Errorf("%w: %s", ErrDamaged, app.Message())
-	case errors.As(err, &app) && app.NonRetryable():
-		return errors.New(app.Message())
+	case refused && info.InBody: // found when it was looked at with the plan
+		return &order.InvalidError{Field: info.Field, Message: info.Text}
+	case refused:
+		return info.Restore()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow), errors.As(err, &late):
 		return ErrNoAnswer
 	}

@@ -11,14 +11,15 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"holdfast/internal/errcode"
 	"holdfast/workflows"
 )
 
 // Errors of the schedule; test with errors.Is. Each is a sentence for the user.
 var (
-	ErrNoSchedule = errors.New("there is no such schedule yet; make it with \"schedule ensure\"")
-	ErrInterval   = errors.New("the schedule must run at least every 28 days and at most every minute")
-	ErrBackfill   = errors.New("the time to run again must begin before it ends, and lie in the past")
+	ErrNoSchedule = errcode.New(errcode.NotFound, "there is no such schedule yet; make it with \"schedule ensure\"")
+	ErrInterval   = errcode.New(errcode.Invalid, "the schedule must run at least every 28 days and at most every minute")
+	ErrBackfill   = errcode.New(errcode.Invalid, "the time to run again must begin before it ends, and lie in the past")
 )
 
 // missedFor is how long after an outage of Temporal itself the missed runs are

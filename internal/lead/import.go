@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/value"
 	"holdfast/internal/verify"
 )
@@ -28,7 +29,7 @@ const (
 )
 
 // ErrImportRunning says that another import holds the catalogue.
-var ErrImportRunning = errors.New("another import is running; wait until it is done and start this one again")
+var ErrImportRunning = errcode.New(errcode.Conflict, "another import is running; wait until it is done and start this one again")
 
 const (
 	importBatch = 20_000 // rows a transaction

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
@@ -28,7 +29,7 @@ import (
 const MaxListRows = 1_000_000
 
 // ErrNoList says that an organization has no such list.
-var ErrNoList = errors.New("there is no such list; upload it first")
+var ErrNoList = errcode.New(errcode.NotFound, "there is no such list; upload it first")
 
 // ListError is a file that cannot be taken as a list.
 type ListError struct {
@@ -36,6 +37,11 @@ type ListError struct {
 }
 
 func (e *ListError) Error() string { return e.Message }
+
+// ErrorInfo says that the request is not valid.
+func (e *ListError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true}
+}
 
 // List is an uploaded list. Rows = Unique + duplicates + Matchable + Malformed.
 type List struct {

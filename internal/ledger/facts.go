@@ -6,10 +6,12 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/errcode"
 )
 
 // ErrNoEntry says that there is no journal entry of this number.
-var ErrNoEntry = errors.New("there is no such entry in the history")
+var ErrNoEntry = errcode.New(errcode.NotFound, "there is no such entry in the history")
 
 // EntryFacts are what a journal entry charged or reversed facts about.
 type EntryFacts struct {

@@ -10,12 +10,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/errcode"
 )
 
 // ErrDamaged says that the rows of an organization contradict each other or
 // cannot be read. Its operations are refused until they are repaired; other
 // organizations are not concerned.
-var ErrDamaged = errors.New("the credits of this organization are damaged")
+var ErrDamaged = errcode.New(errcode.Damaged, "the credits of this organization are damaged")
 
 // errLocked says that another transaction keeps an organization's row locked.
 var errLocked = errors.New("another transaction keeps the organization's credits locked; try again")

@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"time"
+
+	"holdfast/internal/errcode"
 )
 
 // Errors of operations. An operation that ends in one of them has changed
@@ -10,17 +12,17 @@ import (
 // result.
 var (
 	// ErrKeyReused says that the key already stands for another request.
-	ErrKeyReused = errors.New("this idempotency key was already used for a different request")
+	ErrKeyReused = errcode.New(errcode.KeyReused, "this idempotency key was already used for a different request")
 	// ErrUnknownHold says that there is no hold under this id.
-	ErrUnknownHold = errors.New("there is no such hold")
+	ErrUnknownHold = errcode.New(errcode.Conflict, "there is no such hold")
 	// ErrUnknownGrant says that there is no grant of this number.
-	ErrUnknownGrant = errors.New("there is no such grant")
+	ErrUnknownGrant = errcode.New(errcode.NotFound, "there is no such grant")
 	// ErrHoldClosed says that the hold has already been released.
-	ErrHoldClosed = errors.New("the hold is already closed")
+	ErrHoldClosed = errcode.Narrow(errcode.HoldClosed, "the hold is already closed")
 	// ErrHoldExhausted says that more was asked for than the hold still has.
-	ErrHoldExhausted = errors.New("the hold has fewer credits left than asked for")
+	ErrHoldExhausted = errcode.Narrow(errcode.HoldExhausted, "the hold has fewer credits left than asked for")
 	// ErrInvalid says that the request makes no sense as written.
-	ErrInvalid = errors.New("the ledger request is invalid")
+	ErrInvalid = errcode.Narrow(errcode.InvalidInLedger, "the ledger request is invalid")
 	// ErrPeriodOver says that the time is over up to which a hold or a charge
 	// was meant: a credit period has ended since, and it is to be made again.
 	ErrPeriodOver = errors.New("a credit period has ended since the request was made")

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/errcode"
 )
 
 // Data are the texts by name.
@@ -41,6 +43,11 @@ const (
 type InvalidError struct{ Message string }
 
 func (e *InvalidError) Error() string { return e.Message }
+
+// ErrorInfo says that the metadata of a request is not valid.
+func (e *InvalidError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: "metadata"}
+}
 
 // Check says what is wrong with metadata, as an *InvalidError.
 func Check(d Data) error {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"holdfast/internal/errcode"
 )
 
 // InvalidError is a request that cannot be carried out as written.
@@ -14,6 +16,11 @@ type InvalidError struct {
 }
 
 func (e *InvalidError) Error() string { return e.Message }
+
+// ErrorInfo says of which field the request is not valid.
+func (e *InvalidError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field, Text: e.Message}
+}
 
 // Validate checks the request by itself, without looking at any balance or
 // catalogue. maxCount is the largest permitted Count; 0 means MaxCount.

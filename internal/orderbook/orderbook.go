@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/order"
 	"holdfast/internal/outbox"
@@ -21,10 +22,10 @@ import (
 
 // Errors of the order book; test with errors.Is.
 var (
-	ErrNotFound       = errors.New("there is no such order")
-	ErrRequestDiffers = errors.New("an order with this idempotency key exists and asks for something else; use a new key")
-	ErrOver           = errors.New("the order cannot be moved from its status any more")
-	ErrInvalid        = errors.New("the order book cannot take this")
+	ErrNotFound       = errcode.New(errcode.NotFound, "there is no such order")
+	ErrRequestDiffers = errcode.New(errcode.KeyReused, "an order with this idempotency key exists and asks for something else; use a new key")
+	ErrOver           = errcode.Narrow(errcode.OrderOver, "the order cannot be moved from its status any more")
+	ErrInvalid        = errcode.New(errcode.Invalid, "the order book cannot take this")
 )
 
 // Book gives access to the orders. It is safe for concurrent use.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stripe/stripe-go/v82"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
 )
@@ -21,12 +22,12 @@ import (
 // Errors of this package, to be told apart with errors.Is. The text of an error
 // is one sentence for the caller.
 var (
-	ErrNotConfigured = errors.New("payments are not set up here; set HOLDFAST_STRIPE_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET")
-	ErrNotFound      = errors.New("there is no such price, customer or event")
-	ErrInvalid       = errors.New("it cannot be stored like this")
-	ErrSignature     = errors.New("the signature is not valid; check the signing secret of the webhook endpoint")
-	ErrKeyReused     = errors.New("the idempotency key was used for a grant with another purchase; use a new key")
-	ErrService       = errors.New("the payment service did not answer; try again")
+	ErrNotConfigured = errcode.New(errcode.NotConfigured, "payments are not set up here; set HOLDFAST_STRIPE_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET")
+	ErrNotFound      = errcode.New(errcode.NotFound, "there is no such price, customer or event")
+	ErrInvalid       = errcode.New(errcode.Invalid, "it cannot be stored like this")
+	ErrSignature     = errcode.New(errcode.Malformed, "the signature is not valid; check the signing secret of the webhook endpoint")
+	ErrKeyReused     = errcode.New(errcode.KeyReused, "the idempotency key was used for a grant with another purchase; use a new key")
+	ErrService       = errcode.New(errcode.NoUpstream, "the payment service did not answer; try again")
 )
 
 // failure is a sentence that is one of the errors above.

@@ -16,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"holdfast/internal/errcode"
 )
 
 //go:embed presets/*.yaml
@@ -57,6 +59,11 @@ func (e *FieldError) Error() string {
 		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message)
 	}
 	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Field, e.Message)
+}
+
+// ErrorInfo says of which field the plan is not valid.
+func (e *FieldError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field, Text: e.Message}
 }
 
 // document is the shape of a plan in YAML and JSON; durations are written 5m,

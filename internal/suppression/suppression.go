@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/errcode"
 )
 
 // Everybody is the organization of the entries that hold for all.
@@ -37,6 +39,11 @@ func (e *InvalidError) Error() string {
 
 // MaxReason is the longest reason, in characters; ledger.MaxReason is the same.
 const MaxReason = 500
+
+// ErrorInfo says that the request is not valid.
+func (e *InvalidError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, InBody: true}
+}
 
 // Add puts addresses (ann@example.com) and whole domains (@example.com or
 // example.com) on an organization's list, or on everybody's, and says how many

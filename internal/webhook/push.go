@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/errcode"
 )
 
 // ErrDisabled says that an endpoint is not tried any more.
-var ErrDisabled = errors.New("the webhook is disabled; enable it, or use another one")
+var ErrDisabled = errcode.Narrow(errcode.WebhookDisabled, "the webhook is disabled; enable it, or use another one")
 
 // Message is what an endpoint is sent outside of its events.
 type Message struct {

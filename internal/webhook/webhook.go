@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/netguard"
 	"holdfast/internal/outbox"
@@ -30,8 +31,8 @@ import (
 // Errors of this package, to be told apart with errors.Is. The text of an error
 // is one sentence for the caller.
 var (
-	ErrNotFound = errors.New("there is no such webhook or delivery")
-	ErrInvalid  = errors.New("the webhook cannot be made like this")
+	ErrNotFound = errcode.Narrow(errcode.WebhookNotFound, "there is no such webhook or delivery")
+	ErrInvalid  = errcode.New(errcode.Invalid, "the webhook cannot be made like this")
 )
 
 // failure is a sentence that is one of the errors above.
