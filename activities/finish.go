@@ -184,7 +184,7 @@ func (f *finish) complete(ctx context.Context) error {
 	}
 	var lists []string
 	for _, id := range ids {
-		if r := f.open[id].Request; r.Kind == order.Verify {
+		if r := f.open[id].Request; r.Kind.Spec().Source == order.FromAddresses {
 			lists = append(lists, r.ListID)
 		}
 	}

@@ -44,16 +44,16 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection
 }
 
 func (a *Activities) freeze(ctx context.Context, in SelectInput) (lead.Selected, error) {
-	switch in.Request.Kind {
-	case order.Verify:
+	switch in.Request.Kind.Spec().Source {
+	case order.FromAddresses:
 		return a.Catalogue.SelectList(ctx, in.ID, in.Request.ListID)
-	case order.Reveal, order.Enrich, order.Export:
+	case order.FromFields:
 		wanted, err := a.desk().Wanted(ctx, in.Input, in.Terms)
 		if err != nil {
 			return lead.Selected{}, err
 		}
 		return a.Catalogue.SelectFields(ctx, wanted)
-	case order.LeadList:
+	case order.FromCriteria:
 	}
 	s := a.desk().Selection(in.Input, in.Terms)
 	s.Round, s.Count = in.Round+1, cmp.Or(in.Count, in.Request.Count)

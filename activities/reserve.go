@@ -99,7 +99,7 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 
 // covered is how many leads the hold of a lead_list covers.
 func covered(o order.Order, terms order.Terms) *int64 {
-	if o.Kind != order.LeadList || len(terms.Charges) == 0 {
+	if o.Kind.Spec().Source != order.FromCriteria || len(terms.Charges) == 0 {
 		return nil
 	}
 	for _, credit := range o.Credits {

@@ -170,7 +170,7 @@ func (a *Activities) enterAll(ctx context.Context, ride Ride, at []int, entries 
 func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) error {
 	lists := map[string]string{}
 	for i, in := range ride.Orders {
-		if boarded[i].Rides && in.Request.Kind == order.Verify {
+		if boarded[i].Rides && in.Request.Kind.Spec().Source == order.FromAddresses {
 			lists[in.ID] = in.Request.ListID
 		}
 	}

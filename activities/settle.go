@@ -90,7 +90,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 		}
 	}
 	deliver := items
-	if in.Kind == order.LeadList && slices.Contains(paid, true) {
+	if in.Kind.Spec().Source == order.FromCriteria && slices.Contains(paid, true) {
 		if deliver, err = a.leaveOut(ctx, in.OrderID, items, paid); err != nil {
 			return err
 		}
@@ -305,7 +305,7 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 	if err != nil {
 		return order.Order{}, toTemporal(err)
 	}
-	if request.Kind == order.Verify {
+	if request.Kind.Spec().Source == order.FromAddresses {
 		list, err := a.Catalogue.List(ctx, in.Org, request.ListID)
 		if err != nil {
 			return order.Order{}, toTemporal(err)

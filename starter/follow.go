@@ -118,7 +118,7 @@ func (w *orderWatcher) show(p order.Progress) {
 	switch p.Stage {
 	case order.StageVerifying:
 		if w.meter == nil {
-			w.meter = w.newMeter("verifying", plural(itemOf(w.kind)), p.Total)
+			w.meter = w.newMeter("verifying", plural(w.kind.Spec().Item), p.Total)
 		}
 		w.meter.grow(p.Total)
 		w.meter.estimate(p.Rate, p.ETA)
@@ -170,26 +170,14 @@ func (w *orderWatcher) clear() {
 func (w *orderWatcher) stageText(s order.Stage, p order.Progress) (name, what string) {
 	switch s {
 	case order.StageSelecting:
-		return "selected", count(p.Total, itemOf(w.kind))
+		return "selected", count(p.Total, w.kind.Spec().Item)
 	case order.StageVerifying:
-		return "verified", count(p.Total, itemOf(w.kind))
+		return "verified", count(p.Total, w.kind.Spec().Item)
 	case order.StageDelivering:
-		return "delivered", count(p.Tally.Valid, "valid "+itemOf(w.kind))
+		return "delivered", count(p.Tally.Valid, "valid "+w.kind.Spec().Item)
 	case order.StageRefunding:
 		return "refunded", "what was held and not charged"
 	case order.StageReserving, order.StageOver:
 	}
 	return "", ""
-}
-
-// itemOf is what an order of a kind counts.
-func itemOf(kind order.Kind) string {
-	switch kind {
-	case order.Verify:
-		return "address"
-	case order.Reveal, order.Enrich:
-		return "field"
-	case order.LeadList, order.Export:
-	}
-	return "lead"
 }

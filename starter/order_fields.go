@@ -171,7 +171,7 @@ func (a *app) deliver(ctx context.Context, rooms *wire.Rooms, o order.Order) err
 	if err := rooms.Catalogue.WriteResults(ctx, a.out, o.ID, format, lead.ResultOptions{}); err != nil {
 		return err
 	}
-	a.note("Order %s: %s delivered, charged %s.", o.ID, count(o.Tally.Valid, itemOf(o.Kind)), chargedText(o.Credits))
+	a.note("Order %s: %s delivered, charged %s.", o.ID, count(o.Tally.Valid, o.Kind.Spec().Item), chargedText(o.Credits))
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (a *app) showDoing(o order.Order) {
 		if p.Rate > 0 {
 			pace = fmt.Sprintf(", %s/s", number(int64(p.Rate)))
 		}
-		a.say("\n  %s of %s verified, %s of them valid%s", number(p.Done), count(p.Total, itemOf(o.Kind)), number(o.Tally.Valid), pace)
+		a.say("\n  %s of %s verified, %s of them valid%s", number(p.Done), count(p.Total, o.Kind.Spec().Item), number(o.Tally.Valid), pace)
 		if p.ETA != nil {
 			a.say("  verified%s, %s", in(p.ETA), when(*p.ETA))
 		}

@@ -137,7 +137,7 @@ func (s *sample) pastOrder(ctx context.Context) error {
 		o.Tally.Count(r.Verdict, r.Count)
 	}
 	charged := o.Tally.Valid
-	if kind == order.Verify {
+	if kind.Spec().Source == order.FromAddresses {
 		charged = verified
 	}
 	memo := ledger.Memo{OrderID: o.ID, Member: member, Action: string(kind)}

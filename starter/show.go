@@ -19,16 +19,12 @@ func (a *app) showOrder(o order.Order) {
 	}
 	line("organization", "%s", who)
 	line("status", "%s", a.paint(statusColor(o.Status), string(o.Status)))
-	switch o.Kind {
-	case order.Verify:
-		line("asked for", "%s, %s of the list left out as duplicates", count(o.Requested, "verdict"), count(o.Tally.Duplicate, "row"))
-	case order.Reveal:
-		line("asked for", "%s of %s", count(o.Selected, "field"), count(o.Requested, "lead"))
-	case order.Enrich:
-		line("asked for", "%s for the leads of %s", count(o.Selected, "field"), count(o.Requested, "row"))
-	case order.LeadList, order.Export:
-		line("asked for", "%s, %s selected", count(o.Requested, "lead"), number(o.Selected))
-	}
+	line("asked for", "%s", o.Kind.Spec().AskedFor(o, func(n int64, noun string) string {
+		if noun == "" {
+			return number(n)
+		}
+		return count(n, noun)
+	}))
 	line("created", "%s", when(o.CreatedAt))
 	if o.CompletedAt != nil {
 		line("delivered", "%s, after %s", when(*o.CompletedAt), took(o.CompletedAt.Sub(o.CreatedAt)))
@@ -48,7 +44,7 @@ func (a *app) showOrder(o order.Order) {
 	}
 	if len(o.Reasons) > 0 {
 		a.say("")
-		a.print(outcomeTable(plural(itemOf(o.Kind)), o.Reasons, o.Tally.Verified()+o.Tally.Duplicate))
+		a.print(outcomeTable(plural(o.Kind.Spec().Item), o.Reasons, o.Tally.Verified()+o.Tally.Duplicate))
 	}
 	if o.Status.Delivered() || o.Tally.Valid > 0 {
 		a.say("\n%s", a.paint(dim, "The results: "+program()+" order results "+o.ID))
@@ -58,7 +54,7 @@ func (a *app) showOrder(o order.Order) {
 // showQuote prints what an order would come to.
 func (a *app) showQuote(kind order.Kind, q order.Quote) {
 	a.heading("Quote")
-	a.say("  %s that could be delivered, %s owned already", count(q.Candidates, itemOf(kind)), number(q.AlreadyOwned))
+	a.say("  %s that could be delivered, %s owned already", count(q.Candidates, kind.Spec().Item), number(q.AlreadyOwned))
 	missing := map[string]int64{}
 	for _, m := range q.Missing {
 		missing[m.Type] = m.Amount

@@ -163,34 +163,6 @@ func (o *orderRun) describe(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, b.String())
 }
 
-// choosing says what an order is about, in the summary of the activity that
-// chooses its items.
-func choosing(r order.Request) string {
-	switch r.Kind {
-	case order.Verify:
-		return fmt.Sprintf("take %d addresses from the list", r.Count)
-	case order.Reveal:
-		return fmt.Sprintf("reveal %s of %d leads", fields(r.Fields), r.Count)
-	case order.Enrich:
-		return fmt.Sprintf("look for %s in %d rows", fields(r.Fields), r.Count)
-	case order.Export:
-		if r.OrderID != "" {
-			return fmt.Sprintf("export %d leads that %s delivered", r.Count, r.OrderID)
-		}
-		return fmt.Sprintf("export %d leads", r.Count)
-	case order.LeadList:
-	}
-	return fmt.Sprintf("choose %d leads", r.Count)
-}
-
-func fields(list []order.Field) string {
-	words := make([]string, len(list))
-	for i, f := range list {
-		words[i] = strings.ReplaceAll(string(f), "_", " ")
-	}
-	return strings.Join(words, ", ")
-}
-
 // failureOf says in a sentence for the customer why an order failed. Only
 // errors of our own making carry one; whatever else happened is ours to look
 // up in Temporal, not the customer's to read.

@@ -125,7 +125,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	o.enter(ctx, order.StageSelecting)
 	in := activities.SelectInput{Input: o.in, Terms: o.terms}
 	var selected activities.Selection
-	if err := o.book(bookkeeping(ctx, o.in.Org, choosing(o.in.Request)), a.SelectLeads, in, &selected); err != nil {
+	if err := o.book(bookkeeping(ctx, o.in.Org, o.in.Request.Kind.Spec().Choosing(o.in.Request)), a.SelectLeads, in, &selected); err != nil {
 		return err
 	}
 	o.Decided = selected.Decided

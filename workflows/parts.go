@@ -16,7 +16,7 @@ const partSize = 1000
 // export is charged when it completes, and where nothing had to be verified
 // there is no such time.
 func (o *orderRun) chargedAtTheEnd() bool {
-	return o.in.Request.Kind == order.Export || o.nothingToVerify()
+	return o.in.Request.Kind.Spec().Exports || o.nothingToVerify()
 }
 
 // handOver charges, part by part, what was not charged while it was verified.

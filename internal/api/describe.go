@@ -20,7 +20,7 @@ func init() { huma.DefaultArrayNullable = false }
 
 // closedTypes are the types of other rooms that have a closed set of values.
 var closedTypes = map[reflect.Type][]any{
-	reflect.TypeFor[order.Kind]():        values(order.LeadList, order.Verify, order.Reveal, order.Enrich, order.Export),
+	reflect.TypeFor[order.Kind]():        values(order.Kinds()...),
 	reflect.TypeFor[order.Status]():      values(order.Reserved, order.Verifying, order.Completed, order.Settled, order.Rejected, order.Cancelled, order.Failed),
 	reflect.TypeFor[order.Field]():       values(order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField),
 	reflect.TypeFor[order.Destination](): values(order.ToFile, order.ToWebhook),

@@ -194,7 +194,7 @@ func (v *visit) exportForm() error {
 	}
 	var done []order.Order
 	for _, o := range list.Orders {
-		if o.Status.Over() && o.Tally.Valid > 0 && o.Kind != order.Export {
+		if o.Status.Over() && o.Tally.Valid > 0 && o.Kind.Spec().Source != order.FromAddresses && !o.Kind.Spec().Exports {
 			done = append(done, o)
 		}
 	}

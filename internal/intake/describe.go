@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -27,30 +26,7 @@ func details(in order.Input) string {
 	if in.Member != "" {
 		who = fmt.Sprintf("%s of %s", in.Member, in.Org)
 	}
-	what := ""
-	switch r.Kind {
-	case order.LeadList:
-		criteria, err := json.MarshalIndent(r.Criteria, "", "  ")
-		if err != nil || string(criteria) == "{}" {
-			return fmt.Sprintf("Ordered by %s, without criteria.", who)
-		}
-		return fmt.Sprintf("Ordered by %s.\n\n```json\n%s\n```", who, criteria)
-	case order.Verify:
-		what = fmt.Sprintf("the %d addresses of the list %s", r.Count, r.ListID)
-	case order.Reveal:
-		what = fmt.Sprintf("%s of the %d leads of the list %s", fieldNames(r.Fields), r.Count, r.ListID)
-	case order.Enrich:
-		what = fmt.Sprintf("%s for the %d rows of the list %s", fieldNames(r.Fields), r.Count, r.ListID)
-	case order.Export:
-		what = fmt.Sprintf("the %d leads of the list %s", r.Count, r.ListID)
-		if r.OrderID != "" {
-			what = fmt.Sprintf("the %d leads that the order %s delivered", r.Count, r.OrderID)
-		}
-		if r.Destination == order.ToWebhook {
-			what += ", to the webhook " + r.WebhookID
-		}
-	}
-	return fmt.Sprintf("Ordered by %s: %s.", who, what)
+	return r.Kind.Spec().About(who, r)
 }
 
 func fieldNames(fields []order.Field) string {

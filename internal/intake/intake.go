@@ -255,7 +255,7 @@ func (in *Intake) endpoint(ctx context.Context, org, id string) (string, error) 
 // reservation: one call to Temporal.
 func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reservation, error) {
 	within := answerWithin
-	if k := input.Request.Kind; k == order.Reveal || k == order.Enrich || k == order.Export {
+	if input.Request.Kind.Spec().Source == order.FromFields {
 		within += time.Duration(input.Request.Count) * lookedUpIn
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)

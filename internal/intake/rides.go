@@ -56,7 +56,7 @@ func newRides() *rides {
 
 // mayRide reports whether an order may share a workflow with others.
 func mayRide(r order.Request) bool {
-	return r.Small() && (r.Kind == order.Verify || r.Kind == order.Reveal)
+	return r.Small() && r.Kind.Spec().Shares
 }
 
 // Landed is closed when the ride of an order is over; nil for an order that is not

@@ -36,7 +36,7 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 		return noList(err)
 	}
 	id := findMatchColumns(columns).id
-	enrich := of.Kind == order.Enrich
+	enrich := of.Kind.Spec().Matches
 	var ours []string
 	if enrich {
 		ours = []string{"lead_id"}

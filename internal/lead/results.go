@@ -75,9 +75,9 @@ func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, form
 		return fmt.Errorf("reading what order %s selected: %w", orderID, err)
 	}
 	switch {
-	case of.Kind == order.Reveal || of.Kind == order.Enrich:
+	case of.Kind.Spec().PerField:
 		err = c.writeFields(ctx, w, of, format)
-	case of.Kind != order.Export && of.List != "":
+	case !of.Kind.Spec().Exports && of.List != "":
 		err = c.writeListResults(ctx, w, orderID, of.List, format)
 	default:
 		err = c.writeLeads(ctx, w, of, format, opts)
@@ -136,8 +136,8 @@ func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch
 }
 
 func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf, format string, opts ResultOptions) error {
-	export := of.Kind == order.Export
-	owned := of.Owned && of.Kind == order.LeadList
+	export := of.Kind.Spec().Exports
+	owned := of.Owned && of.Kind.Spec().Source == order.FromCriteria
 	rows, err := c.readLeads(ctx, of.OrderID, export, false, owned, `(i.delivered_at IS NOT NULL OR ($5 AND i.verdict IS NOT NULL))`, opts.All)
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ import (
 // of leads as a whole where it does not ask for any.
 func fieldCharges(p *plan.Plan, in order.Input) ([]order.Charge, error) {
 	fields := in.Request.Fields
-	if in.Request.Kind == order.Export {
+	exports := in.Request.Kind.Spec().Exports
+	if exports {
 		fields = []order.Field{order.LeadField}
 		if action, _ := p.Action(plan.Export); len(action.Billable) > 0 {
 			fields = []order.Field{order.EmailField}
@@ -33,7 +34,7 @@ func fieldCharges(p *plan.Plan, in order.Input) ([]order.Charge, error) {
 				c.Billable = action.Billable
 				charges = append(charges, c)
 			}
-		case in.Request.Kind == order.Export:
+		case exports:
 			return nil, notSold(p, in.Request.Kind)
 		default:
 			return nil, &order.InvalidError{
@@ -58,7 +59,7 @@ func (d *Desk) Wanted(ctx context.Context, in order.Input, terms order.Terms) (l
 func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelection {
 	s := lead.FieldSelection{
 		OrderID: in.ID, Org: in.Org,
-		ListID: in.Request.ListID, Match: in.Request.Kind == order.Enrich, FromOrder: in.Request.OrderID,
+		ListID: in.Request.ListID, Match: in.Request.Kind.Spec().Matches, FromOrder: in.Request.OrderID,
 	}
 	for _, c := range terms.Charges {
 		i := slices.IndexFunc(s.Fields, func(w lead.FieldWanted) bool { return w.Field == c.Field })
@@ -70,7 +71,7 @@ func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelecti
 			s.Fields[i].FactType, s.Fields[i].FactScope, s.Fields[i].PerLead = c.Type, c.Scope, c.Per == string(plan.PerLead)
 		}
 	}
-	if in.Request.Kind != order.Export {
+	if !in.Request.Kind.Spec().Exports {
 		return s
 	}
 	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {

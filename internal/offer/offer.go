@@ -132,8 +132,8 @@ func (c *Customer) budgetsOf(ctx context.Context, member string) (map[string]led
 
 // most is the most that an order can cost.
 func (d *Desk) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs []string, o *Offer) (most []plan.Amount, err error) {
-	switch in.Request.Kind {
-	case order.Reveal, order.Enrich, order.Export:
+	switch in.Request.Kind.Spec().Source {
+	case order.FromFields:
 		wanted := wantedOf(p, in, o.Terms)
 		wanted.LeadIDs = leadIDs
 		if err := d.countFields(ctx, in, wanted, o); err != nil {
@@ -145,18 +145,18 @@ func (d *Desk) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs [
 			}
 		}
 		return most, nil
-	case order.LeadList:
+	case order.FromCriteria:
 		n, err := d.catalogue.Selectable(ctx, selectionOf(in, o.Terms))
 		if err != nil {
 			return nil, err
 		}
 		o.Terms.Most = &n
-		if most, err = p.HoldFor(plan.LeadList, n); err != nil {
+		if most, err = p.HoldFor(string(in.Request.Kind), n); err != nil {
 			return nil, tooMuch(in, err)
 		}
 		return most, nil
-	case order.Verify:
-		if most, err = p.HoldFor(plan.Verify, in.Request.Count); err != nil {
+	case order.FromAddresses:
+		if most, err = p.HoldFor(string(in.Request.Kind), in.Request.Count); err != nil {
 			return nil, tooMuch(in, err)
 		}
 	}
@@ -175,8 +175,8 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 		return nil, order.Terms{}, err
 	}
 	terms := order.Terms{Plan: p.ID, PlanVersion: p.Version, RefundDelay: p.RefundDelay}
-	switch in.Request.Kind {
-	case order.LeadList, order.Verify:
+	switch source := in.Request.Kind.Spec().Source; source {
+	case order.FromCriteria, order.FromAddresses:
 		action, ok := p.Action(string(in.Request.Kind))
 		if !ok {
 			return nil, order.Terms{}, notSold(p, in.Request.Kind)
@@ -184,11 +184,11 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 		if terms.Billable = action.Billable; len(terms.Billable) == 0 {
 			terms.Billable = plan.Verdicts // the plan charges every lead
 		}
-		if in.Request.Kind == order.Verify { // who asks about an address gets every answer
+		if source == order.FromAddresses { // who asks about an address gets every answer
 			terms.Delivered = plan.Verdicts
 		}
 		terms.Charges = chargesOf(action, in, "")
-	case order.Reveal, order.Enrich, order.Export:
+	case order.FromFields:
 		terms.Billable, terms.Delivered = []string{"valid"}, []string{"valid"}
 		if terms.Charges, err = fieldCharges(p, in); err != nil {
 			return nil, order.Terms{}, err
@@ -200,7 +200,7 @@ func (d *Desk) terms(ctx context.Context, planID string, version int, in order.I
 // tooMuch refuses an order that costs more than one order may.
 func tooMuch(in order.Input, err error) error {
 	field := ""
-	if in.Request.Kind == order.LeadList {
+	if in.Request.Kind.Spec().Has("count") {
 		field = "count"
 	}
 	message := err.Error()

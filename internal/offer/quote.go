@@ -89,14 +89,14 @@ type due struct {
 
 func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error) {
 	f := found{due: make([]due, len(o.Terms.Charges))}
-	switch in.Request.Kind {
-	case order.Verify:
+	switch in.Request.Kind.Spec().Source {
+	case order.FromAddresses:
 		f.candidates = in.Request.Count
 		for i := range f.due {
 			f.due[i] = due{least: f.candidates, most: f.candidates}
 		}
 		return f, nil
-	case order.Reveal, order.Enrich, order.Export:
+	case order.FromFields:
 		for _, n := range o.fields {
 			f.candidates += n.Items - n.Lacking
 			f.owned += n.Owned
@@ -106,7 +106,7 @@ func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error)
 			f.due[i] = due{least: n, most: n, certain: c.Field == order.ProfileField || c.Field == order.LeadField}
 		}
 		return f, nil
-	case order.LeadList:
+	case order.FromCriteria:
 	}
 	s := selectionOf(in, o.Terms)
 	counted, err := d.catalogue.Count(ctx, s)

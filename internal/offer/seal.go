@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"holdfast/internal/lead"
@@ -22,13 +21,10 @@ const notStored = "-"
 // Errors: *order.InvalidError.
 func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
 	r := body.Request
+	if err := body.Misplaced(); err != nil {
+		return r, err
+	}
 	switch {
-	case len(body.Emails) > 0 && r.Kind != order.Verify:
-		return r, &order.InvalidError{Field: "emails", Message: "emails are for orders of kind verify; leave them out."}
-	case len(body.LeadIDs) > 0 && r.Kind != order.Reveal && r.Kind != order.Export:
-		return r, &order.InvalidError{Field: "lead_ids", Message: "lead_ids are for orders of kind reveal or export; leave them out."}
-	case r.Count != 0 && slices.Contains([]order.Kind{order.Verify, order.Reveal, order.Enrich, order.Export}, r.Kind):
-		return r, &order.InvalidError{Field: "count", Message: "Only a lead_list takes a count; an order of another kind is for all it is given, so leave the count out."}
 	case len(body.Emails) > 0 && r.ListID != "":
 		return r, &order.InvalidError{Field: "emails", Message: "Give either emails or a list_id, not both."}
 	case len(body.LeadIDs) > 0 && r.ListID != "":
@@ -42,9 +38,9 @@ func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool)
 		return d.sealEmails(ctx, org, r, body.Emails, keep)
 	case len(body.LeadIDs) > 0:
 		return d.sealLeads(ctx, org, r, body.LeadIDs, keep)
-	case r.Kind == order.Export && r.OrderID != "":
+	case r.Kind.Spec().Has("order_id") && r.OrderID != "":
 		r.Count, err = d.deliveredBy(ctx, org, r.OrderID)
-	case r.Kind != order.LeadList && r.ListID != "":
+	case !r.Kind.Spec().Has("count") && r.ListID != "":
 		r.Count, err = d.countOf(ctx, org, r)
 	}
 	return r, err
@@ -107,7 +103,7 @@ func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64,
 	switch {
 	case errors.Is(err, lead.ErrNoList):
 		return 0, noList(r.ListID)
-	case r.Kind == order.Verify:
+	case r.Kind.Spec().Source == order.FromAddresses:
 		return list.Unique, err
 	}
 	return list.Rows, err
@@ -124,7 +120,7 @@ func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
 		return refuse("There is no order %q to export.", id)
 	case err != nil:
 		return 0, err
-	case o.Kind == order.Verify:
+	case o.Kind.Spec().Source == order.FromAddresses:
 		return refuse("The order %s verified addresses and delivered no leads; download its results.", id)
 	case !o.Status.Over() && !o.Status.Delivered():
 		return refuse("The order %s is still running; export it once it is completed.", id)

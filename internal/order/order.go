@@ -6,18 +6,6 @@ package order
 
 import "time"
 
-// Kind says what is being ordered.
-type Kind string
-
-// The kinds of orders.
-const (
-	LeadList Kind = "lead_list"
-	Verify   Kind = "verify"
-	Reveal   Kind = "reveal"
-	Enrich   Kind = "enrich"
-	Export   Kind = "export"
-)
-
 // Status is where an order stands.
 //
 //	reserved → verifying → completed → settled

@@ -15,15 +15,6 @@ type Terms struct {
 	Most        *int64        `json:"most,omitempty"` // of a lead_list, how many new leads the hold covers; nil = as many as were ordered
 }
 
-// Action names what a plan must sell for an item of an order: the kind, and
-// where each field has a price of its own, the field.
-func (k Kind) Action(f Field) string {
-	if k == Reveal || k == Enrich {
-		return string(k) + "_" + string(f)
-	}
-	return string(k)
-}
-
 // Charge is what one delivered item costs.
 type Charge struct {
 	Type     string   `json:"type"`               // credit type

@@ -31,24 +31,14 @@ func (r Request) Validate(maxCount int64) error {
 	if err := r.misplaced(); err != nil {
 		return err
 	}
-	var err error
-	switch r.Kind {
-	case LeadList:
-	case Verify:
-		err = r.validateVerify()
-	case Reveal:
-		err = r.validateReveal()
-	case Enrich:
-		err = r.validateEnrich()
-	case Export:
-		err = r.validateExport()
-	default:
-		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use lead_list, verify, reveal, enrich or export.", r.Kind)}
+	spec := r.Kind.Spec()
+	if !spec.Known() {
+		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use %s.", r.Kind, kindNames())}
 	}
-	if err != nil {
+	if err := spec.Lacks(r); err != nil {
 		return err
 	}
-	if r.ListID != "" && r.Kind != Verify {
+	if r.ListID != "" && spec.Source == FromFields {
 		maxCount = min(maxCount, MaxLookups)
 	}
 	if r.Count <= 0 {
@@ -62,75 +52,63 @@ func (r Request) Validate(maxCount int64) error {
 
 // misplaced names a member that orders of this kind do not have.
 func (r Request) misplaced() error {
+	spec := r.Kind.Spec()
+	if !spec.Known() {
+		return nil
+	}
 	for _, m := range []struct {
 		name  string
 		given bool
-		kinds []Kind
 		about string
 	}{
-		{"criteria", !reflect.ValueOf(r.Criteria).IsZero(), []Kind{LeadList}, "Criteria choose leads from the catalogue for a lead_list"},
-		{"fill", r.Fill, []Kind{LeadList}, "fill is for a lead_list, which can go on until enough are valid"},
-		{"include_owned", r.IncludeOwned, []Kind{LeadList}, "include_owned is for a lead_list, which leaves out what is owned"},
-		{"include_known_bad", r.IncludeKnownBad, []Kind{LeadList}, "include_known_bad is for a lead_list, which leaves out what is known to be bad"},
-		{"list_id", r.ListID != "", []Kind{Verify, Reveal, Enrich, Export}, "A list is verified or enriched"},
-		{"fields", len(r.Fields) > 0, []Kind{Reveal, Enrich}, "fields are revealed, or looked for by an enrich"},
-		{"order_id", r.OrderID != "", []Kind{Export}, "order_id names an order whose leads are exported"},
-		{"destination", r.Destination != "", []Kind{Export}, "A destination is where an export goes"},
-		{"webhook_id", r.WebhookID != "", []Kind{Export}, "webhook_id is where an export goes"},
+		{"criteria", !reflect.ValueOf(r.Criteria).IsZero(), "Criteria choose leads from the catalogue for a lead_list"},
+		{"fill", r.Fill, "fill is for a lead_list, which can go on until enough are valid"},
+		{"include_owned", r.IncludeOwned, "include_owned is for a lead_list, which leaves out what is owned"},
+		{"include_known_bad", r.IncludeKnownBad, "include_known_bad is for a lead_list, which leaves out what is known to be bad"},
+		{"list_id", r.ListID != "", "A list is verified or enriched"},
+		{"fields", len(r.Fields) > 0, "fields are revealed, or looked for by an enrich"},
+		{"order_id", r.OrderID != "", "order_id names an order whose leads are exported"},
+		{"destination", r.Destination != "", "A destination is where an export goes"},
+		{"webhook_id", r.WebhookID != "", "webhook_id is where an export goes"},
 	} {
-		if m.given && !slices.Contains(m.kinds, r.Kind) && slices.Contains(kinds, r.Kind) {
+		if m.given && !spec.Has(m.name) {
 			return &InvalidError{m.name, fmt.Sprintf("%s; leave %s out of an order of kind %s.", m.about, m.name, r.Kind)}
 		}
 	}
 	return nil
 }
 
-var kinds = []Kind{LeadList, Verify, Reveal, Enrich, Export}
-
-func (r Request) tooMany(most int64) error {
-	name, what := "count", "leads"
-	switch r.Kind {
-	case LeadList:
-	case Verify:
-		name, what = "list_id", "addresses"
-	case Reveal:
-		name = "lead_ids"
-	case Enrich:
-		name, what = "list_id", "rows"
-	case Export:
-		name = "lead_ids"
-		if r.OrderID != "" {
-			name = "order_id"
-		}
-	}
-	return &InvalidError{name, fmt.Sprintf("The order is for %d %s; one order may be for at most %d, so make several.", r.Count, what, most)}
-}
-
-func (r Request) validateVerify() error {
+// Misplaced names what a customer gave besides the request that orders of its
+// kind do not have.
+func (b Body) Misplaced() error {
+	spec := b.Kind.Spec()
 	switch {
-	case r.ListID == "":
-		return &InvalidError{"emails", "There is nothing to verify; give emails, or the list_id of an uploaded list."}
-	case r.Count == 0:
-		return &InvalidError{"emails", "None of the rows has an address; there is nothing to verify."}
+	case len(b.Emails) > 0 && !spec.Has("emails"):
+		return &InvalidError{"emails", fmt.Sprintf("emails are for orders of kind %s; leave them out.", kindsWith("emails"))}
+	case len(b.LeadIDs) > 0 && !spec.Has("lead_ids"):
+		return &InvalidError{"lead_ids", fmt.Sprintf("lead_ids are for orders of kind %s; leave them out.", kindsWith("lead_ids"))}
+	case b.Count != 0 && spec.Known() && !spec.Has("count"):
+		return &InvalidError{"count", fmt.Sprintf("Only a %s takes a count; an order of another kind is for all it is given, so leave the count out.", kindsWith("count"))}
 	}
 	return nil
 }
 
-func (r Request) validateReveal() error {
-	if r.ListID == "" {
-		return &InvalidError{"lead_ids", "There is nothing to reveal; give lead_ids."}
+// tooMany is about the member of the body that says for how much the order is.
+func (r Request) tooMany(most int64) error {
+	spec := r.Kind.Spec()
+	name := "count"
+	switch {
+	case r.OrderID != "":
+		name = "order_id"
+	case spec.Has("lead_ids"):
+		name = "lead_ids"
+	case spec.Has("list_id"):
+		name = "list_id"
 	}
-	return r.validateFields()
+	return &InvalidError{name, fmt.Sprintf("The order is for %d %s; one order may be for at most %d, so make several.", r.Count, spec.Owes, most)}
 }
 
-func (r Request) validateEnrich() error {
-	if r.ListID == "" {
-		return &InvalidError{"list_id", "There is nothing to enrich; give the list_id of an uploaded list."}
-	}
-	return r.validateFields()
-}
-
-func (r Request) validateFields() error {
+func (r Request) lacksFields() error {
 	sold := []Field{EmailField, PhoneField, DirectEmailField, ProfileField}
 	if len(r.Fields) == 0 {
 		return &InvalidError{"fields", fmt.Sprintf("It is not said what to %s; give fields, some of email, phone, direct_email and profile.", r.Kind)}
@@ -142,20 +120,6 @@ func (r Request) validateFields() error {
 		if slices.Contains(r.Fields[:i], f) {
 			return &InvalidError{"fields", fmt.Sprintf("The field %s is listed twice; list it once.", f)}
 		}
-	}
-	return nil
-}
-
-func (r Request) validateExport() error {
-	switch {
-	case r.ListID == "" && r.OrderID == "":
-		return &InvalidError{"lead_ids", "There is nothing to export; give lead_ids, or the order_id of an order that delivered leads."}
-	case r.ListID != "" && r.OrderID != "":
-		return &InvalidError{"order_id", "Give either lead_ids or an order_id, not both."}
-	case r.Destination != "" && r.Destination != ToFile && r.Destination != ToWebhook:
-		return &InvalidError{"destination", fmt.Sprintf("There is no destination %q; use csv or webhook.", r.Destination)}
-	case r.WebhookID != "" && r.Destination != ToWebhook:
-		return &InvalidError{"webhook_id", "An export goes to a webhook only with the destination webhook; set it, or leave webhook_id out."}
 	}
 	return nil
 }

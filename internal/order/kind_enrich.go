@@ -1,0 +1,31 @@
+package order
+
+import "fmt"
+
+// Enrich orders what the catalogue knows more about the people of a list.
+const Enrich Kind = "enrich"
+
+var enrich = KindSpec{
+	Kind:     Enrich,
+	Source:   FromFields,
+	Takes:    []string{"list_id", "fields"},
+	Item:     "field",
+	Owes:     "rows",
+	PerField: true,
+	Matches:  true,
+	Lacks: func(r Request) error {
+		if r.ListID == "" {
+			return &InvalidError{"list_id", "There is nothing to enrich; give the list_id of an uploaded list."}
+		}
+		return r.lacksFields()
+	},
+	Choosing: func(r Request) string {
+		return fmt.Sprintf("look for %s in %d rows", fieldWords(r.Fields), r.Count)
+	},
+	About: func(who string, r Request) string {
+		return orderedBy(who, fmt.Sprintf("%s for the %d rows of the list %s", fieldNames(r.Fields), r.Count, r.ListID))
+	},
+	AskedFor: func(o Order, count Counter) string {
+		return fmt.Sprintf("%s for the leads of %s", count(o.Selected, "field"), count(o.Requested, "row"))
+	},
+}
