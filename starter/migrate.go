@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
@@ -133,7 +132,7 @@ func registerAttributes(ctx context.Context, rooms *wire.Rooms) error {
 		return fmt.Errorf("the search attributes of Temporal's namespace %s cannot be read: %w", namespace, err)
 	}
 	missing := map[string]enums.IndexedValueType{}
-	for _, key := range []temporal.SearchAttributeKey{workflows.AttrOrganization, workflows.AttrOrderKind, workflows.AttrOrderStatus} {
+	for _, key := range workflows.SearchAttributes {
 		if _, there := known.GetCustomAttributes()[key.GetName()]; !there {
 			missing[key.GetName()] = key.GetValueType()
 		}

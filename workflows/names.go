@@ -28,6 +28,9 @@ var (
 	AttrOrderStatus  = temporal.NewSearchAttributeKeyKeyword("OrderStatus")
 )
 
+// SearchAttributes are all of them, to be registered in Temporal.
+var SearchAttributes = []temporal.SearchAttributeKey{AttrOrganization, AttrOrderKind, AttrOrderStatus}
+
 // AttrScheduledStart is set by Temporal on what a schedule starts: the time the
 // start was scheduled for, however late it came.
 var AttrScheduledStart = temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")

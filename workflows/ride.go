@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"holdfast/activities"
@@ -135,15 +133,7 @@ func (r *rideRun) handOver(ctx workflow.Context) {
 			continue
 		}
 		in := r.ride.Orders[i]
-		own := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID:            in.ID,
-			TaskQueue:             TaskQueue,
-			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
-			StaticSummary:         fmt.Sprintf("%s: %s of %d", in.Org, in.Request.Kind, in.Request.Count),
-			Priority:              temporal.Priority{FairnessKey: in.Org},
-			TypedSearchAttributes: temporal.NewSearchAttributes(AttrOrganization.ValueSet(in.Org), AttrOrderKind.ValueSet(string(in.Request.Kind))),
-		})
+		own := workflow.WithChildOptions(ctx, handedOver(in))
 		ids = append(ids, in.ID)
 		starting[in.ID] = workflow.ExecuteChildWorkflow(own, Order, OrderInput{Input: in}).GetChildWorkflowExecution()
 	}

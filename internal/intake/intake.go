@@ -13,10 +13,8 @@ import (
 	"slices"
 	"time"
 
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"holdfast/activities"
 	"holdfast/internal/account"
@@ -260,7 +258,7 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	start := in.temporal.NewWithStartWorkflowOperation(startOptions(input), workflows.Order, workflows.OrderInput{Input: input})
+	start := in.temporal.NewWithStartWorkflowOperation(workflows.StartOptions(input), workflows.Order, workflows.OrderInput{Input: input})
 
 	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
@@ -276,24 +274,6 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	var r order.Reservation
 	err = handle.Get(ctx, &r)
 	return r, err
-}
-
-func startOptions(input order.Input) client.StartWorkflowOptions {
-	return client.StartWorkflowOptions{
-		ID:        input.ID,
-		TaskQueue: workflows.TaskQueue,
-		// A running order is joined. A settled one is not run again, a failed
-		// or cancelled one finds in the books that it is over.
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.AttrOrganization.ValueSet(input.Org),
-			workflows.AttrOrderKind.ValueSet(string(input.Request.Kind)),
-		),
-		StaticSummary: summary(input),
-		StaticDetails: details(input),
-		Priority:      temporal.Priority{FairnessKey: input.Org},
-	}
 }
 
 // answer turns Temporal's errors into sentences for the submitter.

@@ -70,7 +70,7 @@ func (in *Intake) isRunning(ctx context.Context, id string) (bool, error) {
 // TakeUp starts the workflow of an order again, however the last one ended. It
 // goes on where the book says that the order stands. One that runs stays.
 func (in *Intake) TakeUp(ctx context.Context, input order.Input) error {
-	options := startOptions(input)
+	options := workflows.StartOptions(input)
 	options.WorkflowIDReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	if _, err := in.temporal.ExecuteWorkflow(ctx, options, workflows.Order, workflows.OrderInput{Input: input}); err != nil {
 		return fmt.Errorf("order %s could not be taken up: %w", input.ID, err)
