@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"holdfast/internal/errcode"
+	"holdfast/internal/order"
 )
 
 // Exit codes. A command stopped by a signal exits with 128 + its number.
@@ -39,7 +39,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	_, _ = fmt.Fprintln(stderr, sentence(err))
 	var usage *usageError
-	if errors.As(err, &usage) || errcode.Of(err).Kind == errcode.Invalid {
+	var invalid *order.InvalidError
+	if errors.As(err, &usage) || errors.As(err, &invalid) {
 		return exitUsage
 	}
 	return exitFailed
