@@ -1,8 +1,8 @@
 // Package errcode is the one table of errors: an error carries its code, and the
 // code says what kind of error it is, which HTTP status it has and whether the
-// same call may succeed later. Every border of the product (Temporal, HTTP, the
-// command line) reads it from the error; none has a list of errors of its own. It
-// is pure: standard library only.
+// same call may succeed later. The borders to Temporal and HTTP read it from the
+// error; neither has a list of errors of its own. It is pure: standard library
+// only.
 package errcode
 
 import "errors"

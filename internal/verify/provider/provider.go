@@ -12,7 +12,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,7 @@ import (
 
 // Config describes one provider.
 type Config struct {
-	Name        string        // reacher, zerobounce, neverbounce, millionverifier
+	Name        string        // one of Names
 	URL         string        // base address; default: the service's own (reacher has none)
 	Key         string        // API key
 	Timeout     time.Duration // for one request; default 60 s
@@ -49,7 +51,9 @@ type Provider struct {
 
 // spec is what differs between services.
 type spec struct {
-	url string // default base address
+	name    string // in HOLDFAST_VERIFY_PROVIDERS
+	url     string // default base address; empty: it has to be configured
+	keyless bool   // it can be asked without an API key
 	// batch is how many addresses one request can take; then all builds it.
 	batch int
 	one   func(c *Config, email string) (*http.Request, error)
@@ -59,20 +63,28 @@ type spec struct {
 	read func(body []byte, emails []string) (map[string]verify.Result, error)
 }
 
-var specs = map[string]spec{
-	"reacher":         reacher,
-	"zerobounce":      zeroBounce,
-	"neverbounce":     neverBounce,
-	"millionverifier": millionVerifier,
+// services are those that can be chosen, each in a file of its own.
+var services = []spec{reacher, zeroBounce, neverBounce, millionVerifier}
+
+// Names are the services that can be chosen.
+func Names() []string {
+	names := make([]string, len(services))
+	for i, s := range services {
+		names[i] = s.name
+	}
+	return names
 }
 
 // New returns a provider, or says in one sentence what its configuration lacks.
 func New(c Config) (*Provider, error) {
-	s, ok := specs[c.Name]
-	if !ok {
-		return nil, fmt.Errorf("there is no verification provider %q; choose reacher, zerobounce, neverbounce or millionverifier", c.Name)
+	i := slices.IndexFunc(services, func(s spec) bool { return s.name == c.Name })
+	if i < 0 {
+		names := Names()
+		last := len(names) - 1
+		return nil, fmt.Errorf("there is no verification provider %q; choose %s or %s", c.Name, strings.Join(names[:last], ", "), names[last])
 	}
-	if c.Key == "" && c.Name != "reacher" {
+	s := services[i]
+	if c.Key == "" && !s.keyless {
 		return nil, fmt.Errorf("the provider %s needs an API key", c.Name)
 	}
 	return newProvider(c, s)
