@@ -17,6 +17,11 @@ const MaxCount = 1_000_000
 // that it may enrich: they are looked up before it is accepted.
 const MaxLookups = 100_000
 
+// MaxCriteria is how large criteria may be as JSON, in bytes. They are part of a
+// workflow's input and of its activities' inputs: 1 MB of them made a history of
+// several MB.
+const MaxCriteria = 128 << 10
+
 // SmallCount is how many items a small order has at most.
 const SmallCount = 100
 

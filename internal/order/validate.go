@@ -1,6 +1,7 @@
 package order
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -146,6 +147,13 @@ func (c Criteria) validate() error {
 				return &InvalidError{"criteria." + name, fmt.Sprintf("criteria.%s has an empty value; remove it.", name)}
 			}
 		}
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return &InvalidError{"criteria", "The criteria cannot be stored; remove what is not text."}
+	}
+	if len(data) > MaxCriteria {
+		return &InvalidError{"criteria", fmt.Sprintf("The criteria are %d KB of text; shorten them to at most %d KB, or make several orders.", (len(data)+1023)>>10, MaxCriteria>>10)}
 	}
 	for _, s := range c.Country {
 		if len(s) != 2 {

@@ -1,6 +1,8 @@
 package order_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,4 +101,22 @@ func TestTheActionOfAKind(t *testing.T) {
 	require.Equal(t, "enrich_direct_email", order.Enrich.Action(order.DirectEmailField))
 	require.Equal(t, "export", order.Export.Action(order.EmailField))
 	require.Equal(t, "lead_list", order.LeadList.Action(""))
+}
+
+// Criteria travel through Temporal, which carries 128 KB well.
+func TestLargeCriteriaAreRefused(t *testing.T) {
+	of := func(companies, length int) order.Request {
+		r := order.Request{Kind: order.LeadList, Count: 1}
+		for i := range companies {
+			r.Criteria.Company = append(r.Criteria.Company, fmt.Sprintf("%0*d", length, i))
+		}
+		return r
+	}
+	require.NoError(t, of(1000, 120).Validate(0))
+	var invalid *order.InvalidError
+	require.ErrorAs(t, of(1000, 130).Validate(0), &invalid)
+	require.Equal(t, "criteria", invalid.Field)
+	require.Equal(t, "The criteria are 130 KB of text; shorten them to at most 128 KB, or make several orders.", invalid.Message)
+	require.ErrorAs(t, order.Request{Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Title: strings.Repeat("a", 1<<20)}}.Validate(0), &invalid)
+	require.Equal(t, "criteria", invalid.Field)
 }
