@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stripe/stripe-go/v82"
 
-	"holdfast/internal/errcode"
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/errcode"
 )
 
 // Errors of this package, to be told apart with errors.Is. The text of an error
