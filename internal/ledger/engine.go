@@ -143,8 +143,9 @@ func (op Charge) touches(*books) (ids []accountID) {
 	return ids
 }
 
-// A capture takes held credits, which do not expire.
-func (op Capture) touches(*books) []accountID { return nil }
+// A capture takes held credits, which do not expire; but its lines say what is
+// available beside them.
+func (op Capture) touches(b *books) []accountID { return Release{HoldID: op.HoldID}.touches(b) }
 
 func (op Release) touches(b *books) (ids []accountID) {
 	h := b.holds[op.HoldID]

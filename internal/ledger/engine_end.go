@@ -24,10 +24,8 @@ func (op End) need(b *books, n *needs) {
 	n.pool(b, op.Pool)
 }
 
-// An End writes off what has expired unnoticed together with the rest.
-func (op End) touches(*books) []accountID { return nil }
-
-func (op End) run(b *books, e *entry) (any, error) {
+// touches are the accounts that end.
+func (op End) touches(b *books) []accountID {
 	ids := make([]accountID, 0, len(b.accounts))
 	for id := range b.accounts {
 		if op.All || id.pool == op.Pool {
@@ -35,8 +33,12 @@ func (op End) run(b *books, e *entry) (any, error) {
 		}
 	}
 	slices.SortFunc(ids, accountID.compare)
+	return ids
+}
+
+func (op End) run(b *books, e *entry) (any, error) {
 	var result EndResult
-	for _, id := range ids {
+	for _, id := range op.touches(b) {
 		if n := b.endAccount(e, b.accounts[id]); n > 0 {
 			result.Expired = addAmount(result.Expired, id.kind, n)
 		}

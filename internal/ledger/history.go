@@ -16,7 +16,7 @@ import (
 // HistoryFilter selects lines of the history. Empty fields select everything.
 type HistoryFilter struct {
 	Owner    string
-	From, To time.Time // From ≤ at < To
+	From, To time.Time // From ≤ booked < To
 	Type     string
 	Pool     *string // "" is the shared pool
 	Kind     string
@@ -28,9 +28,10 @@ type HistoryFilter struct {
 
 // HistoryLine is one movement of credits.
 type HistoryLine struct {
-	Seq     int64 // of the journal entry
-	At      time.Time
-	Kind    string // grant, hold, capture, release, expire, reverse, rollover or void
+	Seq     int64     // of the journal entry
+	At      time.Time // when it happened
+	Booked  time.Time // when the entry was made; later only for what time did to an account that nothing had touched since
+	Kind    string    // grant, hold, capture, release, expire, reverse, rollover or void
 	Type    string
 	Pool    string
 	Amount  int64 // credits moved, always positive
@@ -74,6 +75,7 @@ func historyKind(m move) string {
 // historyRow is what the history reads of a journal entry.
 type historyRow struct {
 	Seq      int64
+	Kind     kind
 	At       time.Time
 	OrderID  string
 	Action   string
@@ -121,7 +123,7 @@ type historyReader struct {
 	cut    int64 // the entry that the cursor is in
 	below  int   // of its postings, those that are left
 	page   HistoryPage
-	grants []int64 // of the lines
+	grants []lineGrant // of the lines
 }
 
 // read fills the page from a range of entries: the newest in any case, then the
@@ -208,7 +210,7 @@ func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err
 	rows, _ := r.pool.Query(ctx, `
 		SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) span (a, b)
 		CROSS JOIN LATERAL (
-			SELECT seq, at, order_id, action, member, reason, convert_to(postings::text, 'UTF8') AS postings, facts
+			SELECT seq, kind, at, order_id, action, member, reason, convert_to(postings::text, 'UTF8') AS postings, facts
 			FROM credit_entry WHERE owner = $1 AND seq BETWEEN span.a AND span.b
 				AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
 				AND ($7::text[] IS NULL OR postings::text LIKE ANY ($7)) AND ($8 = '' OR position($8 IN postings::text) > 0)
@@ -234,7 +236,7 @@ func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err
 				return true, nil
 			}
 			r.page.Lines = append(r.page.Lines, line.HistoryLine)
-			r.grants = append(r.grants, grants[j])
+			r.grants = append(r.grants, lineGrant{grants[j], row.Kind == kindExpired})
 		}
 	}
 	return false, nil
@@ -285,7 +287,7 @@ func (r *historyRow) lines(f HistoryFilter) (lines []placedLine, grants []int64,
 			continue
 		}
 		line := HistoryLine{
-			Seq: r.Seq, At: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Change: p.change(), Balance: p.Balance,
+			Seq: r.Seq, At: r.At.UTC(), Booked: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Change: p.change(), Balance: p.Balance,
 			OrderID: r.OrderID, Action: r.Action, Member: r.Member, Reason: r.Reason,
 		}
 		if paid := charged[p.Type]; paid != nil && (kind == "capture" || kind == "reverse") {
@@ -356,23 +358,51 @@ func (p *paidFacts) take(n int64) (facts int64) {
 	return facts
 }
 
-// nameSources fills in where the credits of each line came from.
-func (l *Ledger) nameSources(ctx context.Context, owner string, lines []HistoryLine, grants []int64) error {
-	rows, err := l.pool.Query(ctx, `SELECT no, source FROM credit_grant WHERE owner = $1 AND no = ANY($2)`, owner, grants)
+// lineGrant is the grant that the credits of a line are of.
+type lineGrant struct {
+	no     int64
+	byTime bool // it started or expired; nothing else happened
+}
+
+// nameSources fills in where the credits of each line came from, and when what
+// time did to them happened. A lane's time never runs backwards: where other
+// accounts moved before anything touched this one, the entry came later.
+func (l *Ledger) nameSources(ctx context.Context, owner string, lines []HistoryLine, grants []lineGrant) error {
+	nos := make([]int64, len(grants))
+	for i, g := range grants {
+		nos[i] = g.no
+	}
+	rows, _ := l.pool.Query(ctx, `SELECT no, source, coalesce(starts_at, '0001-01-01Z') AS starts_at,
+		CASE WHEN expires_at IS NULL THEN '0001-01-01Z' ELSE greatest(expires_at, granted_at) END AS expires_at
+		FROM credit_grant WHERE owner = $1 AND no = ANY($2)`, owner, nos)
+	type grant struct {
+		No                  int64
+		Source              Source
+		StartsAt, ExpiresAt time.Time
+	}
+	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[grant])
 	if err != nil {
 		return fmt.Errorf("the grants of %q cannot be read: %w", owner, err)
 	}
-	sources := map[int64]Source{}
-	var no int64
-	var source Source
-	if _, err := pgx.ForEachRow(rows, []any{&no, &source}, func() error {
-		sources[no] = source
-		return nil
-	}); err != nil {
-		return fmt.Errorf("the grants of %q cannot be read: %w", owner, err)
+	known := make(map[int64]*grant, len(read))
+	for i := range read {
+		known[read[i].No] = &read[i]
 	}
 	for i := range lines {
-		lines[i].Source = sources[grants[i]]
+		line, g := &lines[i], known[grants[i].no]
+		if g == nil {
+			continue
+		}
+		line.Source = g.Source
+		at := g.ExpiresAt
+		if line.Kind == "grant" {
+			at = g.StartsAt
+		}
+		// Credits of a period that was missed moved until its end was booked.
+		missed := line.Kind == "expire" && (g.Source == SourceAllotment || g.Source == SourceRollover)
+		if grants[i].byTime && !missed && !at.IsZero() && at.Before(line.At) {
+			line.At = at.UTC()
+		}
 	}
 	return nil
 }

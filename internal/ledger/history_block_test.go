@@ -99,7 +99,7 @@ func selected(f ledger.HistoryFilter, lines []ledger.HistoryLine) (kept []ledger
 	for _, l := range lines {
 		if (f.Kind == "" || l.Kind == f.Kind) && (f.Type == "" || l.Type == f.Type) && (f.Pool == nil || l.Pool == *f.Pool) &&
 			(f.Member == "" || l.Member == f.Member || l.Pool == f.Member) && (f.OrderID == "" || l.OrderID == f.OrderID) &&
-			!l.At.Before(f.From) && (f.To.IsZero() || l.At.Before(f.To)) {
+			!l.Booked.Before(f.From) && (f.To.IsZero() || l.Booked.Before(f.To)) {
 			kept = append(kept, l)
 		}
 	}
@@ -170,7 +170,7 @@ func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 			f := someFilter(r)
 			f.Cursor = start
 			if r.IntN(4) == 0 {
-				f.From, f.To = all[len(all)*3/4].At, all[len(all)/4].At
+				f.From, f.To = all[len(all)*3/4].Booked, all[len(all)/4].Booked
 			}
 			got, err := pages(ctx, reader, f)
 			if err != nil {

@@ -5,12 +5,13 @@ import (
 	"fmt"
 )
 
-// Overdue reports whether credits have expired that the journal does not show as
-// expired, those that wait for the end of their period aside.
+// Overdue reports whether credits have expired, or grants have started, that the
+// journal does not show as expired or started; credits that wait for the end of
+// their period aside.
 func (l *Ledger) Overdue(ctx context.Context, owner string) (overdue bool, err error) {
 	err = l.pool.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM credit_grant WHERE owner = $1 AND live AND available > 0 AND expires_at <= clock_timestamp()
-			AND (renewed OR source NOT IN ('allotment', 'rollover')))`, owner).Scan(&overdue)
+		SELECT EXISTS (SELECT FROM credit_grant WHERE owner = $1 AND live AND (waiting > 0 AND starts_at <= clock_timestamp()
+			OR available > 0 AND expires_at <= clock_timestamp() AND (renewed OR source NOT IN ('allotment', 'rollover'))))`, owner).Scan(&overdue)
 	if err != nil {
 		return false, fmt.Errorf("the grants of %q cannot be read: %w", owner, err)
 	}

@@ -111,6 +111,20 @@ func (m *model) balance(id accountID, now time.Time) (n int64) {
 	return n
 }
 
+// overdue are credits of a period whose time is over: they wait for its end.
+func (m *model) overdue(id accountID, now time.Time) (n int64) {
+	for _, g := range m.grants {
+		switch {
+		case g.id != id || !g.ofPeriod() || !g.over(now):
+		case g.waits(now):
+			n += g.available
+		default:
+			n += g.available + g.waiting
+		}
+	}
+	return n
+}
+
 // credits are what an account has, whether anybody noticed that some have expired or not.
 func (m *model) credits(id accountID) (n int64) {
 	for _, g := range m.grants {
@@ -164,8 +178,12 @@ func (m *model) notice(op operation, now time.Time) (lows []string) {
 			lines = append(lines, Line{Type: l.Type, Pools: l.Pools})
 		}
 		looksAt = among(lines)
+	case Capture:
+		looksAt = behind(op.HoldID)
 	case Release:
 		looksAt = behind(op.HoldID)
+	case End:
+		looksAt = func(id accountID) bool { return op.All || id.pool == op.Pool }
 	case Reverse:
 		looksAt = behind(op.HoldID)
 	case Renew:

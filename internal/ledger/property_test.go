@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -62,6 +63,7 @@ func TestStoreAgainstModel(t *testing.T) {
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1`, w.tables.name).Scan(&events))
 		require.Equal(t, w.events, events)
 		w.comparePast(t, l)
+		w.compareHistory(t, l)
 	})
 	t.Logf("%d operations", steps)
 }
@@ -94,7 +96,13 @@ type world struct {
 	ids    int
 	steps  int
 	events int
-	past   map[time.Time]map[accountID]Balance // what the model had in its accounts, by time
+	past   map[time.Time]map[accountID]moment // what the model had in its accounts, by time
+}
+
+// moment is what an account has at a time.
+type moment struct {
+	available, held int64
+	over            int64 // credits of a period whose time is over, and whose end is not booked
 }
 
 func newWorld(owner string) *world {
@@ -132,8 +140,8 @@ func (w *world) batch(t *rapid.T) {
 		if now.Before(last) {
 			now = last // a lane's time never runs backwards
 		}
-		if now.Before(w.now) { // a renewal that comes late says what was so from then on
-			maps.DeleteFunc(w.past, func(at time.Time, _ map[accountID]Balance) bool { return !at.Before(now) })
+		if _, ok := op.(Renew); ok { // one that comes late says what was so from then on, or from a period that was missed on
+			maps.DeleteFunc(w.past, func(at time.Time, _ map[accountID]moment) bool { return !at.Before(last) })
 		}
 		w.compare(t, op, got, w.books.changes.events[told:], now)
 	}
@@ -338,7 +346,7 @@ func (w *world) balances(t *rapid.T) {
 // remember notes what the model has in an account at a time.
 func (w *world) remember(now time.Time, id accountID) {
 	if w.past == nil {
-		w.past = map[time.Time]map[accountID]Balance{}
+		w.past = map[time.Time]map[accountID]moment{}
 	}
 	for at := range w.past { // the clock went back: what was noted is not yet past
 		if at.After(now) {
@@ -346,9 +354,9 @@ func (w *world) remember(now time.Time, id accountID) {
 		}
 	}
 	if w.past[now] == nil {
-		w.past[now] = map[accountID]Balance{}
+		w.past[now] = map[accountID]moment{}
 	}
-	w.past[now][id] = Balance{Available: w.model.balance(id, now), Held: w.model.held(id)}
+	w.past[now][id] = moment{w.model.balance(id, now), w.model.held(id), w.model.overdue(id, now)}
 }
 
 // comparePast holds the balances of past times against what the model had then.
@@ -356,14 +364,66 @@ func (w *world) comparePast(t *rapid.T, l *Ledger) {
 	for at, want := range w.past {
 		got, err := l.BalancesAt(t.Context(), w.tables.name, at)
 		require.NoError(t, err)
+		seen := map[accountID]moment{}
 		for _, b := range got {
 			id := accountID{b.Pool, b.Type}
-			seen := Balance{Available: b.Available, Held: b.Held}
-			require.Equal(t, want[id], seen, "%v at %s", id, at)
-			delete(want, id)
+			seen[id] = moment{b.Available, b.Held, want[id].over}
 		}
 		for id, b := range want {
-			require.Zero(t, b, "%v at %s", id, at)
+			require.Equal(t, b, seen[id], "%v at %s", id, at)
+		}
+	}
+}
+
+// compareHistory adds the lines of the history up: for each account, at every line
+// to the balance that the line says, and at every moment to what the model had
+// then. A member's history has all lines of their own pool.
+func (w *world) compareHistory(t *rapid.T, l *Ledger) {
+	owner := w.tables.name
+	_, err := l.Expire(t.Context(), Expire{Owner: owner}) // as every reader does
+	require.NoError(t, err)
+	overdue, err := l.Overdue(t.Context(), owner)
+	require.NoError(t, err)
+	require.False(t, overdue)
+	all := w.history(t, l, HistoryFilter{})
+	accounts := map[accountID][]HistoryLine{}
+	for _, line := range slices.Backward(all) {
+		id := accountID{line.Pool, line.Type}
+		accounts[id] = append(accounts[id], line)
+	}
+	for id, lines := range accounts {
+		var sum int64
+		var last time.Time
+		for _, line := range lines {
+			sum += line.Change
+			require.Equal(t, line.Balance, sum, "%+v", line)
+			require.False(t, line.At.Before(last), "%+v after %s", line, last)
+			last = line.At
+		}
+		for at, want := range w.past {
+			sum = 0
+			for _, line := range lines {
+				if !line.At.After(at) {
+					sum += line.Change
+				}
+			}
+			require.Equal(t, want[id].available+want[id].over, sum, "%v at %s", id, at)
+		}
+	}
+	for _, member := range testPools[1:] {
+		own := slices.DeleteFunc(slices.Clone(all), func(line HistoryLine) bool { return line.Pool != member && line.Member != member })
+		got := w.history(t, l, HistoryFilter{Member: member})
+		require.True(t, slices.Equal(own, got), "of %s: %v, not %v", member, got, own)
+	}
+}
+
+func (w *world) history(t *rapid.T, l *Ledger, f HistoryFilter) (lines []HistoryLine) {
+	for f.Owner, f.Limit = w.tables.name, 1000; ; {
+		page, err := l.History(t.Context(), f)
+		require.NoError(t, err)
+		lines = append(lines, page.Lines...)
+		if f.Cursor = page.NextCursor; f.Cursor == "" {
+			return lines
 		}
 	}
 }

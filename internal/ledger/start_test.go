@@ -49,9 +49,19 @@ func TestGrantsThatStartLater(t *testing.T) {
 	lacks, _, err := l.Lacking(ctx, "acme", lines(47))
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Amount{{Type: "email", Amount: 1}}, lacks)
+	// Nothing has touched it since; what happens elsewhere comes before it in the
+	// journal, but the history says when it started.
+	_, err = l.Alert(ctx, ledger.Alert{Owner: "acme", Key: "elsewhere", Pool: "bob", Type: "email", Thresholds: []int64{1}})
+	require.NoError(t, err)
+	overdue, err := l.Overdue(ctx, "acme")
+	require.NoError(t, err)
+	require.True(t, overdue)
 	held, err := l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "h", HoldID: "h", Lines: lines(46)})
 	require.NoError(t, err)
 	require.True(t, held.Held)
+	overdue, err = l.Overdue(ctx, "acme")
+	require.NoError(t, err)
+	require.False(t, overdue)
 	grants, _, err := l.ListGrants(ctx, ledger.GrantFilter{Owner: "acme"})
 	require.NoError(t, err)
 	require.EqualValues(t, 40, grants[2].Held)
@@ -61,6 +71,8 @@ func TestGrantsThatStartLater(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, history.Lines, 3, "what has not started is not in the history")
 	require.EqualValues(t, 46, history.Lines[0].Balance)
+	require.Equal(t, start.UTC(), history.Lines[0].At)
+	require.True(t, history.Lines[0].Booked.After(start))
 	requireClean(t, pool)
 
 	var told int
