@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
+	"holdfast/internal/wire"
 )
 
 func (a *app) creditsGrantsCommand() *cobra.Command {
@@ -18,22 +20,12 @@ func (a *app) creditsGrantsCommand() *cobra.Command {
 		Example: examples("holdfast credits grants --org acme", "holdfast credits grants --org acme --member bob --live"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			if _, err := rooms.Accounts.Org(cmd.Context(), f.Owner); err != nil {
-				return err
-			}
 			if member != "" {
 				f.Pool = &member
 			}
-			page, err := rooms.Billing.Grants(cmd.Context(), f)
-			if err != nil {
-				return err
-			}
-			return a.showGrants(page)
+			return showOf(a, cmd, f.Owner, func(ctx context.Context, rooms *wire.Rooms) (billing.Grants, error) {
+				return rooms.Billing.Grants(ctx, f)
+			}, a.showGrants)
 		},
 	}
 	flags := cmd.Flags()
@@ -41,18 +33,14 @@ func (a *app) creditsGrantsCommand() *cobra.Command {
 	flags.StringVar(&member, "member", "", "only this member's own")
 	flags.StringVar(&f.Type, "type", "", "only credits of this type")
 	flags.BoolVar(&f.Live, "live", false, "only grants with credits that are available or held")
-	flags.IntVar(&f.Limit, "limit", 50, "how many, at most 1000")
-	flags.StringVar(&f.Cursor, "cursor", "", "continue after the page before")
+	addPageFlags(cmd, &f.Limit, &f.Cursor, 1000)
 	return cmd
 }
 
-func (a *app) showGrants(page billing.Grants) error {
-	if a.json {
-		return a.printJSON(page)
-	}
+func (a *app) showGrants(page billing.Grants) {
 	if len(page.Grants) == 0 {
 		a.say("No grants.")
-		return nil
+		return
 	}
 	t := newTable(">grant", "type", "pool", "source", "granted", "expires", ">credits", ">available", ">held", ">spent", ">expired", ">voided")
 	for _, g := range page.Grants {
@@ -71,10 +59,7 @@ func (a *app) showGrants(page billing.Grants) error {
 			number(g.Amount), available, number(g.Held), number(g.Spent), number(g.Expired), number(g.Voided))
 	}
 	a.print(t)
-	if page.NextCursor != "" {
-		a.note("More: --cursor %s", page.NextCursor)
-	}
-	return nil
+	a.more(page.NextCursor)
 }
 
 func (a *app) creditsVoidCommand() *cobra.Command {
@@ -100,28 +85,17 @@ made and printed.`,
 				v.Key = newKey()
 				a.note("Idempotency key: %s", v.Key)
 			}
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			if _, err := rooms.Accounts.Org(cmd.Context(), v.Org); err != nil {
-				return err
-			}
-			voided, err := rooms.Billing.Void(cmd.Context(), v)
-			if errors.Is(err, billing.ErrNoReason) {
-				return &usageError{err}
-			}
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(voided)
-			}
-			a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
-			a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
-				number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available+voided.Waiting))
-			return nil
+			return showOf(a, cmd, v.Org, func(ctx context.Context, rooms *wire.Rooms) (billing.Voided, error) {
+				voided, err := rooms.Billing.Void(ctx, v)
+				if errors.Is(err, billing.ErrNoReason) {
+					err = &usageError{err}
+				}
+				return voided, err
+			}, func(voided billing.Voided) {
+				a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
+				a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
+					number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available+voided.Waiting))
+			})
 		},
 	}
 	flags := cmd.Flags()

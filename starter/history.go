@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
+	"holdfast/internal/wire"
 )
 
 func (a *app) creditsHistoryCommand() *cobra.Command {
@@ -23,19 +26,9 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 			if f.To, err = parseTime("to", to); err != nil {
 				return err
 			}
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			if _, err := rooms.Accounts.Org(cmd.Context(), f.Owner); err != nil {
-				return err
-			}
-			page, err := rooms.Billing.History(cmd.Context(), f)
-			if err != nil {
-				return err
-			}
-			return a.showHistory(page)
+			return showOf(a, cmd, f.Owner, func(ctx context.Context, rooms *wire.Rooms) (billing.History, error) {
+				return rooms.Billing.History(ctx, f)
+			}, a.showHistory)
 		},
 	}
 	flags := cmd.Flags()
@@ -46,18 +39,14 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 	flags.StringVar(&f.OrderID, "order", "", "only this order's")
 	flags.StringVar(&from, "from", "", "from this date or time on")
 	flags.StringVar(&to, "to", "", "before this date or time")
-	flags.IntVar(&f.Limit, "limit", 50, "how many, at most 1000")
-	flags.StringVar(&f.Cursor, "cursor", "", "go on where the last page ended")
+	addPageFlags(cmd, &f.Limit, &f.Cursor, 1000)
 	return cmd
 }
 
-func (a *app) showHistory(page billing.History) error {
-	if a.json {
-		return a.printJSON(page)
-	}
+func (a *app) showHistory(page billing.History) {
 	if len(page.Entries) == 0 {
 		a.say("No movements.")
-		return nil
+		return
 	}
 	t := newTable("at", "kind", "type", "pool", ">credits", ">balance", "order", "what")
 	for _, e := range page.Entries {
@@ -78,8 +67,5 @@ func (a *app) showHistory(page billing.History) error {
 		t.add(when(e.At), e.Kind, e.Type, pool, number(e.Amount), number(e.Balance), e.OrderID, what)
 	}
 	a.print(t)
-	if page.NextCursor != "" {
-		a.note("More: --cursor %s", page.NextCursor)
-	}
-	return nil
+	a.more(page.NextCursor)
 }

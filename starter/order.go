@@ -269,17 +269,14 @@ func (a *app) orderListCommand() *cobra.Command {
 				t.add(o.ID, o.Org, string(o.Kind), string(o.Status), number(o.Requested), number(o.Tally.Valid), capturedText(o.Credits), when(o.CreatedAt))
 			}
 			a.print(t)
-			if next != "" {
-				a.note("More: --cursor %s", next)
-			}
+			a.more(next)
 			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.Org, "org", "", "only this organization's")
 	flags.StringVar(&status, "status", "", "only those in this status: reserved, verifying, completed, settled, rejected, cancelled, failed")
-	flags.IntVar(&f.Limit, "limit", 50, "how many, at most 500")
-	flags.StringVar(&f.Cursor, "cursor", "", "go on where the last page ended")
+	addPageFlags(cmd, &f.Limit, &f.Cursor, 500)
 	return cmd
 }
 
