@@ -1,6 +1,7 @@
 package orderbook_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -60,6 +61,34 @@ func TestO8_KeptTalliesAreCounts(t *testing.T) {
 	}
 	require.NoError(t, f.FinishUnknown(f.ctx, "ord_1"))
 	compare()
+}
+
+// Reading an order costs the same whatever its size: it reads no item, and one row
+// of tallies for each verdict and reason.
+func TestO8_ReadingAnOrderReadsNoItem(t *testing.T) {
+	f := setup(t)
+	const items = 3000
+	f.verifying("ord_1", items)
+	for from := int64(1); from < items; from += 500 {
+		var verdicts []orderbook.Verdict
+		for n := from; n < from+500; n++ {
+			verdicts = append(verdicts, verdict(n, "valid", "accepted"))
+		}
+		require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", verdicts))
+	}
+	tx, err := f.pool.Begin(f.ctx)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(f.ctx)) }()
+	_, err = tx.Exec(f.ctx, `LOCK TABLE order_item IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(f.ctx, 30*time.Second) // who reads items waits for the lock
+	defer cancel()
+	o, err := f.Get(ctx, "acme", "ord_1")
+	require.NoError(t, err)
+	require.EqualValues(t, items, o.Progress.Done)
+	listed, _, err := f.List(ctx, orderbook.Filter{Org: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, o.Tally, listed[0].Tally)
 }
 
 func TestO8_AnOrderShowsHowItStandsWhileItRuns(t *testing.T) {

@@ -248,8 +248,8 @@ type Filter struct {
 }
 
 // List returns a page of orders, newest first, and the cursor of the next
-// page, empty on the last one. Orders that come in meanwhile do not shift the
-// pages. The tally of an order that is still being verified is zero here.
+// page, empty on the last one. Orders that come in between do not shift the
+// pages.
 func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next string, err error) {
 	if f.Limit == 0 {
 		f.Limit = 50
