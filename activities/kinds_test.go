@@ -269,8 +269,24 @@ func TestRule_N12_AnOperatorUndoesAnOrderByItsLeadsWithEveryField(t *testing.T) 
 		require.EqualValues(t, 3, undone.Facts)
 		require.Equal(t, []plan.Amount{{Type: "email", Amount: 1}, {Type: "phone", Amount: 1}, {Type: "profile", Amount: 1}}, undone.Credits)
 	}
+	for name, other := range map[string]func(*billing.Reversal){ // each type has an operation of its own, the key is one
+		"type": func(r *billing.Reversal) { r.Type = "phone" }, "leads": func(r *billing.Reversal) { r.Leads = ids },
+		"all": func(r *billing.Reversal) { r.Leads = nil }, "reason": func(r *billing.Reversal) { r.Reason = "another" },
+	} {
+		changed := undo
+		other(&changed)
+		_, err := desk.Reverse(t.Context(), changed, time.Now())
+		require.ErrorIs(t, err, ledger.ErrKeyReused, name)
+	}
+	phones := billing.Reversal{OrderID: got.ID, Key: "phones", Reason: "wrong numbers", Type: "phone"}
+	undone, err := desk.Reverse(t.Context(), phones, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, []plan.Amount{{Type: "phone", Amount: 1}}, undone.Credits)
+	phones.Type = "email"
+	_, err = desk.Reverse(t.Context(), phones, time.Now())
+	require.ErrorIs(t, err, ledger.ErrKeyReused)
 	again := o.order("bob", "two", reveal(ids, fields...))
-	require.Equal(t, map[string]int64{"email": 1, "phone": 1, "profile": 1}, spent(again), "what was credited back costs again")
+	require.Equal(t, map[string]int64{"email": 1, "phone": 2, "profile": 1}, spent(again), "what was credited back costs again")
 	o.balanced()
 }
 

@@ -56,12 +56,12 @@ func TestRule_N12_AnOperatorReversesAnOrder(t *testing.T) {
 	require.Equal(t, int64(940), w.balance("").Available)
 	now := time.Now()
 	for reversal, want := range map[*billing.Reversal]error{
-		{OrderID: o.ID, Key: "k"}:                                                       billing.ErrNoReason,
-		{OrderID: o.ID, Reason: "why not"}:                                              billing.ErrNoKey,
-		{OrderID: o.ID, Key: "k", Reason: "r", Amount: 5}:                               billing.ErrPart,
-		{OrderID: o.ID, Key: "k", Reason: "r", Type: "email", Amount: 61}:               ledger.ErrHoldExhausted,
-		{OrderID: o.ID, Key: "k", Reason: "r", Type: "email", Amount: -1}:               ledger.ErrInvalid,
-		{OrderID: o.ID, Key: "k", Reason: "r", Type: "email", Amount: 5, Leads: ids(1)}: billing.ErrPart,
+		{OrderID: o.ID, Key: "k1"}:                                                       billing.ErrNoReason,
+		{OrderID: o.ID, Reason: "why not"}:                                               billing.ErrNoKey,
+		{OrderID: o.ID, Key: "k2", Reason: "r", Amount: 5}:                               billing.ErrPart,
+		{OrderID: o.ID, Key: "k3", Reason: "r", Type: "email", Amount: 61}:               ledger.ErrHoldExhausted,
+		{OrderID: o.ID, Key: "k4", Reason: "r", Type: "email", Amount: -1}:               ledger.ErrInvalid,
+		{OrderID: o.ID, Key: "k5", Reason: "r", Type: "email", Amount: 5, Leads: ids(1)}: billing.ErrPart,
 	} {
 		_, err := b.Reverse(t.Context(), *reversal, now)
 		require.ErrorIs(t, err, want, "%+v", *reversal)

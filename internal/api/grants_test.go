@@ -27,6 +27,7 @@ func TestVoidAGrant(t *testing.T) {
 		f.call("POST", path, operatorKey, request, "Idempotency-Key", "v").is(200).into(&voided)
 		require.Equal(t, billing.Voided{GrantID: 1, Org: f.org, Type: "email", Voided: 30, Available: 70, Reason: "refunded"}, voided)
 	}
+	f.call("POST", path, operatorKey, map[string]any{"amount": 30, "reason": "typing error"}, "Idempotency-Key", "v").problem(422, "idempotency_key_reused")
 	request["amount"] = 31
 	f.call("POST", path, operatorKey, request, "Idempotency-Key", "v").problem(422, "idempotency_key_reused")
 	f.call("POST", path, operatorKey, map[string]any{"reason": ""}, "Idempotency-Key", "w").problem(422, "invalid_request")

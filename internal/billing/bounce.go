@@ -126,20 +126,22 @@ func (r *bounceReport) answer() Bounced {
 }
 
 // claimKey lets the key stand for these addresses. The ledger keeps it, as it
-// keeps all keys of this package: as a reversal of facts that do not exist, which
-// moves nothing. It holds a hash of the addresses, in a scope of no order or member.
+// keeps all keys of this package, with a hash of the addresses.
 func (b *Billing) claimKey(ctx context.Context, r *bounceReport) error {
 	if len(r.emails) == 0 {
 		return nil
 	}
-	facts := make([]ledger.Fact, len(r.emails))
-	for i, email := range r.emails {
-		facts[i] = ledger.Fact{Scope: "bounces/reported", Subject: uuid.NewSHA1(uuid.NameSpaceOID, []byte(email))}
+	return b.claim(ctx, r.request.Org, "bounces/"+r.request.Key, "bounces/reported", r.emails, ledger.Memo{Action: "bounce", Reason: "bounces reported"})
+}
+
+// claim lets a key stand for a request of several operations, as a reversal of facts
+// that do not exist. The scope is that of no order or member.
+func (b *Billing) claim(ctx context.Context, org, key, scope string, request []string, memo ledger.Memo) error {
+	facts := make([]ledger.Fact, len(request))
+	for i, part := range request {
+		facts[i] = ledger.Fact{Scope: scope, Subject: uuid.NewSHA1(uuid.NameSpaceOID, []byte(part))}
 	}
-	_, err := b.ledger.Reverse(ctx, ledger.Reverse{
-		Owner: r.request.Org, Key: "bounces/" + r.request.Key, Type: "reported", Facts: facts,
-		Memo: ledger.Memo{Action: "bounce", Reason: "bounces reported"},
-	})
+	_, err := b.ledger.Reverse(ctx, ledger.Reverse{Owner: org, Key: key, Type: "reported", Facts: facts, Memo: memo})
 	return err
 }
 

@@ -69,7 +69,10 @@ func (b *Billing) grant(ctx context.Context, org account.Org, keys, key string, 
 		return 0, err
 	}
 	result, err := b.ledger.Grant(ctx, op)
-	return result.GrantID, err
+	if err != nil {
+		return 0, err
+	}
+	return result.GrantID, b.ledger.SameReason(ctx, op.Owner, op.Key, reason)
 }
 
 // GrantAll gives several grants at once, all or none, once for each key, and
@@ -90,7 +93,10 @@ func (b *Billing) GrantAll(ctx context.Context, org account.Org, key string, gra
 		return nil, err
 	}
 	result, err := b.ledger.Grants(ctx, op)
-	return result.GrantIDs, err
+	if err != nil {
+		return nil, err
+	}
+	return result.GrantIDs, b.ledger.SameReason(ctx, op.Owner, op.Key, reason)
 }
 
 // checkGrants looks at grants before they are given. What has been given under

@@ -55,6 +55,8 @@ func TestARepeatedGrantAnswersTheSame(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 
+	_, err = w.give(t, "acme", "k", g, "goodbye")
+	require.ErrorIs(t, err, ledger.ErrKeyReused, "the reason is a part of the request")
 	g.Amount = 6
 	_, err = w.give(t, "acme", "k", g, "")
 	require.ErrorIs(t, err, ledger.ErrKeyReused)

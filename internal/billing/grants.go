@@ -113,9 +113,13 @@ func (b *Billing) void(ctx context.Context, keys string, v Void) (Voided, error)
 	if _, err := b.Current(ctx, v.Org); err != nil {
 		return Voided{}, err
 	}
-	r, err := b.ledger.Void(ctx, ledger.Void{
+	op := ledger.Void{
 		Owner: v.Org, Key: keys + v.Key, Grant: v.Grant, Amount: v.Amount, Memo: ledger.Memo{Action: "void", Reason: v.Reason},
-	})
+	}
+	r, err := b.ledger.Void(ctx, op)
+	if err == nil {
+		err = b.ledger.SameReason(ctx, op.Owner, op.Key, op.Memo.Reason)
+	}
 	return Voided{
 		GrantID: v.Grant, Org: v.Org, Member: r.Pool, Type: r.Type, Reason: v.Reason,
 		Voided: r.Voided, Waiting: r.Waiting, Available: r.Available, Held: r.Held, Spent: r.Spent, Expired: r.Expired,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,7 @@ type Reversed struct {
 // not credited again; the same request again gets the same answer.
 //
 // Errors: ErrNoReason, ErrNoKey, ErrPart, ErrRunning, orderbook.ErrNotFound,
+// ledger.ErrKeyReused where the key stands for another reversal of the order,
 // ledger.ErrHoldExhausted where less than Amount is left to reverse,
 // ledger.ErrUnknownHold where the order never held credits.
 func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Reversed, error) {
@@ -87,6 +89,9 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 	if err != nil {
 		return Reversed{}, err
 	}
+	if err := b.claimReversal(ctx, o, r); err != nil {
+		return Reversed{}, err
+	}
 	reversed := Reversed{OrderID: o.ID, Credits: []plan.Amount{}, Reason: r.Reason}
 	for _, line := range held {
 		if r.Type != "" && r.Type != line.Type {
@@ -112,6 +117,17 @@ func (b *Billing) Reverse(ctx context.Context, r Reversal, now time.Time) (Rever
 		reversed.Credits = addAmounts(reversed.Credits, result.Amounts)
 	}
 	return reversed, b.note(ctx, o.Org, o.ID)
+}
+
+// claimReversal lets the key stand for this reversal: it is an operation for each
+// credit type, each with a key of its own, and another type would be another one.
+func (b *Billing) claimReversal(ctx context.Context, o order.Order, r Reversal) error {
+	request := append([]string{r.Type, strconv.FormatInt(r.Amount, 10), r.Reason}, r.Leads...)
+	for i := range request {
+		request[i] = fmt.Sprint(i, "/", request[i])
+	}
+	return b.claim(ctx, o.Org, "reversals/"+o.ID+"/"+r.Key, "reversals/requested", request,
+		ledger.Memo{OrderID: o.ID, Action: "reverse", Member: o.Member, Reason: r.Reason})
 }
 
 // factsOf names what an order charged for items, as the ledger may know it.

@@ -9,6 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// SameReason is ErrKeyReused where the operation with a key was given another
+// reason: the ledger takes reasons for no part of a request, those who are asked
+// for one by a person do.
+func (l *Ledger) SameReason(ctx context.Context, owner, key, reason string) error {
+	var same bool
+	err := l.pool.QueryRow(ctx, `SELECT reason = $3 FROM credit_entry WHERE owner = $1 AND key = $2`, owner, key, reason).Scan(&same)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the operation %q of %q cannot be read: %w", key, owner, err)
+	case !same:
+		return fmt.Errorf("%w: it was given another reason", ErrKeyReused)
+	}
+	return nil
+}
+
 // Renewed returns what was booked under the key of a renewal, ErrKeyReused where
 // the key stands for another kind of operation.
 func (l *Ledger) Renewed(ctx context.Context, owner, key string) (RenewResult, error) {
