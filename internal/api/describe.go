@@ -104,6 +104,9 @@ func (a *API) finish() {
 			}
 		}
 	}
+	describeFields(doc)
+	describeOrders(doc)
+	describeHeaders(doc)
 	for name, s := range schemas {
 		if !asked[name] && s.AdditionalProperties == false {
 			s.AdditionalProperties = nil

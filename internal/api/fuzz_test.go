@@ -47,6 +47,9 @@ func (g generator) value(s *huma.Schema, depth int) any {
 	if s.Ref != "" {
 		s = g.schemas.SchemaFromRef(s.Ref)
 	}
+	if len(s.OneOf) > 0 {
+		return g.value(pick(g, s.OneOf), depth)
+	}
 	if g.IntN(8) == 0 || depth > 4 {
 		return pick(g, odd)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
@@ -51,6 +52,10 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 		HasPhone: in.HasPhone, HasDirectEmail: in.HasDirectEmail,
 	}
 	if err := (order.Request{Kind: order.LeadList, Count: 1, Criteria: criteria}).Validate(0); err != nil {
+		var bad *order.InvalidError
+		if errors.As(err, &bad) { // here the criteria are parameters
+			return nil, invalid("query."+strings.TrimPrefix(bad.Field, "criteria."), bad.Message)
+		}
 		return nil, err
 	}
 	c := callerOf(ctx)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -108,6 +109,9 @@ var (
 	errNoOrg          = newProblem(http.StatusNotFound, "There is no such organization.")
 )
 
+// missingProperty is the library's sentence about a field that must be there.
+var missingProperty = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
 // The library asks this function for every error of its own: requests that do
 // not match their description.
 func init() {
@@ -121,6 +125,10 @@ func init() {
 			var d huma.ErrorDetailer
 			if errors.As(err, &d) { // its value is left out: it is the caller's data
 				field = FieldProblem{d.ErrorDetail().Location, d.ErrorDetail().Message}
+				if missing := missingProperty.FindStringSubmatch(field.Message); missing != nil {
+					field = FieldProblem{join(field.Field, missing[1]), "It is required and missing."}
+				}
+				field.Message = strings.TrimPrefix(field.Message, "invalid value: ")
 			}
 			p.Errors = append(p.Errors, field)
 		}

@@ -78,6 +78,8 @@ type Submission struct {
 
 	Metadata map[string]string // the customer's own; Temporal never sees it
 
+	org account.Org // the organization, with its plan, when it was checked
+
 	// Together: someone waits for the end of a small order, so that it may share a
 	// workflow with others of its organization that come at the same time.
 	Together bool
@@ -102,6 +104,9 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	first := errors.Is(err, orderbook.ErrNotFound)
 	switch {
 	case first:
+		if _, err := in.offers.Terms(ctx, s.org.Plan, s.org.PlanVersion, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}); err != nil {
+			return order.Order{}, err // before a workflow starts, which would fail
+		}
 		before.Metadata, err = in.book.NoteMetadata(ctx, s.Org, id, s.Metadata)
 	case err == nil:
 		idempotency.MarkReplayed(ctx)
@@ -197,6 +202,7 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 	if err != nil {
 		return err
 	}
+	s.org = org
 	refused := org.MayOrder()
 	if s.Member != "" {
 		m, err := in.accounts.Member(ctx, s.Org, s.Member)
