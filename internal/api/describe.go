@@ -105,13 +105,13 @@ func (a *API) finish() {
 		}
 	}
 	describeFields(doc)
-	describeOrders(doc)
-	describeHeaders(doc)
 	for name, s := range schemas {
 		if !asked[name] && s.AdditionalProperties == false {
 			s.AdditionalProperties = nil
 		}
 	}
+	describeOrders(doc)
+	describeHeaders(doc)
 }
 
 // reach notes the names of all schemas that one is made of.

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,13 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
+	"holdfast/internal/api"
 	"holdfast/internal/order"
 )
+
+// described is an API that is asked for its description alone.
+func described() *fixture {
+	return &fixture{api: api.New(api.Config{Log: slog.New(slog.DiscardHandler)})}
+}
 
 // Every field and parameter has a description, every value an example, and all
 // examples are valid.
 func TestTheDescriptionDescribesEveryField(t *testing.T) {
-	f := setup(t)
+	f := described()
 	registry := f.api.OpenAPI().Components.Schemas
 	valid := func(where string, s *huma.Schema, example any) {
 		text, err := json.Marshal(example)
@@ -64,7 +71,7 @@ func TestTheDescriptionDescribesEveryField(t *testing.T) {
 // The body of an order is a union by its kind: an order of one kind has no
 // fields of another.
 func TestTheDescriptionTellsKindsApart(t *testing.T) {
-	f := setup(t)
+	f := described()
 	schemas := f.api.OpenAPI().Components.Schemas.Map()
 	for _, path := range []string{"/api/v1/orders", "/api/v1/quotes"} {
 		body := f.api.OpenAPI().Paths[path].Post.RequestBody.Content["application/json"].Schema
@@ -91,7 +98,7 @@ func TestTheDescriptionTellsKindsApart(t *testing.T) {
 
 // The headers that answers have are declared.
 func TestTheDescriptionDeclaresHeaders(t *testing.T) {
-	f := setup(t)
+	f := described()
 	for name, op := range operations(f.api) {
 		for status, r := range op.Responses {
 			require.Contains(t, r.Headers, "X-Request-Id", name+" "+status)
