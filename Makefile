@@ -79,6 +79,17 @@ soak: postgres ## the property tests of credits and periods, again and again wit
 			./internal/ledger ./internal/billing ./internal/account ./internal/plan || exit 1; \
 	done
 
+SEED ?= 0
+FOR ?= 10m
+
+.PHONY: simulate
+simulate: ## the engine, journal and plans in simulated worlds with faults, for FOR (10m), or the one world of SEED
+	go test -count=1 -timeout 0 -run 'TestSimulate$$' -v ./internal/ledger -simulate.seed $(SEED) -simulate.for $(FOR)
+
+.PHONY: mutate
+mutate: postgres devserver ## make faults in the product one at a time and run the tests that should notice (ARGS="-only plan")
+	@cd bench && go run ./mutate $(ARGS)
+
 .PHONY: lint
 lint: $(LINT) $(CHECK) ## golangci-lint, go vet (all modules), workflowcheck
 	go vet ./...
@@ -96,6 +107,7 @@ fmt: $(LINT) ## format the code as the linter wants it
 .PHONY: bench
 bench: postgres devserver ## all benchmarks: tables here, JSON and plots in bench/results
 	@cd bench && for dir in */; do \
+		case "$$dir" in mutate/|chaos/) continue;; esac; \
 		if [ -f "$$dir/main.go" ]; then echo "== bench/$$dir"; go run "./$$dir" $(ARGS) || exit 1; fi; \
 	done
 

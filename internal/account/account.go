@@ -315,6 +315,9 @@ func (a *Accounts) OrgPage(ctx context.Context, f OrgFilter) ([]Org, error) {
 	return orgs, nil
 }
 
+// maxMembers is how many members an organization may have.
+const maxMembers = 20_000
+
 // CreateMember stores a new member with a licence of their own and returns it
 // as stored. ErrNotFound where there is no such organization, ErrExists where
 // the organization has a member of that id, ErrInvalid where a field is wrong.
@@ -342,6 +345,9 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 		if _, again, err := idempotency.Claim(ctx, tx, m.Org, "member", idempotency.Made{ID: m.ID}); err != nil || again {
 			return err
 		}
+		if err := room(ctx, tx, m.Org, "members", maxMembers, `SELECT count(*) FROM member WHERE org = $1 AND removed_at IS NULL`); err != nil {
+			return err
+		}
 		if err := metadata.Set(ctx, tx, m.Org, metadata.Member, m.ID, m.Metadata); err != nil {
 			return err
 		}
@@ -357,6 +363,10 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 		}
 		return subscribe(ctx, tx, org, m.ID, m.Anchor, m.CreatedAt)
 	})
+	var refused *failure
+	if errors.As(err, &refused) {
+		return Member{}, refused
+	}
 	if violates(err, "member_pkey") {
 		return Member{}, fail(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
 	}

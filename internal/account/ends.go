@@ -51,9 +51,13 @@ func (o Org) open() error {
 // Active is nil, or ErrNotFound where the member was removed.
 func (m Member) Active() error {
 	if m.RemovedAt != nil {
-		return fail(ErrNotFound, "The member %s of %s was removed.", m.ID, m.Org)
+		return m.removed()
 	}
 	return nil
+}
+
+func (m Member) removed() error {
+	return fail(ErrNotFound, "The member %s of %s was removed.", m.ID, m.Org)
 }
 
 // Suspend keeps an organization from starting orders; those that run are

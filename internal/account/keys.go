@@ -19,6 +19,8 @@ import (
 const (
 	secretStart  = "hf_"
 	prefixLength = len(secretStart) + 8
+
+	maxKeys = 1000 // that an organization may have in use
 )
 
 // Key is an API key as it may be shown. The secret is not kept: it has 256
@@ -39,7 +41,8 @@ const selectKey = `
 
 // CreateKey makes an API key for a member and returns it with its secret,
 // which cannot be had again. Role "" is the member's own. ErrNotFound where
-// there is no such member, ErrInvalid where the role exceeds the member's.
+// there is no such member, ErrInvalid where the role exceeds the member's or the
+// organization has too many keys.
 //
 // The same request again, by its idempotency key, gets the same key; its secret
 // is empty where it cannot be had again.
@@ -76,14 +79,20 @@ func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role)
 		if made, again, err = idempotency.Claim(ctx, tx, org, "key", made); err != nil || again {
 			return err
 		}
+		if err := mayHaveKey(ctx, tx, m); err != nil {
+			return err
+		}
 		hash := sha256.Sum256([]byte(secret))
 		_, err = tx.Exec(ctx, `INSERT INTO api_key (id, org, member, role, hash, prefix) VALUES ($1, $2, $3, $4, $5, $6)`,
 			made.ID, org, member, role, hash[:], secret[:prefixLength])
 		return err
 	})
+	var refused *failure
 	switch {
 	case errors.Is(err, idempotency.ErrReused):
 		return Key{}, "", err
+	case errors.As(err, &refused):
+		return Key{}, "", refused
 	case err != nil:
 		return Key{}, "", fmt.Errorf("the key was not created: %w", err)
 	case again:
@@ -117,6 +126,43 @@ func (a *Accounts) keyOf(ctx context.Context, id string) (Key, error) {
 		return Key{}, fmt.Errorf("the key cannot be read: %w", err)
 	}
 	return key, nil
+}
+
+// mayHaveKey is nil where a key may be made for a member, until tx ends: the
+// organization is open and has room for it, and the member was not removed.
+func mayHaveKey(ctx context.Context, tx pgx.Tx, m Member) error {
+	if err := room(ctx, tx, m.Org, "keys in use", maxKeys, `SELECT count(*) FROM api_key WHERE org = $1 AND revoked_at IS NULL`); err != nil {
+		return err
+	}
+	var removed *time.Time
+	if err := tx.QueryRow(ctx, `SELECT removed_at FROM member WHERE org = $1 AND id = $2 FOR SHARE`, m.Org, m.ID).Scan(&removed); err != nil {
+		return err
+	}
+	if removed != nil {
+		return m.removed()
+	}
+	return nil
+}
+
+// room is nil, or ErrInvalid where an organization has as many of something as it
+// may, or ErrSuspended where it was closed just now. Until tx ends, nothing else is
+// counted for this organization: the count stays true.
+func room(ctx context.Context, tx pgx.Tx, org, what string, most int64, count string) error {
+	var closed bool
+	if err := tx.QueryRow(ctx, `SELECT closed_at IS NOT NULL FROM organization WHERE id = $1 FOR NO KEY UPDATE`, org).Scan(&closed); err != nil {
+		return err
+	}
+	if closed {
+		return Org{ID: org, Status: StatusClosed}.MayOrder()
+	}
+	var n int64
+	if err := tx.QueryRow(ctx, count, org).Scan(&n); err != nil {
+		return err
+	}
+	if n >= most {
+		return fail(ErrInvalid, "An organization may have %d %s; remove one first.", most, what)
+	}
+	return nil
 }
 
 func random(bytes int) string {

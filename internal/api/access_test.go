@@ -78,6 +78,7 @@ var access = map[string]struct {
 	"GET /api/v1/orders/{id}/results.csv":                     {"member", ""},
 	"GET /api/v1/orders/{id}/results.ndjson":                  {"member", ""},
 	"POST /api/v1/lists":                                      {"member", "someone@example.test"},
+	"DELETE /api/v1/lists/{id}":                               {"member", ""},
 	"POST /api/v1/verify":                                     {"member", `{"email":"a@b.test"}`},
 	"POST /api/v1/verify/batch":                               {"member", `{"emails":["a@b.test"]}`},
 	"GET /api/v1/leads/owned":                                 {"member", ""},
@@ -224,7 +225,7 @@ func TestA2_KeysAreShownOnceAndNotLogged(t *testing.T) {
 	require.Contains(t, string(listed.body), key[:11])
 	f.call("GET", "/credits", key, nil).is(200)
 	require.Contains(t, string(f.call("GET", "/orgs/"+f.org+"/keys", f.admin, nil).body), "last_used_at")
-	f.call("POST", "/bounces", f.jane, map[string]any{"emails": []string{"somebody@secret.test"}}, "Idempotency-Key", "b").is(200)
+	f.call("POST", "/bounces", f.admin, map[string]any{"emails": []string{"somebody@secret.test"}}, "Idempotency-Key", "b").is(200)
 	f.call("GET", "/leads?domain=secret.test", f.jane, nil).is(200)
 	text := logLines.String()
 	require.Contains(t, text, "/api/v1/credits")

@@ -59,9 +59,11 @@ type Config struct {
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
 
-	BodyWithin   time.Duration // for a body to arrive, or the next part of an uploaded file; 0 = 15 s
-	WritesWithin time.Duration // for a client to take what was written to it; 0 = 30 s
-	Heartbeat    time.Duration // between two signs of life on an event stream; 0 = 15 s, what proxies between take for silence is longer
+	BodyWithin             time.Duration // for a body to arrive, or the next part of an uploaded file; 0 = 15 s
+	WritesWithin           time.Duration // for a client to take what was written to it; 0 = 30 s
+	StreamsPerKey, Streams int           // event streams at the same time, of one key and of this process; 0 = 20 and 1,000
+
+	Heartbeat time.Duration // between two signs of life on an event stream; 0 = 15 s, what proxies between take for silence is longer
 }
 
 // API answers requests. It is an http.Handler and safe for concurrent use.
@@ -71,6 +73,8 @@ type API struct {
 	handler http.Handler
 	keys    *keyring
 	limits  *limiter
+	streams *slots // by key
+	uploads *slots // by organization
 	metrics *metrics
 	drain   chan struct{} // closed when streams shall end
 	drained sync.Once
@@ -83,7 +87,9 @@ func New(c Config) *API {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
 		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
-		drain: make(chan struct{}),
+		streams: newSlots(cmp.Or(c.StreamsPerKey, 20), cmp.Or(c.Streams, 1000), "event streams", "a key"),
+		uploads: newSlots(uploadsAtOnce, maxUploads, "uploads", "an organization"),
+		drain:   make(chan struct{}),
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()

@@ -76,6 +76,7 @@ func startStack() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
+	stackDir = dir
 	servers, err := devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"},
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
@@ -164,7 +165,10 @@ type fixture struct {
 	admin, jane, bob string // keys
 }
 
-var orgs atomic.Int64
+var (
+	orgs     atomic.Int64
+	stackDir string // of the servers
+)
 
 func setup(t *testing.T) *fixture { return setupWith(t, "quick", 0) }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -32,8 +33,19 @@ func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 	}
 	limit := int64(maxBody)
 	control := http.NewResponseController(w)
-	if route, ok := ctx.Operation().Metadata["route"].(route); ok && route.upload {
-		next(huma.WithValue(ctx, uploadKey{}, &arriving{http.MaxBytesReader(w, r.Body, route.maxBody), control, a.BodyWithin}))
+	route, _ := ctx.Operation().Metadata["route"].(route)
+	packed, err := encoding(r.Header)
+	if err != nil || packed && !route.upload {
+		ctx.SetHeader("Accept-Encoding", accepted(route))
+		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusUnsupportedMediaType, "The body is encoded in a way that is not taken here; send it as it is, or a list with Content-Encoding gzip.")))
+		return
+	}
+	if route.upload {
+		source := io.Reader(&arriving{http.MaxBytesReader(w, r.Body, route.maxBody), control, a.BodyWithin})
+		if packed {
+			source = &unpacking{packed: source, left: route.maxBody}
+		}
+		next(huma.WithValue(ctx, uploadKey{}, source))
 		return
 	}
 	_ = control.SetReadDeadline(time.Now().Add(a.BodyWithin)) // not every connection has one
@@ -104,4 +116,66 @@ func (a *arriving) Read(b []byte) (int, error) {
 		return n, unread(err)
 	}
 	return n, err
+}
+
+// encoding says whether a body is packed with gzip. The error is any other encoding.
+func encoding(h http.Header) (packed bool, err error) {
+	for _, value := range h.Values("Content-Encoding") {
+		for name := range strings.SplitSeq(value, ",") {
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "", "identity":
+			case "gzip", "x-gzip":
+				if packed {
+					return false, errors.ErrUnsupported // twice
+				}
+				packed = true
+			default:
+				return false, errors.ErrUnsupported
+			}
+		}
+	}
+	return packed, nil
+}
+
+// accepted is what a route says in Accept-Encoding, RFC 9110 section 12.5.3.
+func accepted(r route) string {
+	if r.upload {
+		return "gzip, identity"
+	}
+	return "identity"
+}
+
+// unpacking unpacks a body while it is read, up to a number of bytes: a small
+// body cannot become a large one.
+type unpacking struct {
+	packed io.Reader
+	left   int64
+	from   *gzip.Reader
+}
+
+func (u *unpacking) Read(b []byte) (int, error) {
+	if u.from == nil {
+		from, err := gzip.NewReader(u.packed)
+		if err != nil {
+			return 0, notPacked(err)
+		}
+		u.from = from
+	}
+	n, err := u.from.Read(b)
+	if u.left -= int64(n); u.left < 0 {
+		return 0, newProblem(http.StatusRequestEntityTooLarge, "The body is too large once it is unpacked; send it in parts.")
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = notPacked(err)
+	}
+	return n, err
+}
+
+// notPacked is what a body that cannot be unpacked is answered with.
+func notPacked(err error) error {
+	var p *Problem
+	if errors.As(err, &p) { // it did not arrive
+		return p
+	}
+	return newProblem(http.StatusBadRequest, "The body is not gzip, as its Content-Encoding says, or was cut off; send it again.")
 }

@@ -66,7 +66,7 @@ func (a *API) credits() {
 	}, a.historyCSV)
 	add(a, route{
 		method: http.MethodPost, path: "/bounces", name: "reportBounces", tag: "Credits", needs: member,
-		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window, as far as an earlier reversal has left something. Each address has its own result; orders do not depend on each other.",
+		summary: "Report addresses that bounced", about: "What they cost is credited back, once, where they were delivered within the plan's bounce window, as far as an earlier reversal has left something. Keys of admins may report, those of members where the plan says so (`bounces.members`), and together as many addresses within a bounce window as the plan says (`bounces.most`). Each address has its own result; orders do not depend on each other.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {
@@ -75,8 +75,20 @@ func (a *API) credits() {
 	},
 	) (*answer[billing.Bounced], error) {
 		c := callerOf(ctx)
-		return body(a.Billing.Bounce(ctx, billing.Bounces{Org: c.org.ID, Key: in.Key, Emails: in.Body.Emails}, time.Now()))
+		return body(a.Billing.Bounce(ctx, billing.Bounces{Org: c.org.ID, Key: in.Key, Emails: in.Body.Emails, By: c.reporter()}, time.Now()))
 	})
+}
+
+// reporter is whom the caller stands for in a report of bounces.
+func (c caller) reporter() billing.Reporter {
+	switch c.role {
+	case operator:
+		return billing.ByOperator
+	case admin:
+		return billing.ByAdmin
+	case member:
+	}
+	return billing.ByMember
 }
 
 func (a *API) creditsOf(ctx context.Context, asked string, at time.Time) (billing.Credits, error) {

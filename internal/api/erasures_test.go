@@ -3,6 +3,9 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,11 +40,12 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	v := setupWith(t, "prepaid-verification", 0)
 	v.fund(10)
 	v.call("POST", "/verify/batch", v.jane, map[string]any{"emails": []string{strings.ToUpper(person.Email), "nobody@nowhere.test"}}, "Idempotency-Key", "v").is(200).into(&verified)
-	f.call("POST", "/bounces", f.jane, map[string]any{"emails": []string{person.Email}}, "Idempotency-Key", "b").is(200)
+	f.call("POST", "/bounces", f.admin, map[string]any{"emails": []string{person.Email}}, "Idempotency-Key", "b").is(200)
 	w := setupWith(t, "workspace-paid", 0)
 	revealed := w.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": []string{person.ID}, "fields": []string{"email", "phone", "direct_email"}})
 	require.Contains(t, string(w.call("GET", "/orders/"+revealed.ID+"/results.csv", w.jane, nil).is(200).body), "+4917098765432")
 	named := w.call("POST", "/lists", w.jane, "name,company\nZyxquilla Zyxquill,Zyxquill Ltd\n", "Content-Type", "text/csv").is(201).text("id")
+	w.call("POST", "/lists", w.jane, "note,email,mobile\nnever ordered,"+strings.ToUpper(person.Email)+",+49 170 98765432\n", "Content-Type", "text/csv").is(201)
 	enriched := w.ordered("enrich", map[string]any{"kind": "enrich", "list_id": named, "fields": []string{"phone"}})
 	require.EqualValues(t, 1, enriched.Tally.Valid)
 	exported := w.ordered("export", map[string]any{"kind": "export", "lead_ids": []string{person.ID}})
@@ -54,13 +58,18 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 
 	var report erasure.Report
 	f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"Zyxquill@home.test"}, "lead_ids": []string{person.ID}}).is(200).into(&report)
-	require.Equal(t, erasure.Report{Leads: 1, Items: 2 + 3 + 1 + 1, ListRows: 3, Verdicts: report.Verdicts, Suppressed: 3}, report)
+	require.Equal(t, erasure.Report{Leads: 1, Items: 2 + 3 + 1 + 1, ListRows: 4, Verdicts: report.Verdicts, Suppressed: 3}, report)
 	f.call("POST", "/erasures", operatorKey, map[string]any{"lead_ids": []string{person.ID}}).is(200).into(&report)
 	require.Equal(t, erasure.Report{}, report)
 	refused := f.call("POST", "/erasures", operatorKey, map[string]any{"emails": []string{"a@b.test", "zyxquill"}}).problem(422, "invalid_request")
 	require.Equal(t, "body.emails[1]", refused.Errors[0].Field)
 	f.call("POST", "/erasures", operatorKey, map[string]any{}).problem(422, "invalid_request")
 
+	for file, text := range temporalFiles(t) {
+		for _, trace := range traces {
+			require.NotContains(t, text, trace, "Temporal's store: %s", file)
+		}
+	}
 	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, verified.Order.ID, revealed.ID, enriched.ID, exported.ID)
 	for _, trace := range traces {
 		require.NotContains(t, dump, trace)
@@ -83,6 +92,27 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	var all order.Order
 	f.call("POST", "/orders?wait=25s", f.jane, map[string]any{"kind": "lead_list", "count": leads, "include_owned": true}, "Idempotency-Key", "all").is(201).into(&all)
 	require.NotContains(t, string(f.call("GET", "/orders/"+all.ID+"/results.csv", f.jane, nil).is(200).body), person.ID)
+}
+
+// temporalFiles are the bytes of Temporal's database as they are on the disk, in
+// lower case: whatever it keeps, visibility and the log ahead of writes included.
+func temporalFiles(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	size := 0
+	require.NoError(t, filepath.WalkDir(stackDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), "temporal") {
+			return nil // PostgreSQL's files come and go
+		}
+		content, err := os.ReadFile(path)
+		files[d.Name()] = strings.ToLower(string(content))
+		if strings.HasPrefix(d.Name(), "temporal.db") {
+			size += len(content)
+		}
+		return err
+	}))
+	require.Greater(t, size, 1<<20, "the histories are there")
+	return files
 }
 
 // dumpTemporal returns the histories of all workflows, in lower case, once those

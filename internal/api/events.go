@@ -62,7 +62,12 @@ func (a *API) watch(ctx context.Context, in *struct {
 	if o.Status.Over() && at.step >= step(o.Status) {
 		return &huma.StreamResponse{Body: func(hc huma.Context) { hc.SetStatus(http.StatusNoContent) }}, nil
 	}
+	leave, err := a.streams.enter(callerOf(ctx).keyID)
+	if err != nil {
+		return nil, err
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
 		hc.SetHeader("Content-Type", "text/event-stream")
 		hc.SetHeader("X-Accel-Buffering", "no") // proxies pass events on as they come
 		_, w := humago.Unwrap(hc)

@@ -58,6 +58,44 @@ func (l *limiter) mayGuess(address string) bool {
 	return l.bucket(l.guesses, host, guessesPerMinute).Allow()
 }
 
+// slots bound what goes on at the same time in this process, for each name and
+// altogether.
+type slots struct {
+	each, all int
+	what, of  string // "event streams", "a key"
+
+	mu    sync.Mutex
+	taken map[string]int
+	total int
+}
+
+func newSlots(each, all int, what, of string) *slots {
+	return &slots{each: each, all: all, what: what, of: of, taken: map[string]int{}}
+}
+
+// enter takes a slot; leave gives it back. The error is a 429 that says which
+// bound was met.
+func (s *slots) enter(name string) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.taken[name] >= s.each:
+		return nil, newProblem(http.StatusTooManyRequests, fmt.Sprintf("There may be %d %s of %s at the same time; end one first.", s.each, s.what, s.of))
+	case s.total >= s.all:
+		return nil, newProblem(http.StatusTooManyRequests, fmt.Sprintf("This server has as many %s as it takes; try again in a minute.", s.what))
+	}
+	s.taken[name]++
+	s.total++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.total--
+		if s.taken[name]--; s.taken[name] == 0 {
+			delete(s.taken, name)
+		}
+	}), nil
+}
+
 // limit counts a request against its key's quota and tells the caller how much
 // is left, in the headers of draft-ietf-httpapi-ratelimit-headers.
 func (a *API) limit(ctx huma.Context, next func(huma.Context)) {

@@ -15,12 +15,16 @@ import (
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
+	"holdfast/internal/plan"
 )
 
 const (
 	maxUpload    = 256 << 20        // bytes of a list
 	uploadWithin = 15 * time.Minute // for a list to arrive and be stored
-	verifyWithin = 25 * time.Second // what a synchronous verification waits
+
+	uploadsAtOnce = 4                // of one organization, in one process
+	maxUploads    = 32               // of all: each has a connection to the database
+	verifyWithin  = 25 * time.Second // what a synchronous verification waits
 )
 
 func (a *API) lists() {
@@ -28,20 +32,20 @@ func (a *API) lists() {
 		method: http.MethodPost, path: "/lists", name: "uploadList", tag: "Verification", status: http.StatusCreated, needs: member, stream: true,
 		upload: true, maxBody: maxUpload,
 		summary: "Upload a list, to verify or enrich it with an order",
-		about: "CSV with any columns, or plain text with an address a line. To be enriched, a row needs an address, a name with a company or a domain, " +
-			"or a domain. The same list uploaded again is the same list.",
+		about: "CSV with any columns, or plain text with an address a line; gzip with Content-Encoding. To be enriched, a row needs an address, a name with a company or a domain, " +
+			"or a domain. The same list uploaded again is the same list. A list that no order uses is deleted after 7 days. " +
+			"The plan must sell an action that takes a list.",
+	}, a.uploadList)
+	add(a, route{
+		method: http.MethodDelete, path: "/lists/{id}", name: "deleteList", tag: "Lists", needs: member, errors: []int{http.StatusConflict},
+		summary: "Delete a list", about: "Orders that used it keep their verdicts; their results lose the columns of the list. " +
+			"A list that an open order uses cannot be deleted. A member's key deletes that member's own.",
 	}, func(ctx context.Context, in *struct {
-		Repeatable
-		Column string `query:"column" maxLength:"200" doc:"The column that has the addresses; found by itself when left out."`
+		ID string `path:"id" maxLength:"100" doc:"The list." example:"lst_7d2k4m"`
 	},
-	) (*answer[lead.List], error) {
-		ctx, cancel := context.WithTimeout(ctx, uploadWithin)
-		defer cancel()
-		source, ok := ctx.Value(uploadKey{}).(io.Reader)
-		if !ok {
-			return nil, invalid("body", "The list is empty; send it as the body.")
-		}
-		return body(a.Catalogue.KeepList(ctx, callerOf(ctx).org.ID, in.Column, source))
+	) (*struct{}, error) {
+		c := callerOf(ctx)
+		return nil, a.Catalogue.DeleteList(ctx, c.org.ID, c.only(), in.ID)
 	})
 	a.listLists()
 	add(a, route{
@@ -121,6 +125,56 @@ func (a *API) listLists() {
 		}
 		return body(list, err)
 	})
+}
+
+func (a *API) uploadList(ctx context.Context, in *struct {
+	Repeatable
+	Column string `query:"column" maxLength:"200" doc:"The column that has the addresses; found by itself when left out."`
+},
+) (*answer[lead.List], error) {
+	ctx, cancel := context.WithTimeout(ctx, uploadWithin)
+	defer cancel()
+	c := callerOf(ctx)
+	most, err := a.mostRows(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	source, ok := ctx.Value(uploadKey{}).(io.Reader)
+	if !ok {
+		return nil, invalid("body", "The list is empty; send it as the body.")
+	}
+	leave, err := a.uploads.enter(c.org.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return body(a.Catalogue.Upload(ctx, lead.Upload{Org: c.org.ID, Member: c.member, Column: in.Column, MaxRows: most}, source))
+}
+
+// mostRows is how many rows a list may have of which the organization's plan can
+// make use. Where it sells nothing that takes a list, the upload is refused.
+func (a *API) mostRows(ctx context.Context, c caller) (int64, error) {
+	if err := c.org.MayOrder(); err != nil {
+		return 0, err
+	}
+	p, err := a.Accounts.Plan(ctx, c.org.Plan, c.org.PlanVersion)
+	if err != nil {
+		return 0, err
+	}
+	var most int64
+	for action := range p.Actions {
+		switch action {
+		case plan.Verify:
+			return lead.MaxListRows, nil
+		case plan.LeadList:
+		default:
+			most = order.MaxLookups
+		}
+	}
+	if most == 0 {
+		return 0, invalid("", fmt.Sprintf("The plan %s does not offer anything that takes a list; choose a plan that does.", p.ID))
+	}
+	return most, nil
 }
 
 // uploadKey is under what readBody leaves the body of an upload.

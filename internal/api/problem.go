@@ -53,7 +53,6 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 // Kinds of errors that only HTTP has. Codes are never changed.
 var (
 	unauthenticated  = &errcode.Kind{Code: "unauthenticated", Status: 401, Title: "A valid API key is needed", About: "The key is missing, unknown or revoked."}
-	forbidden        = &errcode.Kind{Code: "forbidden", Status: 403, Title: "The key does not allow this", About: "The key's role is too low for the call."}
 	methodNotAllowed = &errcode.Kind{Code: "method_not_allowed", Status: 405, Title: "The method is not offered here", About: "The Allow header lists those that are."}
 	notAcceptable    = &errcode.Kind{Code: "not_acceptable", Status: 406, Title: "The answer cannot be given in that form", About: "Ask for application/json."}
 	timeout          = &errcode.Kind{Code: "timeout", Status: 408, Title: "The request took too long to arrive", About: "The body did not arrive in time; send it again."}
@@ -66,7 +65,7 @@ var (
 // first one stands for it.
 var kinds = func() []*errcode.Kind {
 	all := append([]*errcode.Kind{
-		unauthenticated, forbidden, methodNotAllowed, notAcceptable, timeout, tooLarge, unsupportedMedia, rateLimited,
+		unauthenticated, methodNotAllowed, notAcceptable, timeout, tooLarge, unsupportedMedia, rateLimited,
 	}, errcode.Kinds()...)
 	slices.SortStableFunc(all, func(a, b *errcode.Kind) int { return a.Status - b.Status })
 	return all

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
@@ -22,7 +25,24 @@ type Bounces struct {
 	Org    string
 	Key    string // idempotency key
 	Emails []string
+	By     Reporter
 }
+
+// Reporter is who reports bounces.
+type Reporter int
+
+// The reporters. What a customer reports is believed within a cap.
+const (
+	ByOperator Reporter = iota
+	ByAdmin
+	ByMember
+)
+
+// Errors of Bounce. Their texts are sentences for the caller.
+var (
+	ErrMayNotReport   = errcode.New(errcode.Forbidden, "the plan does not let members report bounces; ask an admin of the organization to")
+	ErrTooManyBounces = errcode.New(errcode.QuotaExceeded, "the organization has reported as many bounces as its plan takes within a bounce window; ask the operator to look at the others")
+)
 
 // Bounced is what became of reported bounces.
 type Bounced struct {
@@ -83,12 +103,13 @@ func (r *bounceReport) is(email string, result BounceResult) {
 // The same request again gets the same answer, within the same window.
 //
 // Errors: ErrNoKey, account.ErrNotFound, ledger.ErrKeyReused where the key was
-// used for other addresses.
+// used for other addresses, ErrMayNotReport, ErrTooManyBounces.
 func (b *Billing) Bounce(ctx context.Context, request Bounces, now time.Time) (Bounced, error) {
 	if request.Key == "" {
 		return Bounced{}, ErrNoKey
 	}
-	if _, err := b.accounts.Org(ctx, request.Org); err != nil {
+	org, err := b.accounts.Org(ctx, request.Org)
+	if err != nil {
 		return Bounced{}, err
 	}
 	r := &bounceReport{request: request, found: map[string]bool{}, results: map[string]BounceResult{}}
@@ -97,6 +118,9 @@ func (b *Billing) Bounce(ctx context.Context, request Bounces, now time.Time) (B
 	}
 	slices.Sort(r.emails)
 	r.emails = slices.Compact(r.emails)
+	if err := b.mayReport(ctx, org, r); err != nil {
+		return Bounced{}, err
+	}
 	if err := b.claimKey(ctx, r); err != nil {
 		return Bounced{}, err
 	}
@@ -110,6 +134,27 @@ func (b *Billing) Bounce(ctx context.Context, request Bounces, now time.Time) (B
 		}
 	}
 	return r.answer(), nil
+}
+
+// mayReport looks at what the organization's plan says of bounces that customers
+// report, and counts them against its cap. A report that is repeated is counted
+// once, and stays counted whatever comes of it: the cap is on what is claimed.
+func (b *Billing) mayReport(ctx context.Context, org account.Org, r *bounceReport) error {
+	if r.request.By == ByOperator || len(r.emails) == 0 {
+		return nil
+	}
+	p, err := b.accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return err
+	}
+	if r.request.By == ByMember && !p.Bounces.Members {
+		return ErrMayNotReport
+	}
+	counted, err := b.book.CountBounces(ctx, org.ID, r.request.Key, int64(len(r.emails)), cmp.Or(p.Bounces.Most, plan.MostBounces), p.BounceWindow)
+	if err == nil && !counted {
+		return ErrTooManyBounces
+	}
+	return err
 }
 
 func (r *bounceReport) answer() Bounced {

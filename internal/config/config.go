@@ -77,6 +77,9 @@ type Config struct {
 	OutageLimit   time.Duration `env:"HOLDFAST_OUTAGE_LIMIT, default=24h"` // how long an order waits for verification to work again
 	MaxOrderCount int64         `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
 
+	ListRows  int64 `env:"HOLDFAST_LIST_ROWS, default=10000000"`    // that the uploaded lists of one organization may have together
+	ListBytes int64 `env:"HOLDFAST_LIST_BYTES, default=2147483648"` // of their content
+
 	LogLevel  string `env:"HOLDFAST_LOG_LEVEL, default=info"`
 	LogFormat string `env:"HOLDFAST_LOG_FORMAT, default=text"`
 
@@ -183,6 +186,9 @@ func (c Config) check() error {
 	}
 	if c.MaxOrderCount < 1 {
 		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)
+	}
+	if c.ListRows < 0 || c.ListBytes < 0 {
+		bad("HOLDFAST_LIST_ROWS and HOLDFAST_LIST_BYTES", "are %d and %d; write numbers from 1", c.ListRows, c.ListBytes)
 	}
 	if _, err := c.level(); err != nil {
 		bad("HOLDFAST_LOG_LEVEL", "is %q; write debug, info, warn or error", c.LogLevel)

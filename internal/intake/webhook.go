@@ -79,6 +79,9 @@ func (p *publisher) publish(ctx context.Context, first bool) error {
 		if _, err := p.hooks.Remove(ctx, removeAtMax); err != nil {
 			return err
 		}
+		if err := p.intake.offers.ExpireLists(ctx); err != nil {
+			return err
+		}
 	}
 	var failed []error
 	for endpoint := range p.asleep { // one that cannot be woken does not stop the others

@@ -2,6 +2,7 @@ package lead
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -32,8 +33,9 @@ type fieldRow struct {
 // the reason. A row with nothing decided yet is left out.
 func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf, format string) error {
 	var columns []string
-	if err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, of.List).Scan(&columns); err != nil {
-		return noList(err)
+	err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, of.List).Scan(&columns)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // without one, the list was deleted: the row's cells are not there
+		return err
 	}
 	id := findMatchColumns(columns).id
 	enrich := of.Kind.Spec().Matches
@@ -70,11 +72,11 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 		return err
 	}
 	rows, err := c.pool.Query(ctx, `
-		SELECT r.cells, coalesce(o.problem, ''),
+		SELECT coalesce(r.cells, '{}'), coalesce(o.problem, ''),
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
 			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.extras
 		FROM order_row o
-		CROSS JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r
+		LEFT JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r ON true
 		CROSS JOIN LATERAL (
 			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, bool_or(delivered_at IS NOT NULL) AS given, max(checked_at) FILTER (WHERE decided) AS checked_at,
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,

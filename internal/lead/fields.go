@@ -260,6 +260,11 @@ func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selecte
 			return tx.QueryRow(ctx, `SELECT items, already_owned, decided FROM order_selection WHERE order_id = $1 AND round = 1`, s.OrderID).
 				Scan(&selected.Items, &selected.AlreadyOwned, &selected.Decided)
 		}
+		if s.ListID != "" {
+			if err := use(ctx, tx, s.ListID); err != nil {
+				return err
+			}
+		}
 		if err := nameLeads(ctx, tx, s); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package lead
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,19 +14,37 @@ import (
 
 // keep copies the rows in and numbers their addresses. The rows of a short list
 // are an array; a temporary table, which costs the database several times as much
-// as they do, is for lists of any length.
-func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *listSource) (List, error) {
+// as they do, is for lists of any length. A list that comes in the body of an order
+// has no upload.
+func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *listSource, upload *Upload) (List, error) {
 	var kept List
 	short, err := source.short()
 	if err != nil {
 		return List{}, refusedOr(err, org)
 	}
+	member := ""
+	if upload != nil {
+		member = upload.Member
+	}
 	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if short == nil {
-			return keepLong(ctx, tx, org, id.String(), source, &kept)
+			if err := copyIn(ctx, tx, source); err != nil {
+				return err
+			}
 		}
 		if err := suppression.Copying(ctx, tx); err != nil {
 			return err
+		}
+		// All of it was read by now.
+		if again, err := wanted(ctx, tx, org, id.String()); err != nil || again {
+			return err
+		}
+		if err := c.admit(ctx, tx, org, usage{source.n, id.bytes}, upload != nil); err != nil {
+			return err
+		}
+		list := []any{id.String(), org, source.columns, member, id.bytes, upload != nil}
+		if short == nil {
+			return keepLong(ctx, tx, list, &kept)
 		}
 		rows, err := tx.Query(ctx, `
 			WITH upload AS MATERIALIZED (
@@ -33,21 +52,21 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 					CASE WHEN e IS NULL THEN u.email ELSE '' END AS email,
 					CASE WHEN e IS NULL THEN u.cells::text[] ELSE array_fill(''::text, ARRAY[cardinality(u.cells::text[])]) END AS cells,
 					CASE WHEN e IS NULL THEN u.problem ELSE `+erasedProblem+` END AS problem
-				FROM unnest($4::bigint[], $5::bigint[], $6::text[], $7::bool[], $8::text[], $9::text[], $10::bool[])
+				FROM unnest($7::bigint[], $8::bigint[], $9::text[], $10::bool[], $11::text[], $12::text[], $13::bool[])
 					AS u (n, line, email, cleaned, cells, problem, matchable)
 				LEFT JOIN LATERAL (SELECT true FROM suppression s
 					WHERE u.problem IS NULL AND u.email <> '' AND s.org = '' AND s.reason = 'erased'
 						AND s.subject = sha256(convert_to(lower(u.email), 'UTF8')) LIMIT 1) e (e) ON true
 			), list_in AS (`+insertList+`
 			), rows_in AS (`+insertRows+` WHERE EXISTS (SELECT FROM list_in))
-			SELECT * FROM list_in`, append([]any{id.String(), org, source.columns}, short.columns()...)...)
+			SELECT * FROM list_in`, append(list, short.columns()...)...)
 		if err != nil {
 			return err
 		}
 		kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
 		return err
 	})
-	if errors.Is(err, pgx.ErrNoRows) { // it is there already
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && kept.ID == "" { // it is there already
 		return c.List(ctx, org, id.String())
 	}
 	if err != nil {
@@ -59,8 +78,12 @@ func (c *Catalogue) keep(ctx context.Context, org string, id listID, source *lis
 // refusedOr is the error of a list that is not stored.
 func refusedOr(err error, org string) error {
 	var refused *ListError
-	if errors.As(err, &refused) {
+	var full *QuotaError
+	switch {
+	case errors.As(err, &refused):
 		return refused
+	case errors.As(err, &full):
+		return full
 	}
 	return fmt.Errorf("storing a list of %s: %w", org, err)
 }
@@ -68,9 +91,9 @@ func refusedOr(err error, org string) error {
 // insertList and insertRows make a list of what is in upload.
 const (
 	insertList = `
-		INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed)
+		INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed, member, bytes, uploaded)
 		SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
-			count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable)
+			count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable), $4, $5, $6
 		FROM upload
 		ON CONFLICT (id) DO NOTHING
 		RETURNING ` + listColumns
@@ -82,28 +105,31 @@ const (
 		FROM upload`
 )
 
-func keepLong(ctx context.Context, tx pgx.Tx, org, id string, source *listSource, kept *List) error {
+// copyIn copies the rows of a long list into the temporary table upload.
+func copyIn(ctx context.Context, tx pgx.Tx, source *listSource) error {
 	if _, err := tx.Exec(ctx, `
 		CREATE TEMP TABLE upload (n bigint, line bigint, email text, cleaned boolean, cells text[], problem text, matchable boolean) ON COMMIT DROP`); err != nil {
 		return err
 	}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"upload"}, []string{"n", "line", "email", "cleaned", "cells", "problem", "matchable"}, source); err != nil {
-		return err
+		return cmp.Or(source.err, err) // what ended the reading, rather than that it ended
 	}
-	if err := suppression.Copying(ctx, tx); err != nil {
-		return err
-	}
+	return nil
+}
+
+// keepLong makes a list of the table upload.
+func keepLong(ctx context.Context, tx pgx.Tx, list []any, kept *List) error {
 	if err := blankErased(ctx, tx); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, insertList, id, org, source.columns)
+	rows, err := tx.Query(ctx, insertList, list...)
 	if err != nil {
 		return err
 	}
 	if *kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List]); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, insertRows, id)
+	_, err = tx.Exec(ctx, insertRows, list[0])
 	return err
 }
 

@@ -4,6 +4,7 @@
 package lead
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 
@@ -16,11 +17,29 @@ import (
 // use.
 type Catalogue struct {
 	pool      *pgxpool.Pool
+	quota     Quota
 	ownedSets ownedSets
 }
 
+// Option changes a catalogue.
+type Option func(*Catalogue)
+
+// WithQuota bounds the uploaded lists of each organization. What is 0 is as in
+// DefaultQuota.
+func WithQuota(q Quota) Option {
+	return func(c *Catalogue) {
+		c.quota = Quota{cmp.Or(q.Rows, DefaultQuota.Rows), cmp.Or(q.Bytes, DefaultQuota.Bytes)}
+	}
+}
+
 // New returns the catalogue stored in the database behind pool.
-func New(pool *pgxpool.Pool) *Catalogue { return &Catalogue{pool: pool} }
+func New(pool *pgxpool.Pool, options ...Option) *Catalogue {
+	c := &Catalogue{pool: pool, quota: DefaultQuota}
+	for _, option := range options {
+		option(c)
+	}
+	return c
+}
 
 // Fingerprint identifies a lead where its contact data must not appear, as in
 // the ledger: the first 16 bytes of the SHA-256 of "lead:" and the lead's id.

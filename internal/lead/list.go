@@ -3,6 +3,7 @@ package lead
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -53,6 +54,7 @@ type List struct {
 	Matchable int64     `json:"matchable"` // rows without an address that stand for a lead otherwise: enough to enrich or reveal
 	Malformed int64     `json:"malformed"` // rows that can be neither verified nor matched, kept and reported in the results
 	CreatedAt time.Time `json:"created_at"`
+	Bytes     int64     `json:"bytes"` // of its content
 }
 
 // Duplicates is the number of rows whose address stands in an earlier row.
@@ -68,18 +70,37 @@ func (l List) Duplicates() int64 { return l.Rows - l.Unique - l.Matchable - l.Ma
 //
 // Errors: *ListError.
 func (c *Catalogue) KeepList(ctx context.Context, org, column string, r io.Reader) (List, error) {
-	id := newListID(org, column)
-	source, err := readList(io.TeeReader(r, id), column)
+	return c.Upload(ctx, Upload{Org: org, Column: column}, r)
+}
+
+// Upload is a file that is to be kept as a list.
+type Upload struct {
+	Org     string
+	Member  string // who sends it; empty: the organization
+	Column  string // that has the addresses
+	MaxRows int64  // 0 = MaxListRows
+}
+
+// Upload stores a file, as KeepList does.
+//
+// Errors: *ListError.
+func (c *Catalogue) Upload(ctx context.Context, u Upload, r io.Reader) (List, error) {
+	if err := c.hasRoom(ctx, u.Org); err != nil {
+		return List{}, err
+	}
+	id := newListID(u.Org, u.Column)
+	source, err := readList(io.TeeReader(r, id), u.Column)
 	if err != nil {
 		return List{}, err
 	}
-	list, err := c.keep(ctx, org, id, source)
+	source.most = u.MaxRows
+	list, err := c.keep(ctx, u.Org, id, source, &u)
 	if err != nil {
 		return List{}, err
 	}
 	idempotency.Asks(ctx, list.ID) // what was asked for is known when all of it was read
 	return list, pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		_, _, err := idempotency.Claim(ctx, tx, org, "list", idempotency.Made{ID: list.ID})
+		_, _, err := idempotency.Claim(ctx, tx, u.Org, "list", idempotency.Made{ID: list.ID})
 		return err
 	})
 }
@@ -114,7 +135,7 @@ func (c *Catalogue) KeepEmails(ctx context.Context, org string, emails []string)
 		emails = emails[1:]
 		return 0, []string{email}, nil
 	}}
-	return c.keep(ctx, org, id, source)
+	return c.keep(ctx, org, id, source, nil)
 }
 
 // KeepLeadIDs stores lead ids, each once, as a list with the column id. Its Rows
@@ -149,23 +170,31 @@ func (c *Catalogue) KeepLeadIDs(ctx context.Context, org string, ids []string) (
 		rows = rows[1:]
 		return 0, []string{row}, nil
 	}}
-	return c.keep(ctx, org, id, source)
+	return c.keep(ctx, org, id, source, nil)
 }
 
 // listID makes the id of a list from all that makes it up.
-type listID struct{ hash.Hash }
+type listID struct {
+	hash.Hash
+	bytes int64 // of its content
+}
 
-func newListID(org, column string) listID {
-	id := listID{sha256.New()}
-	fmt.Fprintf(id, "%s\x00%s\x00", org, column)
+func newListID(org, column string) *listID {
+	id := &listID{Hash: sha256.New()}
+	fmt.Fprintf(id.Hash, "%s\x00%s\x00", org, column)
 	return id
 }
 
-func (id listID) String() string {
+func (id *listID) Write(content []byte) (int, error) {
+	id.bytes += int64(len(content))
+	return id.Hash.Write(content)
+}
+
+func (id *listID) String() string {
 	return "lst_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id.Sum(nil)[:15]))
 }
 
-const listColumns = `id, org, columns, rows, unique_rows, matchable, malformed, created_at`
+const listColumns = `id, org, columns, rows, unique_rows, matchable, malformed, created_at, bytes`
 
 // List returns a list of an organization, or ErrNoList.
 func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {
@@ -201,6 +230,8 @@ func noList(err error) error {
 
 // SelectList freezes the addresses of a list into the items of an order, each
 // once, numbered by mail domain. It is idempotent per order.
+//
+// Errors: ErrNoList.
 func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Selected, error) {
 	all, err := c.SelectLists(ctx, map[string]string{orderID: listID})
 	if err != nil {
@@ -224,6 +255,9 @@ func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (m
 	selected := make(map[string]Selected, len(orders))
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		if err := use(ctx, tx, of...); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
@@ -310,6 +344,7 @@ type listSource struct {
 	people  matchColumns
 	ids     bool // rows name leads by id
 	next    func() (line int64, cells []string, err error)
+	most    int64 // rows; 0 = MaxListRows
 	n       int64
 	row     []any
 	ahead   [][]any // rows that were read and come again
@@ -334,10 +369,11 @@ func (s *listSource) Next() bool {
 		s.err = err
 		return false
 	}
-	if s.n++; s.n > MaxListRows {
-		s.err = &ListError{fmt.Sprintf("The list has more than %d rows; split it.", MaxListRows)}
+	if most := cmp.Or(s.most, MaxListRows); s.n >= most {
+		s.err = &ListError{fmt.Sprintf("The list has more than %d rows; split it.", most)}
 		return false
 	}
+	s.n++
 	kept := make([]string, len(cells))
 	for i, cell := range cells {
 		kept[i] = readable(cell)

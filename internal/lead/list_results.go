@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -19,17 +20,24 @@ var verdictColumns = []string{"verdict", "reason", "mx_host", "smtp_code", "smtp
 // writeListResults streams the rows of a list in the order of its file, with
 // every cell of theirs and what verification said. A row whose address has no
 // delivered verdict yet is left out; a malformed one comes with the reason
-// malformed and what is wrong with it in place of a verdict.
+// malformed and what is wrong with it in place of a verdict. Of a list that was
+// deleted the addresses are left.
 func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, listID, format string) error {
 	var columns []string
-	if err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, listID).Scan(&columns); err != nil {
+	from := `SELECT cells, item, n, problem, cleaned FROM list_row WHERE list_id = $2`
+	err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, listID).Scan(&columns)
+	if errors.Is(err, pgx.ErrNoRows) { // deleted: the addresses are the order's, too
+		columns, err = []string{"email"}, nil
+		from = `SELECT ARRAY[value] AS cells, n AS item, n, NULL AS problem, false AS cleaned FROM order_item WHERE order_id = $1 AND $2 <> ''`
+	}
+	if err != nil {
 		return err
 	}
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, 'malformed: ' || r.problem), coalesce(i.mx_host, ''),
 			i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
-		FROM list_row r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
-		WHERE r.list_id = $2 AND (i.delivered_at IS NOT NULL OR r.item IS NULL)
+		FROM (`+from+`) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
+		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
 		ORDER BY r.n`, orderID, listID)
 	if err != nil {
 		return err

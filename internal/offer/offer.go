@@ -7,6 +7,7 @@ package offer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -49,7 +50,67 @@ type Offer struct {
 // Errors: account.ErrNotFound, *order.InvalidError where the plan does not sell
 // orders of this kind, or what it asks for cannot be looked up.
 func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
+	if err := d.admit(ctx, in); err != nil {
+		return Offer{}, err
+	}
 	return d.offer(ctx, in, nil)
+}
+
+// admit looks again at who orders and at whose things the request names, as the
+// intake has: whoever reaches Temporal can start an order without it.
+//
+// Errors: account.ErrNotFound, *order.InvalidError.
+func (d *Desk) admit(ctx context.Context, in order.Input) error {
+	org, err := d.accounts.Org(ctx, in.Org)
+	if err != nil {
+		return err
+	}
+	refused, err := d.refusals(ctx, org, []order.Input{in})
+	if err != nil {
+		return err
+	}
+	return refused[in.ID]
+}
+
+// refusals says which orders in the name of an organization are refused, and why.
+func (d *Desk) refusals(ctx context.Context, org account.Org, list []order.Input) (map[string]error, error) {
+	members := map[string]error{"": nil}
+	var ids []string
+	for _, in := range list {
+		if _, known := members[in.Member]; !known {
+			m, err := d.accounts.Member(ctx, org.ID, in.Member)
+			if err != nil && !errors.Is(err, account.ErrNotFound) {
+				return nil, err
+			}
+			members[in.Member] = cmp.Or(err, m.Active())
+		}
+		if id := in.Request.ListID; id != "" {
+			ids = append(ids, id)
+		}
+	}
+	missing := map[string]bool{}
+	if len(ids) > 0 {
+		var err error
+		if missing, err = d.catalogue.Missing(ctx, org.ID, ids); err != nil {
+			return nil, err
+		}
+	}
+	refused := map[string]error{}
+	for _, in := range list {
+		switch {
+		case in.Org != org.ID:
+			refused[in.ID] = &order.InvalidError{Message: "The order is another organization's."}
+		case org.MayOrder() != nil:
+			refused[in.ID] = &order.InvalidError{Message: org.MayOrder().Error()}
+		case members[in.Member] != nil:
+			refused[in.ID] = members[in.Member]
+		case missing[in.Request.ListID]:
+			refused[in.ID] = noList(in.Request.ListID)
+		case in.Request.OrderID != "":
+			_, refused[in.ID] = d.deliveredBy(ctx, org.ID, in.Request.OrderID)
+		}
+	}
+	return refused, nil
 }
 
 // offer makes an offer. leadIDs are the leads of a request whose list is not
@@ -69,12 +130,15 @@ type Customer struct {
 	billed *billing.Billing
 	org    account.Org
 
+	refused map[string]error // orders, by ID
+
 	mu      sync.Mutex
 	budgets map[string]map[string]ledger.Budget // by member
 }
 
-// Customer returns an organization in the credit period that has begun.
-func (d *Desk) Customer(ctx context.Context, orgID string) (*Customer, error) {
+// Customer returns an organization in the credit period that has begun, and who
+// wants to make these orders.
+func (d *Desk) Customer(ctx context.Context, orgID string, orders ...order.Input) (*Customer, error) {
 	billed := billing.New(d.accounts, d.ledger, d.book)
 	org, err := billed.Current(ctx, orgID)
 	if err != nil {
@@ -83,11 +147,18 @@ func (d *Desk) Customer(ctx context.Context, orgID string) (*Customer, error) {
 	if err := billed.CarryOwnership(ctx, orgID); err != nil {
 		return nil, err
 	}
-	return &Customer{desk: d, billed: billed, org: org, budgets: map[string]map[string]ledger.Budget{}}, nil
+	refused, err := d.refusals(ctx, org, orders)
+	if err != nil {
+		return nil, err
+	}
+	return &Customer{desk: d, billed: billed, org: org, refused: refused, budgets: map[string]map[string]ledger.Budget{}}, nil
 }
 
 // Offer is what Desk.Offer says to this customer.
 func (c *Customer) Offer(ctx context.Context, in order.Input) (Offer, error) {
+	if err := c.refused[in.ID]; err != nil {
+		return Offer{}, err
+	}
 	return c.offer(ctx, in, nil)
 }
 

@@ -99,7 +99,7 @@ func noList(id string) error {
 
 // countOf is how many addresses or rows of a list an order is for.
 func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64, error) {
-	list, err := d.catalogue.List(ctx, org, r.ListID)
+	list, err := d.catalogue.Want(ctx, org, r.ListID)
 	switch {
 	case errors.Is(err, lead.ErrNoList):
 		return 0, noList(r.ListID)
@@ -130,4 +130,12 @@ func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
 		return refuse("The order %s delivered no leads; there is nothing to export.", id)
 	}
 	return leads, err
+}
+
+const expireAtMax = 20 // lists that are deleted at a time, each of up to a million rows
+
+// ExpireLists deletes some of the lists that were kept and never used.
+func (d *Desk) ExpireLists(ctx context.Context) error {
+	_, err := d.catalogue.ExpireLists(ctx, expireAtMax)
+	return err
 }

@@ -101,6 +101,15 @@ func (c *checker) plan(d *document) *Plan {
 		BounceWindow: c.duration("bounce_window", d.BounceWindow, 0),
 		PlanChange:   d.PlanChange,
 	}
+	if d.Bounces != nil {
+		p.Bounces = *d.Bounces
+		if p.Bounces.Most < 0 || p.Bounces.Most > MaxAmount {
+			c.fail("bounces.most", "%d addresses are not possible; give a number from 1 to %d.", p.Bounces.Most, MaxAmount)
+		}
+		if p.BounceWindow == 0 {
+			c.fail("bounces", "Bounces are never credited back without a window; give bounce_window or leave this out.")
+		}
+	}
 	if p.LateRelease == Reinstate && p.ReinstateFor == 0 {
 		c.fail("refund.reinstate_for", "Reinstated credits would expire at once; give a duration above zero or set refund.late_release to expire.")
 	}

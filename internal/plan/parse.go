@@ -79,6 +79,7 @@ type document struct {
 	Actions      map[string]Action `json:"actions"`
 	Refund       refund            `json:"refund"`
 	BounceWindow string            `json:"bounce_window,omitempty"`
+	Bounces      *BounceRules      `json:"bounces,omitempty"`
 	PlanChange   ChangeMode        `json:"plan_change"`
 }
 
@@ -227,6 +228,9 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	}
 	if p.BounceWindow > 0 {
 		d.BounceWindow = formatDuration(p.BounceWindow)
+	}
+	if p.Bounces != (BounceRules{}) {
+		d.Bounces = &p.Bounces
 	}
 	return json.Marshal(d)
 }

@@ -77,6 +77,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"unknown verdict", "[valid]", "[valid, perfect]", `small.yaml:12: actions.lead_list.billable[1]: "perfect" is not known; give one of valid, invalid, catch_all, risky, disposable, unknown.`},
 		{"no verdict", "    billable: [valid]\n", "", `small.yaml:9: actions.lead_list.billable: A charge per contact depends on the verdict; list the billable ones.`},
 		{"duration", "period: month", "period: month\nrefund:\n  delay: soon", `small.yaml:5: refund.delay: "soon" is not a duration; write it like 90s, 1h30m or 30d.`},
+		{"bounces without a window", "period: month", "period: month\nbounces: {members: true}", `small.yaml:4: bounces: Bounces are never credited back without a window; give bounce_window or leave this out.`},
 		{"negative duration", "period: month", "period: month\nbounce_window: -1h", `small.yaml:4: bounce_window: "-1h" is not a duration; write it like 90s, 1h30m or 30d.`},
 		{"reinstated for no time", "period: month", "period: month\nrefund: {reinstate_for: 0s}", `small.yaml:4: refund.reinstate_for: Reinstated credits would expire at once; give a duration above zero or set refund.late_release to expire.`},
 		{"a YAML tag", "[valid]", "!mine [valid]", `small.yaml:12: actions.lead_list.billable: The YAML tag "!mine" has no meaning in a plan; remove it.`},
@@ -189,7 +190,7 @@ func TestReadmeExample(t *testing.T) {
 	p := parse(t, example)
 	require.NotEmpty(t, p.Notes)
 	for _, field := range []string{
-		"id", "name", "description", "notes", "period", "credits", "actions", "refund", "bounce_window", "plan_change",
+		"id", "name", "description", "notes", "period", "credits", "actions", "refund", "bounce_window", "bounces", "plan_change", "members", "most",
 		"allotment", "owner", "at_period_end", "roll_over_cap", "burn", "low_balance", "member_budget",
 		"charges", "billable", "type", "amount", "per", "scope", "delay", "late_release", "reinstate_for",
 	} {

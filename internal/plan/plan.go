@@ -35,8 +35,18 @@ type Plan struct {
 	LateRelease  LateRelease
 	ReinstateFor time.Duration // life of reinstated credits where the plan has no period
 	BounceWindow time.Duration // how long after delivery a bounce is credited back; 0 = never
+	Bounces      BounceRules   // who may report bounces
 	PlanChange   ChangeMode    // how this plan is left for another
 }
+
+// BounceRules say who of an organization may report bounces, and how many.
+type BounceRules struct {
+	Members bool  `json:"members,omitempty"` // members' keys, too; without it admins' alone
+	Most    int64 `json:"most,omitempty"`    // addresses that an organization may report within a bounce window
+}
+
+// MostBounces is BounceRules.Most where a plan says nothing.
+const MostBounces int64 = 10_000
 
 // Cycle is the length of a credit period.
 type Cycle string

@@ -274,20 +274,22 @@ func around(c check) {
 		refund  time.Duration
 		late    plan.LateRelease
 		bounces time.Duration
+		by      plan.BounceRules
 		change  plan.ChangeMode
 	}
+	none, members := plan.BounceRules{}, plan.BounceRules{Members: true, Most: 2000}
 	want := map[string]end{
-		"verified-leads":       {plan.NoPeriod, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
-		"prepaid-verification": {plan.NoPeriod, 0, plan.Reinstate, 0, plan.Prorated},
-		"rollover-ignite":      {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
-		"rollover-boost":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
-		"rollover-power":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, plan.Prorated},
-		"workspace-free":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, plan.Prorated},
-		"workspace-paid":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, plan.Prorated},
-		"licence-monthly":      {plan.Month, 5 * time.Minute, plan.ExpireOnLate, 0, plan.AtPeriodEnd},
+		"verified-leads":       {plan.NoPeriod, 5 * time.Minute, plan.Reinstate, month, none, plan.Prorated},
+		"prepaid-verification": {plan.NoPeriod, 0, plan.Reinstate, 0, none, plan.Prorated},
+		"rollover-ignite":      {plan.Month, 5 * time.Minute, plan.Reinstate, month, members, plan.Prorated},
+		"rollover-boost":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, members, plan.Prorated},
+		"rollover-power":       {plan.Month, 5 * time.Minute, plan.Reinstate, month, members, plan.Prorated},
+		"workspace-free":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, none, plan.Prorated},
+		"workspace-paid":       {plan.Month, 5 * time.Minute, plan.Reinstate, 0, none, plan.Prorated},
+		"licence-monthly":      {plan.Month, 5 * time.Minute, plan.ExpireOnLate, 0, none, plan.AtPeriodEnd},
 	}
 	for id, p := range c.plans {
-		got := end{p.Period, p.RefundDelay, p.LateRelease, p.BounceWindow, p.PlanChange}
+		got := end{p.Period, p.RefundDelay, p.LateRelease, p.BounceWindow, p.Bounces, p.PlanChange}
 		require.Equal(c, want[id], got, id)
 	}
 }

@@ -12,7 +12,8 @@ const Kept = 30 * 24 * time.Hour
 
 // Remove deletes up to limit events that were published and last tried longer
 // than Kept ago, each with all of its deliveries, and returns how many. What is
-// pending stays, however old it is.
+// pending stays, however old it is. Endpoints that were deleted go when their
+// deliveries have gone.
 func (w *Webhooks) Remove(ctx context.Context, limit int) (int64, error) {
 	tag, err := w.pool.Exec(ctx, `
 		WITH old AS MATERIALIZED (
@@ -29,6 +30,12 @@ func (w *Webhooks) Remove(ctx context.Context, limit int) (int64, error) {
 		DELETE FROM outbox WHERE id IN (SELECT id FROM old)`, int64(Kept.Seconds()), limit)
 	if err != nil {
 		return 0, fmt.Errorf("old events were not removed: %w", err)
+	}
+	if _, err := w.pool.Exec(ctx, `
+		DELETE FROM webhook_endpoint e
+		WHERE id IN (SELECT id FROM webhook_endpoint WHERE deleted_at < now() - $1::bigint * interval '1 second' LIMIT $2)
+			AND NOT EXISTS (SELECT FROM webhook_delivery WHERE endpoint = e.id)`, int64(Kept.Seconds()), limit); err != nil {
+		return 0, fmt.Errorf("deleted webhooks were not removed: %w", err)
 	}
 	return tag.RowsAffected(), nil
 }

@@ -127,6 +127,10 @@ func (w *Webhooks) Create(ctx context.Context, org, address string, events []str
 		if again { // its secret is the one of today
 			return tx.QueryRow(ctx, `SELECT secret FROM webhook_endpoint WHERE org = $1 AND id = $2`, org, made.ID).Scan(&secret)
 		}
+		// Endpoints of one organization are made one after the other: what is counted is true.
+		if _, err := tx.Exec(ctx, `SELECT FROM organization WHERE id = $1 FOR NO KEY UPDATE`, org); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO webhook_endpoint (id, org, url, events, secret)
 			SELECT $1, $2, $3, $4, $5

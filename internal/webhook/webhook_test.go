@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -425,4 +427,58 @@ func TestW8_OldEventsGoWithTheirDeliveries(t *testing.T) {
 	f.publish()
 	f.deliver(e)
 	require.Equal(t, "order.reserved ord_unpublished", taken.events()[len(taken.events())-1])
+}
+
+// W9: 50 calls at the same time make no more endpoints than are allowed.
+func TestW9_NoMoreEndpointsThanAllowed(t *testing.T) {
+	f := setup(t)
+	var wait sync.WaitGroup
+	start := make(chan struct{})
+	var made, refused atomic.Int64
+	for range 50 {
+		wait.Go(func() {
+			<-start
+			_, _, err := f.Create(f.ctx, "acme", "https://example.com/", nil)
+			switch {
+			case err == nil:
+				made.Add(1)
+			case errors.Is(err, webhook.ErrInvalid):
+				refused.Add(1)
+			}
+		})
+	}
+	close(start)
+	wait.Wait()
+	require.EqualValues(t, 20, made.Load())
+	require.EqualValues(t, 30, refused.Load())
+	list, err := f.Endpoints(f.ctx, "acme")
+	require.NoError(t, err)
+	require.Len(t, list, 20)
+}
+
+// W9: an endpoint that was deleted goes when the last of its deliveries has gone.
+func TestW9_DeletedEndpointsGoInTheEnd(t *testing.T) {
+	f := setup(t)
+	used, unused, young := f.endpoint(newReceiver(t)), f.endpoint(newReceiver(t)), f.endpoint(newReceiver(t))
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	for _, e := range []webhook.Endpoint{used, unused, young} {
+		require.NoError(t, f.Delete(f.ctx, "acme", e.ID))
+	}
+	_, err := f.pool.Exec(f.ctx, `DELETE FROM webhook_delivery WHERE endpoint = $1`, unused.ID)
+	require.NoError(t, err)
+	_, err = f.pool.Exec(f.ctx, `UPDATE webhook_endpoint SET deleted_at = deleted_at - interval '31 days' WHERE id <> $1`, young.ID)
+	require.NoError(t, err)
+	left := func() (ids []string) {
+		_, err := f.Remove(f.ctx, 100)
+		require.NoError(t, err)
+		require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT array_agg(id) FROM webhook_endpoint`).Scan(&ids))
+		return ids
+	}
+	require.ElementsMatch(t, []string{used.ID, young.ID}, left(), "one still has a delivery to show")
+	_, err = f.pool.Exec(f.ctx, `UPDATE webhook_delivery SET attempted_at = now() - interval '31 days'`)
+	require.NoError(t, err)
+	_, err = f.pool.Exec(f.ctx, `UPDATE outbox SET published_at = now() - interval '31 days'`)
+	require.NoError(t, err)
+	require.Equal(t, []string{young.ID}, left())
 }

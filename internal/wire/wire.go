@@ -104,7 +104,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	r.Pool = pool
 	r.Ledger = ledger.New(pool, ledger.WithLog(r.Log))
 	r.Accounts = account.New(pool)
-	r.Catalogue = lead.New(pool)
+	r.Catalogue = lead.New(pool, lead.WithQuota(lead.Quota{Rows: cfg.ListRows, Bytes: cfg.ListBytes}))
 	r.Book = orderbook.New(pool)
 	r.identity.check = func(ctx context.Context) ([]verify.IdentityReport, error) {
 		return CheckIdentities(ctx, cfg)
