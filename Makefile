@@ -90,6 +90,10 @@ simulate: ## the engine, journal and plans in simulated worlds with faults, for 
 mutate: postgres devserver ## make faults in the product one at a time and run the tests that should notice (ARGS="-only plan")
 	@cd bench && go run ./mutate $(ARGS)
 
+.PHONY: chaos
+chaos: postgres devserver ## kill, freeze and cut off the product under load, then prove that the books are exact (ARGS="-for 10m -seed 17")
+	@cd bench && go run ./chaos $(ARGS)
+
 .PHONY: lint
 lint: $(LINT) $(CHECK) ## golangci-lint, go vet (all modules), workflowcheck
 	go vet ./...
