@@ -22,15 +22,18 @@ import (
 
 // options are the program's flags.
 type options struct {
-	db               string
-	address          string // host:port of the gRPC frontend
-	uiAddress        string // host:port of the web UI; empty: no UI
-	namespaces       []string
-	searchAttributes []string // keyword attributes every namespace gets
-	retention        time.Duration
-	fairness         bool // whether fairness keys are heeded
-	logLevel         string
-	readyFile        string
+	db                 string
+	postgres           string // in place of db: the URL of a database, and of one for visibility
+	postgresVisibility string
+	dynamicConfig      string
+	address            string // host:port of the gRPC frontend
+	uiAddress          string // host:port of the web UI; empty: no UI
+	namespaces         []string
+	searchAttributes   []string // keyword attributes every namespace gets
+	retention          time.Duration
+	fairness           bool // whether fairness keys are heeded
+	logLevel           string
+	readyFile          string
 }
 
 func main() {
@@ -53,6 +56,9 @@ func parse(args []string) (options, error) {
 	var namespaces, attributes string
 	flags := flag.NewFlagSet("holdfast-devserver", flag.ContinueOnError)
 	flags.StringVar(&o.db, "db", "", "the SQLite `file` to keep everything in (made when missing)")
+	flags.StringVar(&o.postgres, "postgres", "", "the `URL` of a PostgreSQL database to keep everything in, in place of --db")
+	flags.StringVar(&o.postgresVisibility, "postgres-visibility", "", "the `URL` of another for the lists of workflows")
+	flags.StringVar(&o.dynamicConfig, "dynamic-config", "", "a `file` in place of the dynamic configuration inside; none: the server's own defaults")
 	flags.StringVar(&o.address, "address", "127.0.0.1:7233", "`host:port` for workers and clients (gRPC)")
 	flags.StringVar(&o.uiAddress, "ui-address", "127.0.0.1:8233", "`host:port` of the web UI; empty for none")
 	flags.StringVar(&namespaces, "namespace", "default", "comma-separated `names` of namespaces to have")
@@ -69,8 +75,10 @@ func parse(args []string) (options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag; see --help", flags.Arg(0))
-	case o.db == "":
-		return o, errors.New("--db FILE is needed: the SQLite file to keep everything in")
+	case (o.db == "") == (o.postgres == ""):
+		return o, errors.New("one of --db FILE and --postgres URL is needed: where everything is kept")
+	case (o.postgres == "") != (o.postgresVisibility == ""):
+		return o, errors.New("--postgres and --postgres-visibility go together")
 	case len(o.namespaces) == 0:
 		return o, errors.New("--namespace needs at least one name")
 	case o.retention < time.Hour:

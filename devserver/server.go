@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed" // for the dynamic configuration
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/authorization"
 	"go.temporal.io/server/common/cluster"
@@ -36,40 +39,73 @@ const (
 	readyTimeout = 60 * time.Second
 )
 
-// tuning is the dynamic configuration: the defaults are made for clusters of many
-// machines and put every task on a grid of 50 ms, four partitions wide.
-func tuning(fairness bool) dynamicconfig.StaticClient {
-	const plenty = 100_000 // no limit that one machine could reach
-	return dynamicconfig.StaticClient{
-		// A task is looked at when it is written, not at the next of 20 polls a second.
-		dynamicconfig.TransferProcessorMaxPollRPS.Key():   1000,
-		dynamicconfig.TimerProcessorMaxPollRPS.Key():      1000,
-		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 1000,
-		dynamicconfig.OutboundProcessorMaxPollRPS.Key():   1000,
-		// One partition: with one matching process, more only forward to each other.
-		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
-		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
-		// Without it fairness keys are ignored, silently.
-		dynamicconfig.MatchingEnableFairness.Key(): fairness,
-		// The worker that ends a workflow task takes along the activities it
-		// scheduled, without a way through the task queue.
-		dynamicconfig.EnableActivityEagerExecution.Key(): true,
-		// What workers say about themselves, for the UI's worker page.
-		dynamicconfig.WorkerHeartbeatsEnabled.Key(): true,
+// tuned is the dynamic configuration inside; compose mounts the same file.
+//
+//go:embed dynamicconfig.yaml
+var tuned []byte
 
-		dynamicconfig.FrontendRPS.Key():                                  plenty,
-		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():           plenty,
-		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): plenty, // default 10: `order list` and the UI want more
-		dynamicconfig.FrontendPersistenceMaxQPS.Key():                    plenty,
-		dynamicconfig.HistoryRPS.Key():                                   plenty,
-		dynamicconfig.HistoryPersistenceMaxQPS.Key():                     plenty,
-		dynamicconfig.MatchingRPS.Key():                                  plenty,
-		dynamicconfig.MatchingPersistenceMaxQPS.Key():                    plenty,
+// dynamic is the dynamic configuration: the one inside, the one of a file, or the
+// server's own defaults.
+func dynamic(o options) (dynamicconfig.StaticClient, error) {
+	text := tuned
+	switch o.dynamicConfig {
+	case "":
+	case "none":
+		text = nil
+	default:
+		var err error
+		if text, err = os.ReadFile(o.dynamicConfig); err != nil {
+			return nil, fmt.Errorf("--dynamic-config: %w", err)
+		}
 	}
+	loaded := dynamicconfig.LoadYamlFile(text)
+	if err := errors.Join(append(loaded.Errors, loaded.Warnings...)...); err != nil { // a name that does not exist is a warning
+		return nil, fmt.Errorf("the dynamic configuration cannot be used: %w", err)
+	}
+	values := dynamicconfig.StaticClient{}
+	for key, constrained := range loaded.Map {
+		values[key] = constrained
+	}
+	if !o.fairness {
+		values[dynamicconfig.MatchingEnableFairness.Key()] = false
+	}
+	return values, nil
 }
 
-// newServer prepares the file and returns a server that has not been started.
+// newServer prepares the database and returns a server that has not been started.
 func newServer(o options, logger log.Logger) (temporal.Server, error) {
+	stores, err := prepare(o, logger)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := serverConfig(stores, o)
+	if err != nil {
+		return nil, err
+	}
+	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
+	if err != nil {
+		return nil, err
+	}
+	values, err := dynamic(o)
+	if err != nil {
+		return nil, err
+	}
+	return temporal.NewServer(
+		temporal.WithConfig(cfg),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithLogger(logger),
+		temporal.WithAuthorizer(authorizer),
+		temporal.WithDynamicConfigClient(values),
+		temporal.WithStaticHosts(members(cfg)),
+	)
+}
+
+// prepare makes the schema, and in a file the namespaces, and returns the
+// databases by what they keep.
+func prepare(o options, logger log.Logger) (map[string]*config.SQL, error) {
+	if o.postgres != "" {
+		return preparePostgres(o, logger)
+	}
 	store := &config.SQL{
 		PluginName:   sqliteplugin.PluginName,
 		DatabaseName: o.db,
@@ -83,25 +119,7 @@ func newServer(o options, logger log.Logger) (temporal.Server, error) {
 			"synchronous":  "normal",
 		},
 	}
-	if err := prepareFile(store, o); err != nil {
-		return nil, err
-	}
-	cfg, err := serverConfig(store, o)
-	if err != nil {
-		return nil, err
-	}
-	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
-	if err != nil {
-		return nil, err
-	}
-	return temporal.NewServer(
-		temporal.WithConfig(cfg),
-		temporal.ForServices(temporal.DefaultServices),
-		temporal.WithLogger(logger),
-		temporal.WithAuthorizer(authorizer),
-		temporal.WithDynamicConfigClient(tuning(o.fairness)),
-		temporal.WithStaticHosts(members(cfg)),
-	)
+	return map[string]*config.SQL{"temporal": store, "visibility": store}, prepareFile(store, o)
 }
 
 // newLogger writes JSON lines to stderr. While the server stops its services miss
@@ -163,7 +181,7 @@ func prepareFile(store *config.SQL, o options) error {
 	return nil
 }
 
-func serverConfig(store *config.SQL, o options) (*config.Config, error) {
+func serverConfig(stores map[string]*config.SQL, o options) (*config.Config, error) {
 	host, port, err := split(o.address)
 	if err != nil {
 		return nil, err
@@ -177,12 +195,18 @@ func serverConfig(store *config.SQL, o options) (*config.Config, error) {
 		return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ip}}
 	}
 	self := net.JoinHostPort(loopback, strconv.Itoa(port))
+	shards := int32(1) // SQLite has one writer; fixed for the life of a file
+	if o.postgres != "" {
+		shards = postgresShards
+	}
 	return &config.Config{
 		Persistence: config.Persistence{
-			DefaultStore:     sqliteplugin.PluginName,
-			VisibilityStore:  sqliteplugin.PluginName,
-			NumHistoryShards: 1, // SQLite has one writer; fixed for the life of a file
-			DataStores:       map[string]config.DataStore{sqliteplugin.PluginName: {SQL: store}},
+			DefaultStore:     "temporal",
+			VisibilityStore:  "visibility",
+			NumHistoryShards: shards,
+			DataStores: map[string]config.DataStore{
+				"temporal": {SQL: stores["temporal"]}, "visibility": {SQL: stores["visibility"]},
+			},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,
@@ -251,11 +275,27 @@ func awaitNamespaces(ctx context.Context, o options) error {
 	}
 	defer c.Close()
 	for _, namespace := range o.namespaces {
+		if o.postgres != "" {
+			if err := until(ctx, func() error { return ensureNamespace(ctx, c, namespace, o.retention) }); err != nil {
+				return fmt.Errorf("namespace %q cannot be made: %w", namespace, err)
+			}
+		}
 		if err := until(ctx, func() error { return ensureAttributes(ctx, c, namespace, o.searchAttributes) }); err != nil {
 			return fmt.Errorf("namespace %q did not get ready: %w", namespace, err)
 		}
 	}
 	return nil
+}
+
+func ensureNamespace(ctx context.Context, c client.Client, name string, retention time.Duration) error {
+	_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+	})
+	var there *serviceerror.NamespaceAlreadyExists
+	if errors.As(err, &there) {
+		return nil
+	}
+	return err
 }
 
 func ensureAttributes(ctx context.Context, c client.Client, namespace string, names []string) error {

@@ -23,7 +23,8 @@ import (
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	var status, withoutTemporal bool
+	var status, withoutTemporal, roles bool
+	var users []string
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database schema, the preset plans and Temporal's search attributes up to date",
@@ -32,8 +33,13 @@ and registers in Temporal the search attributes that orders carry. It may run
 any number of times, also in several processes at once.
 
 It fails when TEMPORAL_ADDRESS is set and Temporal does not answer; with
---without-temporal it leaves Temporal out.`,
-		Example: examples("holdfast migrate", "holdfast migrate --without-temporal", "holdfast migrate --status"),
+--without-temporal it leaves Temporal out. It refuses a schema that a newer
+version has made.
+
+--roles makes the PostgreSQL role ` + postgres.AppRole + `, which may read and write data but can
+change neither the journal of credits nor the schema, and gives it to the users of
+--to. Run serve and workers as such a user, and migrate as the schema's owner.`,
+		Example: examples("holdfast migrate", "holdfast migrate --without-temporal", "holdfast migrate --roles --to app", "holdfast migrate --status"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := findStack(cmd.Context())
@@ -44,6 +50,11 @@ It fails when TEMPORAL_ADDRESS is set and Temporal does not answer; with
 				if err := migrate(cmd.Context(), cfg); err != nil {
 					return err
 				}
+				if roles || len(users) > 0 {
+					if err := postgres.MakeRoles(cmd.Context(), cfg.DatabaseURL, users); err != nil {
+						return err
+					}
+				}
 				if err := a.migrateTemporal(cmd.Context(), cfg, withoutTemporal); err != nil {
 					return err
 				}
@@ -52,6 +63,8 @@ It fails when TEMPORAL_ADDRESS is set and Temporal does not answer; with
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "only show which migrations are applied and which are pending")
+	cmd.Flags().BoolVar(&roles, "roles", false, "make the PostgreSQL role that serve and workers need")
+	cmd.Flags().StringSliceVar(&users, "to", nil, "PostgreSQL `users` that get the role; implies --roles")
 	cmd.Flags().BoolVar(&withoutTemporal, "without-temporal", false, "leave Temporal out: register no search attributes")
 	return cmd
 }

@@ -5,12 +5,14 @@ package config
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,9 +26,17 @@ import (
 // Config is what the environment says. Programs that start their own servers
 // fill in where those are.
 type Config struct {
-	DatabaseURL string `env:"HOLDFAST_DATABASE_URL"`
+	DatabaseURL string `env:"HOLDFAST_DATABASE_URL" secret:"true"`
+	// DatabasePassword goes into DatabaseURL, so that it can be a file of its own.
+	DatabasePassword string `env:"HOLDFAST_DATABASE_PASSWORD" secret:"true"`
+
 	HTTPAddr    string `env:"HOLDFAST_HTTP_ADDR, default=127.0.0.1:8080"`
-	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY"`
+	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY" secret:"true"`
+
+	// Files with the certificate chain and key of serve, read again when they change;
+	// without them it speaks plain HTTP.
+	HTTPTLSCert string `env:"HOLDFAST_HTTP_TLS_CERT"`
+	HTTPTLSKey  string `env:"HOLDFAST_HTTP_TLS_KEY"`
 
 	// Where a worker has health, metrics and profiles, and where serve has metrics
 	// and profiles: on its public port only when that is named here.
@@ -34,13 +44,15 @@ type Config struct {
 	MetricsAddr string        `env:"HOLDFAST_METRICS_ADDR, default=127.0.0.1:9465"`
 	DrainWait   time.Duration `env:"HOLDFAST_DRAIN_WAIT, default=3s"` // between "not ready" and the end of work
 
+	Worker Worker `env:", prefix=HOLDFAST_WORKER_"`
+
 	DNSServers       []string       `env:"HOLDFAST_DNS_SERVERS"` // host:port; empty: the system's
 	SMTPPort         int            `env:"HOLDFAST_SMTP_PORT, default=25"`
 	SMTPHelo         string         `env:"HOLDFAST_SMTP_HELO"` // empty: the machine's name
 	SMTPFrom         string         `env:"HOLDFAST_SMTP_FROM"` // empty: verify@ the HELO name
 	GreylistRetry    time.Duration  `env:"HOLDFAST_SMTP_GREYLIST_RETRY, default=5m"`
 	SMTPSource       string         `env:"HOLDFAST_SMTP_SOURCE"`                    // local IP address to connect from
-	SMTPProxy        string         `env:"HOLDFAST_SMTP_PROXY"`                     // socks5://host:port
+	SMTPProxy        string         `env:"HOLDFAST_SMTP_PROXY" secret:"true"`       // socks5://host:port
 	SMTPIdentities   string         `env:"HOLDFAST_SMTP_IDENTITIES"`                // JSON file with several identities, in place of HELO, FROM, SOURCE, PROXY and ADDRESS
 	SMTPAddress      string         `env:"HOLDFAST_SMTP_ADDRESS"`                   // the public address that mail hosts see; empty: this machine's
 	DNSBLZones       []string       `env:"HOLDFAST_DNSBL_ZONES"`                    // lists that may have our address; empty: the usual ones; none
@@ -48,7 +60,7 @@ type Config struct {
 	SMTPHostSessions int            `env:"HOLDFAST_SMTP_HOST_SESSIONS, default=40"` // at once at one mail host that is slow but content
 	SMTPAllow        []netip.Prefix `env:"HOLDFAST_SMTP_ALLOW"`                     // networks that are not public and may have mail hosts
 	SMTPTLS          string         `env:"HOLDFAST_SMTP_TLS"`                       // opportunistic (empty too), required, never
-	ProbeSecret      string         `env:"HOLDFAST_PROBE_SECRET"`
+	ProbeSecret      string         `env:"HOLDFAST_PROBE_SECRET" secret:"true"`
 	ListsFile        string         `env:"HOLDFAST_LISTS_FILE"`
 	VerdictCache     bool           `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
 
@@ -87,7 +99,43 @@ type Config struct {
 	// Temporal reads them.
 	TemporalAddress   string `env:"TEMPORAL_ADDRESS"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE"`
+	Codec             Codec  `env:", prefix=HOLDFAST_CODEC_"`
+	TemporalAPIKey    string `env:"TEMPORAL_API_KEY" secret:"true"`
 }
+
+// Worker is what one worker does and how much of it at once.
+type Worker struct {
+	Role string `env:"ROLE, default=all"` // which task queues it serves: all, orders or verify
+
+	// Deployment is the name of a Worker Deployment: with it orders stay with the
+	// build that began them. Empty: any worker continues any order.
+	Deployment string `env:"DEPLOYMENT"`
+	BuildID    string `env:"BUILD_ID"` // empty: the commit that the program was built from
+
+	WorkflowSlots   int `env:"WORKFLOW_SLOTS, default=1000"`    // workflow tasks at once
+	ActivitySlots   int `env:"ACTIVITY_SLOTS, default=1000"`    // activities at once, of the queue holdfast
+	VerifySlots     int `env:"VERIFY_SLOTS, default=32"`        // verification batches at once
+	MaxPollers      int `env:"MAX_POLLERS, default=100"`        // polls at once, for each kind of task; fewer while there is less to do
+	CachedWorkflows int `env:"CACHED_WORKFLOWS, default=10000"` // open orders kept in memory
+}
+
+// Codec says how payloads in Temporal are encrypted, and who may read them.
+type Codec struct {
+	// Keys are id:base64 of 32 bytes each, separated by commas. The first encrypts,
+	// all decrypt. Empty: payloads are not encrypted.
+	Keys string `env:"KEYS" secret:"true"`
+
+	Addr    string   `env:"ADDR, default=127.0.0.1:8234"` // where codec-server listens
+	Token   string   `env:"TOKEN" secret:"true"`          // whoever has it may decrypt
+	Origins []string `env:"ORIGINS"`                      // of Temporal UIs whose pages may ask
+}
+
+// Roles of a worker.
+const (
+	RoleAll    = "all"
+	RoleOrders = "orders"
+	RoleVerify = "verify"
+)
 
 // Addresses that any number of processes on one machine have by default: where
 // one is taken, another port is used.
@@ -98,9 +146,9 @@ const (
 
 // Provider is what the environment says about another verification service.
 type Provider struct {
-	URL      string `env:"URL"`       // base address; empty: the service's own
-	Key      string `env:"KEY"`       // API key; of Twilio, account:token
-	MaxSpend int64  `env:"MAX_SPEND"` // addresses or numbers that one process may ask for; 0: no cap
+	URL      string `env:"URL"`               // base address; empty: the service's own
+	Key      string `env:"KEY" secret:"true"` // API key; of Twilio, account:token
+	MaxSpend int64  `env:"MAX_SPEND"`         // addresses or numbers that one process may ask for; 0: no cap
 }
 
 // Load reads and checks the environment.
@@ -108,8 +156,15 @@ func Load(ctx context.Context) (Config, error) { return load(ctx, envconfig.OsLo
 
 func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 	var c Config
-	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: env}); err != nil {
+	secrets := &secretFiles{Lookuper: env, names: SecretNames()}
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: secrets}); err != nil {
 		return Config{}, fmt.Errorf("the environment cannot be read: %w", name(err))
+	}
+	if err := errors.Join(secrets.problems...); err != nil {
+		return Config{}, err
+	}
+	if err := c.putPassword(); err != nil {
+		return Config{}, err
 	}
 	return c, c.check()
 }
@@ -176,6 +231,10 @@ func (c Config) check() error {
 	if !slices.Contains([]string{"", "opportunistic", "required", "never"}, c.SMTPTLS) {
 		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)
 	}
+	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
+		bad("HOLDFAST_HTTP_TLS_CERT", "and HOLDFAST_HTTP_TLS_KEY go together; write both files, or none")
+	}
+	c.Worker.check(bad)
 	c.checkProviders(bad)
 	c.checkPhoneLookup(bad)
 	if c.RequestsPerMinute < 0 {
@@ -197,6 +256,23 @@ func (c Config) check() error {
 		bad("HOLDFAST_LOG_FORMAT", "is %q; write text or json", c.LogFormat)
 	}
 	return errors.Join(problems...)
+}
+
+func (w Worker) check(bad func(name, format string, args ...any)) {
+	if !slices.Contains([]string{"", RoleAll, RoleOrders, RoleVerify}, w.Role) {
+		bad("HOLDFAST_WORKER_ROLE", "is %q; write all, orders or verify", w.Role)
+	}
+	if strings.Contains(w.Deployment, ".") || len(w.Deployment) > 100 {
+		bad("HOLDFAST_WORKER_DEPLOYMENT", "is %q; write a short name without dots", w.Deployment)
+	}
+	for name, n := range map[string]int{
+		"WORKFLOW_SLOTS": w.WorkflowSlots, "ACTIVITY_SLOTS": w.ActivitySlots, "VERIFY_SLOTS": w.VerifySlots,
+		"MAX_POLLERS": w.MaxPollers, "CACHED_WORKFLOWS": w.CachedWorkflows,
+	} {
+		if n < 2 {
+			bad("HOLDFAST_WORKER_"+name, "is %d; write a number from 2", n)
+		}
+	}
 }
 
 func (c Config) checkProviders(bad func(name, format string, args ...any)) {
@@ -287,6 +363,12 @@ func (c Config) Temporal() (client.Options, error) {
 	}
 	if c.TemporalNamespace != "" {
 		options.Namespace = c.TemporalNamespace
+	}
+	if c.TemporalAPIKey != "" && os.Getenv("TEMPORAL_API_KEY") == "" { // it came from a file
+		options.Credentials = client.NewAPIKeyStaticCredentials(c.TemporalAPIKey)
+		if options.ConnectionOptions.TLS == nil && !options.ConnectionOptions.TLSDisabled {
+			options.ConnectionOptions.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
 	}
 	return options, nil
 }

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write devserver.zip anew from devserver
 func TestSourcesAreCurrent(t *testing.T) {
 	var archive bytes.Buffer
 	writer := zip.NewWriter(&archive)
-	for _, pattern := range []string{"go.mod", "go.sum", "*.go"} {
+	for _, pattern := range []string{"go.mod", "go.sum", "*.go", "*.yaml"} {
 		files, err := filepath.Glob(filepath.Join("..", "..", "devserver", pattern))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)

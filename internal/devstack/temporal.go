@@ -28,6 +28,11 @@ type TemporalOptions struct {
 	Port, UIPort int
 	// Namespaces to have besides default.
 	Namespaces []string
+	// PostgresURL and VisibilityURL name two PostgreSQL databases to keep everything
+	// in, as a server in production does; both or none.
+	PostgresURL, VisibilityURL string
+	// Stock is the server as it comes, without our dynamic configuration.
+	Stock bool
 	// Unfair ignores fairness keys, as servers do that were not told otherwise.
 	Unfair bool
 	// Note, when set, hears in a few words about anything that takes a while. The
@@ -109,9 +114,16 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 		return nil, err
 	}
 	defer func() { _ = logFile.Close() }() // the server has its own handle
-	cmd := exec.Command(program,           //nolint:noctx // lives until Stop
-		"--db", file("temporal.db"), "--address", address, "--ui-address", uiAddress, "--ready-file", ready,
-		"--namespace", strings.Join(append([]string{"default"}, o.Namespaces...), ","), "--fairness="+strconv.FormatBool(!o.Unfair))
+	store := []string{"--db", file("temporal.db")}
+	if o.PostgresURL != "" {
+		store = []string{"--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL}
+	}
+	if o.Stock {
+		store = append(store, "--dynamic-config", "none")
+	}
+	cmd := exec.Command(program, append(store, //nolint:noctx // lives until Stop
+		"--address", address, "--ui-address", uiAddress, "--ready-file", ready,
+		"--namespace", strings.Join(append([]string{"default"}, o.Namespaces...), ","), "--fairness="+strconv.FormatBool(!o.Unfair))...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	server, err := startChild("the Temporal server", cmd, syscall.SIGTERM)
 	if err != nil {

@@ -42,10 +42,18 @@ type Migration struct {
 	AppliedAt time.Time `json:"applied_at,omitzero"` // zero while pending
 }
 
-// Migrate brings the schema at url to the newest version. It may run in many
+// Migrate brings the schema at url to the newest version, forward only: a schema
+// that a newer program made is left as it is, with ErrSchemaNew. It may run in many
 // processes at once: one works, the others wait and find nothing left to do.
 func Migrate(ctx context.Context, url string) error {
 	return withGoose(ctx, url, func(provider *goose.Provider, db *sql.DB) error {
+		have, want, err := provider.GetVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("the schema's version could not be read: %w", err)
+		}
+		if have > want {
+			return newer(have, want)
+		}
 		if _, err := provider.Up(ctx); err != nil {
 			var partial *goose.PartialError
 			if errors.As(err, &partial) && partial.Failed != nil {
@@ -95,9 +103,13 @@ func CheckVersion(ctx context.Context, pool *pgxpool.Pool) error {
 	case have < want:
 		return fmt.Errorf("%w (version %d, needed %d); run `starter migrate`", ErrSchemaOld, have, want)
 	case have > want:
-		return fmt.Errorf("%w (version %d, known up to %d); run a newer program, or restore a backup and `starter migrate`", ErrSchemaNew, have, want)
+		return newer(have, want)
 	}
 	return nil
+}
+
+func newer(have, want int64) error {
+	return fmt.Errorf("%w (version %d, known up to %d); run a newer program, or restore a backup and `starter migrate`", ErrSchemaNew, have, want)
 }
 
 // newest is the version of the last embedded migration, 0 when there is none.

@@ -82,6 +82,7 @@ func TestCheckVersion(t *testing.T) {
 	_, err = pool.Exec(ctx, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`)
 	require.NoError(t, err)
 	require.ErrorIs(t, postgres.CheckVersion(ctx, pool), postgres.ErrSchemaNew)
+	require.ErrorIs(t, postgres.Migrate(ctx, pool.Config().ConnString()), postgres.ErrSchemaNew)
 }
 
 // Numbers are dense and names are small words, so that the order is plain.
