@@ -94,6 +94,10 @@ mutate: postgres devserver ## make faults in the product one at a time and run t
 chaos: postgres devserver ## kill, freeze and cut off the product under load, then prove that the books are exact (ARGS="-for 10m -seed 17")
 	@cd bench && go run ./chaos $(ARGS)
 
+.PHONY: helm
+helm: ## render the Helm chart for its defaults and examples and decode it with Kubernetes' types
+	go test -C deploy/helm ./...
+
 .PHONY: lint
 lint: $(LINT) $(CHECK) ## golangci-lint, go vet (all modules), workflowcheck
 	go vet ./...

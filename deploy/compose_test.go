@@ -5,8 +5,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,9 +36,19 @@ func compose(t *testing.T, env ...string) (*types.Project, error) {
 	return options.LoadProject(context.WithoutCancel(t.Context()))
 }
 
+// secretsDir has what a user makes.
+func secretsDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"postgres_password", "operator_key"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name+"\n"), 0o600))
+	}
+	return dir
+}
+
 func project(t *testing.T) *types.Project {
 	t.Helper()
-	p, err := compose(t, "HOLDFAST_OPERATOR_KEY=secret", "HOLDFAST_SMTP_HELO=mail.example.com")
+	p, err := compose(t, "HOLDFAST_SMTP_HELO=mail.example.com", "SECRETS_DIR="+secretsDir(t))
 	require.NoError(t, err)
 	return p
 }
@@ -46,19 +56,9 @@ func project(t *testing.T) *types.Project {
 // names are the variables that Config reads.
 func names() map[string]bool {
 	known := map[string]bool{}
-	var note func(of reflect.Type, prefix string)
-	note = func(of reflect.Type, prefix string) {
-		for i := range of.NumField() {
-			f := of.Field(i)
-			name, options, _ := strings.Cut(f.Tag.Get("env"), ",")
-			if f.Type.Kind() == reflect.Struct {
-				note(f.Type, strings.TrimPrefix(strings.TrimSpace(options), "prefix="))
-				continue
-			}
-			known[prefix+name] = true
-		}
+	for _, name := range config.Names() {
+		known[name] = true
 	}
-	note(reflect.TypeFor[config.Config](), "")
 	return known
 }
 
@@ -66,25 +66,33 @@ func names() map[string]bool {
 func TestComposeEnvironment(t *testing.T) {
 	known := names()
 	for _, name := range []string{"migrate", "worker", "serve"} {
-		service := project(t).Services[name]
+		p := project(t)
+		service := p.Services[name]
 		for variable := range known {
 			t.Setenv(variable, "")
 			require.NoError(t, os.Unsetenv(variable))
 		}
 		for variable, value := range service.Environment {
-			require.True(t, known[variable], "service %s sets %s, which no program reads", name, variable)
-			if value != nil {
-				t.Setenv(variable, *value)
+			secret := strings.TrimSuffix(variable, "_FILE")
+			require.True(t, known[variable] || secret != variable && slices.Contains(config.SecretNames(), secret), "service %s sets %s, which no program reads", name, variable)
+			if value == nil {
+				continue
 			}
+			if inside, found := strings.CutPrefix(*value, "/run/secrets/"); found { // compose puts it there
+				t.Setenv(variable, p.Secrets[inside].File)
+				require.True(t, slices.ContainsFunc(service.Secrets, func(s types.ServiceSecretConfig) bool { return s.Source == inside }), "service %s gets %s", name, inside)
+				continue
+			}
+			t.Setenv(variable, *value)
 		}
 		c, err := config.Load(t.Context())
 		require.NoError(t, err, name)
-		require.Equal(t, "postgres://holdfast:holdfast@postgres:5432/holdfast", c.DatabaseURL)
+		require.Equal(t, "postgres://holdfast:postgres_password@postgres:5432/holdfast", c.DatabaseURL)
 		require.Equal(t, "temporal:7233", c.TemporalAddress)
 		require.Equal(t, "mail.example.com", c.SMTPHelo, "what the user sets goes through")
 		require.Equal(t, 25, c.SMTPPort, "what the user does not set keeps its default")
 		if name == "serve" {
-			require.Equal(t, "secret", c.OperatorKey)
+			require.Equal(t, "operator_key", c.OperatorKey)
 		}
 	}
 }
@@ -92,28 +100,80 @@ func TestComposeEnvironment(t *testing.T) {
 // Whatever the programs read can be set, but for what is about the inside of a
 // container.
 func TestComposePassesEveryVariable(t *testing.T) {
-	inside := map[string]bool{"HOLDFAST_WORKER_ADDR": true, "HOLDFAST_METRICS_ADDR": true, "HOLDFAST_LISTS_FILE": true}
+	inside := map[string]bool{
+		"HOLDFAST_WORKER_ADDR": true, "HOLDFAST_METRICS_ADDR": true, "HOLDFAST_LISTS_FILE": true,
+		"HOLDFAST_HTTP_TLS_CERT": true, "HOLDFAST_HTTP_TLS_KEY": true,
+		"HOLDFAST_CODEC_ADDR": true, "HOLDFAST_CODEC_TOKEN": true, "HOLDFAST_CODEC_ORIGINS": true, // of codec-server
+		"TEMPORAL_API_KEY": true, // Temporal runs beside it
+	}
 	services := project(t).Services
 	for name := range names() {
 		_, worker := services["worker"].Environment[name]
 		_, serve := services["serve"].Environment[name]
-		if !worker && !serve && !inside[name] {
+		_, file := services["serve"].Environment[name+"_FILE"]
+		if !worker && !serve && !file && !inside[name] {
 			t.Errorf("%s cannot be set", name)
 		}
 	}
 }
 
-// No operator key stands in a public file.
-func TestComposeWantsAKey(t *testing.T) {
-	_, err := compose(t)
-	require.ErrorContains(t, err, "HOLDFAST_OPERATOR_KEY")
+// No secret stands in a public file, nor has one a default: each is a file that
+// the user makes.
+func TestComposeHasNoSecrets(t *testing.T) {
+	p, err := compose(t)
+	require.NoError(t, err)
+	require.Len(t, p.Secrets, 2)
+	for name, secret := range p.Secrets {
+		require.Equal(t, filepath.Join(root(t), "secrets", name), secret.File)
+	}
+	ignored, err := os.ReadFile(filepath.Join(root(t), ".gitignore"))
+	require.NoError(t, err)
+	require.Contains(t, string(ignored), "\n/secrets/\n")
+	for name, service := range p.Services {
+		for variable, value := range service.Environment {
+			if value != nil && regexp.MustCompile("PASSWORD|PWD|KEY|SECRET|TOKEN").MatchString(variable) {
+				require.True(t, strings.HasSuffix(variable, "_FILE") && strings.HasPrefix(*value, "/run/secrets/"), "%s has %s=%s", name, variable, *value)
+			}
+		}
+	}
+}
+
+// A container that runs away takes no more than its share, and what should run
+// starts again.
+func TestComposeLimitsAndRestarts(t *testing.T) {
+	for name, service := range project(t).Services {
+		require.Positive(t, service.MemLimit, name)
+		require.Positive(t, service.CPUS, name)
+		require.Positive(t, service.PidsLimit, name)
+		ends := name == "migrate" || name == "temporal-schema" || name == "temporal-namespace"
+		require.Equal(t, !ends, service.Restart == types.RestartPolicyUnlessStopped, name)
+	}
+}
+
+// Temporal is the official image in the version that the tests run, with the
+// dynamic configuration that they run it with.
+func TestComposeRunsTheTemporalThatIsTested(t *testing.T) {
+	services := project(t).Services
+	module, err := os.ReadFile(filepath.Join(root(t), "devserver", "go.mod"))
+	require.NoError(t, err)
+	version := func(path string) string {
+		found := regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(path) + ` v(\S+)`).FindStringSubmatch(string(module))
+		require.NotNil(t, found, path)
+		return found[1]
+	}
+	require.Equal(t, "temporalio/server:"+version("go.temporal.io/server"), services["temporal"].Image)
+	require.Equal(t, "temporalio/admin-tools:"+version("go.temporal.io/server"), services["temporal-schema"].Image)
+	require.Equal(t, "temporalio/ui:"+version("github.com/temporalio/ui-server/v2"), services["temporal-ui"].Image)
+	mounted := services["temporal"].Volumes[0]
+	require.Equal(t, filepath.Join(root(t), "devserver", "dynamicconfig.yaml"), mounted.Source)
+	require.Equal(t, mounted.Target, *services["temporal"].Environment["DYNAMIC_CONFIG_FILE_PATH"])
 }
 
 // Everything waits for what it needs: a condition that can be met, by a service
 // that tells its health or ends.
 func TestComposeDependencies(t *testing.T) {
 	services := project(t).Services
-	require.Len(t, services, 5)
+	require.Len(t, services, 8)
 	for name, service := range services {
 		for on, dependency := range service.DependsOn {
 			switch dependency.Condition {
@@ -146,12 +206,15 @@ func TestComposeIsPrivateAndKeepsData(t *testing.T) {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes %s", name, port.Published)
 		}
 		for _, volume := range service.Volumes {
+			if volume.ReadOnly { // a file of ours
+				require.FileExists(t, volume.Source)
+				continue
+			}
 			require.Equal(t, types.VolumeTypeVolume, volume.Type, name)
 			require.Contains(t, p.Volumes, volume.Source, name)
 		}
 	}
 	require.Equal(t, "/var/lib/postgresql/data", p.Services["postgres"].Volumes[0].Target)
-	require.Equal(t, "/data", p.Services["temporal"].Volumes[0].Target)
 }
 
 // Each image that compose builds is a stage of the Dockerfile, and each folder the

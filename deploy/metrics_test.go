@@ -1,12 +1,14 @@
 package deploy_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +30,8 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/postgres"
+	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/wire"
 )
 
@@ -110,8 +114,39 @@ func TestPanelsAndRulesNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// scrape runs an order on a whole stack and returns the labels of a worker's
-// metrics, by the names that queries use.
+// productionLike starts servers as compose does: Temporal on PostgreSQL with the
+// dynamic configuration that is mounted there, and the database's role of the
+// application.
+func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
+	t.Helper()
+	ctx := t.Context()
+	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: pgtest.NewEmptyURL(t), VisibilityURL: pgtest.NewEmptyURL(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
+	owner := pgtest.NewURL(t)
+	pool, err := postgres.Open(ctx, owner)
+	require.NoError(t, err)
+	user := "app_" + pool.Config().ConnConfig.Database
+	_, err = pool.Exec(ctx, `CREATE ROLE "`+user+`" LOGIN PASSWORD 'secret'`)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := pool.Exec(context.WithoutCancel(ctx), `DROP OWNED BY "`+user+`"; DROP ROLE "`+user+`"`)
+		require.NoError(t, err)
+		pool.Close()
+	})
+	require.NoError(t, postgres.MakeRoles(ctx, owner, []string{user}))
+	app, err := url.Parse(owner)
+	require.NoError(t, err)
+	app.User = url.UserPassword(user, "secret")
+	cfg.DatabaseURL, cfg.TemporalAddress = app.String(), temporal.Address
+	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{Dir: t.TempDir(), Lab: maillab.Config{Domains: 20}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	return servers
+}
+
+// scrape runs orders on such a stack and returns the labels of a worker's metrics,
+// by the names that queries use.
 func scrape(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	ctx := t.Context()
@@ -119,10 +154,7 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	require.NoError(t, err)
 	at := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	servers, err := devstack.StartServers(ctx, config.Config{SMTPHelo: "verifier.test", WorkerAddr: at, MaxOrderCount: order.MaxCount},
-		devstack.ServerOptions{Dir: t.TempDir(), Lab: maillab.Config{Domains: 20}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	servers := productionLike(t, config.Config{SMTPHelo: "verifier.test", WorkerAddr: at, MaxOrderCount: order.MaxCount})
 	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
@@ -132,6 +164,7 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 100, Source: ledger.SourcePack})
 	require.NoError(t, err)
 	place := func(key string, emails ...string) {
+		t.Helper()
 		o, err := rooms.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
 		require.NoError(t, err)
 		_, err = rooms.Intake.EnsureReconcile(ctx, time.Hour)
@@ -139,6 +172,9 @@ func scrape(t *testing.T) map[string]map[string]bool {
 		require.NoError(t, rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil))
 	}
 	place("one", "a@"+servers.Lab.World().Domains()[0], "b@nowhere.invalid")
+	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/metrics", nil)
 	require.NoError(t, err)

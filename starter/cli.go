@@ -59,7 +59,7 @@ terminal and the other commands in a second one.`,
 			root.AddCommand(c)
 		}
 	}
-	add("stack", a.demoCommand(), a.devCommand(), a.serveCommand(), a.migrateCommand())
+	add("stack", a.demoCommand(), a.devCommand(), a.serveCommand(), a.codecServerCommand(), a.migrateCommand())
 	add("orders", a.importCommand(), a.orderCommand(), a.verifyCommand(), a.suppressCommand(), a.forgetCommand())
 	add("accounts", a.orgCommand(), a.memberCommand(), a.keyCommand(), a.loginLinkCommand(), a.planCommand(), a.creditsCommand(), a.scheduleCommand(), a.auditCommand())
 

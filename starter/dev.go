@@ -103,7 +103,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 			return err
 		}
 	}
-	listener, err := listen(ctx, cfg.HTTPAddr)
+	listener, err := listen(ctx, cfg.HTTPAddr, "HOLDFAST_HTTP_ADDR")
 	if err != nil {
 		return err
 	}

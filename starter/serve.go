@@ -34,6 +34,9 @@ Metrics (/metrics) and profiles (/debug/pprof) are not public: they are on
 HOLDFAST_METRICS_ADDR (127.0.0.1:9465). Set it to HOLDFAST_HTTP_ADDR to have them
 on the same port.
 
+With HOLDFAST_HTTP_TLS_CERT and HOLDFAST_HTTP_TLS_KEY it speaks HTTPS; a renewed
+certificate is used without a restart.
+
 SIGTERM and Ctrl-C stop it in steps: /readyz says "draining" for
 HOLDFAST_DRAIN_WAIT (3s), then open requests get 10 seconds to finish.`,
 		Example: examples("holdfast serve"),
@@ -60,8 +63,12 @@ func (a *app) serveAll(ctx context.Context) error {
 	}
 	defer rooms.Close()
 	cfg := rooms.Config
-	listener, err := listen(ctx, cfg.HTTPAddr)
+	listener, err := listen(ctx, cfg.HTTPAddr, "HOLDFAST_HTTP_ADDR")
 	if err != nil {
+		return err
+	}
+	address := listener.Addr()
+	if listener, err = secured(listener, cfg.HTTPTLSCert, cfg.HTTPTLSKey); err != nil {
 		return err
 	}
 	public := cfg.MetricsAddr == cfg.HTTPAddr
@@ -73,16 +80,16 @@ func (a *app) serveAll(ctx context.Context) error {
 		defer shown.Serve(inside, rooms.Log)()
 		a.note("Metrics are at http://%s/metrics.", inside.Addr())
 	}
-	a.note("Serving on http://%s; Ctrl-C stops.", listener.Addr())
+	a.note("Serving on %s://%s; Ctrl-C stops.", scheme(cfg), address)
 	return serve(ctx, listener, rooms, addresses{}, public)
 }
 
-// listen opens the HTTP address.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen opens an HTTP address, which a variable names.
+func listen(ctx context.Context, address, variable string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("the address %s cannot be listened on; stop what uses it or set HOLDFAST_HTTP_ADDR: %w", address, err)
+		return nil, fmt.Errorf("the address %s cannot be listened on; stop what uses it or set %s: %w", address, variable, err)
 	}
 	return listener, nil
 }

@@ -87,7 +87,10 @@ func (o *orderRun) continueAsNew(ctx workflow.Context) error {
 	}
 	left := o.carried
 	left.Batches = condense(o.Batches)
-	return workflow.NewContinueAsNewError(ctx, Order, OrderInput{Input: o.in, MaxEvents: o.maxEvents, Carried: &left})
+	// In a Worker Deployment the new run is with the newest build.
+	return workflow.NewContinueAsNewErrorWithOptions(ctx, workflow.ContinueAsNewErrorOptions{
+		InitialVersioningBehavior: workflow.ContinueAsNewVersioningBehaviorAutoUpgrade,
+	}, Order, OrderInput{Input: o.in, MaxEvents: o.maxEvents, Carried: &left})
 }
 
 // condense joins neighbouring batches that the next run can treat alike, until

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"reflect"
@@ -29,6 +30,9 @@ func variables() map[string]bool {
 	note(reflect.TypeFor[Config](), "")
 	return known
 }
+
+// Names are all variables.
+func Names() []string { return slices.Sorted(maps.Keys(variables())) }
 
 // SecretNames are the variables that hold secrets, sorted. Each can be given as a
 // file: NAME_FILE is the file's path.

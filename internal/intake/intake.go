@@ -15,6 +15,7 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"holdfast/activities"
 	"holdfast/internal/account"
@@ -58,12 +59,16 @@ type Intake struct {
 	webhooks *webhook.Webhooks
 	maxCount int64
 	rides    *rides
+
+	// Converter reads what running batches say of themselves; it must be that of the
+	// workers.
+	Converter converter.DataConverter
 }
 
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
 func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, webhooks *webhook.Webhooks, maxCount int64) *Intake {
-	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides()}
+	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides(), Converter: converter.GetDefaultDataConverter()}
 }
 
 // Submission is a request with who makes it and the key that makes it safe to

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/converter"
 
 	"holdfast/activities"
 	"holdfast/internal/order"
@@ -48,7 +47,7 @@ func (in *Intake) underWay(ctx context.Context, id string) (int64, error) {
 	var n int64
 	for _, pending := range description.GetPendingActivities() {
 		var p activities.BatchProgress
-		if converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &p) == nil {
+		if in.Converter.FromPayloads(pending.GetHeartbeatDetails(), &p) == nil {
 			n += p.Checked
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/codec"
 	"holdfast/internal/config"
 	"holdfast/internal/erasure"
 	"holdfast/internal/intake"
@@ -82,6 +83,10 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options .
 		return nil, err
 	}
 	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), r.Webhooks, cfg.MaxOrderCount)
+	if r.Intake.Converter, err = codec.Converter(cfg.Codec.Keys); err != nil {
+		r.Close()
+		return nil, err
+	}
 	r.Reconcile = reconcile.New(r.Pool, r.Book, r.Ledger, r.Intake, logger)
 	return r, r.count()
 }
@@ -123,6 +128,9 @@ func (r *Rooms) dial(ctx context.Context) (client.Client, error) {
 		return nil, err
 	}
 	options.Logger = log.NewStructuredLogger(r.Log)
+	if err := codec.Use(&options, r.Config.Codec.Keys); err != nil {
+		return nil, err
+	}
 	if r.Telemetry != nil {
 		options.MetricsHandler = r.Telemetry.SDKMetrics()
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/activities"
+	"holdfast/internal/build"
 	"holdfast/internal/config"
 	"holdfast/internal/telemetry"
 	"holdfast/internal/verdicts"
@@ -31,7 +33,8 @@ const (
 	// that progress is seen live and a cancellation arrives within a second.
 	heartbeatThrottle = time.Second
 
-	// batchesAtOnce is how many verification batches one worker runs. What the
+	// batchesAtOnce is how many verification batches one worker runs unless the
+	// configuration says otherwise. What the
 	// mail hosts bear is the engine's concern; this bounds memory.
 	batchesAtOnce = 32
 )
@@ -66,41 +69,65 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	defer hangUp()
 
 	ctx, fatal := untilFatal(ctx)
-	options := workerOptions(fatal)
-	stories := worker.New(rooms.Temporal, workflows.TaskQueue, options)
-	workflows.Register(stories)
-	stories.RegisterActivity(acts)
-	stories.RegisterActivity(&activities.WebhookActivities{Webhooks: rooms.Webhooks})
-	stories.RegisterActivity(&activities.ReconcileActivities{Reconciler: rooms.Reconcile})
-
-	options.MaxConcurrentActivityExecutionSize = batchesAtOnce
-	options.DisableWorkflowWorker = true
-	checks := worker.New(rooms.Temporal, workflows.VerifyTaskQueue, options)
-	checks.RegisterActivity(acts)
-
-	for _, w := range []worker.Worker{stories, checks} {
+	workers, queues := rooms.workers(acts, fatal)
+	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
 		}
 	}
 	rooms.Telemetry.SetReady(rooms.Ready)
+	logger.Info("The worker is running.", "task_queues", queues, "build", cmp.Or(cfg.Worker.BuildID, build.Read().ID()), "deployment", cfg.Worker.Deployment)
+	if cfg.Worker.Role == config.RoleVerify {
+		<-ctx.Done()
+	} else {
+		rooms.lookAfterTheRest(ctx, logger)
+	}
+	if err := fatalCause(ctx); err != nil {
+		rooms.Telemetry.Drain()
+		return errors.Join(err, stopAll(workers...))
+	}
+	rooms.Telemetry.DrainFor(cfg.DrainWait)
+	logger.Info("The worker is stopping; activities under way are being finished.")
+	return stopAll(workers...)
+}
+
+// lookAfterTheRest publishes events until ctx is done, and finishes the index of an
+// import that was killed, whose leads cannot be found.
+func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 	var tidying errgroup.Group
-	tidying.Go(func() error { // an import that was killed has left leads that cannot be found
-		if err := rooms.Catalogue.Reindex(ctx); err != nil && ctx.Err() == nil {
+	tidying.Go(func() error {
+		if err := r.Catalogue.Reindex(ctx); err != nil && ctx.Err() == nil {
 			logger.Warn("The catalogue's index is not up to date; the next import or worker tries again.", "error", err)
 		}
 		return nil
 	})
-	defer func() { _ = tidying.Wait() }() // before the rooms are closed
-	logger.Info("The worker is running.", "task_queues", []string{workflows.TaskQueue, workflows.VerifyTaskQueue})
-	rooms.Intake.PublishEvents(ctx, rooms.Webhooks, logger) // until ctx is done
-	if err := fatalCause(ctx); err != nil {
-		rooms.Telemetry.Drain()
-		return errors.Join(err, stopAll(stories, checks))
+	r.Intake.PublishEvents(ctx, r.Webhooks, logger)
+	_ = tidying.Wait() // before the rooms are closed
+}
+
+// workers are those of this process's role, and their task queues.
+func (r *Rooms) workers(acts *activities.Activities, fatal func(error)) (list []worker.Worker, queues []string) {
+	settings := r.Config.Worker
+	if settings.CachedWorkflows > 0 {
+		worker.SetStickyWorkflowCacheSize(settings.CachedWorkflows) // of the process
 	}
-	rooms.Telemetry.DrainFor(cfg.DrainWait)
-	logger.Info("The worker is stopping; activities under way are being finished.")
-	return stopAll(stories, checks)
+	if settings.Role != config.RoleVerify {
+		orders := worker.New(r.Temporal, workflows.TaskQueue, workerOptions(settings, fatal))
+		workflows.Register(orders)
+		orders.RegisterActivity(acts)
+		orders.RegisterActivity(&activities.WebhookActivities{Webhooks: r.Webhooks})
+		orders.RegisterActivity(&activities.ReconcileActivities{Reconciler: r.Reconcile})
+		list, queues = append(list, orders), append(queues, workflows.TaskQueue)
+	}
+	if settings.Role != config.RoleOrders {
+		options := workerOptions(settings, fatal)
+		options.MaxConcurrentActivityExecutionSize = cmp.Or(settings.VerifySlots, batchesAtOnce)
+		options.DisableWorkflowWorker = true
+		verify := worker.New(r.Temporal, workflows.VerifyTaskQueue, options)
+		verify.RegisterActivity(acts)
+		list, queues = append(list, verify), append(queues, workflows.VerifyTaskQueue)
+	}
+	return list, queues
 }
 
 // stopAll stops workers side by side.
@@ -134,10 +161,10 @@ func fatalCause(ctx context.Context) error {
 // workerOptions are the options of both workers of this process. fatal is called
 // when Temporal refuses one for good: without it the process would stay, and do
 // nothing.
-func workerOptions(fatal func(error)) worker.Options {
+func workerOptions(settings config.Worker, fatal func(error)) worker.Options {
 	// Pollers in fixed numbers serve running orders first while there are any
 	// tasks of theirs; these see to it that new orders have their turn too.
-	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
+	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{MaximumNumberOfPollers: settings.MaxPollers})
 	return worker.Options{
 		WorkflowTaskPollerBehavior:       pollers,
 		ActivityTaskPollerBehavior:       pollers,
@@ -145,6 +172,25 @@ func workerOptions(fatal func(error)) worker.Options {
 		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
 		DefaultHeartbeatThrottleInterval: heartbeatThrottle,
 		OnFatalError:                     fatal,
+
+		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowSlots,
+		MaxConcurrentActivityExecutionSize:     settings.ActivitySlots,
+
+		DeploymentOptions: deployment(settings),
+	}
+}
+
+// deployment makes a worker one of a Worker Deployment, where the configuration
+// names one: Temporal then gives an order to workers of the build that began it.
+func deployment(settings config.Worker) worker.DeploymentOptions {
+	if settings.Deployment == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{
+		UseVersioning: true,
+		Version: worker.WorkerDeploymentVersion{
+			DeploymentName: settings.Deployment, BuildID: cmp.Or(settings.BuildID, build.Read().ID()),
+		},
 	}
 }
 
@@ -208,6 +254,9 @@ func WorkerEnv(cfg config.Config) []string {
 		"HOLDFAST_SMTP_PORT="+strconv.Itoa(cfg.SMTPPort),
 		"HOLDFAST_SMTP_ALLOW="+joined(cfg.SMTPAllow),
 		"HOLDFAST_SMTP_GREYLIST_RETRY="+cfg.GreylistRetry.String(),
+		"HOLDFAST_CODEC_KEYS="+cfg.Codec.Keys,
+		"HOLDFAST_WORKER_DEPLOYMENT="+cfg.Worker.Deployment,
+		"HOLDFAST_WORKER_BUILD_ID="+cfg.Worker.BuildID,
 		"HOLDFAST_VERDICT_CACHE="+strconv.FormatBool(cfg.VerdictCache),
 	)
 }

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/config"
 )
 
 // Temporal takes two minutes until it calls an error fatal; here it is called at
 // once.
 func TestAFatalErrorEndsTheWorkerWithASentence(t *testing.T) {
 	ctx, fatal := untilFatal(t.Context())
-	options := workerOptions(fatal)
+	options := workerOptions(config.Worker{}, fatal)
 	require.NotNil(t, options.OnFatalError)
 	require.NoError(t, fatalCause(ctx))
 	options.OnFatalError(errors.New("namespace orders is not found"))
