@@ -314,5 +314,5 @@ func decodes(t *testing.T, w *world, ca *authority, payload *commonpb.Payload) {
 	require.Equal(t, http.StatusOK, code, string(text))
 	var decoded commonpb.Payloads
 	require.NoError(t, protojson.Unmarshal(text, &decoded))
-	require.Contains(t, string(decoded.GetPayloads()[0].GetData()), `"acme"`)
+	require.Contains(t, string(decoded.GetPayloads()[0].GetData()), "acme")
 }
