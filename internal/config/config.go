@@ -82,9 +82,9 @@ type Config struct {
 
 	// Where credits are bought. Without a key there is no checkout, without a secret
 	// no event is taken in.
-	StripeKey    string `env:"HOLDFAST_STRIPE_KEY"`
-	StripeSecret string `env:"HOLDFAST_STRIPE_WEBHOOK_SECRET"` // of the webhook endpoint that is set up at Stripe
-	StripeURL    string `env:"HOLDFAST_STRIPE_URL"`            // base address; empty: Stripe's own
+	StripeKey    string `env:"HOLDFAST_STRIPE_KEY" secret:"true"`
+	StripeSecret string `env:"HOLDFAST_STRIPE_WEBHOOK_SECRET" secret:"true"` // of the webhook endpoint that is set up at Stripe
+	StripeURL    string `env:"HOLDFAST_STRIPE_URL"`                          // base address; empty: Stripe's own
 
 	OutageLimit   time.Duration `env:"HOLDFAST_OUTAGE_LIMIT, default=24h"` // how long an order waits for verification to work again
 	MaxOrderCount int64         `env:"HOLDFAST_MAX_ORDER_COUNT, default=1000000"`
