@@ -33,7 +33,7 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 		}
 	}
 	for at, want := range map[string]int{
-		"Order.status": 7, "Order.kind": 5, "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 19, "WebhookDelivery.event": 19,
+		"Order.status": 7, "Order.kind": 5, "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 21, "WebhookDelivery.event": 19,
 	} {
 		name, property, _ := strings.Cut(at, ".")
 		require.Contains(t, schemas, name)

@@ -29,15 +29,15 @@ func (a *API) payments() {
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/checkout", name: "createCheckout", tag: "Payments", status: http.StatusCreated, needs: admin,
-		errors:  []int{http.StatusNotImplemented, http.StatusBadGateway},
+		errors:  []int{http.StatusConflict, http.StatusBadGateway},
 		summary: "Begin a purchase of credits or a plan", about: "The answer's `url` is a page of the payment service; send the buyer there. The credits come when the payment service reports the payment.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {
 			Price      string `json:"price" minLength:"1" maxLength:"255" example:"price_1" doc:"One that the operator has mapped."`
-			Quantity   int64  `json:"quantity,omitempty" minimum:"1" maximum:"1000000" doc:"1 when left out."`
-			SuccessURL string `json:"success_url" minLength:"1" maxLength:"2000" format:"uri" example:"https://example.com/paid"`
-			CancelURL  string `json:"cancel_url,omitempty" maxLength:"2000" format:"uri"`
+			Quantity   int64  `json:"quantity,omitempty" example:"2" minimum:"1" maximum:"1000000" doc:"1 when left out."`
+			SuccessURL string `json:"success_url" minLength:"1" maxLength:"2000" format:"uri" example:"https://example.com/paid" doc:"Where the buyer goes after paying."`
+			CancelURL  string `json:"cancel_url,omitempty" maxLength:"2000" format:"uri" example:"https://example.com/prices" doc:"Where a buyer who gives up goes."`
 		}
 	},
 	) (*answer[payment.Checkout], error) {
@@ -58,23 +58,27 @@ func (a *API) stripe() {
 	add(a, route{
 		method: http.MethodGet, path: "/integrations/stripe/prices", name: "listPaymentPrices", tag: "Payments", needs: operator, noOrg: true,
 		summary: "List what the payment service's prices buy",
-	}, func(ctx context.Context, _ *none) (*answer[priceList], error) {
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[priceList], error) {
 		list, err := a.Payments.Prices(ctx)
-		return body(priceList{list}, err)
+		if err != nil {
+			return nil, err
+		}
+		page, next, err := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
+		return body(priceList{page, next}, err)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/integrations/stripe/prices/{price}", name: "mapPaymentPrice", tag: "Payments", needs: operator, noOrg: true,
 		summary: "Say what a price buys from now on",
 		about:   "Either a plan, or credits of a type for each unit. Events that waited for it are carried out. What was bought before keeps its terms.",
 	}, func(ctx context.Context, in *struct {
-		Price string `path:"price" minLength:"1" maxLength:"255"`
+		Price string `path:"price" minLength:"1" maxLength:"255" example:"price_1" doc:"The id of the price at the payment service."`
 		Body  struct {
-			Plan              string `json:"plan,omitempty" doc:"The plan that a subscription to the price stands for."`
-			ThenPlan          string `json:"then_plan,omitempty" doc:"With plan: the plan after the subscription has ended. When left out, the organization is suspended then."`
+			Plan              string `json:"plan,omitempty" example:"verified-leads" doc:"The plan that a subscription to the price stands for."`
+			ThenPlan          string `json:"then_plan,omitempty" example:"workspace-free" doc:"With plan: the plan after the subscription has ended. When left out, the organization is suspended then."`
 			Type              string `json:"type,omitempty" maxLength:"63" example:"email" doc:"The type of the credits that each unit brings."`
-			Credits           int64  `json:"credits,omitempty" minimum:"1" maximum:"1000000000000" example:"5000"`
-			ExpiresAfterDays  int32  `json:"expires_after_days,omitempty" minimum:"1" maximum:"36500" doc:"Days from the purchase; never when left out."`
-			ExpiresWithPeriod bool   `json:"expires_with_period,omitempty" doc:"With a subscription: the credits expire with the period that was paid for."`
+			Credits           int64  `json:"credits,omitempty" minimum:"1" maximum:"1000000000000" example:"5000" doc:"How many credits each unit brings."`
+			ExpiresAfterDays  int32  `json:"expires_after_days,omitempty" example:"365" minimum:"1" maximum:"36500" doc:"Days from the purchase; never when left out."`
+			ExpiresWithPeriod bool   `json:"expires_with_period,omitempty" example:"false" doc:"With a subscription: the credits expire with the period that was paid for."`
 		}
 	},
 	) (*answer[payment.Price], error) {
@@ -87,17 +91,21 @@ func (a *API) stripe() {
 	add(a, route{
 		method: http.MethodGet, path: "/integrations/stripe/customers", name: "listPaymentCustomers", tag: "Payments", needs: operator, noOrg: true,
 		summary: "List which organization each customer of the payment service is",
-	}, func(ctx context.Context, _ *none) (*answer[customerList], error) {
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[customerList], error) {
 		list, err := a.Payments.Customers(ctx)
-		return body(customerList{list}, err)
+		if err != nil {
+			return nil, err
+		}
+		page, next, err := pageOf(list, func(c payment.Customer) string { return c.ID }, false, in.Page)
+		return body(customerList{page, next}, err)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/integrations/stripe/customers/{customer}", name: "mapPaymentCustomer", tag: "Payments", needs: operator, noOrg: true,
 		summary: "Say which organization a customer is", about: "A checkout of ours says it by itself. Events that waited for it are carried out.",
 	}, func(ctx context.Context, in *struct {
-		Customer string `path:"customer" minLength:"1" maxLength:"255"`
+		Customer string `path:"customer" minLength:"1" maxLength:"255" example:"cus_1" doc:"The id of the customer at the payment service."`
 		Body     struct {
-			Org string `json:"org" minLength:"1" maxLength:"63" example:"acme"`
+			Org string `json:"org" minLength:"1" maxLength:"63" example:"acme" doc:"The organization."`
 		}
 	},
 	) (*answer[payment.Customer], error) {
@@ -107,7 +115,7 @@ func (a *API) stripe() {
 		method: http.MethodGet, path: "/integrations/stripe/events", name: "listPaymentEvents", tag: "Payments", needs: operator, noOrg: true,
 		summary: "List what the payment service has reported, and what became of it",
 	}, func(ctx context.Context, in *struct {
-		Status string `query:"status" enum:"waiting,done,ignored"`
+		Status string `query:"status" enum:"waiting,done,ignored" doc:"Only events in this state."`
 		Cursor string `query:"cursor" maxLength:"400" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
@@ -119,7 +127,7 @@ func (a *API) stripe() {
 		method: http.MethodPost, path: "/integrations/stripe/events/{event}/retry", name: "retryPaymentEvent", tag: "Payments", needs: operator, noOrg: true,
 		errors: []int{http.StatusBadGateway}, summary: "Try an event again that waits",
 	}, func(ctx context.Context, in *struct {
-		Event string `path:"event" minLength:"1" maxLength:"255"`
+		Event string `path:"event" minLength:"1" maxLength:"255" example:"evt_1" doc:"The event."`
 	},
 	) (*answer[payment.Event], error) {
 		return body(a.Payments.Retry(ctx, in.Event))
@@ -127,20 +135,22 @@ func (a *API) stripe() {
 }
 
 type purchasePage struct {
-	Purchases  []payment.Purchase `json:"purchases"`
+	Purchases  []payment.Purchase `json:"purchases" doc:"Newest first."`
 	NextCursor string             `json:"next_cursor,omitempty"`
 }
 
 type priceList struct {
-	Prices []payment.Price `json:"prices"`
+	Prices     []payment.Price `json:"prices" doc:"By the id of the price."`
+	NextCursor string          `json:"next_cursor,omitempty"`
 }
 
 type customerList struct {
-	Customers []payment.Customer `json:"customers"`
+	Customers  []payment.Customer `json:"customers" doc:"By the id of the customer."`
+	NextCursor string             `json:"next_cursor,omitempty"`
 }
 
 type paymentEventPage struct {
-	Events     []payment.Event `json:"events"`
+	Events     []payment.Event `json:"events" doc:"Newest first."`
 	NextCursor string          `json:"next_cursor,omitempty"`
 }
 
@@ -148,8 +158,8 @@ type paymentEventPage struct {
 type paidFor struct {
 	Amount   int64  `json:"amount" minimum:"0" maximum:"1000000000000" example:"4900" doc:"What was paid, in the smallest unit of the currency (cents)."`
 	Currency string `json:"currency" pattern:"^[a-z]{3}$" example:"eur" doc:"ISO 4217, in small letters."`
-	Invoice  string `json:"invoice,omitempty" maxLength:"100" example:"2026-0117"`
-	BoughtBy string `json:"bought_by,omitempty" maxLength:"63" doc:"The member who bought it."`
+	Invoice  string `json:"invoice,omitempty" maxLength:"100" example:"2026-0117" doc:"The number of the invoice."`
+	BoughtBy string `json:"bought_by,omitempty" maxLength:"63" example:"ann" doc:"The member who bought it."`
 }
 
 // checkBuyer refuses a purchase by a member who does not exist, before anything

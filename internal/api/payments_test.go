@@ -56,7 +56,7 @@ func TestPaymentsBecomeCredits(t *testing.T) {
 	f.call("POST", "/integrations/stripe/webhook", "", `{}`, "Stripe-Signature", "t=1,v1=00").problem(400, "malformed_request")
 	f.call("POST", "/integrations/stripe/webhook", "", `{}`).problem(400, "malformed_request")
 	f.call("POST", "/integrations/stripe/events/evt_none/retry", operatorKey, nil).problem(404, "not_found")
-	f.call("POST", "/checkout", f.admin, map[string]any{"price": price, "success_url": "https://example.com/"}, "Idempotency-Key", "k").problem(501, "not_configured")
+	f.call("POST", "/checkout", f.admin, map[string]any{"price": price, "success_url": "https://example.com/"}, "Idempotency-Key", "k").problem(409, "not_configured")
 }
 
 // A grant may say what was paid for it.

@@ -59,10 +59,10 @@ func (f *fixture) walk(path, key, list, field string) []string {
 }
 
 func TestA21_ListsHavePages(t *testing.T) {
-	f := setup(t)
+	f, lists := setup(t), setupWith(t, "prepaid-verification", 0)
 	for i := range 5 {
 		f.call("POST", "/webhooks", f.admin, map[string]any{"url": fmt.Sprintf("https://example.com/%d", i)}).is(201)
-		f.call("POST", "/lists", f.jane, fmt.Sprintf("p%d@example.test", i), "Content-Type", "text/plain").is(201)
+		lists.call("POST", "/lists", lists.jane, fmt.Sprintf("p%d@example.test", i), "Content-Type", "text/plain").is(201)
 		f.call("POST", "/suppressions", f.admin, map[string]any{"entries": []string{fmt.Sprintf("s%d@example.test", i)}}).is(200)
 		f.newKey("jane")
 	}
@@ -74,7 +74,6 @@ func TestA21_ListsHavePages(t *testing.T) {
 		{"/orgs/" + f.org + "/keys", "keys", "id", 8},
 		{"/orgs/" + f.org + "/keys?member=jane", "keys", "id", 6},
 		{"/webhooks", "webhooks", "id", 5},
-		{"/lists", "lists", "id", 5},
 		{"/suppressions", "suppressions", "sha256", 5},
 		{"/events", "events", "id", 3}, // member.created
 	} {
@@ -84,6 +83,7 @@ func TestA21_ListsHavePages(t *testing.T) {
 		require.Len(t, slices.Compact(found), c.want, c.path)
 		f.call("GET", strings.Split(c.path, "?")[0]+"?cursor=%2A", f.admin, nil).problem(422, "invalid_request")
 	}
+	require.Len(t, lists.walk("/lists", lists.admin, "lists", "id"), 5)
 	require.Contains(t, f.walk("/orgs", operatorKey, "orgs", "id"), f.org)
 	require.Subset(t, f.walk("/plans", f.jane, "plans", "id"), []string{"quick", "verified-leads", "workspace-free"})
 	require.Equal(t, "quick", f.call("GET", "/plans/quick", f.jane, nil).is(200).text("id"))
@@ -120,10 +120,11 @@ func TestA4_WhatIsMadeIsMadeOnce(t *testing.T) {
 	theirs := f.call("POST", "/orgs/"+f.org+"/keys", operatorKey, map[string]any{"member": "jane"}, "Idempotency-Key", "once").is(201)
 	require.NotContains(t, string(theirs.body), `"key"`, "another caller does not learn the secret")
 
-	list := f.call("POST", "/lists", f.jane, "a@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").is(201).text("id")
-	require.Equal(t, list, f.call("POST", "/lists", f.jane, "a@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").is(201).text("id"))
-	f.call("POST", "/lists", f.jane, "b@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").problem(422, "idempotency_key_reused")
-	require.Equal(t, list, f.call("GET", "/lists/"+list, f.jane, nil).is(200).text("id"))
+	lists := setupWith(t, "prepaid-verification", 0)
+	list := lists.call("POST", "/lists", lists.jane, "a@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").is(201).text("id")
+	require.Equal(t, list, lists.call("POST", "/lists", lists.jane, "a@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").is(201).text("id"))
+	lists.call("POST", "/lists", lists.jane, "b@example.test", "Content-Type", "text/plain", "Idempotency-Key", "l").problem(422, "idempotency_key_reused")
+	require.Equal(t, list, lists.call("GET", "/lists/"+list, lists.jane, nil).is(200).text("id"))
 
 	f.fund(10)
 	require.Empty(t, f.call("POST", "/orders", f.jane, leadList(1), "Idempotency-Key", "o").is(201).header.Get("Idempotent-Replayed"))

@@ -26,7 +26,7 @@ var (
 	KeyReused           = &Kind{"idempotency_key_reused", http.StatusUnprocessableEntity, "The idempotency key was used for something else", "The same key always means the same request; use a new key for a new one.", false}
 	Internal            = &Kind{"internal", http.StatusInternalServerError, "Something went wrong on our side", "Nothing about it is your fault; quote the request_id when you contact support. The same request with the same idempotency key may be sent again.", true}
 	Damaged             = &Kind{"credits_damaged", http.StatusInternalServerError, "The credits of the organization are damaged", "Nothing was charged. Support can repair them; other organizations are not concerned.", false}
-	NotConfigured       = &Kind{"not_configured", http.StatusNotImplemented, "This is not set up here", "The operator has not set up the service that the call needs.", false}
+	NotConfigured       = &Kind{"not_configured", http.StatusConflict, "This is not set up here", "The operator has not set up the service that the call needs.", false}
 	NoUpstream          = &Kind{"no_upstream", http.StatusBadGateway, "Another service did not answer", "Repeat the request with the same idempotency key.", true}
 	Unavailable         = &Kind{"unavailable", http.StatusServiceUnavailable, "The order is kept but could not be answered yet", "Repeat the request with the same idempotency key.", true}
 )

@@ -54,7 +54,7 @@ type List struct {
 	Matchable int64     `json:"matchable"` // rows without an address that stand for a lead otherwise: enough to enrich or reveal
 	Malformed int64     `json:"malformed"` // rows that can be neither verified nor matched, kept and reported in the results
 	CreatedAt time.Time `json:"created_at"`
-	Bytes     int64     `json:"bytes"` // of its content
+	Bytes     int64     `json:"bytes" example:"52341" doc:"The size of its content."` // of its content
 }
 
 // Duplicates is the number of rows whose address stands in an earlier row.

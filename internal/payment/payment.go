@@ -90,13 +90,13 @@ const (
 
 // Event is what the payment service has reported, and what became of it.
 type Event struct {
-	ID         string     `json:"id" example:"evt_1"`
-	Type       string     `json:"type" example:"checkout.session.completed"`
-	HappenedAt time.Time  `json:"happened_at"`
-	ReceivedAt time.Time  `json:"received_at"`
-	Status     Status     `json:"status" enum:"waiting,done,ignored"`
-	Detail     string     `json:"detail,omitempty" doc:"What it waits for, or why it changed nothing."`
-	DoneAt     *time.Time `json:"done_at,omitempty"`
+	ID         string     `json:"id" example:"evt_1" doc:"The event."`
+	Type       string     `json:"type" example:"checkout.session.completed" doc:"What has happened, in the payment service's words."`
+	HappenedAt time.Time  `json:"happened_at" example:"2026-03-01T12:00:00Z" doc:"When, by the payment service's clock."`
+	ReceivedAt time.Time  `json:"received_at" example:"2026-03-01T12:00:01Z" doc:"When it was first reported."`
+	Status     Status     `json:"status" enum:"waiting,done,ignored" example:"done" doc:"waiting for something, done, or ignored: it changes nothing."`
+	Detail     string     `json:"detail,omitempty" example:"Price price_1 is not mapped to credits or a plan; map it." doc:"What it waits for, or why it changed nothing."`
+	DoneAt     *time.Time `json:"done_at,omitempty" example:"2026-03-01T12:00:01Z" doc:"When it was carried out."`
 }
 
 // facts are what counts of an event: ids and amounts, nothing about a person.

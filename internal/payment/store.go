@@ -106,14 +106,14 @@ var errCursor = fail(ErrInvalid, "The cursor is none of ours; leave it out to be
 // Price is what a price of the payment service buys here: a number of credits of
 // one type, or a plan.
 type Price struct {
-	ID                string    `json:"price" example:"price_1"`
-	Plan              string    `json:"plan,omitempty" doc:"The plan that a subscription to the price stands for."`
-	ThenPlan          string    `json:"then_plan,omitempty" doc:"With plan: the plan after the subscription has ended. When left out, the organization is suspended."`
+	ID                string    `json:"price" example:"price_1" doc:"The id of the price at the payment service."`
+	Plan              string    `json:"plan,omitempty" example:"verified-leads" doc:"The plan that a subscription to the price stands for."`
+	ThenPlan          string    `json:"then_plan,omitempty" example:"workspace-free" doc:"With plan: the plan after the subscription has ended. When left out, the organization is suspended."`
 	Type              string    `json:"type,omitempty" example:"email" doc:"The type of the credits that each unit brings."`
 	Credits           int64     `json:"credits,omitempty" minimum:"1" maximum:"1000000000000" example:"5000" doc:"How many credits each unit brings."`
-	ExpiresAfterDays  int32     `json:"expires_after_days,omitempty" minimum:"1" maximum:"36500" doc:"Days from the purchase; never when left out."`
-	ExpiresWithPeriod bool      `json:"expires_with_period,omitempty" doc:"With a subscription: the credits expire with the period that was paid for."`
-	UpdatedAt         time.Time `json:"updated_at"`
+	ExpiresAfterDays  int32     `json:"expires_after_days,omitempty" example:"365" minimum:"1" maximum:"36500" doc:"Days from the purchase; never when left out."`
+	ExpiresWithPeriod bool      `json:"expires_with_period,omitempty" example:"true" doc:"With a subscription: the credits expire with the period that was paid for."`
+	UpdatedAt         time.Time `json:"updated_at" example:"2026-03-01T12:00:00Z" doc:"When it was last mapped."`
 }
 
 const priceColumns = `price, coalesce(plan, ''), coalesce(then_plan, ''), coalesce(credit_type, ''), coalesce(credits, 0), coalesce(expires_after_days, 0), expires_with_period, updated_at`
@@ -206,9 +206,9 @@ func (p *Payments) planPrice(ctx context.Context, prices []string) (Price, error
 
 // Customer is whose customer of the payment service an organization is.
 type Customer struct {
-	ID        string    `json:"customer" example:"cus_1"`
-	Org       string    `json:"org"`
-	UpdatedAt time.Time `json:"updated_at"`
+	ID        string    `json:"customer" example:"cus_1" doc:"The id of the customer at the payment service."`
+	Org       string    `json:"org" example:"acme" doc:"The organization."`
+	UpdatedAt time.Time `json:"updated_at" example:"2026-03-01T12:00:00Z" doc:"When it was last mapped."`
 }
 
 func scanCustomer(row pgx.CollectableRow) (c Customer, err error) {
@@ -287,30 +287,30 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id, org string, at time.Ti
 
 // Purchase is something that was bought.
 type Purchase struct {
-	ID         int64          `json:"id"`
-	Org        string         `json:"org"`
-	Source     string         `json:"source" enum:"stripe,manual"`
-	Reference  string         `json:"reference" doc:"The checkout session or invoice; of credits that a person has granted, the idempotency key."`
-	BoughtAt   time.Time      `json:"bought_at"`
-	BoughtBy   string         `json:"bought_by,omitempty" doc:"The member, where known."`
-	Amount     int64          `json:"amount" doc:"What was paid, in the smallest unit of the currency (cents)."`
-	Refunded   int64          `json:"refunded" doc:"Of the amount."`
-	Currency   string         `json:"currency" example:"eur"`
-	Invoice    string         `json:"invoice,omitempty"`
-	ReceiptURL string         `json:"receipt_url,omitempty"`
-	Lines      []PurchaseLine `json:"lines"`
+	ID         int64          `json:"id" example:"7" doc:"The purchase."`
+	Org        string         `json:"org" example:"acme" doc:"The organization."`
+	Source     string         `json:"source" enum:"stripe,manual" example:"stripe" doc:"stripe, or manual where a person has granted the credits."`
+	Reference  string         `json:"reference" example:"cs_1" doc:"The checkout session or invoice; of credits that a person has granted, the idempotency key."`
+	BoughtAt   time.Time      `json:"bought_at" example:"2026-03-01T12:00:00Z" doc:"When."`
+	BoughtBy   string         `json:"bought_by,omitempty" example:"ann" doc:"The member, where known."`
+	Amount     int64          `json:"amount" example:"4900" doc:"What was paid, in the smallest unit of the currency (cents)."`
+	Refunded   int64          `json:"refunded" example:"0" doc:"Of the amount."`
+	Currency   string         `json:"currency" example:"eur" doc:"ISO 4217, in small letters."`
+	Invoice    string         `json:"invoice,omitempty" example:"A-2026-7" doc:"The number of the invoice."`
+	ReceiptURL string         `json:"receipt_url,omitempty" example:"https://invoice.example/7" doc:"The payment service's page of the invoice."`
+	Lines      []PurchaseLine `json:"lines" doc:"What was bought."`
 }
 
 // PurchaseLine is what a line of a purchase has brought.
 type PurchaseLine struct {
-	Price     string     `json:"price,omitempty"`
-	Quantity  int64      `json:"quantity"`
-	Plan      string     `json:"plan,omitempty"`
-	Type      string     `json:"type,omitempty"`
-	Credits   int64      `json:"credits,omitempty"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	GrantID   int64      `json:"grant_id,omitempty" doc:"Absent until the credits are given."`
-	Voided    int64      `json:"voided,omitempty" doc:"Credits that refunds and disputes have taken back."`
+	Price     string     `json:"price,omitempty" example:"price_1" doc:"The id of the price at the payment service."`
+	Quantity  int64      `json:"quantity" example:"2" doc:"How many units of the price."`
+	Plan      string     `json:"plan,omitempty" example:"verified-leads" doc:"The plan that was subscribed to."`
+	Type      string     `json:"type,omitempty" example:"email" doc:"Credit type."`
+	Credits   int64      `json:"credits,omitempty" example:"10000" doc:"How many credits it has brought."`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" example:"2027-03-01T12:00:00Z" doc:"Absent where they never expire."`
+	GrantID   int64      `json:"grant_id,omitempty" example:"42" doc:"Absent until the credits are given."`
+	Voided    int64      `json:"voided,omitempty" example:"0" doc:"Credits that refunds and disputes have taken back."`
 }
 
 // Purchases lists what an organization has bought, newest first.

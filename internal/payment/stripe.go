@@ -251,9 +251,9 @@ func unanswered(err error) error {
 // Checkout is a purchase that a customer is going to make at the payment
 // service.
 type Checkout struct {
-	ID        string    `json:"id"`
-	URL       string    `json:"url" doc:"Send the buyer there."`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id" example:"cs_1" doc:"The checkout session."`
+	URL       string    `json:"url" example:"https://checkout.example/cs_1" doc:"Send the buyer there."`
+	ExpiresAt time.Time `json:"expires_at" example:"2026-03-02T12:00:00Z" doc:"The page works until then."`
 }
 
 // NewCheckout is what a customer wants to buy.
