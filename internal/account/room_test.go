@@ -49,7 +49,7 @@ func TestI9_LimitsAreNotOutrun(t *testing.T) {
 		_, _, err := b.CreateKey(t.Context(), "acme", "bob", "")
 		return err
 	})
-	require.EqualValues(t, []int64{7, 43}, []int64{in, refused})
+	require.Equal(t, []int64{7, 43}, []int64{in, refused})
 	require.NoError(t, b.RevokeKey(t.Context(), "acme", "k1"))
 	_, _, err = b.CreateKey(t.Context(), "acme", "bob", "")
 	require.NoError(t, err, "a revoked key makes room")
@@ -61,7 +61,7 @@ func TestI9_LimitsAreNotOutrun(t *testing.T) {
 		_, err := b.CreateMember(t.Context(), account.Member{Org: "acme", ID: fmt.Sprint("new", i), Name: "New"})
 		return err
 	})
-	require.EqualValues(t, []int64{8, 42}, []int64{in, refused})
+	require.Equal(t, []int64{8, 42}, []int64{in, refused})
 }
 
 // A member who is removed while keys are made for them keeps none.

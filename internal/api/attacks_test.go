@@ -105,7 +105,7 @@ func TestA23_EventStreamsAreBounded(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	require.EqualValues(t, []int64{3, 47}, []int64{open.Load(), refused.Load()})
+	require.Equal(t, []int64{3, 47}, []int64{open.Load(), refused.Load()})
 	require.Equal(t, 200, watch(f.admin))
 	require.Equal(t, 200, watch(f.admin))
 	require.Equal(t, 429, watch(f.admin), "as many as the process takes")
@@ -145,6 +145,6 @@ func TestA24_BouncesOfMembers(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	require.EqualValues(t, []int64{10, 40}, []int64{taken.Load(), refused.Load()})
+	require.Equal(t, []int64{10, 40}, []int64{taken.Load(), refused.Load()})
 	report(f, operatorKey, "op", 10_000, 9000).is(200)
 }

@@ -74,7 +74,7 @@ func TestReasonsAndAmountsHaveOneLimit(t *testing.T) {
 				require.Equal(t, ledger.MaxReason, *p.MaxLength, "%s.%s", at, name)
 			case "amount":
 				require.NotNil(t, p.Maximum, "%s.%s", at, name)
-				require.EqualValues(t, ledger.MaxAmount, *p.Maximum, "%s.%s", at, name)
+				require.Equal(t, ledger.MaxAmount, int64(*p.Maximum), "%s.%s", at, name)
 			}
 			found[name]++
 			walk(at+"."+name, p)
@@ -88,7 +88,7 @@ func TestReasonsAndAmountsHaveOneLimit(t *testing.T) {
 	require.GreaterOrEqual(t, found["reason"], 5)
 	require.GreaterOrEqual(t, found["amount"], 4)
 	require.Equal(t, ledger.MaxReason, suppression.MaxReason)
-	require.EqualValues(t, ledger.MaxAmount, plan.MaxAmount)
+	require.Equal(t, ledger.MaxAmount, plan.MaxAmount)
 }
 
 // witness compares every answer of every test with the description: the status

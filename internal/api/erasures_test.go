@@ -102,7 +102,7 @@ func temporalFiles(t *testing.T) map[string]string {
 	size := 0
 	require.NoError(t, filepath.WalkDir(stackDir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), "temporal") {
-			return nil // PostgreSQL's files come and go
+			return nil //nolint:nilerr // PostgreSQL's files come and go
 		}
 		content, err := os.ReadFile(path)
 		files[d.Name()] = strings.ToLower(string(content))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -117,7 +118,7 @@ func TestA28_BoundsAreWhereTheDescriptionSays(t *testing.T) {
 	f := setup(t)
 	f.fund(10)
 	for name, op := range operations(f.api) {
-		if op.Method != "GET" || op.Responses["200"] == nil || op.Responses["200"].Content["text/event-stream"] != nil {
+		if op.Method != http.MethodGet || op.Responses["200"] == nil || op.Responses["200"].Content["text/event-stream"] != nil {
 			continue
 		}
 		path := strings.NewReplacer("{org}", f.org, "{member}", "jane").Replace(op.Path)

@@ -538,7 +538,7 @@ func TestJournalTextIsWhatJSONReads(t *testing.T) {
 		{Move: moveAlert, Type: "email", Alert: []int64{2, 1}},
 	}
 	var got []posting
-	require.NoError(t, json.Unmarshal(appendPostings(nil, want), &got))
+	require.NoError(t, json.Unmarshal(encodePostings(want), &got))
 	require.Equal(t, want, got)
 
 	h := &hold{captures: []int64{3, 4}, lines: []holdLine{
@@ -550,7 +550,7 @@ func TestJournalTextIsWhatJSONReads(t *testing.T) {
 	require.Equal(t, holdBody{Lines: h.lines, Captures: h.captures}, body)
 
 	groups := []factGroup{{"email", "", 1, [][16]byte{{1}, {2}}}, {"phone", "bob", 8, [][16]byte{{3}}}}
-	packed := appendFacts(nil, groups)
+	packed := encodeFacts(groups)
 	back, err := parseFacts(packed)
 	require.NoError(t, err)
 	require.Equal(t, groups, back)

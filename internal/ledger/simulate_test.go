@@ -108,8 +108,12 @@ type simOrg struct {
 }
 
 var simPlans = []struct{ id, action string }{
-	{"verified-leads", plan.LeadList}, {"rollover-boost", plan.RevealEmail}, {"licence-monthly", plan.RevealPhone},
-	{"workspace-paid", plan.Export}, {"prepaid-verification", plan.Verify}, {"workspace-free", plan.EnrichPhone},
+	{"verified-leads", plan.LeadList},
+	{"rollover-boost", plan.RevealEmail},
+	{"licence-monthly", plan.RevealPhone},
+	{"workspace-paid", plan.Export},
+	{"prepaid-verification", plan.Verify},
+	{"workspace-free", plan.EnrichPhone},
 }
 
 func simulate(t *testing.T, seed uint64) *simWorld {

@@ -39,7 +39,7 @@ func readEvent(body []byte, signature, secret string) (Event, facts, error) {
 }
 
 func factsOf(e stripe.Event) (facts, error) {
-	switch e.Type {
+	switch e.Type { //nolint:exhaustive // nothing follows from the others
 	case "checkout.session.completed", "checkout.session.async_payment_succeeded":
 		return readAs(e, factsOfSession)
 	case "invoice.paid":
@@ -136,7 +136,7 @@ func soldLineOf(l *stripe.InvoiceLineItem) (soldLine, bool) {
 
 func factsOfSubscription(s stripe.Subscription) facts {
 	f := facts{Kind: "subscription", Org: s.Metadata[metaOrg], Customer: customerID(s.Customer), Subscription: s.ID}
-	switch s.Status {
+	switch s.Status { //nolint:exhaustive // the others are alive
 	case stripe.SubscriptionStatusCanceled, stripe.SubscriptionStatusUnpaid, stripe.SubscriptionStatusIncompleteExpired:
 		f.Ended = true
 	case stripe.SubscriptionStatusIncomplete, stripe.SubscriptionStatusPaused:
@@ -168,7 +168,7 @@ func factsOfDispute(d stripe.Dispute) facts {
 	if d.Charge != nil {
 		f.Charge = d.Charge.ID
 	}
-	switch d.Status {
+	switch d.Status { //nolint:exhaustive // the others are open
 	case stripe.DisputeStatusWon, stripe.DisputeStatusPrevented:
 		f.Outcome = "won"
 	case stripe.DisputeStatusLost:

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -25,7 +26,8 @@ func TestTheApplicationCannotChangeTheJournal(t *testing.T) {
 	_, err = pool.Exec(ctx, `CREATE ROLE "`+user+`" LOGIN PASSWORD 'secret'`)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		owner, err := postgres.Open(ctx, admin) //nolint:usetesting // cleaning up
+		ctx := context.WithoutCancel(ctx)
+		owner, err := postgres.Open(ctx, admin)
 		if err == nil {
 			_, _ = owner.Exec(ctx, `DROP OWNED BY "`+user+`"; DROP ROLE "`+user+`"`)
 			owner.Close()
