@@ -266,13 +266,11 @@ func rejected(o order.Order) *Problem {
 }
 
 // await returns an order when it is delivered or over, or as it stands after
-// wait. The end of a ride is waited for; an order that goes on alone, or in
-// another process, is looked at now and then.
+// wait.
 func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (order.Order, error) {
-	landing, pause := a.Intake.Landing(o.ID), 5*time.Millisecond
-	end, landed := time.After(wait), landing.Over()
+	end, landed, pause := time.After(wait), a.Intake.Landed(o.ID), 5*time.Millisecond
 	if landed != nil {
-		pause = time.Second
+		pause = 100 * time.Millisecond // seldom: it is told when the ride is over
 	}
 	for ; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(pause*3/2, time.Second) {
 		select {
@@ -284,10 +282,6 @@ func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (ord
 			return o, nil
 		case <-landed:
 			landed, pause = nil, 5*time.Millisecond
-			if now, known := landing.Order(o.ID); known {
-				o = now
-				continue
-			}
 		case <-time.After(pause):
 		}
 		var err error

@@ -155,9 +155,6 @@ func (in *Intake) begin(ctx context.Context, input order.Input, first, together 
 	if !mayRide(input.Request) {
 		return in.reserve(ctx, input)
 	}
-	if together && first {
-		return in.together(ctx, input)
-	}
 	switch line, err := in.book.Line(ctx, input.ID); {
 	case err == nil && !line.Alone():
 		return in.boarded(ctx, input)
@@ -165,6 +162,9 @@ func (in *Intake) begin(ctx context.Context, input order.Input, first, together 
 		return order.Reservation{}, err
 	case err == nil || !first:
 		return in.reserve(ctx, input)
+	}
+	if together {
+		return in.together(ctx, input)
 	}
 	entered, err := in.book.EnterLines(ctx, input.ID, []order.Input{input})
 	if err != nil {

@@ -35,28 +35,8 @@ const (
 // are being started. See README.md.
 type rides struct {
 	mu      sync.Mutex
-	waiting map[string][]*rider // by organization; there while one of its rides begins
-	landing map[string]*Landing // by order, until its ride is over
-}
-
-// Landing is the end of a ride.
-type Landing struct {
-	over   chan struct{}
-	orders map[string]order.Order
-}
-
-// Over is closed when the ride is over; nil where there is none.
-func (l *Landing) Over() <-chan struct{} {
-	if l == nil {
-		return nil
-	}
-	return l.over
-}
-
-// Order is an order as it stood when its ride was over; call it after that.
-func (l *Landing) Order(id string) (order.Order, bool) {
-	o, known := l.orders[id]
-	return o, known
+	waiting map[string][]*rider      // by organization; there while one of its rides begins
+	landed  map[string]chan struct{} // by order, until its ride is over
 }
 
 // rider is an order that waits for its reservation.
@@ -71,7 +51,7 @@ type rode struct {
 }
 
 func newRides() *rides {
-	return &rides{waiting: map[string][]*rider{}, landing: map[string]*Landing{}}
+	return &rides{waiting: map[string][]*rider{}, landed: map[string]chan struct{}{}}
 }
 
 // mayRide reports whether an order may share a workflow with others.
@@ -79,12 +59,12 @@ func mayRide(r order.Request) bool {
 	return r.Small() && r.Kind.Spec().Shares
 }
 
-// Landing is the end of the ride that carries an order out; nil for an order that
-// is not riding, as far as this process knows.
-func (in *Intake) Landing(id string) *Landing {
+// Landed is closed when the ride of an order is over; nil for an order that is not
+// riding, as far as this process knows.
+func (in *Intake) Landed(id string) <-chan struct{} {
 	in.rides.mu.Lock()
 	defer in.rides.mu.Unlock()
-	return in.rides.landing[id]
+	return in.rides.landed[id]
 }
 
 // together reserves an order with those of its organization that come at the same
@@ -170,18 +150,14 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 // startRide starts the workflow of a ride and answers its riders.
 func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 	input := workflows.RideInput{}
-	landing := &Landing{over: make(chan struct{})}
+	over := make(chan struct{})
 	in.rides.mu.Lock()
 	for _, r := range riders {
 		input.Orders = append(input.Orders, r.input)
-		in.rides.landing[r.input.ID] = landing
+		in.rides.landed[r.input.ID] = over
 	}
 	in.rides.mu.Unlock()
 	boarded, err := in.reserveRide(ctx, ride, input)
-	var entered map[string]order.Order
-	if err == nil {
-		entered, _ = in.book.GetAll(ctx, input.Orders[0].Org, idsOf(riders)) // else each is read alone
-	}
 	for i, r := range riders {
 		switch {
 		case err != nil:
@@ -190,18 +166,10 @@ func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 			f := boarded[i].Refused
 			r.done <- rode{err: temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)}
 		default:
-			r.done <- rode{reservation: order.Reservation{Order: entered[r.input.ID], RequestHash: boarded[i].RequestHash}}
+			r.done <- rode{reservation: order.Reservation{RequestHash: boarded[i].RequestHash}}
 		}
 	}
-	go in.land(context.WithoutCancel(ctx), ride, riders, landing)
-}
-
-func idsOf(riders []*rider) []string {
-	ids := make([]string, len(riders))
-	for i, r := range riders {
-		ids[i] = r.input.ID
-	}
-	return ids
+	go in.land(context.WithoutCancel(ctx), ride, riders, over)
 }
 
 func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
@@ -234,19 +202,17 @@ func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.
 	return boarded, nil
 }
 
-// land waits for the end of a ride, reads how its orders stand, all at once, and
-// answers those who wait for them.
-func (in *Intake) land(ctx context.Context, ride string, riders []*rider, landing *Landing) {
+// land waits for the end of a ride and tells those who wait for its orders.
+func (in *Intake) land(ctx context.Context, ride string, riders []*rider, over chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_ = in.temporal.GetWorkflow(ctx, ride, "").Get(ctx, nil) // however it ended: the book says what became of the orders
-	landing.orders, _ = in.book.GetAll(ctx, riders[0].input.Org, idsOf(riders))
 	in.rides.mu.Lock()
 	defer in.rides.mu.Unlock()
 	for _, r := range riders {
-		delete(in.rides.landing, r.input.ID)
+		delete(in.rides.landed, r.input.ID)
 	}
-	close(landing.over)
+	close(over)
 }
 
 // boarded answers a submission for whose key a line stands already. Where its
