@@ -41,6 +41,10 @@ func TestServe(t *testing.T) {
 	w.run("member", "create", "ann", "--org", "acme").ok()
 	w.run("credits", "grant", "--org", "acme", "--type", "email", "--amount", "10").ok()
 	key := strings.TrimSpace(w.run("key", "create", "--org", "acme", "--member", "ann").ok().stdout)
+	// The plan of one organization sells leads, the other one's takes lists.
+	w.run("org", "create", "lister", "--plan", "prepaid-verification").ok()
+	w.run("member", "create", "kim", "--org", "lister").ok()
+	listKey := strings.TrimSpace(w.run("key", "create", "--org", "lister", "--member", "kim").ok().stdout)
 	_, stopWorker, err := wire.StartWorker(t.Context(), config.Config{DatabaseURL: database, TemporalAddress: temporal.Address, SMTPHelo: "verifier.test"}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	serving, at := startServe(w)
@@ -70,7 +74,7 @@ func TestServe(t *testing.T) {
 		require.NoError(t, err)
 		readiness(at, "", "")
 	})
-	drained(t, serving, at, key)
+	drained(t, serving, at, key, listKey)
 	require.NoError(t, stopWorker())
 
 	_, at = startServe(w)
@@ -116,7 +120,7 @@ func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
 // drained stops a server while somebody watches an order and somebody else is in
 // the middle of an upload: the stream ends, the upload is finished and answered,
 // and the process is over.
-func drained(t *testing.T, serving *process, at, key string) {
+func drained(t *testing.T, serving *process, at, key, listKey string) {
 	t.Helper()
 	inside := metricsAt(t, serving)
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
@@ -153,7 +157,7 @@ func drained(t *testing.T, serving *process, at, key string) {
 	require.NoError(t, err)
 	defer func() { _ = upload.Close() }()
 	const list = "one@example.test\ntwo@example.test\n"
-	_, err = fmt.Fprintf(upload, "POST /api/v1/lists HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", key, len(list), list[:10])
+	_, err = fmt.Fprintf(upload, "POST /api/v1/lists HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", listKey, len(list), list[:10])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		_, metrics := get(t, inside+"/metrics")

@@ -56,7 +56,7 @@ func (c *client) send(ctx context.Context, within time.Duration, server int, key
 	if err != nil {
 		return 0, nil
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if answer, err = io.ReadAll(response.Body); err != nil {
 		return 0, nil
 	}

@@ -40,12 +40,12 @@ func startProxy(server string) (*proxy, error) {
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
 func (p *proxy) serve(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.DialTimeout("tcp", p.server, 5*time.Second) //nolint:noctx // as above
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	p.keep(client, true)
 	defer p.keep(client, false)
 	done := make(chan struct{}, 2)

@@ -44,7 +44,7 @@ func readList(file string) ([]mutant, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var list []mutant
 	var defaults, m mutant
 	var part *string // of the patch that is being read
