@@ -148,8 +148,8 @@ func TestOutage_silentList(t *testing.T) {
 	zone, silent := silentHosts(t, 2000)
 	address, _ := socks5(t)
 	l := newLab(t, maillab.Config{Domains: 30, Only: []maillab.Kind{maillab.Ordinary}, Records: zone}, func(c *verify.Config) {
-		c.Proxy, c.ConnectTimeout = "socks5://"+address, 300*time.Millisecond
-		c.MaxSessions = 500
+		c.Proxy, c.ConnectTimeout = "socks5://"+address, 3*time.Second // long enough for the living on a busy machine
+		c.MaxSessions = 1000
 	})
 	alive := l.World().Emails(20, 0.5)
 	list := slices.Concat(alive[:5], silent, alive[5:])
