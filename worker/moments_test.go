@@ -27,7 +27,7 @@ const (
 	book    = "INSERT INTO credit_entry"              // 1 the hold, 2 and 3 the captures, 4 the release
 	enter   = "INSERT INTO orders"                    // the order
 	choose  = "INSERT INTO order_item"                // its items
-	move    = "UPDATE orders SET status"              // 1 verifying, 2 completed, 3 settled
+	move    = "UPDATE orders o SET status"            // 1 verifying, 2 completed, 3 settled
 	judge   = "WITH v AS MATERIALIZED"                // 1 … 3 or more: verdicts
 	deliver = "UPDATE order_item SET delivered_at"    // 1 and 2: items
 	finish  = "UPDATE order_item SET retry_at = NULL" // before it is completed
