@@ -60,10 +60,10 @@ RACE = ./internal/account ./internal/billing ./internal/ledger ./internal/order/
 race: postgres ## the packages that need no Temporal server, under the race detector
 	go test -race -timeout 20m $(RACE)
 
-FUZZTIME ?= 5s
+FUZZTIME ?= 2s
 
 .PHONY: fuzz
-fuzz: ## what the wire and files bring, at random, each target for FUZZTIME (5s)
+fuzz: ## what the wire and files bring, at random, each target for FUZZTIME (2s)
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal | sed 's/func //' | while IFS=: read -r file target; do \
 		echo "fuzzing $$target for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \

@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -22,6 +21,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
@@ -31,8 +32,8 @@ import (
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
 	"holdfast/internal/postgres"
-	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
 // queries are the expressions of all panels and rules, by where they stand.
@@ -120,20 +121,28 @@ func TestPanelsAndRulesNameWhatThereIs(t *testing.T) {
 func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
 	t.Helper()
 	ctx := t.Context()
-	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: pgtest.NewEmptyURL(t), VisibilityURL: pgtest.NewEmptyURL(t)})
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	pool, err := postgres.Open(ctx, server.URL)
+	require.NoError(t, err)
+	database := func(name string) string {
+		_, err := pool.Exec(ctx, `CREATE DATABASE `+name)
+		require.NoError(t, err)
+		u, err := url.Parse(server.URL)
+		require.NoError(t, err)
+		u.Path = "/" + name
+		return u.String()
+	}
+	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: database("temporal"), VisibilityURL: database("temporal_visibility")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
-	owner := pgtest.NewURL(t)
-	pool, err := postgres.Open(ctx, owner)
+	owner := server.URL
+	require.NoError(t, postgres.Migrate(ctx, owner))
+	const user = "shop"
+	_, err = pool.Exec(ctx, `CREATE ROLE `+user+` LOGIN PASSWORD 'secret'`)
 	require.NoError(t, err)
-	user := "app_" + pool.Config().ConnConfig.Database
-	_, err = pool.Exec(ctx, `CREATE ROLE "`+user+`" LOGIN PASSWORD 'secret'`)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := pool.Exec(context.WithoutCancel(ctx), `DROP OWNED BY "`+user+`"; DROP ROLE "`+user+`"`)
-		require.NoError(t, err)
-		pool.Close()
-	})
+	pool.Close()
 	require.NoError(t, postgres.MakeRoles(ctx, owner, []string{user}))
 	app, err := url.Parse(owner)
 	require.NoError(t, err)
@@ -158,6 +167,12 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
+	attributes := map[string]enums.IndexedValueType{}
+	for _, key := range workflows.SearchAttributes {
+		attributes[key.GetName()] = key.GetValueType()
+	}
+	_, err = rooms.Temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes})
+	require.NoError(t, err)
 	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
 	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "prepaid-verification"})
 	require.NoError(t, err)
@@ -165,9 +180,13 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	require.NoError(t, err)
 	place := func(key string, emails ...string) {
 		t.Helper()
-		o, err := rooms.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
-		require.NoError(t, err)
-		_, err = rooms.Intake.EnsureReconcile(ctx, time.Hour)
+		var o order.Order
+		require.Eventually(t, func() bool { // Temporal's services hear of search attributes one after the other
+			var err error
+			o, err = rooms.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
+			return err == nil
+		}, time.Minute, time.Second)
+		_, err := rooms.Intake.EnsureReconcile(ctx, time.Hour)
 		require.NoError(t, err)
 		require.NoError(t, rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil))
 	}
