@@ -11,7 +11,7 @@ import (
 // TestClassify_corpus compares the table with what hosts say: at least 85 of 100
 // texts that say that a mailbox does not exist, or is full, have to be understood,
 // and no definite verdict may be wrong. corpus.txt has what the rules were made
-// from, unseen.txt what they had not seen when it was written.
+// from; unseen.txt was written down before the rules were measured against it.
 func TestClassify_corpus(t *testing.T) {
 	for _, file := range []string{"testdata/corpus.txt", "testdata/unseen.txt"} {
 		t.Run(file, func(t *testing.T) { compareCorpus(t, file) })
