@@ -315,7 +315,7 @@ func TestExpiryIsInTheHistoryAtOnce(t *testing.T) {
 	w := setup(t)
 	ctx := t.Context()
 	w.org(t, "acme", "prepaid-verification", time.Now().Add(-time.Hour))
-	soon := w.boundary(t, 0)
+	soon := w.boundary(t, 3*time.Second)
 	for i, g := range []billing.NewGrant{{Amount: 100}, {Amount: 30, ExpiresAt: soon}, {Amount: 7, ExpiresAt: soon.Add(time.Second)}} {
 		g.Type, g.Source = "email", ledger.SourcePack
 		_, err := w.give(t, "acme", fmt.Sprint(i), g, "")

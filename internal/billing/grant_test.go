@@ -43,7 +43,7 @@ func TestARepeatedGrantAnswersTheSame(t *testing.T) {
 	now := time.Now()
 	w.org(t, "acme", "licence-monthly", now.AddDate(0, 0, -1).Truncate(time.Second))
 	w.member(t, "acme", "bob", now)
-	soon := w.boundary(t, 0)
+	soon := w.boundary(t, 3*time.Second)
 	g := billing.NewGrant{Member: "bob", Type: "profile", Amount: 5, Source: ledger.SourcePromotion, ExpiresAt: soon}
 	first, err := w.give(t, "acme", "k", g, "welcome")
 	require.NoError(t, err)
