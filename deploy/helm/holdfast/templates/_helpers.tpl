@@ -27,7 +27,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 - {name: TEMPORAL_ADDRESS, value: {{ .root.Values.temporal.address | quote }}}
 - {name: TEMPORAL_NAMESPACE, value: {{ .root.Values.temporal.namespace | quote }}}
-{{- range $name, $value := mergeOverwrite (deepCopy .root.Values.env) (deepCopy (.env | default dict)) }}
+{{- range $name, $value := mergeOverwrite (deepCopy .root.Values.env) (deepCopy .env) }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
@@ -128,7 +128,7 @@ spec:
             - {name: HOLDFAST_WORKER_BUILD_ID, value: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}}
             {{- end }}
           ports: [{name: metrics, containerPort: 9464}]
-          {{- include "holdfast.probes" (dict "port" "metrics") | nindent 10 }}
+          {{- include "holdfast.probes" (dict "port" "metrics" "scheme" "HTTP") | nindent 10 }}
           resources: {{- toYaml .values.resources | nindent 12 }}
 {{- end }}
 
