@@ -88,7 +88,7 @@ func (s *stack) start(ctx context.Context) (err error) {
 	servers, err := devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine},
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 400, GreylistDelay: 500 * time.Millisecond}})
+	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 400, GreylistDelay: 500 * time.Millisecond, Records: deadHosts()}})
 	if err != nil {
 		return err
 	}
