@@ -2,7 +2,6 @@
 package browser_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,11 +20,10 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/dashboard"
-	"holdfast/internal/devstack"
-	"holdfast/internal/lead"
 	"holdfast/internal/maillab"
 	"holdfast/internal/plan"
-	"holdfast/internal/postgres"
+	"holdfast/internal/site"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
@@ -33,7 +31,7 @@ const operatorKey = "op_browser"
 
 var (
 	rooms   *wire.Rooms
-	site    *httptest.Server
+	server  *httptest.Server
 	browser context.Context // one Chromium for all tests; each test has a profile of its own
 	outage  atomic.Pointer[string]
 )
@@ -61,75 +59,50 @@ func TestMain(m *testing.M) {
 
 func start() (stop func() error, err error) {
 	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "holdfast-browser")
+	stack, err := stacktest.Start(ctx, stacktest.Options{
+		Config: config.Config{OperatorKey: operatorKey}, Domains: 200, Furnish: fill,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
 	if err != nil {
 		return nil, err
 	}
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"}, MaxOrderCount: 1_000_000,
-	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 200, GreylistDelay: 500 * time.Millisecond}})
-	if err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
-		return nil, err
-	}
-	if rooms, err = wire.Open(ctx, servers.Config, log); err != nil {
-		return nil, err
-	}
-	if err := fill(ctx, servers.Lab); err != nil {
-		return nil, err
-	}
+	rooms = stack.Rooms
 	allocator, stopChrome := chrome.Start(ctx)
 	opened, closeBrowser := chromedp.NewContext(allocator)
 	browser = opened
 	if err := chromedp.Do(browser); err != nil {
 		return nil, fmt.Errorf("Chromium does not start: %w", err)
 	}
-	working, endWork := context.WithCancel(ctx)
-	worker := make(chan error, 1)
-	go func() { worker <- wire.RunWorker(working, servers.Config, log) }()
-	site = httptest.NewServer(handler())
+	server = httptest.NewServer(handler())
 	return func() error {
 		closeBrowser()
 		stopChrome()
-		site.Close()
-		endWork()
-		if err := <-worker; err != nil {
-			return err
-		}
-		rooms.Close()
-		if err := servers.Stop(); err != nil {
-			return err
-		}
-		return os.RemoveAll(dir)
+		server.Close()
+		return stack.Stop()
 	}, nil
 }
 
 // handler is what serve offers: the API and the dashboard.
 func handler() http.Handler {
-	backend := api.New(api.Config{
-		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Log: slog.New(slog.DiscardHandler), OperatorKey: operatorKey,
-	})
+	c := site.API(rooms)
+	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
+	backend := api.New(c)
+	pages := site.Dashboard(rooms, backend)
+	pages.Outage = func(context.Context) (string, error) {
+		if says := outage.Load(); says != nil {
+			return *says, nil
+		}
+		return "", nil
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
-	mux.Handle(dashboard.Prefix+"/", dashboard.New(dashboard.Config{
-		API: backend, Accounts: rooms.Accounts, Ledger: rooms.Ledger, Book: rooms.Book, Catalogue: rooms.Catalogue, Reconcile: rooms.Reconcile, Log: rooms.Log,
-		Outage: func(context.Context) (string, error) {
-			if says := outage.Load(); says != nil {
-				return *says, nil
-			}
-			return "", nil
-		},
-	}))
+	mux.Handle(dashboard.Prefix+"/", dashboard.New(pages))
 	return mux
 }
 
 // fill stores the plans, one of them with everything for sale and a short refund
 // delay, and leads.
-func fill(ctx context.Context, lab *maillab.Lab) error {
+func fill(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
@@ -148,12 +121,7 @@ func fill(ctx context.Context, lab *maillab.Lab) error {
 	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := lab.World().WriteCatalogue(&file, 3000, 0.5); err != nil {
-		return err
-	}
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
-	return err
+	return stacktest.ImportLeads(ctx, rooms, lab, 3000)
 }
 
 var orgs atomic.Int64

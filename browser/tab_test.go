@@ -86,7 +86,7 @@ func (b *tab) open(path string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	require.NoError(b.t, chromedp.Do(ctx, chromedp.Navigate(site.URL+path)))
+	require.NoError(b.t, chromedp.Do(ctx, chromedp.Navigate(server.URL+path)))
 	b.until(`document.querySelector("main")`)
 }
 

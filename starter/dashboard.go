@@ -14,22 +14,20 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/dashboard"
 	"holdfast/internal/ledger"
+	"holdfast/internal/site"
 	"holdfast/internal/verdicts"
 	"holdfast/internal/wire"
 )
 
 // mountDashboard serves the dashboard beside the API; / leads to it.
 func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at addresses) {
-	config := dashboard.Config{
-		API: backend, Accounts: rooms.Accounts, Ledger: rooms.Ledger, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Reconcile: rooms.Reconcile, Log: rooms.Log,
-		Outage: func(ctx context.Context) (string, error) {
-			outage, _, err := verdicts.Outages(ctx, rooms.Pool)
-			if err != nil || outage == nil {
-				return "", err
-			}
-			return outage.Message, nil
-		},
+	config := site.Dashboard(rooms, backend)
+	config.Outage = func(ctx context.Context) (string, error) {
+		outage, _, err := verdicts.Outages(ctx, rooms.Pool)
+		if err != nil || outage == nil {
+			return "", err
+		}
+		return outage.Message, nil
 	}
 	config.Ready = rooms.Ready
 	config.Heads = func(ctx context.Context) ([]ledger.Head, error) { return ledger.Heads(ctx, rooms.Pool, "") }

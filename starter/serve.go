@@ -13,6 +13,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
+	"holdfast/internal/site"
 	"holdfast/internal/telemetry"
 	"holdfast/internal/wire"
 )
@@ -128,12 +129,9 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 }
 
 func newAPI(rooms *wire.Rooms) *api.API {
-	return api.New(api.Config{
-		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book,
-		Catalogue: rooms.Catalogue, Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: rooms.Log,
-		OperatorKey: rooms.Config.OperatorKey, RequestsPerMinute: rooms.Config.RequestsPerMinute,
-		Metrics: rooms.Telemetry.Registry,
-	})
+	c := site.API(rooms)
+	c.OperatorKey, c.RequestsPerMinute, c.Metrics = rooms.Config.OperatorKey, rooms.Config.RequestsPerMinute, rooms.Telemetry.Registry
+	return api.New(c)
 }
 
 // newMux is everything that is served. at is what the dashboard shows of

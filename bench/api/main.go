@@ -34,6 +34,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/site"
 	"holdfast/internal/wire"
 	"holdfast/workflows"
 )
@@ -131,10 +132,9 @@ func run(ctx context.Context, o options) (err error) {
 // and the bare handler beside it.
 func handler(rooms *wire.Rooms, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", api.New(api.Config{
-		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: log,
-	}))
+	c := site.API(rooms)
+	c.Log = log
+	mux.Handle("/", api.New(c))
 	mux.HandleFunc("GET /bare", func(w http.ResponseWriter, r *http.Request) {
 		var n int64
 		if err := rooms.Pool.QueryRow(r.Context(), `SELECT available FROM credit_account WHERE owner = 'acme' AND pool = '' AND type = 'email'`).Scan(&n); err != nil {

@@ -25,12 +25,11 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
-	"holdfast/internal/devstack"
-	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/postgres"
+	"holdfast/internal/site"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
@@ -71,48 +70,21 @@ func TestMain(m *testing.M) {
 }
 
 func startStack() (stop func() error, err error) {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "holdfast-api")
+	stack, err := stacktest.Start(context.Background(), stacktest.Options{
+		Config: config.Config{
+			OperatorKey: operatorKey, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, StripeSecret: stripeSecret,
+		},
+		Domains: 100, Log: slog.New(slog.NewTextHandler(&logLines, nil)), Furnish: furnish,
+	})
 	if err != nil {
 		return nil, err
 	}
-	stackDir = dir
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"},
-		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
-		StripeSecret: stripeSecret,
-	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond}})
-	if err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(&logLines, nil))
-	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
-		return nil, err
-	}
-	if rooms, err = wire.Open(ctx, servers.Config, log); err != nil {
-		return nil, err
-	}
-	if err := furnish(ctx, servers.Lab); err != nil {
-		return nil, err
-	}
-	working, end := context.WithCancel(ctx)
-	worker := make(chan error, 1)
-	go func() { worker <- wire.RunWorker(working, servers.Config, log) }()
-	return func() error {
-		end()
-		if err := <-worker; err != nil {
-			return err
-		}
-		rooms.Close()
-		if err := servers.Stop(); err != nil {
-			return err
-		}
-		return os.RemoveAll(dir)
-	}, nil
+	rooms, stackDir = stack.Rooms, stack.Dir
+	return stack.Stop, nil
 }
 
 // furnish stores the plans, one of them with a short refund delay, and leads.
-func furnish(ctx context.Context, lab *maillab.Lab) error {
+func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
@@ -147,12 +119,7 @@ func furnish(ctx context.Context, lab *maillab.Lab) error {
 	if _, err := rooms.Accounts.SavePlan(ctx, &slow); err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := lab.World().WriteCatalogue(&file, leads, 0.5); err != nil {
-		return err
-	}
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
-	return err
+	return stacktest.ImportLeads(ctx, rooms, lab, leads)
 }
 
 // fixture is a server and an organization with an admin, Ann, and two members,
@@ -187,16 +154,16 @@ func setupWith(t *testing.T, planID string, requestsPerMinute int) *fixture {
 }
 
 func (f *fixture) serve(requestsPerMinute int) {
-	f.serveWith(api.Config{RequestsPerMinute: requestsPerMinute})
+	f.serveWith(func(c *api.Config) { c.RequestsPerMinute = requestsPerMinute })
 }
 
 // serveWith starts another server on the same rooms. It keeps little of what its
 // clients do not take.
-func (f *fixture) serveWith(c api.Config) {
+func (f *fixture) serveWith(change func(*api.Config)) {
 	f.t.Helper()
-	c.Accounts, c.Ledger, c.Billing, c.Book, c.Catalogue = rooms.Accounts, rooms.Ledger, rooms.Billing, rooms.Book, rooms.Catalogue
-	c.Intake, c.Webhooks, c.Erasures, c.Log, c.OperatorKey = rooms.Intake, rooms.Webhooks, rooms.Erasures, rooms.Log, operatorKey
-	c.Suppressions, c.Metadata, c.Payments = rooms.Suppressions, rooms.Metadata, rooms.Payments
+	c := site.API(rooms)
+	c.OperatorKey = operatorKey
+	change(&c)
 	registry := prometheus.NewRegistry()
 	c.Metrics = registry
 	f.api = api.New(c)

@@ -116,7 +116,7 @@ func (f *fixture) noOrders() {
 func TestA11_ATricklingBodyIsNotWaitedFor(t *testing.T) {
 	f := setup(t)
 	f.fund(10)
-	f.serveWith(api.Config{BodyWithin: 200 * time.Millisecond})
+	f.serveWith(func(c *api.Config) { c.BodyWithin = 200 * time.Millisecond })
 	conn := f.dial()
 	_, err := fmt.Fprintf(conn, "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", f.jane)
 	require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestA14_AClientThatStopsReadingIsLeft(t *testing.T) {
 	f := setup(t)
 	f.fund(2000)
 	o := f.settled(f.place("stuck", 1000, "60s").ID)
-	f.serveWith(api.Config{WritesWithin: 200 * time.Millisecond})
+	f.serveWith(func(c *api.Config) { c.WritesWithin = 200 * time.Millisecond })
 	conn := f.deaf()
 	_, err := fmt.Fprintf(conn, "GET /api/v1/orders/%s/results.ndjson?all=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", o.ID, f.jane)
 	require.NoError(t, err)

@@ -1,7 +1,6 @@
 package dashboard_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -23,11 +22,10 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/dashboard"
-	"holdfast/internal/devstack"
-	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
-	"holdfast/internal/postgres"
+	"holdfast/internal/site"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
@@ -53,46 +51,20 @@ func TestMain(m *testing.M) {
 }
 
 func startStack() (stop func() error, err error) {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "holdfast-dashboard")
+	stack, err := stacktest.Start(context.Background(), stacktest.Options{
+		Config: config.Config{OperatorKey: operatorKey}, Domains: 100, Furnish: seed,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		return nil, err
 	}
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, OperatorKey: operatorKey, Providers: []string{"smtp"}, MaxOrderCount: 1_000_000,
-	}, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 100, GreylistDelay: 500 * time.Millisecond}})
-	if err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if err := postgres.Migrate(ctx, servers.Config.DatabaseURL); err != nil {
-		return nil, err
-	}
-	if rooms, err = wire.Open(ctx, servers.Config, log); err != nil {
-		return nil, err
-	}
-	if err := seed(ctx, servers.Lab); err != nil {
-		return nil, err
-	}
-	working, end := context.WithCancel(ctx)
-	worker := make(chan error, 1)
-	go func() { worker <- wire.RunWorker(working, servers.Config, log) }()
-	return func() error {
-		end()
-		if err := <-worker; err != nil {
-			return err
-		}
-		rooms.Close()
-		if err := servers.Stop(); err != nil {
-			return err
-		}
-		return os.RemoveAll(dir)
-	}, nil
+	rooms = stack.Rooms
+	return stack.Stop, nil
 }
 
 // seed stores the plans, one of them with everything for sale and a short
 // refund delay, and leads.
-func seed(ctx context.Context, lab *maillab.Lab) error {
+func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
@@ -110,12 +82,7 @@ func seed(ctx context.Context, lab *maillab.Lab) error {
 	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := lab.World().WriteCatalogue(&file, 1000, 0.5); err != nil {
-		return err
-	}
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
-	return err
+	return stacktest.ImportLeads(ctx, rooms, lab, 1000)
 }
 
 // fixture is a server and an organization with an admin, ann, and a member, jane.
@@ -146,14 +113,9 @@ func (f *fixture) addOrg(id, planID string) {
 }
 
 func (f *fixture) serve() {
-	backend := api.New(api.Config{
-		Accounts: rooms.Accounts, Ledger: rooms.Ledger, Billing: rooms.Billing, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Intake: rooms.Intake, Webhooks: rooms.Webhooks, Erasures: rooms.Erasures, Suppressions: rooms.Suppressions, Metadata: rooms.Metadata, Payments: rooms.Payments, Log: slog.New(slog.DiscardHandler), OperatorKey: operatorKey,
-	})
-	server := httptest.NewServer(dashboard.New(dashboard.Config{
-		API: backend, Accounts: rooms.Accounts, Ledger: rooms.Ledger, Book: rooms.Book, Catalogue: rooms.Catalogue,
-		Reconcile: rooms.Reconcile, Log: rooms.Log,
-	}))
+	c := site.API(rooms)
+	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
+	server := httptest.NewServer(dashboard.New(site.Dashboard(rooms, api.New(c))))
 	f.t.Cleanup(server.Close)
 	f.url = server.URL
 }

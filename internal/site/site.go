@@ -1,0 +1,26 @@
+// Package site gives what is served over HTTP the rooms that it works with: once,
+// for serve, the benchmarks and the tests, so that a new room reaches all of them.
+package site
+
+import (
+	"holdfast/internal/api"
+	"holdfast/internal/dashboard"
+	"holdfast/internal/wire"
+)
+
+// API is the configuration of an API on rooms: without an operator, limits or
+// metrics.
+func API(r *wire.Rooms) api.Config {
+	return api.Config{
+		Accounts: r.Accounts, Ledger: r.Ledger, Billing: r.Billing, Book: r.Book, Catalogue: r.Catalogue, Intake: r.Intake,
+		Webhooks: r.Webhooks, Erasures: r.Erasures, Suppressions: r.Suppressions, Metadata: r.Metadata, Payments: r.Payments, Log: r.Log,
+	}
+}
+
+// Dashboard is the configuration of a dashboard on rooms, over their API. What it
+// says of outages, readiness and the audit is for the caller to add.
+func Dashboard(r *wire.Rooms, backend *api.API) dashboard.Config {
+	return dashboard.Config{
+		API: backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile, Log: r.Log,
+	}
+}
