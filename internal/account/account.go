@@ -35,19 +35,6 @@ var (
 	ErrSuspended = errcode.New(errcode.Suspended, "suspended")
 )
 
-// failure is a sentence that is one of the errors above.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
-
 // Accounts is the store of this package. It is safe for concurrent use.
 type Accounts struct {
 	pool  *pgxpool.Pool
@@ -133,7 +120,7 @@ func periodAt(anchor, created, t time.Time, zone string) (plan.Period, error) {
 func location(zone string) (*time.Location, error) {
 	loc, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
-		return nil, fail(ErrInvalid, "There is no time zone %q; use an IANA name such as Europe/Berlin.", zone)
+		return nil, errcode.Say(ErrInvalid, "There is no time zone %q; use an IANA name such as Europe/Berlin.", zone)
 	}
 	return loc, nil
 }
@@ -142,21 +129,21 @@ var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 func checkID(what, id string) error {
 	if !validID.MatchString(id) {
-		return fail(ErrInvalid, "%q is not %s id; use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit.", id, what)
+		return errcode.Say(ErrInvalid, "%q is not %s id; use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit.", id, what)
 	}
 	return nil
 }
 
 func checkName(what, name string) error {
 	if strings.TrimSpace(name) == "" || len(name) > 200 {
-		return fail(ErrInvalid, "The name of %s is empty or longer than 200 bytes; give a shorter one that people recognise.", what)
+		return errcode.Say(ErrInvalid, "The name of %s is empty or longer than 200 bytes; give a shorter one that people recognise.", what)
 	}
 	return nil
 }
 
 func checkRole(role Role) error {
 	if role != RoleAdmin && role != RoleMember {
-		return fail(ErrInvalid, "There is no role %q; use admin or member.", role)
+		return errcode.Say(ErrInvalid, "There is no role %q; use admin or member.", role)
 	}
 	return nil
 }
@@ -196,7 +183,7 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 	}
 	p, err := a.Plan(ctx, org.Plan, org.PlanVersion)
 	if errors.Is(err, ErrNotFound) {
-		return Org{}, fail(ErrInvalid, "The organization cannot be on this plan: %v", err)
+		return Org{}, errcode.Say(ErrInvalid, "The organization cannot be on this plan: %v", err)
 	}
 	if err != nil {
 		return Org{}, err
@@ -228,7 +215,7 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 		return subscribe(ctx, tx, org, "", org.Anchor, org.CreatedAt)
 	})
 	if violates(err, "organization_pkey") {
-		return Org{}, fail(ErrExists, "There is an organization %q already; choose another id.", org.ID)
+		return Org{}, errcode.Say(ErrExists, "There is an organization %q already; choose another id.", org.ID)
 	}
 	if errors.Is(err, idempotency.ErrReused) {
 		return Org{}, err
@@ -270,7 +257,7 @@ func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
 	rows, _ := a.pool.Query(ctx, selectOrg+` WHERE o.id = $1`, id)
 	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Org])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Org{}, fail(ErrNotFound, "There is no organization %q; create it first.", id)
+		return Org{}, errcode.Say(ErrNotFound, "There is no organization %q; create it first.", id)
 	}
 	if err != nil {
 		return Org{}, fmt.Errorf("the organization %s cannot be read: %w", id, err)
@@ -363,15 +350,11 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 		}
 		return subscribe(ctx, tx, org, m.ID, m.Anchor, m.CreatedAt)
 	})
-	var refused *failure
-	if errors.As(err, &refused) {
-		return Member{}, refused
+	if errcode.Permanent(err) {
+		return Member{}, err
 	}
 	if violates(err, "member_pkey") {
-		return Member{}, fail(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
-	}
-	if errors.Is(err, idempotency.ErrReused) {
-		return Member{}, err
+		return Member{}, errcode.Say(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
 	}
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s was not created: %w", m.ID, err)
@@ -388,7 +371,7 @@ func (a *Accounts) Member(ctx context.Context, org, id string) (Member, error) {
 	rows, _ := a.pool.Query(ctx, selectMember+` WHERE m.org = $1 AND m.id = $2`, org, id)
 	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Member])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Member{}, fail(ErrNotFound, "The organization %s has no member %q; create it first.", org, id)
+		return Member{}, errcode.Say(ErrNotFound, "The organization %s has no member %q; create it first.", org, id)
 	}
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s cannot be read: %w", id, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/plan"
 )
 
@@ -21,10 +22,10 @@ func (a *Accounts) SetBudget(ctx context.Context, org, member string, budget pla
 		return err
 	}
 	if _, ok := p.Credits[budget.Type]; !ok {
-		return fail(ErrInvalid, "The plan %s has no credits of type %q; use one of %s.", p.ID, budget.Type, strings.Join(p.CreditTypes(), ", "))
+		return errcode.Say(ErrInvalid, "The plan %s has no credits of type %q; use one of %s.", p.ID, budget.Type, strings.Join(p.CreditTypes(), ", "))
 	}
 	if budget.Amount < 0 || budget.Amount > plan.MaxAmount {
-		return fail(ErrInvalid, "A budget of %d credits is not possible; give a number from 0 to %d.", budget.Amount, plan.MaxAmount)
+		return errcode.Say(ErrInvalid, "A budget of %d credits is not possible; give a number from 0 to %d.", budget.Amount, plan.MaxAmount)
 	}
 	if _, err := a.pool.Exec(ctx, `
 		INSERT INTO budget (org, member, type, amount) VALUES ($1, $2, $3, $4)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
@@ -204,7 +205,7 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 		return nil, err
 	}
 	if generation < 0 || generation >= len(history) {
-		return nil, fail(ErrNotFound, "The organization %s has had no plan change number %d.", orgID, generation)
+		return nil, errcode.Say(ErrNotFound, "The organization %s has had no plan change number %d.", orgID, generation)
 	}
 	history = history[:generation+1]
 	change := history[generation]

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
@@ -32,9 +33,9 @@ var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 func (o Org) MayOrder() error {
 	switch o.Status {
 	case StatusSuspended:
-		return fail(ErrSuspended, "The organization %s is suspended: it starts no orders until it is resumed.", o.ID)
+		return errcode.Say(ErrSuspended, "The organization %s is suspended: it starts no orders until it is resumed.", o.ID)
 	case StatusClosed:
-		return fail(ErrSuspended, "The organization %s is closed.", o.ID)
+		return errcode.Say(ErrSuspended, "The organization %s is closed.", o.ID)
 	case StatusActive:
 	}
 	return nil
@@ -57,7 +58,7 @@ func (m Member) Active() error {
 }
 
 func (m Member) removed() error {
-	return fail(ErrNotFound, "The member %s of %s was removed.", m.ID, m.Org)
+	return errcode.Say(ErrNotFound, "The member %s of %s was removed.", m.ID, m.Org)
 }
 
 // Suspend keeps an organization from starting orders; those that run are

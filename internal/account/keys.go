@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 )
 
@@ -67,7 +68,7 @@ func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role)
 		return Key{}, "", err
 	}
 	if role == RoleAdmin && m.Role != RoleAdmin {
-		return Key{}, "", fail(ErrInvalid, "%s is not an admin and cannot have an admin's key; ask for the role member.", member)
+		return Key{}, "", errcode.Say(ErrInvalid, "%s is not an admin and cannot have an admin's key; ask for the role member.", member)
 	}
 	made := idempotency.Made{ID: "key_" + random(10), Salt: idempotency.NewSalt(ctx)}
 	secret := secretStart + random(32)
@@ -87,12 +88,9 @@ func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role)
 			made.ID, org, member, role, hash[:], secret[:prefixLength])
 		return err
 	})
-	var refused *failure
 	switch {
-	case errors.Is(err, idempotency.ErrReused):
+	case errcode.Permanent(err):
 		return Key{}, "", err
-	case errors.As(err, &refused):
-		return Key{}, "", refused
 	case err != nil:
 		return Key{}, "", fmt.Errorf("the key was not created: %w", err)
 	case again:
@@ -160,7 +158,7 @@ func room(ctx context.Context, tx pgx.Tx, org, what string, most int64, count st
 		return err
 	}
 	if n >= most {
-		return fail(ErrInvalid, "An organization may have %d %s; remove one first.", most, what)
+		return errcode.Say(ErrInvalid, "An organization may have %d %s; remove one first.", most, what)
 	}
 	return nil
 }
@@ -182,7 +180,7 @@ func (a *Accounts) Authenticate(ctx context.Context, secret string) (Key, error)
 	rows, _ := a.pool.Query(ctx, selectKey+` WHERE hash = $1 AND revoked_at IS NULL`, hash[:])
 	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Key])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Key{}, fail(ErrNotFound, "The API key is not known or has been revoked; create a new one.")
+		return Key{}, errcode.Say(ErrNotFound, "The API key is not known or has been revoked; create a new one.")
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("the API key cannot be checked: %w", err)
@@ -218,7 +216,7 @@ func (a *Accounts) RevokeKey(ctx context.Context, org, id string) error {
 		return fmt.Errorf("the key %s was not revoked: %w", id, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return fail(ErrNotFound, "The organization %s has no key %q.", org, id)
+		return errcode.Say(ErrNotFound, "The organization %s has no key %q.", org, id)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/plan"
 )
 
@@ -26,7 +27,7 @@ func (a *Accounts) SavePlan(ctx context.Context, p *plan.Plan) (int, error) {
 		return 0, fmt.Errorf("the plan %s cannot be written as JSON: %w", p.ID, err)
 	}
 	if _, err := plan.Parse("plan "+p.ID, body); err != nil {
-		return 0, fail(ErrInvalid, "The plan was not stored: %v", err)
+		return 0, errcode.Say(ErrInvalid, "The plan was not stored: %v", err)
 	}
 	hash, err := p.Hash()
 	if err != nil {
@@ -98,7 +99,7 @@ func (a *Accounts) Plan(ctx context.Context, id string, version int) (*plan.Plan
 
 func (a *Accounts) noPlan(ctx context.Context, id string, version int) error {
 	if version != 0 {
-		return fail(ErrNotFound, "There is no version %d of plan %q; choose one that is stored.", version, id)
+		return errcode.Say(ErrNotFound, "There is no version %d of plan %q; choose one that is stored.", version, id)
 	}
 	rows, _ := a.pool.Query(ctx, `SELECT DISTINCT id FROM plan ORDER BY id`)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -106,9 +107,9 @@ func (a *Accounts) noPlan(ctx context.Context, id string, version int) error {
 		return fmt.Errorf("the plans cannot be listed: %w", err)
 	}
 	if len(ids) == 0 {
-		return fail(ErrNotFound, "There is no plan %q: none is stored yet; run starter migrate.", id)
+		return errcode.Say(ErrNotFound, "There is no plan %q: none is stored yet; run starter migrate.", id)
 	}
-	return fail(ErrNotFound, "There is no plan %q; use one of %s.", id, strings.Join(ids, ", "))
+	return errcode.Say(ErrNotFound, "There is no plan %q; use one of %s.", id, strings.Join(ids, ", "))
 }
 
 // Plans returns the newest version of every plan, by id.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"holdfast/internal/errcode"
 )
 
 const (
@@ -80,7 +82,7 @@ func (a *Accounts) Session(ctx context.Context, secret, operatorKey string) (Ses
 		hash[:], SessionIdle, SessionLife, operatorMark(operatorKey), operatorKey != "").
 		Scan(&s.ID, &s.Org, &s.Member, &s.Role, &s.Operator, &stale)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Session{}, fail(ErrNotFound, "The session has ended; log in again.")
+		return Session{}, errcode.Say(ErrNotFound, "The session has ended; log in again.")
 	}
 	if err == nil && stale {
 		_, err = a.pool.Exec(ctx, `UPDATE session SET seen_at = now() WHERE hash = $1`, hash[:])
@@ -110,7 +112,7 @@ func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life
 		life = LoginLinkLife
 	}
 	if life < time.Second || life > maxLoginLinkLife {
-		return m, "", fail(ErrInvalid, "A login link lives from 1 second to 24 hours; give a time between them.")
+		return m, "", errcode.Say(ErrInvalid, "A login link lives from 1 second to 24 hours; give a time between them.")
 	}
 	o, err := a.Org(ctx, org)
 	if err != nil {
@@ -153,7 +155,7 @@ func (a *Accounts) onlyAdmin(ctx context.Context, org string) (admin Member, err
 		}
 	}
 	if n != 1 {
-		return admin, fail(ErrInvalid, "The organization %s has %d admins; name the member who logs in.", org, n)
+		return admin, errcode.Say(ErrInvalid, "The organization %s has %d admins; name the member who logs in.", org, n)
 	}
 	return admin, nil
 }
@@ -168,7 +170,7 @@ func (a *Accounts) UseLoginLink(ctx context.Context, secret string) (session str
 			UPDATE login_link SET used_at = now() WHERE hash = $1 AND used_at IS NULL AND expires_at > now()
 			RETURNING org, member`, hash[:]).Scan(&org, &member)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return fail(ErrNotFound, "The login link was used before or is too old; ask for a new one.")
+			return errcode.Say(ErrNotFound, "The login link was used before or is too old; ask for a new one.")
 		}
 		if err != nil {
 			return fmt.Errorf("the login link cannot be used: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 )
@@ -228,7 +229,7 @@ func (a *Accounts) Outlook(ctx context.Context, org string, by time.Time) ([]Due
 				break
 			}
 			if len(list) == maxOutlook {
-				return nil, fail(ErrInvalid, "%s has more than %d periods up to that time; choose an earlier one.", org, maxOutlook)
+				return nil, errcode.Say(ErrInvalid, "%s has more than %d periods up to that time; choose an earlier one.", org, maxOutlook)
 			}
 			list = append(list, d)
 		}

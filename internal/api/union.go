@@ -9,20 +9,19 @@ import (
 	"holdfast/internal/order"
 )
 
-// orderKinds are the fields that an order of each kind takes, and those of them
-// that it needs, besides kind, member and metadata.
+// orderKinds describe the body of an order of each kind. What it takes stands with
+// the kind; needs is what it cannot do without, besides kind.
 var orderKinds = []struct {
 	kind   order.Kind
 	schema string
 	about  string
-	takes  []string
 	needs  []string
 }{
-	{order.LeadList, "LeadListOrder", "Delivers leads that match criteria.", []string{"count", "fill", "criteria", "include_owned", "include_known_bad"}, []string{"count"}},
-	{order.Verify, "VerifyOrder", "Delivers verdicts on addresses: emails, or those of a list.", []string{"emails", "list_id"}, nil},
-	{order.Reveal, "RevealOrder", "Delivers fields of leads by their ids.", []string{"lead_ids", "list_id", "fields"}, []string{"fields"}},
-	{order.Enrich, "EnrichOrder", "Delivers what is new about the rows of a list.", []string{"list_id", "fields"}, []string{"list_id", "fields"}},
-	{order.Export, "ExportOrder", "Delivers leads as a file or to a webhook: lead_ids, those of a list, or those of an order.", []string{"lead_ids", "list_id", "order_id", "destination", "webhook_id"}, nil},
+	{order.LeadList, "LeadListOrder", "Delivers leads that match criteria.", []string{"count"}},
+	{order.Verify, "VerifyOrder", "Delivers verdicts on addresses: emails, or those of a list.", nil},
+	{order.Reveal, "RevealOrder", "Delivers fields of leads by their ids.", []string{"fields"}},
+	{order.Enrich, "EnrichOrder", "Delivers what is new about the rows of a list.", []string{"list_id", "fields"}},
+	{order.Export, "ExportOrder", "Delivers leads as a file or to a webhook: lead_ids, those of a list, or those of an order.", nil},
 }
 
 // describeOrders makes the body of an order a union by its kind in the
@@ -37,7 +36,7 @@ func describeOrders(doc *huma.OpenAPI) {
 	}
 	for _, k := range orderKinds {
 		s := &huma.Schema{Type: huma.TypeObject, Description: k.about, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
-		for _, name := range append([]string{"member", "metadata"}, k.takes...) {
+		for _, name := range append([]string{"member", "metadata"}, k.kind.Spec().Takes...) {
 			s.Properties[name] = all.Properties[name]
 		}
 		s.Properties["kind"] = &huma.Schema{Type: huma.TypeString, Enum: []any{string(k.kind)}, Description: "The kind of the order.", Examples: []any{string(k.kind)}}

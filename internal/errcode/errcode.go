@@ -5,7 +5,10 @@
 // only.
 package errcode
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Error is an error with a code. Its text is one sentence for the caller.
 type Error struct {
@@ -34,6 +37,20 @@ func New(kind *Kind, text string) error { return &Error{Info{Kind: kind, Code: k
 
 // Narrow returns an error with a code that says more than its kind.
 func Narrow(code, text string) error { return &Error{Info{Kind: KindOf(code), Code: code}, text} }
+
+// Say returns an error that is kind to errors.Is and has a text of its own: one
+// sentence for the caller.
+func Say(kind error, format string, args ...any) error {
+	return &said{kind, fmt.Sprintf(format, args...)}
+}
+
+type said struct {
+	kind error
+	text string
+}
+
+func (s *said) Error() string { return s.text }
+func (s *said) Unwrap() error { return s.kind }
 
 // Error is the sentence for the caller.
 func (e *Error) Error() string { return e.text }

@@ -30,19 +30,6 @@ var (
 	ErrService       = errcode.New(errcode.NoUpstream, "the payment service did not answer; try again")
 )
 
-// failure is a sentence that is one of the errors above.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
-
 // Config is how the payment service is reached.
 type Config struct {
 	Key    string // secret API key; empty: no checkout, and lines are taken from a session's metadata

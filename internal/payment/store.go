@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/account"
+	"holdfast/internal/errcode"
 )
 
 // keep stores an event, once.
@@ -36,7 +37,7 @@ func (p *Payments) event(ctx context.Context, id string) (e Event, f facts, err 
 		Scan(&e.ID, &e.Type, &e.HappenedAt, &e.ReceivedAt, &e.Status, &e.Detail, &e.DoneAt, &text)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return e, f, fail(ErrNotFound, "There is no such event.")
+		return e, f, errcode.Say(ErrNotFound, "There is no such event.")
 	case err != nil:
 		return e, f, fmt.Errorf("the event cannot be read: %w", err)
 	}
@@ -101,7 +102,7 @@ func parseCursor(cursor string) (at *time.Time, id string, err error) {
 	return &t, id, nil
 }
 
-var errCursor = fail(ErrInvalid, "The cursor is none of ours; leave it out to begin with the first page.")
+var errCursor = errcode.Say(ErrInvalid, "The cursor is none of ours; leave it out to begin with the first page.")
 
 // Price is what a price of the payment service buys here: a number of credits of
 // one type, or a plan.
@@ -129,7 +130,7 @@ func (p *Payments) Price(ctx context.Context, id string) (Price, error) {
 	price, err := pgx.CollectExactlyOneRow(rows, scanPrice)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return price, fail(ErrNotFound, "Price %s is not mapped to credits or a plan; map it first.", id)
+		return price, errcode.Say(ErrNotFound, "Price %s is not mapped to credits or a plan; map it first.", id)
 	case err != nil:
 		return price, fmt.Errorf("the price cannot be read: %w", err)
 	}
@@ -153,13 +154,13 @@ func (p *Payments) Prices(ctx context.Context) ([]Price, error) {
 func (p *Payments) MapPrice(ctx context.Context, price Price) (Price, error) {
 	switch {
 	case (price.Plan == "") == (price.Type == ""):
-		return price, fail(ErrInvalid, "A price buys either a plan or credits of a type; name one of the two.")
+		return price, errcode.Say(ErrInvalid, "A price buys either a plan or credits of a type; name one of the two.")
 	case price.Plan == "" && price.Credits < 1:
-		return price, fail(ErrInvalid, "Say how many credits each unit of the price brings.")
+		return price, errcode.Say(ErrInvalid, "Say how many credits each unit of the price brings.")
 	case price.Plan != "" && (price.Credits != 0 || price.ExpiresAfterDays != 0 || price.ExpiresWithPeriod):
-		return price, fail(ErrInvalid, "A plan says itself how many credits it brings and when they expire; leave those fields out.")
+		return price, errcode.Say(ErrInvalid, "A plan says itself how many credits it brings and when they expire; leave those fields out.")
 	case price.Plan == "" && price.ThenPlan != "":
-		return price, fail(ErrInvalid, "then_plan goes together with plan; leave it out.")
+		return price, errcode.Say(ErrInvalid, "then_plan goes together with plan; leave it out.")
 	}
 	for _, plan := range []string{price.Plan, price.ThenPlan} {
 		if plan == "" {

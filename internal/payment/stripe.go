@@ -9,6 +9,8 @@ import (
 
 	"github.com/stripe/stripe-go/v82"
 	"github.com/stripe/stripe-go/v82/webhook"
+
+	"holdfast/internal/errcode"
 )
 
 // Metadata that a checkout of ours carries.
@@ -29,11 +31,11 @@ func readEvent(body []byte, signature, secret string) (Event, facts, error) {
 	}
 	e := Event{ID: raw.ID, Type: string(raw.Type), HappenedAt: time.Unix(raw.Created, 0).UTC()}
 	if e.ID == "" || raw.Data == nil {
-		return Event{}, facts{}, fail(ErrInvalid, "The event has no id or no data; send it as the service made it.")
+		return Event{}, facts{}, errcode.Say(ErrInvalid, "The event has no id or no data; send it as the service made it.")
 	}
 	f, err := factsOf(raw)
 	if err != nil {
-		return Event{}, facts{}, fail(ErrInvalid, "The event of type %s cannot be read; send it as the service made it.", raw.Type)
+		return Event{}, facts{}, errcode.Say(ErrInvalid, "The event of type %s cannot be read; send it as the service made it.", raw.Type)
 	}
 	return e, f, nil
 }
@@ -305,7 +307,7 @@ func (p *Payments) Checkout(ctx context.Context, c NewCheckout) (Checkout, error
 	case errors.As(err, &said) && said.Type == stripe.ErrorTypeIdempotency:
 		return Checkout{}, ErrKeyReused
 	case errors.As(err, &said) && said.Type == stripe.ErrorTypeInvalidRequest:
-		return Checkout{}, fail(ErrInvalid, "The payment service refuses this checkout: %s", said.Msg)
+		return Checkout{}, errcode.Say(ErrInvalid, "The payment service refuses this checkout: %s", said.Msg)
 	case err != nil:
 		return Checkout{}, fmt.Errorf("%w (%w)", ErrService, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/errcode"
 )
 
 // Event is one thing that happened to an organization.
@@ -36,7 +38,7 @@ func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, nex
 	before := int64(1<<63 - 1)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 36, 64); err != nil {
-			return nil, "", &failure{ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before."}
+			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
 		}
 	}
 	page, err = w.events(ctx, `o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
@@ -66,7 +68,7 @@ func (w *Webhooks) Event(ctx context.Context, org, id string) (Event, error) {
 	}
 	list, err := w.events(ctx, `o.id = $2`, org, found)
 	if err == nil && len(list) == 0 {
-		err = &failure{ErrNotFound, fmt.Sprintf("There is no such event; they are kept for %d days.", int(Kept.Hours()/24))}
+		err = errcode.Say(ErrNotFound, "There is no such event; they are kept for %d days.", int(Kept.Hours()/24))
 	}
 	if err != nil {
 		return Event{}, err
@@ -119,7 +121,7 @@ func (w *Webhooks) Replay(ctx context.Context, r Replay) (deliveries int64, endp
 			return 0, nil, err
 		}
 		if e.DisabledAt != nil {
-			return 0, nil, &failure{ErrInvalid, "The webhook is disabled; enable it first."}
+			return 0, nil, errcode.Say(ErrInvalid, "The webhook is disabled; enable it first.")
 		}
 	}
 	var event int64

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/outbox"
 )
@@ -106,7 +107,7 @@ func (w *Webhooks) Test(ctx context.Context, org, id, topic string) (Tested, err
 	}
 	data, err := outbox.Example(topic)
 	if err != nil {
-		return Tested{}, &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use one of %s.", topic, strings.Join(outbox.Names(), ", "))}
+		return Tested{}, errcode.Say(ErrInvalid, "There is no event %q; use one of %s.", topic, strings.Join(outbox.Names(), ", "))
 	}
 	body, err := json.Marshal(message{Type: topic, Timestamp: time.Now().UTC(), Data: data, Test: true})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 )
 
@@ -91,7 +92,7 @@ func (w *Webhooks) Deliveries(ctx context.Context, org, endpoint, status, cursor
 	before := int64(1<<63 - 1)
 	if cursor != "" {
 		if before, err = strconv.ParseInt(cursor, 36, 64); err != nil {
-			return nil, "", &failure{ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before."}
+			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
 		}
 	}
 	if err := w.exists(ctx, org, endpoint); err != nil {
@@ -150,13 +151,13 @@ func (w *Webhooks) Resend(ctx context.Context, org, endpoint string, delivery in
 			FOR UPDATE OF o`, org, endpoint, delivery).Scan(&event, &pending, &disabled)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return &failure{ErrNotFound, fmt.Sprintf("There is no such delivery; they are kept for %d days after the last attempt.", int(Kept.Hours()/24))}
+			return errcode.Say(ErrNotFound, "There is no such delivery; they are kept for %d days after the last attempt.", int(Kept.Hours()/24))
 		case err != nil:
 			return fmt.Errorf("the delivery cannot be read: %w", err)
 		case disabled:
-			return &failure{ErrInvalid, "The webhook is disabled; enable it first."}
+			return errcode.Say(ErrInvalid, "The webhook is disabled; enable it first.")
 		case pending:
-			return &failure{ErrInvalid, "The delivery is still pending; it will be sent."}
+			return errcode.Say(ErrInvalid, "The delivery is still pending; it will be sent.")
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO webhook_delivery (endpoint, event, subject, again)

@@ -35,15 +35,6 @@ var (
 	ErrInvalid  = errcode.New(errcode.Invalid, "the webhook cannot be made like this")
 )
 
-// failure is a sentence that is one of the errors above.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
 // maxEndpoints is how many endpoints an organization may have.
 const maxEndpoints = 20
 
@@ -137,7 +128,7 @@ func (w *Webhooks) Create(ctx context.Context, org, address string, events []str
 			WHERE (SELECT count(*) FROM webhook_endpoint WHERE org = $2 AND deleted_at IS NULL) < $6`,
 			made.ID, org, address, append([]string{}, events...), secret, maxEndpoints)
 		if err == nil && tag.RowsAffected() == 0 {
-			return &failure{ErrInvalid, fmt.Sprintf("An organization may have %d webhooks; delete one first.", maxEndpoints)}
+			return errcode.Say(ErrInvalid, "An organization may have %d webhooks; delete one first.", maxEndpoints)
 		}
 		return err
 	})
@@ -160,7 +151,7 @@ func newSecret() []byte {
 func checkEvents(events []string) error {
 	for _, topic := range events {
 		if !slices.Contains(outbox.Names(), topic) {
-			return &failure{ErrInvalid, fmt.Sprintf("There is no event %q; use some of %s.", topic, strings.Join(outbox.Names(), ", "))}
+			return errcode.Say(ErrInvalid, "There is no event %q; use some of %s.", topic, strings.Join(outbox.Names(), ", "))
 		}
 	}
 	return nil
@@ -172,20 +163,20 @@ func (w *Webhooks) checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || len(address) > 2000 || u.Hostname() == "":
-		return &failure{ErrInvalid, "The URL is not a web address; write it as https://example.com/path."}
+		return errcode.Say(ErrInvalid, "The URL is not a web address; write it as https://example.com/path.")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return &failure{ErrInvalid, fmt.Sprintf("The URL begins with %q; use https.", u.Scheme)}
+		return errcode.Say(ErrInvalid, "The URL begins with %q; use https.", u.Scheme)
 	case u.User != nil:
-		return &failure{ErrInvalid, "The URL holds a user name or password; check the signature instead and leave them out."}
+		return errcode.Say(ErrInvalid, "The URL holds a user name or password; check the signature instead and leave them out.")
 	case u.Fragment != "":
-		return &failure{ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out."}
+		return errcode.Say(ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out.")
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
 	if err == nil && !w.allow.Permits(ip) {
-		return &failure{ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet, or allow the network with HOLDFAST_WEBHOOK_ALLOW."}
+		return errcode.Say(ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet, or allow the network with HOLDFAST_WEBHOOK_ALLOW.")
 	}
 	if u.Scheme == "http" && (err != nil || !w.allow.Names(ip)) {
-		return &failure{ErrInvalid, "The URL is not encrypted; use https, or for development an address in a network that HOLDFAST_WEBHOOK_ALLOW names."}
+		return errcode.Say(ErrInvalid, "The URL is not encrypted; use https, or for development an address in a network that HOLDFAST_WEBHOOK_ALLOW names.")
 	}
 	return nil
 }
