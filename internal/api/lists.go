@@ -92,25 +92,10 @@ func (a *API) listLists() {
 		method: http.MethodGet, path: "/lists", name: "listLists", tag: "Lists", needs: admin,
 		summary: "List the uploaded lists, newest first", about: "Also those that were made of the emails and lead_ids of orders.",
 	}, func(ctx context.Context, in *struct{ Page }) (*answer[listPage], error) {
-		after, err := in.after()
-		if err != nil {
-			return nil, err
-		}
-		var at time.Time
-		var id string
-		if after != "" {
-			if at, id, err = unsorted(after); err != nil {
-				return nil, err
-			}
-		}
-		lists, err := a.Catalogue.Lists(ctx, callerOf(ctx).org.ID, at, id, in.Limit+1)
-		page := listPage{Lists: append([]lead.List{}, lists...)}
-		if len(lists) > in.Limit {
-			page.Lists = lists[:in.Limit]
-			last := lists[in.Limit-1]
-			page.NextCursor = cursorOf(sortable(last.CreatedAt, last.ID))
-		}
-		return body(page, err)
+		lists, next, err := readPage(in.Page, func(before time.Time, id string, limit int) ([]lead.List, error) {
+			return a.Catalogue.Lists(ctx, callerOf(ctx).org.ID, before, id, limit)
+		}, func(l lead.List) (time.Time, string) { return l.CreatedAt, l.ID })
+		return body(listPage{lists, next}, err)
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/lists/{id}", name: "getList", tag: "Lists", needs: member,

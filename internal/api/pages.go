@@ -67,6 +67,27 @@ func unsorted(key string) (time.Time, string, error) {
 	return t, id, nil
 }
 
+// readPage reads one entry more than a page has of what is sorted by time and id,
+// newest first, and returns the cursor of the next page.
+func readPage[T any](p Page, read func(before time.Time, id string, limit int) ([]T, error), key func(T) (time.Time, string)) ([]T, string, error) {
+	after, err := p.after()
+	if err != nil {
+		return nil, "", err
+	}
+	var before time.Time
+	var id string
+	if after != "" {
+		if before, id, err = unsorted(after); err != nil {
+			return nil, "", err
+		}
+	}
+	list, err := read(before, id, p.Limit+1)
+	if err != nil || len(list) <= p.Limit {
+		return append([]T{}, list...), "", err
+	}
+	return list[:p.Limit], cursorOf(sortable(key(list[p.Limit-1]))), nil
+}
+
 // Moment is a time in a request: RFC 3339, or a day alone, which begins at
 // midnight UTC.
 type Moment struct{ time.Time }

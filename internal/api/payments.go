@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"holdfast/internal/account"
 	"holdfast/internal/payment"
@@ -120,7 +121,9 @@ func (a *API) stripe() {
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[paymentEventPage], error) {
-		page, next, err := a.Payments.Events(ctx, payment.Status(in.Status), in.Cursor, in.Limit)
+		page, next, err := readPage(Page{in.Cursor, in.Limit}, func(before time.Time, id string, limit int) ([]payment.Event, error) {
+			return a.Payments.Events(ctx, payment.Status(in.Status), before, id, limit)
+		}, func(e payment.Event) (time.Time, string) { return e.ReceivedAt, e.ID })
 		return body(paymentEventPage{page, next}, err)
 	})
 	add(a, route{

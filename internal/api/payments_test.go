@@ -53,6 +53,8 @@ func TestPaymentsBecomeCredits(t *testing.T) {
 	require.Equal(t, payment.Done, e.Status)
 	require.EqualValues(t, 50, f.available("email"))
 
+	require.Subset(t, f.walk("/integrations/stripe/events", operatorKey, "events", "id"), []string{"evt_1" + f.org, "evt_2" + f.org})
+
 	f.call("POST", "/integrations/stripe/webhook", "", `{}`, "Stripe-Signature", "t=1,v1=00").problem(400, "malformed_request")
 	f.call("POST", "/integrations/stripe/webhook", "", `{}`).problem(400, "malformed_request")
 	f.call("POST", "/integrations/stripe/events/evt_none/retry", operatorKey, nil).problem(404, "not_found")

@@ -79,25 +79,10 @@ func (a *API) suppressions() {
 		method: http.MethodGet, path: "/suppressions", name: "listSuppressions", tag: "Suppressions", needs: admin,
 		summary: "List the entries of the suppression list, newest first", about: "Each as its SHA-256 in hexadecimal, of the address in lower case or of @ and the domain: what was added is not kept.",
 	}, func(ctx context.Context, in *struct{ Page }) (*answer[suppressionPage], error) {
-		after, err := in.after()
-		if err != nil {
-			return nil, err
-		}
-		var at time.Time
-		var hash string
-		if after != "" {
-			if at, hash, err = unsorted(after); err != nil {
-				return nil, err
-			}
-		}
-		list, err := a.Suppressions.Entries(ctx, callerOf(ctx).org.ID, at, hash, in.Limit+1)
-		page := suppressionPage{Suppressions: append([]suppression.Entry{}, list...)}
-		if len(list) > in.Limit {
-			page.Suppressions = list[:in.Limit]
-			last := list[in.Limit-1]
-			page.NextCursor = cursorOf(sortable(last.AddedAt, last.Hash))
-		}
-		return body(page, err)
+		list, next, err := readPage(in.Page, func(before time.Time, hash string, limit int) ([]suppression.Entry, error) {
+			return a.Suppressions.Entries(ctx, callerOf(ctx).org.ID, before, hash, limit)
+		}, func(e suppression.Entry) (time.Time, string) { return e.AddedAt, e.Hash })
+		return body(suppressionPage{list, next}, err)
 	})
 }
 

@@ -93,7 +93,7 @@ type facts struct {
 	Member   string `json:"member,omitempty"`
 	Customer string `json:"customer,omitempty"`
 	Payment  string `json:"payment,omitempty"`
-	Invoice  string `json:"invoice,omitempty"` // id of the invoice a refund or dispute is about, where the event says so
+	Invoice  string `json:"invoice,omitempty"` // id of the invoice that a sale is; "" of a checkout
 
 	// Of a sale.
 	Reference    string     `json:"reference,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -196,7 +197,7 @@ func TestP2_UnknownPricesAndCustomersWait(t *testing.T) {
 	require.ErrorIs(t, err, account.ErrNotFound)
 	_, err = w.MapCustomer(t.Context(), "cus_1", org)
 	require.NoError(t, err)
-	list, _, err := w.Events(t.Context(), payment.Waiting, "", 10)
+	list, err := w.Events(t.Context(), payment.Waiting, time.Time{}, "", 10)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Contains(t, list[0].Detail, "price_new")
@@ -211,7 +212,7 @@ func TestP2_UnknownPricesAndCustomersWait(t *testing.T) {
 	// Credits that the plan does not have cannot be given; that waits, too.
 	_, err = w.MapPrice(t.Context(), payment.Price{ID: "price_new", Type: "moon", Credits: 5})
 	require.NoError(t, err)
-	list, _, err = w.Events(t.Context(), payment.Waiting, "", 10)
+	list, err = w.Events(t.Context(), payment.Waiting, time.Time{}, "", 10)
 	require.NoError(t, err)
 	require.Contains(t, list[0].Detail, "moon")
 }
@@ -376,7 +377,7 @@ func TestP7_AnyOrderOfEvents(t *testing.T) {
 			w.send(events[n].id, events[n].kind, 1_700_000_000+int64(n), events[n].object)
 		}
 		require.EqualValues(t, 1600, w.available("email"), "%v", order)
-		waiting, _, err := w.Events(t.Context(), payment.Waiting, "", 10)
+		waiting, err := w.Events(t.Context(), payment.Waiting, time.Time{}, "", 10)
 		require.NoError(t, err)
 		require.Empty(t, waiting)
 	}

@@ -167,9 +167,6 @@ func factsOfDispute(d stripe.Dispute) facts {
 	if d.PaymentIntent != nil {
 		f.Payment = d.PaymentIntent.ID
 	}
-	if d.Charge != nil {
-		f.Charge = d.Charge.ID
-	}
 	switch d.Status { //nolint:exhaustive // the others are open
 	case stripe.DisputeStatusWon, stripe.DisputeStatusPrevented:
 		f.Outcome = "won"
