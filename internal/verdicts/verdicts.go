@@ -46,9 +46,19 @@ func FreshSQL(address string) string {
 	}
 	return `SELECT fresh.* FROM verdict fresh
 		WHERE fresh.address = sha256(convert_to(split_part(` + address + `, '@', 1) || '@' || lower(split_part(` + address + `, '@', 2)), 'UTF8'))
+			AND NOT (fresh.smtp_code >= 400 AND fresh.engine LIKE '` + ownEngines + `%' AND fresh.engine <> '` + verify.Version + `')
 			AND fresh.checked_at > now() - CASE WHEN fresh.doubtful THEN interval '` + fmt.Sprint(int64(doubtfulAge.Hours())) + ` hours'
 				ELSE CASE fresh.verdict` + lasts.String() + ` END END
 		OFFSET 0`
+}
+
+// ownEngines begins the name of each version of Holdfast's engine.
+var ownEngines, _, _ = strings.Cut(verify.Version, "/")
+
+// isOutdated reports whether a verdict rests on a refusal that another version
+// of the engine read (R7).
+func (e entry) isOutdated() bool {
+	return e.SMTPCode >= 400 && strings.HasPrefix(e.Engine, ownEngines) && e.Engine != verify.Version
 }
 
 // writeMost is how many new verdicts are written by one statement.
@@ -202,7 +212,7 @@ func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.R
 		if e.Doubtful {
 			age = doubtfulAge
 		}
-		if now.Sub(e.CheckedAt) > age {
+		if now.Sub(e.CheckedAt) > age || e.isOutdated() {
 			continue
 		}
 		known[string(e.Address)] = verify.Result{

@@ -3,6 +3,7 @@ package verdicts
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,34 @@ func TestR6_DoubtfulVerdictsAgeInADay(t *testing.T) {
 		o.asked = nil
 		require.Equal(t, fresh, ask(t, m, address)[0].Doubtful)
 		require.Equal(t, !fresh, len(o.asked) == 1)
+	}
+}
+
+// R7: a refusal that other words read is asked for again, here and in SQL; what
+// was accepted, and what another service said, stays.
+func TestR7_RefusalsReadByOtherWordsAreAskedAgain(t *testing.T) {
+	m, o := setup(t)
+	for i, c := range []struct {
+		engine string
+		code   int
+		used   bool
+	}{
+		{verify.Version, 550, true},
+		{"holdfast-smtp/2", 550, false},
+		{"holdfast-smtp/2", 452, false},
+		{"holdfast-smtp/2", 250, true},
+		{"holdfast-smtp/2", 0, true},
+		{"reacher/0.11", 550, true},
+	} {
+		address := fmt.Sprintf("invalid.%d@e.com", i)
+		r := verify.Result{Verdict: verify.Invalid, Reason: verify.NoSuchUser, SMTPCode: c.code, Engine: c.engine, CheckedAt: time.Now().Add(-time.Minute)}
+		require.NoError(t, m.remember(t.Context(), []entry{entryOf(address, r)}))
+		var found bool
+		require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT EXISTS (`+FreshSQL("$1::text")+`)`, address).Scan(&found))
+		require.Equal(t, c.used, found, "%v", c)
+		o.asked = nil
+		ask(t, m, address)
+		require.Equal(t, c.used, len(o.asked) == 0, "%v", c)
 	}
 }
 

@@ -2,8 +2,11 @@ package verify
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,4 +158,22 @@ func TestReadReply(t *testing.T) {
 		_, err := readReply(bufio.NewReader(strings.NewReader(bad)))
 		require.Error(t, err, "%q", bad)
 	}
+}
+
+// What a version of the engine reads a refusal by stays as it is: verdicts that
+// are remembered name the version. Who changes the words or the rules raises
+// Version and puts the line that this test prints into testdata/version.txt.
+func TestTheVersionNamesTheWords(t *testing.T) {
+	sum := sha256.New()
+	for _, means := range slices.Sorted(maps.Keys(lexiconLists)) {
+		fmt.Fprintln(sum, means, strings.Fields(lexiconLists[means]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(classes)) {
+		fmt.Fprintln(sum, name, slices.Sorted(slices.Values(classes[name])))
+	}
+	fmt.Fprintln(sum, slices.Sorted(maps.Keys(smallWords)), slices.Sorted(maps.Keys(turningWords)))
+	fmt.Fprintf(sum, "%+v\n", rules)
+	want, err := os.ReadFile("testdata/version.txt")
+	require.NoError(t, err)
+	require.Equal(t, strings.TrimSpace(string(want)), fmt.Sprintf("%s %x", Version, sum.Sum(nil)))
 }

@@ -123,7 +123,7 @@ func newCounted(of activities.Verifier) *counted {
 // Verify answers for every address, see verify.Engine.
 func (c *counted) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
 	return c.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
-		verifier, _, _ := strings.Cut(r.Engine, "/") // holdfast-smtp/2: of any version
+		verifier, _, _ := strings.Cut(r.Engine, "/") // holdfast-smtp, of any version
 		host := r.Provider
 		if host == "" {
 			host = "none" // DNS has settled it
