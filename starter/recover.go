@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) orderRecoverCommand() *cobra.Command {
-	return &cobra.Command{
+	var restored bool
+	cmd := &cobra.Command{
 		Use:   "recover [ID]",
 		Short: "Take up again orders whose workflow is gone",
 		Long: `Starts the workflow of an order again that is open in the database while Temporal
@@ -21,10 +22,17 @@ runs none for it, because it was terminated or lost. The order goes on where it
 stands; one that was cancelled in between ends. Nothing is charged twice.
 
 Without an ID it does so for all such orders, and releases holds that no open
-order has. The schedule "reconcile" does the same by itself.`,
-		Example: examples("holdfast order recover", "holdfast order recover ord_4k2n…"),
+order has. The schedule "reconcile" does the same by itself.
+
+After the database was restored from a backup, run it once with --after-restore:
+workflows of orders that are still running are terminated first, because they
+may be ahead of the database.`,
+		Example: examples("holdfast order recover", "holdfast order recover ord_4k2n…", "holdfast order recover --after-restore"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && restored {
+				return usagef("--after-restore is for all orders; leave out the ID")
+			}
 			if len(args) == 1 {
 				return a.recoverOrder(cmd, args[0])
 			}
@@ -33,7 +41,11 @@ order has. The schedule "reconcile" does the same by itself.`,
 				return err
 			}
 			defer rooms.Close()
-			done, err := rooms.Reconcile.Run(cmd.Context())
+			run := rooms.Reconcile.Run
+			if restored {
+				run = rooms.Reconcile.AfterRestore
+			}
+			done, err := run(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -48,6 +60,8 @@ order has. The schedule "reconcile" does the same by itself.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&restored, "after-restore", false, "terminate the workflows of all orders first; for a database that was restored from a backup")
+	return cmd
 }
 
 func (a *app) recoverOrder(cmd *cobra.Command, id string) error {

@@ -122,7 +122,13 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if !maps.Equal(before.Metadata, s.Metadata) {
 		return order.Order{}, ErrKeyReused
 	}
-	r, err := in.begin(ctx, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}, first, s.Together)
+	input := order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}
+	r, err := in.begin(ctx, input, first, s.Together)
+	if first && in.isForgotten(ctx, input, r, err) {
+		if err = in.TakeUp(ctx, input); err == nil {
+			r, err = in.reserve(ctx, input)
+		}
+	}
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if err != nil && !errors.As(err, &started) { // already started, and finished, too
 		return order.Order{}, answer(err)

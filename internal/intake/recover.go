@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -17,21 +18,56 @@ import (
 // RunningOrders lists the orders whose workflow is running, by what Temporal's
 // visibility store knows: it may be some seconds late.
 func (in *Intake) RunningOrders(ctx context.Context) (map[string]bool, error) {
-	const page = 1000
 	running := map[string]bool{}
+	err := in.eachRunning(ctx, `WorkflowType = "Order"`, func(id string) error {
+		running[id] = true
+		return nil
+	})
+	return running, err
+}
+
+// eachRunning calls do with the ID of each running workflow that meets a condition.
+func (in *Intake) eachRunning(ctx context.Context, condition string, do func(id string) error) error {
+	const page = 1000
 	request := &workflowservice.ListWorkflowExecutionsRequest{
-		PageSize: page, Query: `WorkflowType = "Order" AND ExecutionStatus = "Running"`,
+		PageSize: page, Query: condition + ` AND ExecutionStatus = "Running"`,
 	}
 	for {
 		answer, err := in.temporal.ListWorkflow(ctx, request)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, e := range answer.GetExecutions() {
-			running[e.GetExecution().GetWorkflowId()] = true
+			if err := do(e.GetExecution().GetWorkflowId()); err != nil {
+				return err
+			}
 		}
 		if request.NextPageToken = answer.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			return running, nil
+			return nil
+		}
+	}
+}
+
+// EndRunning terminates the workflows of all orders and waits until Temporal
+// lists none as running. Any that starts while it waits is terminated, too.
+func (in *Intake) EndRunning(ctx context.Context, reason string) error {
+	const listedWithin = 200 * time.Millisecond // how late the visibility store usually is
+	for {
+		listed := false
+		err := in.eachRunning(ctx, `WorkflowType IN ("Order", "Ride")`, func(id string) error {
+			listed = true
+			if err := in.temporal.TerminateWorkflow(ctx, id, "", reason); err != nil && !isGone(err) {
+				return fmt.Errorf("the workflow %s was not terminated: %w", id, err)
+			}
+			return nil
+		})
+		if err != nil || !listed {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(listedWithin):
 		}
 	}
 }
@@ -76,6 +112,19 @@ func (in *Intake) TakeUp(ctx context.Context, input order.Input) error {
 		return fmt.Errorf("order %s could not be taken up: %w", input.ID, err)
 	}
 	return nil
+}
+
+// isForgotten says whether Temporal answered a submission for an order that the
+// database does not have: it was restored from an older backup, and the workflow
+// that Temporal still has is over. The database is right.
+func (in *Intake) isForgotten(ctx context.Context, input order.Input, r order.Reservation, err error) bool {
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	isNew := r.Order.ID != "" && time.Since(r.Order.CreatedAt) < repeatedAfter
+	if isNew || (err != nil && !errors.As(err, &started)) {
+		return false
+	}
+	_, err = in.book.Get(ctx, input.Org, input.ID)
+	return errors.Is(err, orderbook.ErrNotFound)
 }
 
 // PassCancelOn cancels the workflow of an order, if it is running. Cancelled

@@ -32,6 +32,8 @@ type Workflows interface {
 	Runs(ctx context.Context, id string) (bool, error)
 	// TakeUp starts the workflow of an order again; one that runs stays.
 	TakeUp(ctx context.Context, in order.Input) error
+	// EndRunning terminates the workflows of all orders.
+	EndRunning(ctx context.Context, reason string) error
 	// PassCancelOn cancels the workflow of an order, if it is running.
 	PassCancelOn(ctx context.Context, id string) error
 }
@@ -96,6 +98,16 @@ func (r *Reconciler) Run(ctx context.Context) (Result, error) {
 		return res, err
 	}
 	return res, r.note(ctx, res)
+}
+
+// AfterRestore does what Run does after the database was restored from a backup:
+// workflows that Temporal still has of orders are terminated first, as they may
+// have done what the database does not know.
+func (r *Reconciler) AfterRestore(ctx context.Context) (Result, error) {
+	if err := r.workflows.EndRunning(ctx, "The database was restored from a backup."); err != nil {
+		return Result{Lost: []Lost{}}, err
+	}
+	return r.Run(ctx)
 }
 
 // Find lists what Run would repair, without repairing it.
