@@ -113,7 +113,7 @@ func covered(o order.Order, terms order.Terms) *int64 {
 
 func (a *Activities) desk() *offer.Desk { return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book) }
 
-// insufficient says what lacks, and whether it is credits or the budget.
+// insufficient says what is missing, and whether it is credits or the budget.
 func insufficient(held ledger.HoldResult) *order.Failure {
 	f := &order.Failure{Code: order.CodeInsufficientCredits}
 	over := map[string]int64{}

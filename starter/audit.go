@@ -31,7 +31,7 @@ compares both with the tables, with the orders and with the organizations. Where
 Temporal answers, open orders and holds without a running workflow are findings,
 too. Exits with 1 and the offending rows when the books do not balance.
 
-Whoever can write to the database could also rewrite the whole chain. To find
+A person who can write to the database could also rewrite the whole chain. To find
 that, keep its heads elsewhere: --head prints one line for each organization
 (number of the last entry, its hash, the organization), and --against FILE checks
 that the journal still contains them.`,

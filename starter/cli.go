@@ -30,7 +30,7 @@ func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli {
 		Short: "Orders for contact data that charge only what was delivered valid",
 		Long: `Holdfast processes orders for contact data. An order holds credits, verifies
 its contacts, charges only what was delivered valid and gives the rest back,
-exactly once, whatever crashes in between.
+exactly once, even when programs crash in between.
 
 Start with "demo", which needs nothing but this program, or run "dev" in one
 terminal and the other commands in a second one.`,

@@ -24,7 +24,7 @@ not later than it would have.`,
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if name == "" && zone == "" {
-				return usagef("nothing is to be changed; give --name or --time-zone")
+				return usagef("nothing would change; give --name or --time-zone")
 			}
 			return a.changeOrg(cmd, func(ctx context.Context, rooms *wire.Rooms) (account.Org, error) {
 				return rooms.Billing.Update(ctx, args[0], name, zone, time.Now())

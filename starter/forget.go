@@ -10,7 +10,7 @@ func (a *app) forgetCommand() *cobra.Command {
 	var leads []string
 	cmd := &cobra.Command{
 		Use:   "forget ADDRESS…",
-		Short: "Erase people, as they may demand",
+		Short: "Erase personal data (GDPR)",
 		Long: `Erase people from the catalogue, from the items of all orders, from uploaded
 lists and remembered verdicts, and put them on everybody's suppression list, so
 that no import takes them in and no order delivers them again. What orders have
@@ -22,7 +22,7 @@ name in an uploaded list without the address; internal/erasure says more.`,
 		Example: examples("holdfast forget ann@example.com", "holdfast forget --lead L00000042,L00000043"),
 		Args: func(_ *cobra.Command, addresses []string) error {
 			if len(addresses)+len(leads) == 0 {
-				return usagef("name who is to be forgotten: an address, or --lead with the id of a lead")
+				return usagef("name the person to erase: an address, or --lead with the id of a lead")
 			}
 			return nil
 		},

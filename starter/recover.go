@@ -16,7 +16,7 @@ func (a *app) orderRecoverCommand() *cobra.Command {
 	var restored bool
 	cmd := &cobra.Command{
 		Use:   "recover [ID]",
-		Short: "Take up again orders whose workflow is gone",
+		Short: "Restart orders that have lost their workflow",
 		Long: `Starts the workflow of an order again that is open in the database while Temporal
 runs none for it, because it was terminated or lost. The order goes on where it
 stands; one that was cancelled in between ends. Nothing is charged twice.

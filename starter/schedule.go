@@ -86,7 +86,7 @@ func (a *app) schedulePauseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause",
 		Short: "Stop resetting credits for a while",
-		Long: `Stops the schedule. What falls due meanwhile is not lost: the first run after
+		Long: `Stops the schedule. What falls due while it is paused is not lost: the first run after
 "schedule unpause" resets every missed period, in order, once each.`,
 		Example: examples(`holdfast schedule pause --reason "prices are being changed"`),
 		Args:    cobra.NoArgs,
@@ -94,7 +94,7 @@ func (a *app) schedulePauseCommand() *cobra.Command {
 			return in.PauseReset(cmd.Context(), reason)
 		}),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "why, for whoever looks at the schedule")
+	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "reason, shown with the schedule")
 	return cmd
 }
 
@@ -109,7 +109,7 @@ func (a *app) scheduleUnpauseCommand() *cobra.Command {
 			return in.UnpauseReset(cmd.Context(), reason)
 		}),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "unpaused by an operator", "why, for whoever looks at the schedule")
+	cmd.Flags().StringVar(&reason, "reason", "unpaused by an operator", "reason, shown with the schedule")
 	return cmd
 }
 

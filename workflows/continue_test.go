@@ -129,7 +129,7 @@ func TestAPauseOutlivesTheRunItCameIn(t *testing.T) {
 		case 2:
 			asked = w.verifier.calls
 			env.RegisterDelayedCallback(func() {
-				require.Contains(t, progress(t, env).Waiting, "somebody to resume it")
+				require.Contains(t, progress(t, env).Waiting, "a call to resume it")
 				require.Equal(t, asked, w.verifier.calls, "no batch begins")
 				update(t, env, workflows.UpdateResume)
 			}, time.Hour)

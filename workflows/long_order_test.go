@@ -72,7 +72,7 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var err error
 		paused, err = s.Intake.Progress(ctx, id)
-		return err == nil && paused.Waiting == "somebody to resume it"
+		return err == nil && paused.Waiting == "a call to resume it"
 	}, time.Minute, 10*time.Millisecond)
 	require.Less(t, paused.Done, int64(count))
 	require.NoError(t, s.stopWorker())

@@ -83,7 +83,7 @@ func (o *orderRun) awaitResume(ctx workflow.Context) error {
 	if !o.Paused {
 		return nil
 	}
-	o.waitFor(ctx, "somebody to resume it", time.Time{})
+	o.waitFor(ctx, "a call to resume it", time.Time{})
 	err := workflow.Await(ctx, func() bool { return !o.Paused })
 	o.waitFor(ctx, "", time.Time{})
 	return err

@@ -86,7 +86,7 @@ func TestAPausedOrderBeginsNoBatchUntilItIsResumed(t *testing.T) {
 	run(env, input(40))
 
 	require.NoError(t, env.GetWorkflowError())
-	require.Contains(t, paused.Waiting, "somebody to resume it")
+	require.Contains(t, paused.Waiting, "a call to resume it")
 	require.Equal(t, 1, w.verifier.calls)
 	w.requireBalance(20, 0)
 }

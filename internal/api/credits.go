@@ -135,7 +135,7 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 		filter.Pool = new(string)
 	case string(plan.Member):
 		if whose == "" {
-			return filter, invalid("query.pool", "Name the member whose own pool is meant.")
+			return filter, invalid("query.pool", "Name the member: member is missing.")
 		}
 		filter.Pool = &whose
 	}

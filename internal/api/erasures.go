@@ -10,8 +10,8 @@ import (
 func (a *API) erasures() {
 	add(a, route{
 		method: http.MethodPost, path: "/erasures", name: "erasePeople", tag: "Erasures", needs: operator, noOrg: true, stream: true,
-		summary: "Erase people, as they may demand",
-		about: "From the catalogue, the items of all orders, uploaded lists and remembered verdicts, whoever's they are. They are put on everybody's suppression list: " +
+		summary: "Erase personal data (GDPR)",
+		about: "Removes people from the catalogue, the items of all orders, uploaded lists and remembered verdicts of all organizations. They are added to the suppression list of all organizations: " +
 			"no import takes them in and no order delivers them again. What orders have counted and charged stays. Safe to repeat.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {

@@ -159,7 +159,7 @@ var fieldsByName = map[string]said{
 	"to":                  {"", exampleMoment},
 	"type":                {"Credit type.", "email"},
 	"unique":              {"Addresses, letter case aside.", 480},
-	"unknown":             {"Contacts about whom nothing could be found out.", 100},
+	"unknown":             {"Contacts without a definite verdict.", 100},
 	"until":               {"", exampleMoment},
 	"updated_at":          {"When it last changed.", exampleMoment},
 	"url":                 {"Where events are sent to.", "https://example.com/holdfast"},

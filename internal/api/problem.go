@@ -29,7 +29,7 @@ type Problem struct { //nolint:errname // RFC 9457 calls it a problem
 	Detail    string         `json:"detail" doc:"One sentence: what is wrong and what to do."`
 	Code      string         `json:"code"`
 	Errors    []FieldProblem `json:"errors,omitempty" doc:"The offending fields."`
-	Missing   []order.Amount `json:"missing,omitempty" doc:"With insufficient_credits: what lacks."`
+	Missing   []order.Amount `json:"missing,omitempty" doc:"With insufficient_credits: the missing credits."`
 	Over      []order.Amount `json:"over_budget,omitempty" doc:"With insufficient_credits: how many of the missing credits are there, but withheld by the member's budget."`
 	OrderID   string         `json:"order_id,omitempty" doc:"The order that was rejected."`
 	RequestID string         `json:"request_id,omitempty"`

@@ -67,7 +67,7 @@ func complete(dir string) bool {
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
 	if err != nil {
-		return 0, fmt.Errorf("no port is to be had on 127.0.0.1: %w", err)
+		return 0, fmt.Errorf("no port is free on 127.0.0.1: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port, nil

@@ -92,7 +92,7 @@ func (e *Erasures) Erase(ctx context.Context, r Request) (Report, error) {
 func (r Request) check() error {
 	switch n := len(r.Emails) + len(r.LeadIDs); {
 	case n == 0:
-		return &InvalidError{"emails", "Nobody is named; give emails or lead_ids."}
+		return &InvalidError{"emails", "No person is named; give emails or lead_ids."}
 	case n > Most:
 		return &InvalidError{"emails", fmt.Sprintf("%d people are named; erase at most %d at a time.", n, Most)}
 	}

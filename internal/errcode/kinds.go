@@ -20,7 +20,7 @@ var (
 	Forbidden           = &Kind{"forbidden", http.StatusForbidden, "The key does not allow this", "The key's role is too low for the call.", false}
 	QuotaExceeded       = &Kind{"quota_exceeded", http.StatusForbidden, "A quota of the organization is used up", "Uploaded lists have a quota of rows and bytes, reported bounces a number of addresses in a bounce window.", false}
 	Suspended           = &Kind{"suspended", http.StatusForbidden, "The organization is suspended or closed", "It starts no orders. Those that run are finished; what it has can be read.", false}
-	NotFound            = &Kind{"not_found", http.StatusNotFound, "Not found", "It does not exist, or it belongs to another organization: the two cannot be told apart.", false}
+	NotFound            = &Kind{"not_found", http.StatusNotFound, "Not found", "It does not exist, or it belongs to another organization; the answer is the same for both.", false}
 	Conflict            = &Kind{"conflict", http.StatusConflict, "Conflicts with the current state", "Something with that id exists, or the order has moved on.", false}
 	Invalid             = &Kind{"invalid_request", http.StatusUnprocessableEntity, "The request is not valid", "errors lists the offending fields.", false}
 	KeyReused           = &Kind{"idempotency_key_reused", http.StatusUnprocessableEntity, "The idempotency key was used for something else", "The same key always means the same request; use a new key for a new one.", false}

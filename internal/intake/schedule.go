@@ -161,7 +161,7 @@ func (in *Intake) UnpauseReset(ctx context.Context, note string) error {
 	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Unpause(ctx, client.ScheduleUnpauseOptions{Note: note}))
 }
 
-// BackfillReset makes the schedule's runs of a past time up for, one after the
+// BackfillReset runs the schedule's missed runs of a past time, one after the
 // other. What was reset already is not reset again.
 func (in *Intake) BackfillReset(ctx context.Context, from, to time.Time) error {
 	if !from.Before(to) || to.After(time.Now()) {

@@ -61,7 +61,7 @@ func (a *auditor) checkEvents(ctx context.Context) error {
 	}
 	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	for _, key := range missing {
-		a.row("I6", "outbox", key, "the journal says that this event was told, the row is missing")
+		a.row("I6", "outbox", key, "the journal has this event, the row is missing")
 	}
 	a.events = a.events[:0]
 	return err

@@ -214,7 +214,7 @@ func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err
 			FROM credit_entry WHERE owner = $1 AND seq BETWEEN span.a AND span.b
 				AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
 				AND ($7::text[] IS NULL OR postings::text LIKE ANY ($7)) AND ($8 = '' OR position($8 IN postings::text) > 0)
-			ORDER BY seq DESC LIMIT 1 + span.b - span.a -- by the index, whatever the planner expects
+			ORDER BY seq DESC LIMIT 1 + span.b - span.a -- by the index, also where the planner expects more
 		) e ORDER BY e.seq DESC`,
 		f.Owner, from, to, f.Member, inJournal("pool", f.Member), f.OrderID, movesInJournal(f.Kind), inJournal("type", f.Type))
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])

@@ -113,7 +113,7 @@ func TestHistoryCountsAFactOnce(t *testing.T) {
 	require.EqualValues(t, 12, back)
 }
 
-// I8: a refusal says how much of what lacks the budget withholds.
+// I8: a refusal says how much of the missing credits the budget withholds.
 func TestRefusalSaysThatItIsTheBudget(t *testing.T) {
 	ctx := t.Context()
 	l := newLedger(t)

@@ -141,7 +141,7 @@ type Hold struct {
 // HoldResult is the result of a Hold.
 type HoldResult struct {
 	Held    bool     `json:"held"`
-	Missing []Amount `json:"missing,omitempty"` // what lacks when !Held
+	Missing []Amount `json:"missing,omitempty"` // missing credits when !Held
 	// OverBudget is how many of the missing credits the shared pool has, but the
 	// budget withholds.
 	OverBudget []Amount `json:"over_budget,omitempty"`
@@ -203,7 +203,7 @@ type ChargeLine struct {
 // ChargeResult is the result of a Charge.
 type ChargeResult struct {
 	Charged bool     `json:"charged"`
-	Missing []Amount `json:"missing,omitempty"` // what lacks when !Charged
+	Missing []Amount `json:"missing,omitempty"` // missing credits when !Charged
 	// OverBudget is how many of the missing credits the budget withholds.
 	OverBudget []Amount        `json:"over_budget,omitempty"`
 	Lines      []CaptureResult `json:"lines,omitempty"` // in the order of the request

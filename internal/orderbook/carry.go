@@ -15,7 +15,7 @@ func (b *Book) OwnershipDue(ctx context.Context, org string) ([]string, error) {
 	rows, _ := b.pool.Query(ctx, `SELECT org FROM ownership_due WHERE $1 IN ('', org) ORDER BY org`, org)
 	due, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("listing the organizations whose facts are to be carried over: %w", err)
+		return nil, fmt.Errorf("listing the organizations with facts to carry over: %w", err)
 	}
 	return due, nil
 }
@@ -37,7 +37,7 @@ func (b *Book) OldOrders(ctx context.Context, org string) ([]string, error) {
 		ORDER BY seq`, org)
 	orders, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("listing the orders of %s whose facts are to be carried over: %w", org, err)
+		return nil, fmt.Errorf("listing the orders of %s with facts to carry over: %w", org, err)
 	}
 	return orders, nil
 }

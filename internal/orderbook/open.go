@@ -68,7 +68,7 @@ func (b *Book) RequestCancel(ctx context.Context, org, id string) (o order.Order
 		WHERE id = $1 AND ($2 = '' OR org = $2) AND cancel_requested_at IS NULL
 			AND status IN ('reserved', 'verifying', 'completed')`, id, org)
 	if err != nil {
-		return order.Order{}, false, fmt.Errorf("noting that order %s is to be cancelled: %w", id, err)
+		return order.Order{}, false, fmt.Errorf("noting the request to cancel order %s: %w", id, err)
 	}
 	if o, err = b.Get(ctx, org, id); err != nil {
 		return order.Order{}, false, err

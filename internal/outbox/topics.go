@@ -99,7 +99,7 @@ type CreditsMoved struct {
 	OrderID string    `json:"order_id,omitempty" doc:"The order it belongs to."`
 	Member  string    `json:"member,omitempty" doc:"The member who acted."`
 	Action  string    `json:"action,omitempty" doc:"The action it belongs to."`
-	Reason  string    `json:"reason,omitempty" doc:"Why, in the words of whoever asked for it."`
+	Reason  string    `json:"reason,omitempty" doc:"The reason that was given with the request."`
 	At      time.Time `json:"at" doc:"When."`
 }
 

@@ -25,7 +25,7 @@ func (w *Webhooks) Remove(ctx context.Context, limit int) (int64, error) {
 						OR coalesce(d.attempted_at, d.created_at) >= now() - $1::bigint * interval '1 second'))
 			ORDER BY o.published_at LIMIT $2
 			FOR UPDATE SKIP LOCKED
-		), told AS (
+		), deliveries AS (
 			DELETE FROM webhook_delivery WHERE event IN (SELECT id FROM old))
 		DELETE FROM outbox WHERE id IN (SELECT id FROM old)`, int64(Kept.Seconds()), limit)
 	if err != nil {

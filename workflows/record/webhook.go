@@ -29,16 +29,16 @@ func (r *recorder) webhooks(ctx context.Context) error {
 		}
 	})}
 	go func() { _ = receiver.Serve(listener) }()
-	if _, err := r.Accounts.CreateOrg(ctx, account.Org{ID: "told", Name: "told", Plan: leadsPlan}); err != nil {
+	if _, err := r.Accounts.CreateOrg(ctx, account.Org{ID: "receiver", Name: "receiver", Plan: leadsPlan}); err != nil {
 		return err
 	}
-	endpoint, _, err := r.Webhooks.Create(ctx, "told", "http://"+listener.Addr().String(), nil)
+	endpoint, _, err := r.Webhooks.Create(ctx, "receiver", "http://"+listener.Addr().String(), nil)
 	if err != nil {
 		return err
 	}
 	for i, order := range []string{"ord_1", "ord_2"} {
 		if _, err := r.Pool.Exec(ctx, `
-			INSERT INTO outbox (org, topic, key, payload) VALUES ('told', 'order.settled', $1, jsonb_build_object('id', $1::text))`, order); err != nil {
+			INSERT INTO outbox (org, topic, key, payload) VALUES ('receiver', 'order.settled', $1, jsonb_build_object('id', $1::text))`, order); err != nil {
 			return err
 		}
 		for requests.Load() <= int64(i) {
