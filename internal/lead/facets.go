@@ -99,33 +99,76 @@ func reindex(ctx context.Context, tx pgx.Tx, chunk int64) error {
 // facetColumns are indexed by their values.
 var facetColumns = []string{"country", "region", "city", "industry", "seniority", "department"}
 
-// readFacets reads the leads of a chunk and sorts their numbers by facet and
-// value. Lists of companies repeat themselves, so the sets a raw value belongs
-// to are looked up once per value and not once per lead.
-func readFacets(ctx context.Context, tx pgx.Tx, chunk int64) (map[string]map[string]*roaring.Bitmap, error) {
-	facets := map[string]map[string]*roaring.Bitmap{}
-	set := func(facet, value string) *roaring.Bitmap {
-		values := facets[facet]
-		if values == nil {
-			values = map[string]*roaring.Bitmap{}
-			facets[facet] = values
-		}
-		if values[value] == nil {
-			values[value] = roaring.New()
-		}
-		return values[value]
-	}
-	var slices [headcountBits]*roaring.Bitmap
-	for i := range slices {
-		slices[i] = roaring.New()
-	}
-	cache := make([]map[string][]*roaring.Bitmap, len(facetColumns)+1) // by raw value; the last is the title's
-	for i := range cache {
-		cache[i] = map[string][]*roaring.Bitmap{}
-	}
-	all := set(facetHas, hasLead)
-	phone, direct, headcount := set(facetHas, hasPhone), set(facetHas, hasDirectEmail), set(facetHas, hasHeadcount)
+// facetSets collects the leads of a chunk by facet and value.
+type facetSets struct {
+	byFacet   map[string]map[string]*roaring.Bitmap
+	headcount [headcountBits]*roaring.Bitmap // the bits of the numbers
 
+	// seen are the sets that a raw value belongs to, by column; the last column is
+	// the title. Lists of companies repeat themselves, so sets are looked up once
+	// for each value and not for each lead.
+	seen []map[string][]*roaring.Bitmap
+}
+
+func newFacetSets() *facetSets {
+	s := &facetSets{byFacet: map[string]map[string]*roaring.Bitmap{}, seen: make([]map[string][]*roaring.Bitmap, len(facetColumns)+1)}
+	for i := range s.headcount {
+		s.headcount[i] = roaring.New()
+	}
+	for i := range s.seen {
+		s.seen[i] = map[string][]*roaring.Bitmap{}
+	}
+	return s
+}
+
+// of is the set of a value of a facet.
+func (s *facetSets) of(facet, value string) *roaring.Bitmap {
+	values := orEmpty(s.byFacet[facet])
+	s.byFacet[facet] = values
+	if values[value] == nil {
+		values[value] = roaring.New()
+	}
+	return values[value]
+}
+
+// ofRaw are the sets that a raw value of a column belongs to.
+func (s *facetSets) ofRaw(column int, raw []byte) []*roaring.Bitmap {
+	sets, known := s.seen[column][string(raw)]
+	if known {
+		return sets
+	}
+	if column < len(facetColumns) {
+		sets = append(sets, s.of(facetColumns[column], fold(string(raw))))
+	} else {
+		for _, word := range words(string(raw)) {
+			sets = append(sets, s.of(facetTitle, word))
+		}
+	}
+	s.seen[column][string(bytes.Clone(raw))] = sets
+	return sets
+}
+
+// done are the sets by facet and value, without empty ones.
+func (s *facetSets) done() map[string]map[string]*roaring.Bitmap {
+	for bit, leads := range s.headcount {
+		if !leads.IsEmpty() {
+			s.of(facetHeadcount, strconv.Itoa(bit)).Or(leads)
+		}
+	}
+	for _, value := range []string{hasLead, hasPhone, hasDirectEmail, hasHeadcount} {
+		if s.of(facetHas, value).IsEmpty() {
+			delete(s.byFacet[facetHas], value)
+		}
+	}
+	return s.byFacet
+}
+
+// readFacets reads the leads of a chunk and sorts their numbers by facet and
+// value.
+func readFacets(ctx context.Context, tx pgx.Tx, chunk int64) (map[string]map[string]*roaring.Bitmap, error) {
+	sets := newFacetSets()
+	all, phone := sets.of(facetHas, hasLead), sets.of(facetHas, hasPhone)
+	direct, headcount := sets.of(facetHas, hasDirectEmail), sets.of(facetHas, hasHeadcount)
 	rows, err := tx.Query(ctx, `
 		SELECT no, headcount, phone <> '', direct_email <> '',
 			country, region, city, industry, seniority, department, title
@@ -142,7 +185,7 @@ func readFacets(ctx context.Context, tx pgx.Tx, chunk int64) (map[string]map[str
 		if raw[1] != nil {
 			headcount.Add(no)
 			for n := binary.BigEndian.Uint32(raw[1]); n != 0; n &= n - 1 {
-				slices[bits.TrailingZeros32(n)].Add(no)
+				sets.headcount[bits.TrailingZeros32(n)].Add(no)
 			}
 		}
 		if raw[2][0] == 1 {
@@ -151,38 +194,16 @@ func readFacets(ctx context.Context, tx pgx.Tx, chunk int64) (map[string]map[str
 		if raw[3][0] == 1 {
 			direct.Add(no)
 		}
-		for i, value := range raw[4:] {
+		for column, value := range raw[4:] {
 			if len(value) == 0 {
 				continue
 			}
-			sets, known := cache[i][string(value)]
-			if !known {
-				if i < len(facetColumns) {
-					sets = append(sets, set(facetColumns[i], fold(string(value))))
-				} else {
-					for _, word := range words(string(value)) {
-						sets = append(sets, set(facetTitle, word))
-					}
-				}
-				cache[i][string(bytes.Clone(value))] = sets
-			}
-			for _, s := range sets {
-				s.Add(no)
+			for _, set := range sets.ofRaw(column, value) {
+				set.Add(no)
 			}
 		}
 	}
-	for bit, leads := range slices {
-		if !leads.IsEmpty() {
-			facets[facetHeadcount] = orEmpty(facets[facetHeadcount])
-			facets[facetHeadcount][strconv.Itoa(bit)] = leads
-		}
-	}
-	for _, empty := range []string{hasLead, hasPhone, hasDirectEmail, hasHeadcount} {
-		if facets[facetHas][empty].IsEmpty() {
-			delete(facets[facetHas], empty)
-		}
-	}
-	return facets, rows.Err()
+	return sets.done(), rows.Err()
 }
 
 func orEmpty(m map[string]*roaring.Bitmap) map[string]*roaring.Bitmap {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,48 @@ type fieldRow struct {
 	Extras    []*extras // one for each field, nil where nothing is known
 }
 
+// fieldWriter writes what an order that reveals or enriches has found.
+type fieldWriter struct {
+	of        selectionOf
+	enrich    bool     // the rows' own cells come first, else who the lead is
+	id        int      // of the list's columns, the one with ids of leads; -1 without
+	columns   []string // of the list, where they are written
+	ours      []string // the columns that we add
+	addresses []int    // of the fields, those whose values are addresses
+	values    []any    // of ours, of the row that is written
+}
+
+func newFieldWriter(of selectionOf, columns []string) *fieldWriter {
+	f := &fieldWriter{of: of, enrich: of.Kind.Spec().Matches, id: findMatchColumns(columns).id}
+	if f.enrich {
+		f.columns, f.ours = columns, []string{"lead_id"}
+	} else {
+		f.ours = slices.Clone(revealColumns)
+	}
+	for i, field := range of.Fields {
+		name := f.name(field)
+		f.ours = append(f.ours, name, name+"_verdict", name+"_reason")
+		if field == order.EmailField || field == order.DirectEmailField {
+			f.addresses = append(f.addresses, i)
+		}
+	}
+	f.ours = append(f.ours, "checked_at")
+	for _, i := range f.addresses {
+		for _, column := range extraColumns {
+			f.ours = append(f.ours, f.name(of.Fields[i])+"_"+column)
+		}
+	}
+	return f
+}
+
+// name is the column of a field's value.
+func (f *fieldWriter) name(field order.Field) string {
+	if f.enrich {
+		return "found_" + string(field)
+	}
+	return string(field)
+}
+
 // writeFields streams what an order that reveals or enriches has found, a row for
 // each row of its list in the list's order: the lead or, enriched, the row's own
 // cells, then for each field its value where that was delivered, the verdict and
@@ -37,41 +80,81 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // without one, the list was deleted: the row's cells are not there
 		return err
 	}
-	id := findMatchColumns(columns).id
-	enrich := of.Kind.Spec().Matches
-	var ours []string
-	if enrich {
-		ours = []string{"lead_id"}
-	} else {
-		columns, ours = nil, revealColumns
-	}
-	for _, field := range of.Fields {
-		name := string(field)
-		if enrich {
-			name = "found_" + name
-		}
-		ours = append(ours[:len(ours):len(ours)], name, name+"_verdict", name+"_reason")
-	}
-	ours = append(ours, "checked_at")
-	var addresses []int // of the fields, those whose values are addresses
-	for i, field := range of.Fields {
-		if field != order.EmailField && field != order.DirectEmailField {
-			continue
-		}
-		addresses = append(addresses, i)
-		name := string(field)
-		if enrich {
-			name = "found_" + name
-		}
-		for _, column := range extraColumns {
-			ours = append(ours, name+"_"+column)
-		}
-	}
-	write, flush, err := writeBeside(w, format, columns, namesBeside(columns, "found_", ours))
+	f := newFieldWriter(of, columns)
+	write, flush, err := writeBeside(w, format, f.columns, namesBeside(f.columns, "found_", f.ours))
 	if err != nil {
 		return err
 	}
-	rows, err := c.pool.Query(ctx, `
+	rows, err := c.pool.Query(ctx, fieldRows, of.OrderID, of.List, int64(len(of.Fields)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := pgx.RowToStructByPos[fieldRow](rows)
+		if err != nil {
+			return err
+		}
+		cells, values := f.row(&r)
+		if err := write(cells, values); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return flush()
+}
+
+// row is a row as it is written: the list's cells, and our values, which are good
+// until the next row.
+func (f *fieldWriter) row(r *fieldRow) (cells []string, values []any) {
+	f.values = f.values[:0]
+	for _, value := range f.lead(r) {
+		f.values = append(f.values, value)
+	}
+	for i := range f.of.Fields {
+		if r.Problem != "" {
+			f.values = append(f.values, "", "", r.Problem)
+		} else {
+			f.values = append(f.values, r.Values[i], r.Verdicts[i], r.Reasons[i])
+		}
+	}
+	f.values = append(f.values, moment(r.CheckedAt))
+	for _, i := range f.addresses {
+		x := &extras{}
+		if r.Problem == "" && r.Extras[i] != nil {
+			x = r.Extras[i]
+		}
+		f.values = append(f.values, x.values()...)
+	}
+	if !f.enrich {
+		return nil, f.values
+	}
+	return r.Cells, f.values
+}
+
+// lead says who a row's lead is: its id alone beside the row's own cells, and
+// masked where nothing of it was delivered.
+func (f *fieldWriter) lead(r *fieldRow) []string {
+	if r.Lead == nil {
+		r.Lead = make([]string, len(revealColumns))
+		if !f.enrich && f.id >= 0 && f.id < len(r.Cells) { // an id that no lead has
+			r.Lead[0] = r.Cells[f.id]
+		}
+	}
+	if f.enrich {
+		return r.Lead[:1]
+	}
+	if !r.Given {
+		maskColumns(r.Lead)
+	}
+	return r.Lead
+}
+
+// fieldRows reads the fieldRows of an order ($1) over a list ($2) that asks for so
+// many fields ($3).
+var fieldRows = `
 		SELECT coalesce(r.cells, '{}'), coalesce(o.problem, ''),
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
 			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.extras
@@ -82,7 +165,7 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
 				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
 				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
-				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT `+extrasOf("i.delivered_at IS NOT NULL")+`) x
+				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT ` + extrasOf("i.delivered_at IS NOT NULL") + `) x
 					(role, free, disposable, alias, cleaned, doubtful, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
 			FROM (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
 					v.flags, v.provider, v.meant_domain, v.score, v.score_parts
@@ -92,58 +175,4 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d) i
 		LEFT JOIN lead l ON l.no = i.lead_no
 		WHERE o.order_id = $1 AND (o.problem IS NOT NULL OR i.decided > 0)
-		ORDER BY o.n`, of.OrderID, of.List, int64(len(of.Fields)))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	values := make([]any, 0, len(ours))
-	for rows.Next() {
-		r, err := pgx.RowToStructByPos[fieldRow](rows)
-		if err != nil {
-			return err
-		}
-		known := r.Lead != nil
-		if !known {
-			r.Lead = make([]string, len(revealColumns))
-		}
-		if !known && !enrich && id >= 0 && id < len(r.Cells) { // an id that nobody knows
-			r.Lead[0] = r.Cells[id]
-		}
-		switch {
-		case enrich:
-			r.Lead = r.Lead[:1]
-		default:
-			r.Cells = nil
-			if !r.Given {
-				maskColumns(r.Lead)
-			}
-		}
-		values = values[:0]
-		for _, value := range r.Lead {
-			values = append(values, value)
-		}
-		for i := range of.Fields {
-			if r.Problem != "" {
-				values = append(values, "", "", r.Problem)
-			} else {
-				values = append(values, r.Values[i], r.Verdicts[i], r.Reasons[i])
-			}
-		}
-		values = append(values, moment(r.CheckedAt))
-		for _, i := range addresses {
-			x := &extras{}
-			if r.Problem == "" && r.Extras[i] != nil {
-				x = r.Extras[i]
-			}
-			values = append(values, x.values()...)
-		}
-		if err := write(r.Cells, values); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return flush()
-}
+		ORDER BY o.n`

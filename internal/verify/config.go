@@ -88,8 +88,18 @@ type Config struct {
 // rate is a pace of hosts, in sessions a second.
 func (c *Config) rate(perSecond float64) rate.Limit { return rate.Limit(perSecond * c.clock) }
 
-// complete fills in the defaults.
-func (c *Config) complete() (err error) {
+// complete checks what is set and fills in the defaults.
+func (c *Config) complete() error {
+	for _, step := range []func() error{c.completeServers, c.completeIdentity, c.completeLimits} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeServers is about what is asked: name servers and mail hosts.
+func (c *Config) completeServers() (err error) {
 	if len(c.DNSServers) == 0 {
 		if c.DNSServers, err = systemServers(); err != nil {
 			return err
@@ -109,15 +119,19 @@ func (c *Config) complete() (err error) {
 	if len(c.Canaries) == 0 && c.SMTPPort == 25 {
 		c.Canaries = []string{"gmail.com", "outlook.com", "yahoo.com"}
 	}
-	if c.separate == 0 {
-		c.separate = separateReply
+	if c.DNSBLZones == nil {
+		c.DNSBLZones = DNSBLZones
 	}
-	if c.clock == 0 {
-		c.clock = 1
+	switch c.TLS {
+	case TLSOpportunistic, TLSRequired, TLSNever:
+	default:
+		return fmt.Errorf("the TLS mode %q is none of \"\", \"required\", \"never\"", c.TLS)
 	}
-	if c.HostSessionsPerSecond <= 0 {
-		c.HostSessionsPerSecond = 50
-	}
+	return nil
+}
+
+// completeIdentity is about who asks.
+func (c *Config) completeIdentity() (err error) {
 	if c.Helo == "" {
 		if c.Helo, err = os.Hostname(); err != nil {
 			return fmt.Errorf("the machine's name is not known, set Helo: %w", err)
@@ -138,16 +152,22 @@ func (c *Config) complete() (err error) {
 	if _, err := netip.ParseAddr(c.PublicAddr); c.PublicAddr != "" && err != nil {
 		return fmt.Errorf("the public address %q is not an IP address", c.PublicAddr)
 	}
-	if c.DNSBLZones == nil {
-		c.DNSBLZones = DNSBLZones
-	}
-	switch c.TLS {
-	case TLSOpportunistic, TLSRequired, TLSNever:
-	default:
-		return fmt.Errorf("the TLS mode %q is none of \"\", \"required\", \"never\"", c.TLS)
-	}
 	if c.ProbeSecret == "" {
 		c.ProbeSecret = "holdfast"
+	}
+	return nil
+}
+
+// completeLimits is about times and numbers.
+func (c *Config) completeLimits() error {
+	if c.separate == 0 {
+		c.separate = separateReply
+	}
+	if c.clock == 0 {
+		c.clock = 1
+	}
+	if c.HostSessionsPerSecond <= 0 {
+		c.HostSessionsPerSecond = 50
 	}
 	for _, d := range []struct {
 		of       *time.Duration
