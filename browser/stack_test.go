@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 func start() (stop func() error, err error) {
 	ctx := context.Background()
 	stack, err := stacktest.Start(ctx, stacktest.Options{
-		Config: config.Config{OperatorKey: operatorKey}, Domains: 200, Furnish: fill,
+		Config: config.Config{OperatorKey: operatorKey}, Lab: maillab.Config{Domains: 200}, Seed: fill,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

@@ -33,12 +33,11 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
-	"holdfast/internal/devstack"
 	"holdfast/internal/intake"
-	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
@@ -127,34 +126,37 @@ func (a *authority) securePostgres(rooms *wire.Rooms, dataDir string) string {
 type production struct {
 	t       *testing.T
 	dir     string
-	servers *devstack.Servers
+	servers *stacktest.Stack
 	rooms   *wire.Rooms
 }
 
 func startProduction(t *testing.T) *production {
 	t.Helper()
 	ctx := t.Context()
-	cfg := config.Config{SMTPHelo: "verifier.test", MaxOrderCount: order.MaxCount}
+	cfg := config.Config{SMTPHelo: "verifier.test"}
 	cfg.Codec.Keys = "k1:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
 	cfg.Worker.Deployment, cfg.Worker.BuildID = "holdfast", "a"
-	dir := temporary(t)
-	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{Dir: dir, Lab: maillab.Config{Domains: 20}})
+	stack, err := stacktest.Start(ctx, stacktest.Options{Config: cfg, Lab: maillab.Config{Domains: 20}, Seed: seedProduction})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
-	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, stop()) })
-	require.NoError(t, registerAttributes(ctx, rooms))
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	var file bytes.Buffer
-	require.NoError(t, servers.Lab.World().WriteCatalogue(&file, 100, 0.5))
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
-	require.NoError(t, err)
-	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "verified-leads"})
-	require.NoError(t, err)
-	_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
-	require.NoError(t, err)
-	return &production{t: t, dir: dir, servers: servers, rooms: rooms}
+	t.Cleanup(func() { require.NoError(t, stack.Stop()) })
+	return &production{t: t, dir: stack.Dir, servers: stack, rooms: stack.Rooms}
+}
+
+func seedProduction(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
+	if err := registerAttributes(ctx, rooms); err != nil {
+		return err
+	}
+	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	if err := stacktest.ImportLeads(ctx, rooms, lab, 100); err != nil {
+		return err
+	}
+	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "verified-leads"}); err != nil {
+		return err
+	}
+	_, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
+	return err
 }
 
 // current makes a build the one that new orders begin with.

@@ -11,7 +11,6 @@ import (
 // A worker takes no arguments: what it does not know starts none on the live
 // queues.
 func TestTheWorkerExplainsItselfAndRefusesArguments(t *testing.T) {
-	program := buildWorker(t)
 	run := func(args ...string) (code int, stdout, stderr string) {
 		cmd := exec.CommandContext(t.Context(), program, args...)
 		cmd.Env = []string{"HOLDFAST_DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "TEMPORAL_ADDRESS=127.0.0.1:1"}

@@ -23,12 +23,13 @@ import (
 // A worker shows its health, metrics and profiles. Told to stop it is first not
 // ready, and works on until that was noticed; then it ends in order.
 func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
-	servers, rooms := startServers(t, maillab.Config{Domains: 20})
-	stock(t, rooms, servers.Lab, 100)
-	require.NoError(t, furnish(t.Context(), rooms, "acme", 1000))
+	stack := newStack(t, "health", maillab.Config{Domains: 20})
+	rooms := stack.rooms
+	stack.seed(t, 100)
+	require.NoError(t, createOrg(t.Context(), rooms, "acme", 1000))
 	var log lockedLog
-	cmd := exec.Command(buildWorker(t))
-	cmd.Env = append(wire.WorkerEnv(servers.Config), "HOLDFAST_LOG_FORMAT=json", "HOLDFAST_LOG_LEVEL=info",
+	cmd := exec.Command(program)
+	cmd.Env = append(wire.WorkerEnv(stack.cfg), "HOLDFAST_LOG_FORMAT=json", "HOLDFAST_LOG_LEVEL=info",
 		"HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_DRAIN_WAIT=5s")
 	cmd.Stderr = &log
 	require.NoError(t, cmd.Start())

@@ -30,12 +30,12 @@ const leads = 3000
 func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	ctx := t.Context()
 	// Slow enough that there is a middle to be killed in.
-	servers, rooms := startServers(t, maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond})
-	stock(t, rooms, servers.Lab, leads)
-	require.NoError(t, furnish(ctx, rooms, "acme", leads))
+	stack := newStack(t, "kill", maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond})
+	rooms := stack.rooms
+	stack.seed(t, leads)
+	require.NoError(t, createOrg(ctx, rooms, "acme", leads))
 
-	program := buildWorker(t)
-	victim, err := startWorker(t, program, servers.Config)
+	victim, err := startWorker(t, stack.cfg)
 	require.NoError(t, err)
 
 	submission := intake.Submission{Org: "acme", Key: "kill", Request: order.Request{Kind: order.LeadList, Count: leads}}
@@ -52,7 +52,7 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, atDeath.Done, int64(leads), "the worker died in the middle")
 
-	_, err = startWorker(t, program, servers.Config)
+	_, err = startWorker(t, stack.cfg)
 	require.NoError(t, err)
 	var settled order.Order
 	require.Eventually(t, func() bool {
@@ -66,7 +66,7 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	require.Equal(t, []order.Credit{{
 		Type: "email", Held: leads, Captured: settled.Tally.Valid, Released: leads - settled.Tally.Valid,
 	}}, settled.Credits)
-	requireTrueVerdicts(t, rooms, servers.Lab, settled)
+	requireTrueVerdicts(t, rooms, stack.lab, settled)
 
 	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)

@@ -33,10 +33,7 @@ const (
 	finish  = "UPDATE order_item SET retry_at = NULL" // before it is completed
 )
 
-const (
-	momentary = 600 // leads of each order: two batches
-	lanes     = 13  // workers at the same time
-)
+const momentary = 600 // leads of each order: two batches
 
 // moments are the boundaries of an order's stages.
 var moments = map[string]moment{
@@ -89,19 +86,15 @@ var smallMoments = map[string]moment{
 // Whichever boundary it was, the books afterwards say what they say of an order
 // that nothing has happened to.
 func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
-	var namespaces []string
-	for i := range lanes {
-		namespaces = append(namespaces, fmt.Sprintf("lane-%d", i))
-	}
 	// Without hosts that greylist, an order takes the same way every time.
-	servers, rooms := startServers(t, maillab.Config{
+	stack := newStack(t, laneName(0), maillab.Config{
 		Domains: 60, Only: []maillab.Kind{maillab.Ordinary, maillab.Shared, maillab.CatchAll, maillab.NoDomain},
-	}, namespaces...)
-	stock(t, rooms, servers.Lab, momentary)
-	program := buildWorker(t)
+	})
+	rooms := stack.rooms
+	stack.seed(t, momentary)
 	free := make(chan *lane, lanes)
-	for _, namespace := range namespaces {
-		free <- newLane(t, program, servers.Config, namespace)
+	for i := range lanes {
+		free <- newLane(t, stack.cfg, laneName(i))
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
@@ -176,17 +169,16 @@ func fewLeads(t *testing.T, rooms *wire.Rooms) order.Request {
 // lane is a Temporal namespace of its own with one worker, and a proxy between
 // that one and the database.
 type lane struct {
-	t       *testing.T
-	program string
-	cfg     config.Config // of its workers
-	rooms   *wire.Rooms
-	proxy   *proxy
-	worker  workerProcess
+	t      *testing.T
+	cfg    config.Config // of its workers
+	rooms  *wire.Rooms
+	proxy  *proxy
+	worker workerProcess
 }
 
-func newLane(t *testing.T, program string, cfg config.Config, namespace string) *lane {
+func newLane(t *testing.T, cfg config.Config, namespace string) *lane {
 	cfg.TemporalNamespace = namespace
-	l := &lane{t: t, program: program, rooms: openRooms(t, cfg)}
+	l := &lane{t: t, rooms: openRooms(t, cfg)}
 	database, err := url.Parse(cfg.DatabaseURL)
 	require.NoError(t, err)
 	l.proxy, err = startProxy(database.Host)
@@ -196,7 +188,7 @@ func newLane(t *testing.T, program string, cfg config.Config, namespace string) 
 	database.RawQuery = "sslmode=disable"
 	cfg.DatabaseURL = database.String()
 	l.cfg = cfg
-	l.worker, err = startWorker(t, program, cfg)
+	l.worker, err = startWorker(t, cfg)
 	require.NoError(t, err)
 	return l
 }
@@ -229,7 +221,7 @@ type itemState struct {
 // order has a new organization make an order, lets the worker die at the
 // moment, if there is one, starts another and waits for the outcome.
 func (l *lane) order(ctx context.Context, org string, request order.Request, m *moment) (outcome, error) {
-	if err := furnish(ctx, l.rooms, org, 2*request.Count); err != nil {
+	if err := createOrg(ctx, l.rooms, org, 2*request.Count); err != nil {
 		return outcome{}, err
 	}
 	succeeded := make(chan error, 1)
@@ -237,7 +229,7 @@ func (l *lane) order(ctx context.Context, org string, request order.Request, m *
 		l.proxy.await(*m, func() {
 			l.worker.kill()
 			var err error
-			l.worker, err = startWorker(l.t, l.program, l.cfg)
+			l.worker, err = startWorker(l.t, l.cfg)
 			succeeded <- err
 		})
 	}

@@ -22,9 +22,10 @@ import (
 func TestAHundredOrdersAtOnce(t *testing.T) {
 	const orgs, each, count, catalogue = 10, 10, 20, 400
 	ctx := t.Context()
-	servers, rooms := startServers(t, maillab.Config{Domains: 40, GreylistDelay: 500 * time.Millisecond})
-	stock(t, rooms, servers.Lab, catalogue)
-	_, err := startWorker(t, buildWorker(t), servers.Config)
+	stack := newStack(t, "rush", maillab.Config{Domains: 40, GreylistDelay: 500 * time.Millisecond})
+	rooms := stack.rooms
+	stack.seed(t, catalogue)
+	_, err := startWorker(t, stack.cfg)
 	require.NoError(t, err)
 
 	var mu sync.Mutex
@@ -32,7 +33,7 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 	var orders errgroup.Group
 	for i := range orgs {
 		org := fmt.Sprintf("org-%d", i)
-		require.NoError(t, furnish(ctx, rooms, org, each*count))
+		require.NoError(t, createOrg(ctx, rooms, org, each*count))
 		for k := range each {
 			orders.Go(func() error {
 				submission := intake.Submission{Org: org, Key: fmt.Sprint(k), Request: order.Request{Kind: order.LeadList, Count: count}}

@@ -3,7 +3,9 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,32 +14,90 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
-	"holdfast/internal/devstack"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
-	"holdfast/internal/order"
 	"holdfast/internal/postgres"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
-// startServers starts real servers, with these Temporal namespaces besides
-// default, and opens the rooms in the default one.
-func startServers(t *testing.T, lab maillab.Config, namespaces ...string) (*devstack.Servers, *wire.Rooms) {
+// lanes are the Temporal namespaces in which workers of one test run side by side.
+const lanes = 13
+
+func laneName(i int) string { return fmt.Sprintf("lane-%d", i) }
+
+// servers are PostgreSQL and Temporal for all tests of this package: a test has a
+// database, a mail lab and a Temporal namespace of its own.
+var servers = sync.OnceValues(func() (*stacktest.Stack, error) {
+	namespaces := []string{"kill", "rush", "health"}
+	for i := range lanes {
+		namespaces = append(namespaces, laneName(i))
+	}
+	var err error
+	running, err = stacktest.Start(context.Background(), stacktest.Options{Namespaces: namespaces, NoWorker: true})
+	return running, err
+})
+
+var running *stacktest.Stack // once a test has asked for it
+
+// program is the worker that runs in production, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "holdfast-worker-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		program = filepath.Join(dir, "holdfast-worker")
+		if out, err := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-s -w", "-o", program, ".").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "the worker could not be built: %v\n%s", err, out)
+			return 1
+		}
+		code := m.Run()
+		if running != nil {
+			if err := running.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
+		return code
+	}())
+}
+
+// stack is what a test has of its own on the servers.
+type stack struct {
+	cfg   config.Config // of its workers
+	rooms *wire.Rooms
+	lab   *maillab.Lab
+}
+
+func newStack(t *testing.T, namespace string, lab maillab.Config) *stack {
 	ctx := t.Context()
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, VerdictCache: true, MaxOrderCount: order.MaxCount,
-	}, devstack.ServerOptions{
-		Dir: t.TempDir(), Lab: lab, Namespaces: namespaces, Note: func(text string) { t.Log(text) },
-	})
+	on, err := servers()
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
-	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
-	return servers, openRooms(t, servers.Config)
+	s := &stack{cfg: on.Config}
+	s.lab, err = maillab.Start(lab)
+	require.NoError(t, err)
+	t.Cleanup(s.lab.Close)
+	database, err := url.Parse(s.cfg.DatabaseURL)
+	require.NoError(t, err)
+	_, err = on.Rooms.Pool.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{namespace}.Sanitize())
+	require.NoError(t, err)
+	database.Path = "/" + namespace
+	s.cfg.DatabaseURL, s.cfg.TemporalNamespace = database.String(), namespace
+	s.cfg.DNSServers, s.cfg.SMTPPort, s.cfg.VerdictCache = []string{s.lab.DNSAddr()}, s.lab.SMTPPort(), true
+	require.NoError(t, postgres.Migrate(ctx, s.cfg.DatabaseURL))
+	s.rooms = openRooms(t, s.cfg)
+	return s
 }
 
 func openRooms(t *testing.T, cfg config.Config) *wire.Rooms {
@@ -47,10 +107,10 @@ func openRooms(t *testing.T, cfg config.Config) *wire.Rooms {
 	return rooms
 }
 
-// stock imports leads and makes the plan that orders run under: the preset,
+// seed imports leads and makes the plan that orders run under: the preset,
 // with a refund that does not wait long.
-func stock(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, leads int) {
-	ctx := t.Context()
+func (s *stack) seed(t *testing.T, leads int) {
+	ctx, rooms := t.Context(), s.rooms
 	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
 	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
 	require.NoError(t, err)
@@ -59,13 +119,13 @@ func stock(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, leads int) {
 	_, err = rooms.Accounts.SavePlan(ctx, &quick)
 	require.NoError(t, err)
 	var file bytes.Buffer
-	require.NoError(t, lab.World().WriteCatalogue(&file, leads, 0.5))
+	require.NoError(t, s.lab.World().WriteCatalogue(&file, leads, 0.5))
 	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 }
 
-// furnish creates an organization with credits.
-func furnish(ctx context.Context, rooms *wire.Rooms, org string, credits int64) error {
+// createOrg creates an organization with credits.
+func createOrg(ctx context.Context, rooms *wire.Rooms, org string, credits int64) error {
 	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
 		return err
 	}
@@ -75,14 +135,6 @@ func furnish(ctx context.Context, rooms *wire.Rooms, org string, credits int64) 
 	return rooms.Billing.CatchUp(ctx, org, time.Now()) // arms the alerts, which the first touch would do
 }
 
-// buildWorker builds the program that runs in production.
-func buildWorker(t *testing.T) (program string) {
-	program = filepath.Join(t.TempDir(), "holdfast-worker")
-	build, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
-	return program
-}
-
 // workerProcess is a worker that runs.
 type workerProcess struct {
 	process *os.Process
@@ -90,7 +142,7 @@ type workerProcess struct {
 }
 
 // startWorker starts one, which ends with the test at the latest.
-func startWorker(t *testing.T, program string, cfg config.Config) (workerProcess, error) {
+func startWorker(t *testing.T, cfg config.Config) (workerProcess, error) {
 	cmd := exec.Command(program)
 	cmd.Env = append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=error")
 	cmd.Stderr = os.Stderr

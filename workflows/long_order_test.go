@@ -75,8 +75,7 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 		return err == nil && paused.Waiting == "a call to resume it"
 	}, time.Minute, 10*time.Millisecond)
 	require.Less(t, paused.Done, int64(count))
-	require.NoError(t, s.stopWorker())
-	require.NoError(t, s.startWorker(ctx))
+	s.anotherWorker(t)
 	still, err := s.Intake.Progress(ctx, id)
 	require.NoError(t, err)
 	require.Equal(t, paused.Waiting, still.Waiting, "another worker knows that it is paused")

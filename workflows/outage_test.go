@@ -49,8 +49,7 @@ func TestAnOrderThatMeetsDeadHostsAloneIsNoOutage(t *testing.T) {
 	require.EqualValues(t, 5000-len(good), s.available(t, org, "", "email"))
 
 	// A worker that has met no host yet.
-	require.NoError(t, s.stopWorker())
-	require.NoError(t, s.startWorker(t.Context()))
+	s.anotherWorker(t)
 	_, before, err := verdicts.Outages(t.Context(), s.Pool)
 	require.NoError(t, err)
 	all := append([]string(nil), good...)

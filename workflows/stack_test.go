@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -19,12 +17,12 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
-	"holdfast/internal/devstack"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 )
 
@@ -33,85 +31,63 @@ import (
 // has organizations of its own.
 type stack struct {
 	*wire.Rooms
-	lab  *maillab.Lab
-	cfg  config.Config
-	dir  string
-	down []func() error
-
-	mu     sync.Mutex
-	worker func() error // stops it
+	lab    *maillab.Lab
+	worker *stacktest.Stack // stops and starts it
 }
 
 // stackLeads is the size of the catalogue; half of it is valid.
 const stackLeads = 10_000
 
 var stackUp = sync.OnceValues(func() (*stack, error) {
-	s := &stack{}
-	return s, s.start(context.Background())
+	s, err := stacktest.Start(context.Background(), stacktest.Options{
+		Config: config.Config{WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Lab:    maillab.Config{Domains: 400, Records: deadHosts()},
+		Seed: func(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
+			if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+				return err
+			}
+			_, err := rooms.Catalogue.Import(ctx, bytes.NewReader(halfValid(lab)), lead.CSV, lead.ImportOptions{})
+			return err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	running = s
+	return &stack{s.Rooms, s.Lab, s}, nil
 })
+
+var running *stacktest.Stack // once a test has asked for it
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := stackDown(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	if running != nil {
+		if err := running.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }
 
-var running *stack // once it has been asked for
-
 func realStack(t *testing.T) *stack {
 	t.Helper()
 	s, err := stackUp()
-	running = s
 	require.NoError(t, err)
 	return s
 }
 
-func stackDown() error {
-	if running == nil {
-		return nil
-	}
-	err := running.stopWorker()
-	for i := len(running.down) - 1; i >= 0; i-- {
-		err = errors.Join(err, running.down[i]())
-	}
-	return err
-}
-
-func (s *stack) start(ctx context.Context) (err error) {
-	if s.dir, err = devstack.TempDir("holdfast-workflows-"); err != nil {
-		return err
-	}
-	s.down = append(s.down, func() error { return os.RemoveAll(s.dir) })
-	servers, err := devstack.StartServers(ctx, config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine},
-		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-	}, devstack.ServerOptions{Dir: s.dir, Lab: maillab.Config{Domains: 400, GreylistDelay: 500 * time.Millisecond, Records: deadHosts()}})
-	if err != nil {
-		return err
-	}
-	s.down = append(s.down, servers.Stop)
-	s.lab, s.cfg = servers.Lab, servers.Config
-	if err := s.startWorker(ctx); err != nil {
-		return err
-	}
-	if s.Rooms, err = wire.Open(ctx, s.cfg, slog.New(slog.DiscardHandler)); err != nil {
-		return err
-	}
-	s.down = append(s.down, func() error { s.Close(); return nil })
-	if err := s.Accounts.EnsurePresets(ctx); err != nil {
-		return err
-	}
-	_, err = s.Catalogue.Import(ctx, bytes.NewReader(s.halfValid()), lead.CSV, lead.ImportOptions{})
-	return err
+// anotherWorker replaces the worker, in order.
+func (s *stack) anotherWorker(t *testing.T) {
+	t.Helper()
+	require.NoError(t, s.worker.StopWorker())
+	s.worker.StartWorker(t.Context())
 }
 
 // halfValid is a catalogue of which exactly one half is valid in truth.
-func (s *stack) halfValid() []byte {
+func halfValid(lab *maillab.Lab) []byte {
 	var all, half bytes.Buffer
-	if err := s.lab.World().WriteCatalogue(&all, 2*stackLeads, 0.5); err != nil {
+	if err := lab.World().WriteCatalogue(&all, 2*stackLeads, 0.5); err != nil {
 		panic(err) // a buffer takes everything
 	}
 	lines := strings.SplitAfter(all.String(), "\n")
@@ -122,30 +98,12 @@ func (s *stack) halfValid() []byte {
 		if len(cells) < 3 {
 			continue
 		}
-		if valid := s.lab.Truth(cells[1]).Verdict == "valid"; wanted[valid] > 0 {
+		if valid := lab.Truth(cells[1]).Verdict == "valid"; wanted[valid] > 0 {
 			wanted[valid]--
 			half.WriteString(line)
 		}
 	}
 	return half.Bytes()
-}
-
-func (s *stack) startWorker(ctx context.Context) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, s.worker, err = wire.StartWorker(ctx, s.cfg, slog.New(slog.DiscardHandler))
-	return err
-}
-
-func (s *stack) stopWorker() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.worker == nil {
-		return nil
-	}
-	stop := s.worker
-	s.worker = nil
-	return stop()
 }
 
 // org makes an organization on a preset, with packs of credits in the shared

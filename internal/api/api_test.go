@@ -74,7 +74,7 @@ func startStack() (stop func() error, err error) {
 		Config: config.Config{
 			OperatorKey: operatorKey, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, StripeSecret: stripeSecret,
 		},
-		Domains: 100, Log: slog.New(slog.NewTextHandler(&logLines, nil)), Furnish: furnish,
+		Lab: maillab.Config{Domains: 100}, Log: slog.New(slog.NewTextHandler(&logLines, nil)), Seed: furnish,
 	})
 	if err != nil {
 		return nil, err

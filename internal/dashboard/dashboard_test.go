@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 
 func startStack() (stop func() error, err error) {
 	stack, err := stacktest.Start(context.Background(), stacktest.Options{
-		Config: config.Config{OperatorKey: operatorKey}, Domains: 100, Furnish: seed,
+		Config: config.Config{OperatorKey: operatorKey}, Lab: maillab.Config{Domains: 100}, Seed: seed,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

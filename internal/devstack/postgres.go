@@ -39,9 +39,9 @@ type PostgresOptions struct {
 	Dir string
 	// Port on 127.0.0.1; 0 takes the port used last time in Dir, or a free one.
 	Port int
-	// Throwaway trades crash safety (fsync) for speed and opens no TCP port.
-	// Only for databases that nobody wants back, such as those of tests.
-	Throwaway bool
+	// Unsynced trades crash safety (fsync) for speed. Throwaway does, too, and opens
+	// no TCP port. Only for databases that may be lost, such as those of tests.
+	Unsynced, Throwaway bool
 	// MaxConnections of the server; 0 means 300.
 	MaxConnections int
 	// Settings, such as "shared_preload_libraries=pg_stat_statements", beside ours.
@@ -153,6 +153,7 @@ func startCluster(ctx context.Context, programs string, o PostgresOptions) (*Pos
 	return c.start(ctx, password, port)
 }
 
+func (c *cluster) unsynced() bool  { return c.options.Unsynced || c.options.Throwaway }
 func (c *cluster) data() string    { return filepath.Join(c.dir, "data") }
 func (c *cluster) logFile() string { return filepath.Join(c.dir, "postgres.log") }
 
@@ -245,7 +246,7 @@ func (c *cluster) init(ctx context.Context) (password string, err error) {
 		"--auth-local=trust", "--auth-host=scram-sha-256", // the socket's folder is ours alone
 		"--encoding=UTF8", "--locale=C", // the same order of text on every machine
 	}
-	if c.options.Throwaway {
+	if c.unsynced() {
 		args = append(args, "--no-sync")
 	}
 	initdb := exec.CommandContext(ctx, filepath.Join(c.programs, "initdb"), args...)
@@ -336,7 +337,7 @@ func (c *cluster) settings(port int) []string {
 		"jit=off", // our queries are short; compiling them costs more than it saves
 		"log_line_prefix=%m [%p] %d ",
 	}
-	if c.options.Throwaway {
+	if c.unsynced() {
 		set = append(set, "fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
 	}
 	args := []string{"-D", c.data()}

@@ -28,8 +28,10 @@ type ServerOptions struct {
 	Dir string
 	// Lab is the mail lab to start.
 	Lab maillab.Config
-	// PostgresSettings are given to PostgreSQL beside ours.
+	// PostgresSettings are given to PostgreSQL beside ours. Unsynced is as in
+	// PostgresOptions.
 	PostgresSettings []string
+	Unsynced         bool
 	// Unfair starts a Temporal server that ignores fairness keys, Namespaces one
 	// that has these besides default.
 	Unfair     bool
@@ -75,7 +77,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	starting.Go(func() (err error) {
 		began := time.Now()
 		s.Postgres, err = StartPostgres(startCtx, PostgresOptions{
-			URL: cfg.DatabaseURL, Dir: filepath.Join(o.Dir, "postgres"), Settings: o.PostgresSettings, Note: note,
+			URL: cfg.DatabaseURL, Dir: filepath.Join(o.Dir, "postgres"), Settings: o.PostgresSettings, Unsynced: o.Unsynced, Note: note,
 		})
 		if err == nil {
 			up("PostgreSQL", "", began)

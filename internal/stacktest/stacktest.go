@@ -1,10 +1,12 @@
-// Package stacktest starts the product for the tests of a package: PostgreSQL,
+// Package stacktest starts the product for tests and recordings: PostgreSQL,
 // Temporal, the mail lab, the rooms and a worker.
 package stacktest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -17,68 +19,113 @@ import (
 	"holdfast/internal/wire"
 )
 
-// Options say what a stack is like. Furnish may be nil.
+// Options say what a stack is like.
 type Options struct {
-	Config  config.Config // only what is of its own: an operator key, networks that webhooks may go to
-	Domains int           // of the mail lab
-	Log     *slog.Logger
-	Furnish func(context.Context, *wire.Rooms, *maillab.Lab) error // before the worker starts
+	Config     config.Config  // only what differs: an operator key, networks that webhooks may go to
+	Lab        maillab.Config // greylisting hosts accept after half a second unless it says otherwise
+	Namespaces []string       // of Temporal, besides default
+	Log        *slog.Logger   // nil: none
+	Note       func(string)   // hears of what takes long; may be nil
+	NoWorker   bool           // StartWorker starts one later
+
+	// Seed fills the database before the worker starts; it may be nil.
+	Seed func(context.Context, *wire.Rooms, *maillab.Lab) error
 }
 
 // Stack is a running stack. Stop ends it and removes its files.
 type Stack struct {
-	Rooms *wire.Rooms
-	Dir   string // of the servers' files
+	Rooms  *wire.Rooms
+	Config config.Config // that of a worker on this stack
+	Lab    *maillab.Lab
+	Dir    string // of the servers' files
 
-	servers *devstack.Servers
-	endWork context.CancelFunc
-	worker  chan error
+	log        *slog.Logger
+	servers    *devstack.Servers
+	stopWorker func() error // nil: none runs
 }
 
-// Start starts a stack. What was started before an error ends with the process.
-func Start(ctx context.Context, o Options) (*Stack, error) {
-	dir, err := os.MkdirTemp("", "holdfast-stacktest-")
-	if err != nil {
+// Start starts a stack, or leaves nothing behind. Its PostgreSQL does not wait for
+// the disk: what a test shows of crashes, it shows of our processes.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	s := &Stack{log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.Dir, err = devstack.TempDir("holdfast-stacktest-"); err != nil {
 		return nil, err
 	}
-	cfg := o.Config
-	cfg.HTTPAddr, cfg.GreylistRetry, cfg.MaxOrderCount = "127.0.0.1:0", time.Second, 1_000_000
-	cfg.Providers = []string{config.OwnEngine}
-	s := &Stack{Dir: dir, worker: make(chan error, 1)}
-	s.servers, err = devstack.StartServers(ctx, cfg, devstack.ServerOptions{
-		Dir: dir, Lab: maillab.Config{Domains: o.Domains, GreylistDelay: 500 * time.Millisecond},
-	})
-	if err != nil {
-		return nil, err
+	if err := s.start(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
 	}
-	if err := postgres.Migrate(ctx, s.servers.Config.DatabaseURL); err != nil {
-		return nil, err
-	}
-	if s.Rooms, err = wire.Open(ctx, s.servers.Config, o.Log); err != nil {
-		return nil, err
-	}
-	if o.Furnish != nil {
-		if err := o.Furnish(ctx, s.Rooms, s.servers.Lab); err != nil {
-			return nil, err
-		}
-	}
-	working, end := context.WithCancel(ctx)
-	s.endWork = end
-	go func() { s.worker <- wire.RunWorker(working, s.servers.Config, o.Log) }()
 	return s, nil
 }
 
-// Stop ends the worker and the servers, in this order.
+func (s *Stack) start(ctx context.Context, o Options) (err error) {
+	cfg := o.Config
+	cfg.HTTPAddr = "127.0.0.1:0"
+	cfg.GreylistRetry = cmp.Or(cfg.GreylistRetry, time.Second)
+	cfg.MaxOrderCount = cmp.Or(cfg.MaxOrderCount, 1_000_000)
+	if len(cfg.Providers) == 0 {
+		cfg.Providers = []string{config.OwnEngine}
+	}
+	lab := o.Lab
+	lab.GreylistDelay = cmp.Or(lab.GreylistDelay, 500*time.Millisecond)
+	s.servers, err = devstack.StartServers(ctx, cfg, devstack.ServerOptions{
+		Dir: s.Dir, Lab: lab, Namespaces: o.Namespaces, Unsynced: true, Note: o.Note,
+	})
+	if err != nil {
+		return err
+	}
+	s.Config, s.Lab = s.servers.Config, s.servers.Lab
+	if err := postgres.Migrate(ctx, s.Config.DatabaseURL); err != nil {
+		return err
+	}
+	if s.Rooms, err = wire.Open(ctx, s.Config, s.log); err != nil {
+		return err
+	}
+	if o.Seed != nil {
+		if err := o.Seed(ctx, s.Rooms, s.Lab); err != nil {
+			return err
+		}
+	}
+	if !o.NoWorker {
+		s.StartWorker(ctx)
+	}
+	return nil
+}
+
+// StartWorker starts a worker in this process; one runs at a time. That it ended
+// with an error, StopWorker says.
+func (s *Stack) StartWorker(ctx context.Context) {
+	working, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- wire.RunWorker(working, s.Config, s.log) }()
+	s.stopWorker = func() error {
+		end()
+		return <-ended
+	}
+}
+
+// StopWorker ends the worker in order. Without one it does nothing.
+func (s *Stack) StopWorker() error {
+	if s.stopWorker == nil {
+		return nil
+	}
+	stop := s.stopWorker
+	s.stopWorker = nil
+	return stop()
+}
+
+// Stop ends the worker and the servers, in this order, and removes the files.
 func (s *Stack) Stop() error {
-	s.endWork()
-	if err := <-s.worker; err != nil {
-		return err
+	err := s.StopWorker()
+	if s.Rooms != nil {
+		s.Rooms.Close()
 	}
-	s.Rooms.Close()
-	if err := s.servers.Stop(); err != nil {
-		return err
+	if s.servers != nil {
+		err = errors.Join(err, s.servers.Stop())
 	}
-	return os.RemoveAll(s.Dir)
+	return errors.Join(err, os.RemoveAll(s.Dir))
 }
 
 // ImportLeads brings n leads of the mail lab into the catalogue, half of them with

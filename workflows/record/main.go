@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -31,12 +30,12 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
-	"holdfast/internal/devstack"
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 	"holdfast/workflows"
 )
@@ -115,31 +114,17 @@ type recorder struct {
 func (r *recorder) wants(name string) bool { return len(r.only) == 0 || slices.Contains(r.only, name) }
 
 func (r *recorder) run(ctx context.Context) error {
-	dir, err := devstack.TempDir("holdfast-record-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	cfg := config.Config{
-		HTTPAddr: "127.0.0.1:0", GreylistRetry: 2 * time.Second, Providers: []string{config.OwnEngine},
-		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-	}
-	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{
-		Dir: dir, Lab: maillab.Config{Domains: 300, Latency: 20 * time.Millisecond, GreylistDelay: time.Second},
-		Note: func(text string) { fmt.Fprintln(os.Stderr, text) },
+	stack, err := stacktest.Start(ctx, stacktest.Options{
+		Config: config.Config{GreylistRetry: 2 * time.Second, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Lab:    maillab.Config{Domains: 300, Latency: 20 * time.Millisecond, GreylistDelay: time.Second},
+		Note:   func(text string) { fmt.Fprintln(os.Stderr, text) },
+		Seed:   seed,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = servers.Stop() }()
-	var stop func() error
-	if r.Rooms, stop, err = wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler)); err != nil {
-		return err
-	}
-	defer func() { _ = stop() }()
-	if err := furnish(ctx, r.Rooms, servers.Lab); err != nil {
-		return err
-	}
+	defer func() { _ = stack.Stop() }()
+	r.Rooms = stack.Rooms
 	for _, story := range stories {
 		if !r.wants("order-" + story.name) {
 			continue
@@ -213,7 +198,7 @@ func (r *recorder) continued(ctx context.Context, id string, sub intake.Submissi
 	return r.save(ctx, id, second, "order-"+sub.Key+"-again")
 }
 
-func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
+func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
