@@ -47,11 +47,17 @@ test: postgres devserver promtool lint ## all checks and all tests, on real serv
 	go test -C deploy ./...
 	@$(MAKE) --no-print-directory fuzz
 
-CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -v '^devserver/' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+CHANGED = $(shell git diff --name-only $$(git merge-base HEAD main 2>/dev/null || echo HEAD) -- '*.go' 2>/dev/null | grep -vE '^(bench|browser|deploy|devserver)/' | xargs -r -n1 dirname | sort -u | while read -r d; do if ls $$d/*.go >/dev/null 2>&1; then echo "./$$d"; fi; done)
+
+# Packages whose tests start a whole stack and take minutes.
+STACKS = ./internal/api ./internal/dashboard ./internal/devstack ./internal/intake ./starter ./worker ./workflows
 
 .PHONY: quick
-quick: postgres ## vet and test the packages that differ from main
-	@if [ -n "$(CHANGED)" ]; then go vet $(CHANGED) && go test $(CHANGED); else echo "nothing differs from main"; fi
+quick: postgres $(LINT) ## lint what differs from main and test it, but for packages that start whole stacks
+	@if [ -z "$(CHANGED)" ]; then echo "nothing differs from main"; exit; fi; \
+	$(LINT) run $(CHANGED) || exit 1; \
+	for p in $(filter $(STACKS),$(CHANGED)); do echo "$$p starts a whole stack: go test $$p, or make test"; done; \
+	if [ -n "$(filter-out $(STACKS),$(CHANGED))" ]; then go test $(filter-out $(STACKS),$(CHANGED)); fi
 
 # Packages without a Temporal server.
 RACE = ./internal/account ./internal/billing ./internal/ledger ./internal/order/... ./internal/plan/... ./internal/verify/...
