@@ -3,8 +3,8 @@ package webhook_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"holdfast/internal/postgres/pgtest"
 )
 
 // Nothing goes on in the background when the tests are over.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgtest.VerifyNoLeaks(m) }

@@ -159,11 +159,14 @@ func startKeeper(folder string) (ended chan struct{}, err error) {
 		return nil, err
 	}
 	ended = make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // what went wrong is in the log
-	}()
+	go awaitKeeper(cmd, ended)
 	return ended, nil
+}
+
+// awaitKeeper outlives all tests, as the keeper does; see VerifyNoLeaks.
+func awaitKeeper(cmd *exec.Cmd, ended chan<- struct{}) {
+	defer close(ended)
+	_ = cmd.Wait() // what went wrong is in the log
 }
 
 // keep runs the server until nobody has used it for a while.
