@@ -107,6 +107,7 @@ func TestASmallOrderOutlastsADatabaseThatIsAway(t *testing.T) {
 			run(s.env, in)
 			require.NoError(t, s.env.GetWorkflowError())
 			require.Equal(t, order.Settled, s.requireExactBooks(kind, in).Status)
+			s.audit(t)
 			if in.Request.Small() {
 				for step, tries := range a.tries {
 					require.Zero(t, tries%3, "%s is tried three times before an activity takes it over", step)

@@ -81,6 +81,7 @@ func matrix(t *testing.T, kind kindOfOrder, leads int) {
 			require.Equal(t, o.CompletedAt != nil, o.Status == order.Settled, "what is delivered is settled, and nothing else is")
 		})
 	}
+	s.audit(t)
 }
 
 // runStopped runs an order to which something happens. One that was lost is

@@ -136,9 +136,17 @@ func (w *world) requireBalance(available, held int64) {
 	require.Equal(w.t, [2]int64{available, held}, [2]int64{a, h}, "available and held credits")
 }
 
-// requireExact checks that an order that is over left exact books: all that was
-// held is charged or back, what was charged is delivered, and nothing else is.
+// requireExact checks that an order that is over left exact books, and that the
+// journal says so, too.
 func (w *world) requireExact(o order.Order) {
+	w.t.Helper()
+	w.requireCharged(o)
+	w.requireCleanAudit(o.Org)
+}
+
+// requireCharged checks of an order that is over that all that was held is charged
+// or back, and that what was charged is delivered, and nothing else is.
+func (w *world) requireCharged(o order.Order) {
 	w.t.Helper()
 	require.True(w.t, o.Status.Over(), o.Status)
 	p, err := w.book.Progress(w.t.Context(), o.ID, 1, 1<<40)
@@ -149,7 +157,12 @@ func (w *world) requireExact(o order.Order) {
 		charged += c.Captured
 	}
 	require.Equal(w.t, charged, p.Delivered, "what is charged is delivered")
-	report, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{Owner: o.Org})
+}
+
+// requireCleanAudit audits the books of an organization, or of all.
+func (w *world) requireCleanAudit(org string) {
+	w.t.Helper()
+	report, err := ledger.Audit(w.t.Context(), w.pool, ledger.AuditOptions{Owner: org})
 	require.NoError(w.t, err)
 	require.Empty(w.t, report.Findings)
 }
