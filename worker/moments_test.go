@@ -97,7 +97,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 		free <- newLane(t, stack.cfg, laneName(i))
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	type pair struct{ want, got outcome }
 	outcomes := map[string]pair{}
@@ -233,7 +233,11 @@ func (l *lane) order(ctx context.Context, org string, request order.Request, m *
 			succeeded <- err
 		})
 	}
-	o, err := l.rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "order", Request: request})
+	submission := intake.Submission{Org: org, Key: "order", Request: request}
+	o, err := l.rooms.Intake.Submit(ctx, submission)
+	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
+		o, err = l.rooms.Intake.Submit(ctx, submission)
+	}
 	if err != nil {
 		return outcome{}, err
 	}

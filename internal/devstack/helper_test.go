@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"holdfast/internal/config"
 )
@@ -23,8 +22,7 @@ const helperEnv = "HOLDFAST_DEVSTACK_HELPER"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperEnv)
 	if dir == "" {
-		goleak.VerifyTestMain(m) // ends the process
-		return
+		os.Exit(m.Run())
 	}
 	servers, err := StartServers(context.Background(), config.Config{DNSServers: []string{"127.0.0.1:53"}}, ServerOptions{Dir: dir})
 	if err != nil {
