@@ -41,10 +41,14 @@ type Accounts struct {
 	plans sync.Map // planKey → *plan.Plan; a stored version never changes
 
 	periods periods
+
+	watching chan struct{} // held by who changes what the ledger watches for
 }
 
 // New returns the accounts of a migrated database.
-func New(pool *pgxpool.Pool) *Accounts { return &Accounts{pool: pool} }
+func New(pool *pgxpool.Pool) *Accounts {
+	return &Accounts{pool: pool, watching: make(chan struct{}, 1)}
+}
 
 // Org is an organization.
 type Org struct {

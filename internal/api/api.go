@@ -104,6 +104,7 @@ func New(c Config) *API {
 	a.members()
 	a.plans()
 	a.credits()
+	a.thresholds()
 	a.grants()
 	a.orders()
 	a.results()

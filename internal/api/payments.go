@@ -39,6 +39,7 @@ func (a *API) payments() {
 			Quantity   int64  `json:"quantity,omitempty" example:"2" minimum:"1" maximum:"1000000" doc:"1 when left out."`
 			SuccessURL string `json:"success_url" minLength:"1" maxLength:"2000" format:"uri" example:"https://example.com/paid" doc:"Where the buyer goes after paying."`
 			CancelURL  string `json:"cancel_url,omitempty" maxLength:"2000" format:"uri" example:"https://example.com/prices" doc:"Where a buyer who gives up goes."`
+			SaveCard   bool   `json:"save_card,omitempty" example:"false" doc:"Keep the card at the payment service for automatic purchases (PUT /top-ups/{type})."`
 		}
 	},
 	) (*answer[payment.Checkout], error) {
@@ -48,9 +49,10 @@ func (a *API) payments() {
 		}
 		return body(a.Payments.Checkout(ctx, payment.NewCheckout{
 			Org: c.org.ID, Member: c.member, Key: in.Key, Price: in.Body.Price, Quantity: max(in.Body.Quantity, 1),
-			SuccessURL: in.Body.SuccessURL, CancelURL: in.Body.CancelURL,
+			SuccessURL: in.Body.SuccessURL, CancelURL: in.Body.CancelURL, SaveCard: in.Body.SaveCard,
 		}))
 	})
+	a.topUps()
 	a.stripe()
 }
 

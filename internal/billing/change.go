@@ -3,7 +3,6 @@ package billing
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,7 +10,6 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
-	"holdfast/internal/plan"
 )
 
 // Change is a plan change and what it brought at once.
@@ -102,69 +100,4 @@ func (b *Billing) apply(ctx context.Context, change account.Pending) ([]account.
 		return nil, err
 	}
 	return tops, b.accounts.MarkApplied(ctx, change.Org, change.Generation)
-}
-
-// rearm puts the alerts of the plan a change leads to in place of those of the
-// plan it leaves.
-func (b *Billing) rearm(ctx context.Context, change account.Pending) error {
-	history, err := b.accounts.PlanChanges(ctx, change.Org)
-	if err != nil {
-		return err
-	}
-	to, from := history[change.Generation], history[change.Generation-1]
-	next, err := b.accounts.Plan(ctx, to.PlanID, to.PlanVersion)
-	if err != nil {
-		return err
-	}
-	last, err := b.accounts.Plan(ctx, from.PlanID, from.PlanVersion)
-	if err != nil {
-		return err
-	}
-	members, err := b.accounts.Members(ctx, change.Org)
-	if err != nil {
-		return err
-	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	group.Go(func() error { return b.arm(groupCtx, change.Org, "", change.Generation, next, last) })
-	for _, m := range members {
-		group.Go(func() error { return b.arm(groupCtx, change.Org, m.ID, change.Generation, next, last) })
-	}
-	return group.Wait()
-}
-
-// arm watches one pool for the balances that a plan calls low, and ends the
-// watch over those that only the plan before it named.
-func (b *Billing) arm(ctx context.Context, org, pool string, generation int, to, from *plan.Plan) error {
-	owner := plan.Organization
-	if pool != "" {
-		owner = plan.Member
-	}
-	watch := map[string][]int64{}
-	if from != nil {
-		for t := range thresholds(from, owner) {
-			watch[t] = nil
-		}
-	}
-	maps.Copy(watch, thresholds(to, owner))
-	for t, low := range watch {
-		if _, err := b.ledger.Alert(ctx, ledger.Alert{
-			Owner: org, Key: fmt.Sprintf("alert/%d/%s/%s", generation, pool, t), Pool: pool, Type: t, Thresholds: low, Begin: from == nil,
-			Memo: ledger.Memo{Action: "alert", Member: pool},
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// thresholds are the balances that a plan calls low, by credit type of a pool.
-func thresholds(p *plan.Plan, owner plan.Owner) map[string][]int64 {
-	low := map[string][]int64{}
-	for t, c := range p.Credits {
-		if c.Owner == owner && len(c.LowBalance) > 0 {
-			low[t] = c.LowBalance
-		}
-	}
-	return low
 }

@@ -173,7 +173,7 @@ func (b *Billing) renew(ctx context.Context, d account.Due) ([]account.ResetCred
 		if err != nil {
 			return nil, err
 		}
-		err = b.arm(ctx, d.Org, d.Member, d.Generation, begins, nil)
+		err = b.arm(ctx, d.Org, d.Member, d.Generation, begins, nil, nil)
 		return credits, err
 	}
 	return credits, nil

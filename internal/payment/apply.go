@@ -18,29 +18,31 @@ import (
 // carryOut does what follows from an event that waits, and says what became of
 // it. Each step first writes what it is going to do and then does it under a key
 // of its own, so that a crash anywhere is made good by doing it again.
-func (p *Payments) carryOut(ctx context.Context, id string) (Event, error) {
+func (p *Payments) carryOut(ctx context.Context, id string) (e Event, brought []string, err error) {
 	select {
 	case p.atWork <- struct{}{}:
 		defer func() { <-p.atWork }()
 	case <-ctx.Done():
-		return Event{}, ctx.Err()
+		return Event{}, nil, ctx.Err()
 	}
 	e, f, err := p.event(ctx, id)
 	if err != nil || e.Status != Waiting {
-		return e, err
+		return e, nil, err
 	}
 	status, detail := Done, ""
 	err = p.apply(ctx, e, f)
 	var nothing *ignored
-	switch text, mendable := reason(err); {
+	text, needs, mendable := reason(err, f)
+	switch {
 	case errors.As(err, &nothing):
 		status, detail = Ignored, nothing.why
 	case mendable:
 		status, detail = Waiting, text
 	case err != nil:
-		return Event{}, err
+		return Event{}, nil, err
 	}
-	return p.mark(ctx, id, status, detail)
+	e, err = p.mark(ctx, id, status, detail, needs)
+	return e, f.brings(status, needs), err
 }
 
 // ignored is why an event changes nothing.
@@ -79,11 +81,11 @@ func (p *Payments) orgOf(ctx context.Context, f facts) (account.Org, error) {
 		id = f.Org
 	}
 	if id == "" {
-		return account.Org{}, waitFor("Customer %s belongs to no organization; map it to one.", f.Customer)
+		return account.Org{}, waitFor([]string{needCustomer(f.Customer)}, "Customer %s belongs to no organization; map it to one.", f.Customer)
 	}
 	org, err := p.accounts.Org(ctx, id)
 	if errors.Is(err, account.ErrNotFound) {
-		return account.Org{}, waitFor("There is no organization %q; map customer %s to the right one.", id, f.Customer)
+		return account.Org{}, waitFor([]string{needCustomer(f.Customer)}, "There is no organization %q; map customer %s to the right one.", id, f.Customer)
 	}
 	if err != nil || f.Customer == "" {
 		return org, err
@@ -107,7 +109,7 @@ func (p *Payments) sell(ctx context.Context, e Event, f facts) error {
 	for i, l := range f.Lines {
 		price, err := p.Price(ctx, l.Price)
 		if errors.Is(err, ErrNotFound) {
-			return waitFor("Price %s is not mapped to credits or a plan; map it.", l.Price)
+			return waitForPrice(l.Price)
 		}
 		if err != nil {
 			return err
@@ -125,6 +127,11 @@ func (p *Payments) sell(ctx context.Context, e Event, f facts) error {
 	}
 	if err := p.fulfil(ctx, id); err != nil {
 		return err
+	}
+	if f.TopUp != 0 {
+		if err := p.paid(ctx, f.TopUp, f.Payment); err != nil {
+			return err
+		}
 	}
 	if f.Subscription == "" {
 		return nil
@@ -149,7 +156,7 @@ func (price Price) sold(l soldLine, at time.Time) (line, error) {
 	}
 	high, credits := bits.Mul64(uint64(price.Credits), uint64(l.Quantity))
 	if high != 0 || credits > uint64(ledger.MaxAmount) {
-		return line{}, waitFor("%d times price %s are more credits than a grant may have; give them by hand and map the price to fewer.", l.Quantity, price.ID)
+		return line{}, waitFor([]string{needPrice(price.ID)}, "%d times price %s are more credits than a grant may have; give them by hand and map the price to fewer.", l.Quantity, price.ID)
 	}
 	amount := int64(credits)
 	s.Type, s.Credits = &price.Type, &amount
@@ -243,12 +250,14 @@ func (p *Payments) purchaseOf(ctx context.Context, f facts) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	needs := []string{needPayment(f.Payment), anyInvoice}
 	if invoice != "" {
 		if id, err = p.purchaseBy(ctx, "", invoice); err != nil || id != 0 {
 			return id, err
 		}
+		needs[1] = needInvoice(invoice)
 	}
-	return 0, waitFor("No purchase is known for payment %s yet.", f.Payment)
+	return 0, waitFor(needs, "No purchase is known for payment %s yet.", f.Payment)
 }
 
 // refund takes back the part of what was bought that was refunded. The service

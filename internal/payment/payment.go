@@ -103,6 +103,7 @@ type facts struct {
 	Amount       int64      `json:"amount,omitempty"` // of a dispute, too: what is disputed
 	Lines        []soldLine `json:"lines,omitempty"`
 	LinesUnknown bool       `json:"lines_unknown,omitempty"` // the service has to be asked for them
+	TopUp        int64      `json:"top_up,omitempty"`        // the automatic purchase that it is
 
 	// Of a refund.
 	Charge   string `json:"charge,omitempty"`
@@ -127,23 +128,32 @@ type soldLine struct {
 	PeriodEnd time.Time `json:"period_end,omitzero"` // of a subscription
 }
 
-// wait is why an event cannot be carried out yet: a sentence for the operator.
-type wait struct{ text string }
+// wait is why an event cannot be carried out yet: a sentence for the operator,
+// and what would help. See needs.go.
+type wait struct {
+	text  string
+	needs []string
+}
 
 func (w *wait) Error() string { return w.text }
 
-func waitFor(format string, args ...any) error { return &wait{fmt.Sprintf(format, args...)} }
+func waitFor(needs []string, format string, args ...any) error {
+	return &wait{fmt.Sprintf(format, args...), needs}
+}
 
-// reason returns what an error says to the operator who can mend its cause, and
-// whether it is such an error: others pass, and the service reports again.
-func reason(err error) (text string, mendable bool) {
+// reason returns what an error says to the operator who can mend its cause, what
+// would mend it, and whether it is such an error: others pass, and the service
+// reports again.
+func reason(err error, f facts) (text string, needs []string, mendable bool) {
 	var w *wait
 	var grant *billing.GrantError
 	switch {
-	case errors.As(err, &w), errors.As(err, &grant), errors.Is(err, account.ErrNotFound), errors.Is(err, account.ErrInvalid), errors.Is(err, account.ErrSuspended):
-		return err.Error(), true
+	case errors.As(err, &w):
+		return w.text, w.needs, true
+	case errors.As(err, &grant), errors.Is(err, account.ErrNotFound), errors.Is(err, account.ErrInvalid), errors.Is(err, account.ErrSuspended):
+		return err.Error(), []string{needPlan(f.Customer)}, true
 	}
-	return "", false
+	return "", nil, false
 }
 
 // Receive takes in an event of the payment service. An event that was received
@@ -162,32 +172,16 @@ func (p *Payments) Receive(ctx context.Context, body []byte, signature string) (
 	if err := p.keep(ctx, e, f); err != nil {
 		return Event{}, err
 	}
-	if e, err = p.carryOut(ctx, e.ID); err != nil {
-		return Event{}, err
-	}
-	if e.Status == Done {
-		p.RetryWaiting(ctx)
-	}
-	return e, nil
+	return p.Retry(ctx, e.ID)
 }
 
-// Retry carries out an event that waits. ErrNotFound where there is no such
-// event.
-func (p *Payments) Retry(ctx context.Context, id string) (Event, error) { return p.carryOut(ctx, id) }
-
-// mostAtOnce bounds a round over what waits.
-const mostAtOnce = 1000
-
-// RetryWaiting carries out what waited for something that may be there now, the
-// oldest first.
-func (p *Payments) RetryWaiting(ctx context.Context) {
-	ids, err := p.waiting(ctx, mostAtOnce)
-	for _, id := range ids {
-		if _, err = p.carryOut(ctx, id); err != nil {
-			break
-		}
-	}
+// Retry carries out an event that waits, and those that waited for it.
+// ErrNotFound where there is no such event.
+func (p *Payments) Retry(ctx context.Context, id string) (Event, error) {
+	e, brought, err := p.carryOut(ctx, id)
 	if err != nil {
-		p.log.WarnContext(ctx, "Events of the payment service that wait could not be tried again.", "error", err)
+		return Event{}, err
 	}
+	p.retryWaiting(ctx, brought, false)
+	return e, nil
 }

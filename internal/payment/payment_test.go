@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,12 +47,22 @@ type service struct {
 	lines    map[string]string // of a checkout session or an invoice, as JSON
 	invoices map[string]string // of a payment
 	asked    []string
+
+	mu       sync.Mutex
+	charges  map[string]string // payments, by the key under which they were asked for
+	declines bool
+	silent   int // answers that are lost
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
+	s.mu.Lock()
 	s.asked = append(s.asked, r.Method+" "+r.URL.Path+" "+r.Form.Encode()+" "+r.Header.Get("Idempotency-Key"))
+	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
+	if s.charge(w, r) {
+		return
+	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
 	switch {
 	case r.URL.Path == "/v1/checkout/sessions" && r.Method == http.MethodPost:
@@ -73,7 +84,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func setup(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
-	w := &world{t: t, pool: pool, accounts: account.New(pool), ledger: ledger.New(pool), service: &service{lines: map[string]string{}, invoices: map[string]string{}}}
+	w := &world{t: t, pool: pool, accounts: account.New(pool), ledger: ledger.New(pool), service: &service{lines: map[string]string{}, invoices: map[string]string{}, charges: map[string]string{}}}
 	t.Cleanup(w.ledger.Close)
 	w.service.Server = httptest.NewServer(w.service)
 	t.Cleanup(w.service.Close)

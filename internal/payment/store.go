@@ -44,12 +44,13 @@ func (p *Payments) event(ctx context.Context, id string) (e Event, f facts, err 
 
 // mark notes what has become of an event. One that another process has carried
 // out keeps what that noted.
-func (p *Payments) mark(ctx context.Context, id string, s Status, detail string) (Event, error) {
+func (p *Payments) mark(ctx context.Context, id string, s Status, detail string, needs []string) (Event, error) {
 	rows, _ := p.pool.Query(ctx, `
 		UPDATE payment_event SET detail = CASE status WHEN 'waiting' THEN $3 ELSE detail END,
+			waits_for = CASE status WHEN 'waiting' THEN $4 ELSE waits_for END,
 			done_at = CASE WHEN status = 'waiting' AND $2 <> 'waiting' THEN now() ELSE done_at END,
 			status = CASE status WHEN 'waiting' THEN $2 ELSE status END
-		WHERE id = $1 RETURNING `+eventColumns, id, string(s), detail)
+		WHERE id = $1 RETURNING `+eventColumns, id, string(s), detail, needs)
 	e, err := pgx.CollectExactlyOneRow(rows, scanEvent)
 	if err != nil {
 		return e, fmt.Errorf("the event cannot be written: %w", err)
@@ -57,8 +58,12 @@ func (p *Payments) mark(ctx context.Context, id string, s Status, detail string)
 	return e, nil
 }
 
-func (p *Payments) waiting(ctx context.Context, limit int) ([]string, error) {
-	rows, _ := p.pool.Query(ctx, `SELECT id FROM payment_event WHERE status = 'waiting' ORDER BY happened_at, id LIMIT $1`, limit)
+// waiting lists the events that wait for one of these, the oldest first; where
+// unknown is set, also those of which it is not known what they wait for.
+func (p *Payments) waiting(ctx context.Context, brought []string, unknown bool) ([]string, error) {
+	rows, _ := p.pool.Query(ctx, `
+		SELECT id FROM payment_event WHERE status = 'waiting' AND (waits_for && $1 OR $2 AND waits_for IS NULL)
+		ORDER BY happened_at, id`, brought, unknown)
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
@@ -153,7 +158,7 @@ func (p *Payments) MapPrice(ctx context.Context, price Price) (Price, error) {
 	if err != nil {
 		return price, fmt.Errorf("the price cannot be written: %w", err)
 	}
-	p.RetryWaiting(ctx)
+	p.retryWaiting(ctx, []string{needPrice(price.ID)}, true)
 	return price, nil
 }
 
@@ -173,7 +178,7 @@ func (p *Payments) planPrice(ctx context.Context, prices []string) (Price, error
 		}
 	}
 	if unknown != "" {
-		return Price{}, waitFor("Price %s is not mapped to credits or a plan; map it.", unknown)
+		return Price{}, waitForPrice(unknown)
 	}
 	return Price{}, &ignored{"The subscription brings credits with its invoices; it stands for no plan."}
 }
@@ -213,7 +218,7 @@ func (p *Payments) MapCustomer(ctx context.Context, id, org string) (Customer, e
 	if err != nil {
 		return c, fmt.Errorf("the customer cannot be written: %w", err)
 	}
-	p.RetryWaiting(ctx)
+	p.retryWaiting(ctx, []string{needCustomer(id)}, true)
 	return c, nil
 }
 

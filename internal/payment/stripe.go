@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/stripe/stripe-go/v82"
@@ -19,6 +20,7 @@ const (
 	metaMember   = "holdfast_member"
 	metaPrice    = "holdfast_price"
 	metaQuantity = "holdfast_quantity"
+	metaTopUp    = "holdfast_top_up" // an automatic purchase
 )
 
 // readEvent checks the signature of an event and reads what counts of it.
@@ -44,6 +46,8 @@ func factsOf(e stripe.Event) (facts, error) {
 	switch e.Type { //nolint:exhaustive // nothing follows from the others
 	case "checkout.session.completed", "checkout.session.async_payment_succeeded":
 		return readAs(e, factsOfSession)
+	case "payment_intent.succeeded":
+		return readAs(e, factsOfIntent)
 	case "invoice.paid":
 		return readAs(e, factsOfInvoice)
 	case "customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted":
@@ -75,12 +79,7 @@ func factsOfSession(s stripe.CheckoutSession) facts {
 	if s.PaymentIntent != nil {
 		f.Payment = s.PaymentIntent.ID
 	}
-	var quantity int64
-	if price := s.Metadata[metaPrice]; price != "" {
-		if _, err := fmt.Sscan(s.Metadata[metaQuantity], &quantity); err == nil && quantity > 0 {
-			f.Lines = []soldLine{{Price: price, Quantity: quantity}}
-		}
-	}
+	f.Lines = linesOf(s.Metadata)
 	switch {
 	case s.Mode == stripe.CheckoutSessionModeSubscription:
 		f.Kind, f.Note = "customer", "The invoices and the subscription are reported by themselves."
@@ -90,6 +89,28 @@ func factsOfSession(s stripe.CheckoutSession) facts {
 		f.Kind, f.Note = "customer", "It is not paid yet; the payment is reported by itself."
 	}
 	return f
+}
+
+// linesOf is what our own checkout or charge was for.
+func linesOf(metadata map[string]string) []soldLine {
+	quantity, err := strconv.ParseInt(metadata[metaQuantity], 10, 64)
+	if metadata[metaPrice] == "" || err != nil || quantity < 1 {
+		return nil
+	}
+	return []soldLine{{Price: metadata[metaPrice], Quantity: quantity}}
+}
+
+// factsOfIntent reads a payment without a checkout or an invoice: one of our
+// automatic purchases. All others are reported by what they are part of.
+func factsOfIntent(i stripe.PaymentIntent) facts {
+	number, err := strconv.ParseInt(i.Metadata[metaTopUp], 10, 64)
+	if err != nil {
+		return facts{Note: "The payment is reported by its checkout or invoice."}
+	}
+	return facts{
+		Kind: "sale", Org: i.Metadata[metaOrg], Customer: customerID(i.Customer), Payment: i.ID, TopUp: number,
+		Reference: i.ID, Amount: i.AmountReceived, Currency: string(i.Currency), Lines: linesOf(i.Metadata),
+	}
 }
 
 func factsOfInvoice(i stripe.Invoice) facts {
@@ -192,7 +213,7 @@ func (p *Payments) complete(ctx context.Context, f *facts) error {
 		return nil
 	}
 	if p.stripe == nil {
-		return waitFor("The event does not say what was bought; set HOLDFAST_STRIPE_KEY, so that the service can be asked, and try it again.")
+		return waitFor(nil, "The event does not say what was bought; set HOLDFAST_STRIPE_KEY, so that the service can be asked, and try it again.")
 	}
 	f.Lines = nil
 	if f.Invoice == "" {
@@ -242,7 +263,7 @@ func (p *Payments) invoiceOf(ctx context.Context, paymentIntent string) (string,
 func unanswered(err error) error {
 	var said *stripe.Error
 	if errors.As(err, &said) && said.HTTPStatusCode >= 400 && said.HTTPStatusCode < 500 && said.HTTPStatusCode != 429 {
-		return waitFor("The payment service refused the question (status %d, %s); check HOLDFAST_STRIPE_KEY and try it again.", said.HTTPStatusCode, said.Code)
+		return waitFor(nil, "The payment service refused the question (status %d, %s); check HOLDFAST_STRIPE_KEY and try it again.", said.HTTPStatusCode, said.Code)
 	}
 	return fmt.Errorf("%w (%w)", ErrService, err)
 }
@@ -263,6 +284,7 @@ type NewCheckout struct {
 	Quantity    int64
 	SuccessURL  string
 	CancelURL   string
+	SaveCard    bool // for automatic purchases
 }
 
 // Checkout opens a checkout at the payment service. The same request again gets
@@ -291,6 +313,9 @@ func (p *Payments) Checkout(ctx context.Context, c NewCheckout) (Checkout, error
 	if price.Plan != "" {
 		params.Mode = stripe.String("subscription")
 		params.SubscriptionData = &stripe.CheckoutSessionCreateSubscriptionDataParams{Metadata: map[string]string{metaOrg: c.Org}}
+	}
+	if c.SaveCard && price.Plan == "" {
+		params.PaymentIntentData = &stripe.CheckoutSessionCreatePaymentIntentDataParams{SetupFutureUsage: stripe.String("off_session")}
 	}
 	switch {
 	case customer != "":

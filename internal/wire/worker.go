@@ -91,7 +91,8 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	return stopAll(workers...)
 }
 
-// lookAfterTheRest publishes events until ctx is done, and finishes the index of an
+// lookAfterTheRest publishes events and makes automatic purchases until ctx is
+// done, and finishes the index of an
 // import that was killed, whose leads cannot be found.
 func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 	var tidying errgroup.Group
@@ -101,6 +102,7 @@ func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 		}
 		return nil
 	})
+	tidying.Go(func() error { r.Payments.RunTopUps(ctx); return nil })
 	r.Intake.PublishEvents(ctx, r.Webhooks, logger)
 	_ = tidying.Wait() // before the rooms are closed
 }
