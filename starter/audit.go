@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/payment"
 	"holdfast/internal/wire"
 )
 
@@ -63,7 +64,7 @@ that the journal still contains them.`,
 }
 
 // auditAlso compares the books with what the ledger does not know of.
-func auditAlso() []ledger.Check { return []ledger.Check{account.CheckLedger, orderbook.CheckLedger} }
+func auditAlso() []ledger.Check { return []ledger.Check{account.CheckLedger, orderbook.CheckLedger, payment.CheckLedger} }
 
 // audit runs the audit and shows what it found.
 func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOptions) error {

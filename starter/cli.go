@@ -61,7 +61,7 @@ terminal and the other commands in a second one.`,
 	}
 	add("stack", a.demoCommand(), a.devCommand(), a.serveCommand(), a.codecServerCommand(), a.migrateCommand())
 	add("orders", a.importCommand(), a.orderCommand(), a.verifyCommand(), a.suppressCommand(), a.forgetCommand())
-	add("accounts", a.orgCommand(), a.memberCommand(), a.keyCommand(), a.loginLinkCommand(), a.planCommand(), a.creditsCommand(), a.scheduleCommand(), a.auditCommand())
+	add("accounts", a.orgCommand(), a.memberCommand(), a.keyCommand(), a.loginLinkCommand(), a.planCommand(), a.creditsCommand(), a.scheduleCommand(), a.auditCommand(), a.reportCommand())
 
 	c := &cli{root: root}
 	c.noteStart(root)

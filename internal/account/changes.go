@@ -190,6 +190,35 @@ func (a *Accounts) nextChange(ctx context.Context, org Org, history []PlanChange
 	return change, nil
 }
 
+// PreviewChange is what ChangePlan would do and bring now; it changes nothing.
+// The organization is the one that was read in its present period.
+func (a *Accounts) PreviewChange(ctx context.Context, org Org, planID string, at time.Time) (PlanChange, []TopUp, error) {
+	to, err := a.Plan(ctx, planID, 0)
+	if err := cmp.Or(err, org.open()); err != nil {
+		return PlanChange{}, nil, err
+	}
+	history, err := planChanges(ctx, a.pool, org.ID)
+	if err != nil {
+		return PlanChange{}, nil, err
+	}
+	if last := history[len(history)-1]; last.PlanID == to.ID && last.PlanVersion == to.Version {
+		return last, nil, nil
+	}
+	last, err := lastReset(ctx, a.pool, org)
+	if err != nil {
+		return PlanChange{}, nil, err
+	}
+	if at.Before(last) {
+		at = last
+	}
+	change, err := a.nextChange(ctx, org, history, to, at)
+	if err != nil {
+		return PlanChange{}, nil, err
+	}
+	tops, err := a.topUps(ctx, org, append(history, change))
+	return change, tops, err
+}
+
 // TopUps lists what a plan change adds to the pools of an organization: for a
 // prorated upgrade the rest of the period's difference, otherwise nothing. It
 // follows from the history alone, so a retry gets the same answer; granted
@@ -207,7 +236,12 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 	if generation < 0 || generation >= len(history) {
 		return nil, errcode.Say(ErrNotFound, "The organization %s has had no plan change number %d.", orgID, generation)
 	}
-	history = history[:generation+1]
+	return a.topUps(ctx, org, history[:generation+1])
+}
+
+// topUps are what the last change of a history adds.
+func (a *Accounts) topUps(ctx context.Context, org Org, history []PlanChange) ([]TopUp, error) {
+	generation := len(history) - 1
 	change := history[generation]
 	if change.Since == nil || change.AtPeriodEnd {
 		return nil, nil
@@ -223,14 +257,14 @@ func (a *Accounts) TopUps(ctx context.Context, orgID string, generation int) ([]
 	rows, _ := a.pool.Query(ctx, `
 		SELECT member, anchor, created_at FROM subscription
 		WHERE org = $1 AND created_at <= $2 AND anchor <= $2 AND due_at < $3
-		ORDER BY member`, orgID, *change.Since, never)
+		ORDER BY member`, org.ID, *change.Since, never)
 	type subscription struct {
 		Member            string
 		Anchor, CreatedAt time.Time
 	}
 	subscriptions, err := pgx.CollectRows(rows, pgx.RowToStructByName[subscription])
 	if err != nil {
-		return nil, fmt.Errorf("the subscriptions of %s cannot be listed: %w", orgID, err)
+		return nil, fmt.Errorf("the subscriptions of %s cannot be listed: %w", org.ID, err)
 	}
 	var tops []TopUp
 	for _, s := range subscriptions {

@@ -75,6 +75,15 @@ func (a *API) orgs() {
 		return body(change, err)
 	})
 	add(a, route{
+		method: http.MethodGet, path: "/orgs/{org}/plan-preview", name: "previewPlan", tag: "Organizations", needs: admin,
+		summary: "Show what a change of plan would bring", about: "When it would be in force, and the credits that it would add at once. Nothing is changed.",
+	}, func(ctx context.Context, in *struct {
+		Plan string `query:"plan" required:"true" minLength:"1" maxLength:"100" doc:"The plan that is changed to." example:"rollover-power"`
+	},
+	) (*answer[billing.Change], error) {
+		return body(a.Billing.PreviewChange(ctx, callerOf(ctx).org.ID, in.Plan, time.Now()))
+	})
+	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "previewReset", tag: "Organizations", needs: operator,
 		summary: "Show what a reset would expire, roll over and grant", about: "A rehearsal of every period that will have begun by the given time and has not been reset yet. It changes nothing.",
 	}, func(ctx context.Context, in *struct {

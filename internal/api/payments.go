@@ -52,7 +52,19 @@ func (a *API) payments() {
 			SuccessURL: in.Body.SuccessURL, CancelURL: in.Body.CancelURL, SaveCard: in.Body.SaveCard,
 		}))
 	})
+	add(a, route{
+		method: http.MethodGet, path: "/prices", name: "listPrices", tag: "Payments", needs: admin,
+		summary: "List what can be bought", about: "Prices of the payment service for `POST /checkout`. What a price costs, its page at the payment service says.",
+	}, func(ctx context.Context, in *struct{ Page }) (*answer[priceList], error) {
+		list, err := a.Payments.Prices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		page, next, err := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
+		return body(priceList{page, next}, err)
+	})
 	a.topUps()
+	a.reports()
 	a.stripe()
 }
 

@@ -41,6 +41,17 @@ func (b *Billing) ChangePlan(ctx context.Context, org, planID string, at time.Ti
 	return c, err
 }
 
+// PreviewChange is what ChangePlan would do and bring; it changes nothing but
+// renews what is due.
+func (b *Billing) PreviewChange(ctx context.Context, orgID, planID string, at time.Time) (Change, error) {
+	org, err := b.Current(ctx, orgID)
+	if err != nil {
+		return Change{}, err
+	}
+	changed, tops, err := b.accounts.PreviewChange(ctx, org, planID, at)
+	return Change{PlanChange: changed, TopUps: append([]account.TopUp{}, tops...)}, err
+}
+
 // Applied is what applying a page of plan changes came to.
 type Applied struct {
 	Cursor   account.Pending `json:"cursor"` // the next page begins after it

@@ -125,3 +125,8 @@ func (b *Billing) void(ctx context.Context, keys string, v Void) (Voided, error)
 		Voided: r.Voided, Waiting: r.Waiting, Available: r.Available, Held: r.Held, Spent: r.Spent, Expired: r.Expired,
 	}, err
 }
+
+// Flows are what became of credits of some grants: see ledger.Flows.
+func (b *Billing) Flows(ctx context.Context, org string, grants map[int64]int64, restored func(key string) (int64, bool), before time.Time) ([]ledger.Flow, error) {
+	return b.ledger.Flows(ctx, org, grants, restored, before)
+}

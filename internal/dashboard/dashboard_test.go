@@ -342,7 +342,7 @@ func TestForeignOrganization(t *testing.T) {
 	token := b.token()
 	walked := 0
 	for _, r := range dashboard.Routes() {
-		path := strings.NewReplacer("{org}", foreign, "{id}", "ord_x", "{member}", "jane", "{delivery}", "1", "{$}", "").Replace(r.Path)
+		path := strings.NewReplacer("{org}", foreign, "{id}", "ord_x", "{member}", "jane", "{delivery}", "1", "{type}", "email", "{step}", "suspend", "{$}", "").Replace(r.Path)
 		if !strings.Contains(r.Path, "{org}") && !strings.HasPrefix(r.Path, "/operator") {
 			continue
 		}

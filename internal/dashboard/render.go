@@ -31,6 +31,7 @@ var functions = template.FuncMap{
 	"list":  func(items ...string) []string { return items },
 	"items": func(items ...any) []any { return items },
 	"add":   func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
+	"money": money, "amount": func(n int64) string { return strings.Fields(money(n, "x"))[0] }, "pretty": pretty,
 	"percent": percent, "deref": func(t *time.Time) time.Time { return cmp.Or(t, &time.Time{}).UTC() },
 }
 

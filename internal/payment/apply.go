@@ -63,9 +63,9 @@ func (p *Payments) apply(ctx context.Context, e Event, f facts) error {
 	case "subscription":
 		return p.follow(ctx, e, f)
 	case "refund":
-		return p.refund(ctx, f)
+		return p.refund(ctx, e, f)
 	case "dispute":
-		return p.dispute(ctx, f)
+		return p.dispute(ctx, e, f)
 	}
 	return &ignored{f.Note}
 }
@@ -117,6 +117,7 @@ func (p *Payments) sell(ctx context.Context, e Event, f facts) error {
 		if lines[i], err = price.sold(l, e.HappenedAt); err != nil {
 			return err
 		}
+		lines[i].Amount = l.Amount
 	}
 	id, err := p.record(ctx, Purchase{
 		Org: org.ID, Source: "stripe", Reference: f.Reference, BoughtAt: e.HappenedAt, BoughtBy: f.Member,
@@ -262,7 +263,7 @@ func (p *Payments) purchaseOf(ctx context.Context, f facts) (int64, error) {
 
 // refund takes back the part of what was bought that was refunded. The service
 // says how much was refunded in total, so that reports may come in any order.
-func (p *Payments) refund(ctx context.Context, f facts) error {
+func (p *Payments) refund(ctx context.Context, e Event, f facts) error {
 	id, err := p.purchaseOf(ctx, f)
 	if err != nil {
 		return err
@@ -282,6 +283,9 @@ func (p *Payments) refund(ctx context.Context, f facts) error {
 		}); err != nil {
 			return err
 		}
+		if err := returned(ctx, tx, id, cause, refunded-due.Refunded, e.HappenedAt); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `UPDATE purchase SET refunded = $2 WHERE id = $1`, id, refunded)
 		return err
 	})
@@ -293,7 +297,7 @@ func (p *Payments) refund(ctx context.Context, f facts) error {
 
 // dispute takes back what is disputed until the dispute is decided: a won one
 // gives it back. The report of the end may come first.
-func (p *Payments) dispute(ctx context.Context, f facts) error {
+func (p *Payments) dispute(ctx context.Context, e Event, f facts) error {
 	id, err := p.purchaseOf(ctx, f)
 	if err != nil {
 		return err
@@ -314,6 +318,13 @@ func (p *Payments) dispute(ctx context.Context, f facts) error {
 			if err := wantBack(ctx, tx, due, "dispute/"+f.Dispute, func(credits int64) int64 {
 				return share(credits, min(f.Amount, due.Amount), due.Amount)
 			}); err != nil {
+				return err
+			}
+			if err := returned(ctx, tx, id, "dispute/"+f.Dispute, min(f.Amount, due.Amount), e.HappenedAt); err != nil {
+				return err
+			}
+		case known == "open" && f.Outcome == "won":
+			if err := returned(ctx, tx, id, "won/"+f.Dispute, -min(f.Amount, due.Amount), e.HappenedAt); err != nil {
 				return err
 			}
 		}

@@ -126,6 +126,7 @@ type soldLine struct {
 	Price     string    `json:"price"`
 	Quantity  int64     `json:"quantity"`
 	PeriodEnd time.Time `json:"period_end,omitzero"` // of a subscription
+	Amount    *int64    `json:"amount,omitempty"`    // what it has cost; nil = not known
 }
 
 // wait is why an event cannot be carried out yet: a sentence for the operator,

@@ -82,6 +82,7 @@ type line struct {
 	Credits   *int64
 	ExpiresAt *time.Time
 	GrantID   *int64
+	Amount    *int64
 }
 
 // record writes a purchase and its lines, once for each reference, and returns
@@ -100,8 +101,8 @@ func (p *Payments) record(ctx context.Context, b Purchase, paidBy string, lines 
 		}
 		for i, l := range lines {
 			if _, err := tx.Exec(ctx, `
-				INSERT INTO purchase_line (purchase, line, price, quantity, plan, credit_type, credits, expires_at, grant_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-				id, i+1, l.Price, l.Quantity, l.Plan, l.Type, l.Credits, l.ExpiresAt, l.GrantID); err != nil {
+				INSERT INTO purchase_line (purchase, line, price, quantity, plan, credit_type, credits, expires_at, grant_id, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+				id, i+1, l.Price, l.Quantity, l.Plan, l.Type, l.Credits, l.ExpiresAt, l.GrantID, l.Amount); err != nil {
 				return err
 			}
 		}
@@ -205,7 +206,7 @@ func lockPurchase(ctx context.Context, tx pgx.Tx, id int64) (*due, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the purchase cannot be read: %w", err)
 	}
-	rows, _ := tx.Query(ctx, `SELECT line, price, quantity, plan, credit_type, credits, expires_at, grant_id FROM purchase_line WHERE purchase = $1 ORDER BY line`, id)
+	rows, _ := tx.Query(ctx, `SELECT line, price, quantity, plan, credit_type, credits, expires_at, grant_id, amount FROM purchase_line WHERE purchase = $1 ORDER BY line`, id)
 	if d.lines, err = pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[line]); err != nil {
 		return nil, fmt.Errorf("the purchase cannot be read: %w", err)
 	}
@@ -220,6 +221,18 @@ func lockPurchase(ctx context.Context, tx pgx.Tx, id int64) (*due, error) {
 		return nil, fmt.Errorf("the purchase cannot be read: %w", err)
 	}
 	return d, nil
+}
+
+// returned notes that money has left after a purchase.
+func returned(ctx context.Context, tx pgx.Tx, purchase int64, cause string, amount int64, at time.Time) error {
+	if amount == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO purchase_return (purchase, cause, amount, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, purchase, cause, amount, at); err != nil {
+		return fmt.Errorf("the purchase cannot be written: %w", err)
+	}
+	return nil
 }
 
 // wantBack writes how many credits of each line are to be taken back.

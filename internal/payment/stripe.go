@@ -150,7 +150,7 @@ func soldLineOf(l *stripe.InvoiceLineItem) (soldLine, bool) {
 	if l.Pricing == nil || l.Pricing.PriceDetails == nil || l.Quantity < 1 || l.Amount < 0 {
 		return soldLine{}, false
 	}
-	s := soldLine{Price: l.Pricing.PriceDetails.Price, Quantity: l.Quantity}
+	s := soldLine{Price: l.Pricing.PriceDetails.Price, Quantity: l.Quantity, Amount: &l.Amount}
 	if l.Period != nil && l.Period.End > l.Period.Start {
 		s.PeriodEnd = time.Unix(l.Period.End, 0).UTC()
 	}
@@ -222,7 +222,7 @@ func (p *Payments) complete(ctx context.Context, f *facts) error {
 				return unanswered(err)
 			}
 			if l.Price != nil {
-				f.Lines = append(f.Lines, soldLine{Price: l.Price.ID, Quantity: l.Quantity})
+				f.Lines = append(f.Lines, soldLine{Price: l.Price.ID, Quantity: l.Quantity, Amount: &l.AmountTotal})
 			}
 		}
 		return nil

@@ -87,7 +87,7 @@ func (w *world) grant(key string, n int64) {
 // spend leaves the shared pool with so many credits.
 func (w *world) spendTo(key string, left int64) {
 	w.t.Helper()
-	_, err := w.ledger.Hold(w.t.Context(), ledger.Hold{Owner: org, Key: key, HoldID: key, Lines: []ledger.Line{{Type: "email", Amount: w.available("email") - left}}})
+	_, err := w.ledger.Hold(w.t.Context(), ledger.Hold{Owner: org, Key: key, HoldID: key, Lines: []ledger.Line{{Type: "email", Amount: w.available("email") - left, Pools: []string{""}}}})
 	require.NoError(w.t, err)
 	require.Equal(w.t, left, w.available("email"))
 }
