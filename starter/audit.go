@@ -64,7 +64,9 @@ that the journal still contains them.`,
 }
 
 // auditAlso compares the books with what the ledger does not know of.
-func auditAlso() []ledger.Check { return []ledger.Check{account.CheckLedger, orderbook.CheckLedger, payment.CheckLedger} }
+func auditAlso() []ledger.Check {
+	return []ledger.Check{account.CheckLedger, orderbook.CheckLedger, payment.CheckLedger}
+}
 
 // audit runs the audit and shows what it found.
 func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOptions) error {

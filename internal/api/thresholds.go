@@ -16,8 +16,8 @@ type Rule struct {
 
 func (a *API) thresholds() {
 	add(a, route{
-		method: http.MethodGet, path: "/credits/thresholds", name: "listThresholds", tag: "Credits", needs: member,
-		summary: "List the balances that are called low", about: "Of the shared pool and, with a member, of that member's own. When the credits fall to one, the event `credits.low` says so.",
+		method: http.MethodGet, path: "/credits/thresholds", name: "getThresholds", tag: "Credits", needs: member,
+		summary: "Show the balances that are called low", about: "Of the shared pool and, with a member, of that member's own. When the credits fall to one, the event `credits.low` says so.",
 	}, func(ctx context.Context, in *struct {
 		Member string `query:"member" maxLength:"100"`
 	},

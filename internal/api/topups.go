@@ -9,8 +9,8 @@ import (
 
 func (a *API) topUps() {
 	add(a, route{
-		method: http.MethodGet, path: "/top-ups", name: "listTopUpRules", tag: "Payments", needs: admin,
-		summary: "List when credits are bought automatically",
+		method: http.MethodGet, path: "/top-ups", name: "getTopUpRules", tag: "Payments", needs: admin,
+		summary: "Show when credits are bought automatically",
 	}, func(ctx context.Context, _ *struct{}) (*answer[ruleList], error) {
 		rules, err := a.Payments.TopUpRules(ctx, callerOf(ctx).org.ID)
 		return body(ruleList{rules}, err)

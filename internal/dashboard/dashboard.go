@@ -18,6 +18,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/reconcile"
+	"holdfast/internal/verdicts"
 )
 
 // Prefix is where the dashboard begins; the cookie goes nowhere else.
@@ -40,6 +41,7 @@ type Config struct {
 	Ready     func(context.Context) (parts map[string]string, ready bool) // what /readyz says; nil where it is not known
 	Heads     func(context.Context) ([]ledger.Head, error)                // where the journals stand
 	Audit     func(context.Context) (ledger.Report, error)                // proves the books
+	Workers   func(context.Context) ([]verdicts.WorkerState, error)       // how verification is in each worker; nil where it is not known
 	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
 	Log       *slog.Logger
 }

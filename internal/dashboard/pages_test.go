@@ -22,6 +22,7 @@ import (
 	"holdfast/internal/payment"
 	"holdfast/internal/plan"
 	"holdfast/internal/site"
+	"holdfast/internal/verdicts"
 )
 
 const stripeSecret = "whsec_dashboard"
@@ -263,4 +264,25 @@ func TestErasureForm(t *testing.T) {
 	require.NoError(t, rooms.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM suppression WHERE reason = 'erased')`).Scan(&suppressed))
 	require.True(t, suppressed)
 	require.Equal(t, 403, f.as("ann").send("/app/operator/erasure", url.Values{"people": {"x@example.com"}}).status)
+}
+
+// TestVerificationPage: the operator sees what each worker has said of its
+// verification, and the hosts that refuse us.
+func TestVerificationPage(t *testing.T) {
+	f := setup(t, "quick")
+	require.NoError(t, verdicts.ReportWorker(t.Context(), rooms.Pool, verdicts.WorkerState{
+		Worker: "tested-worker/1", Verifiers: []string{"smtp", "reacher"}, Closed: []string{"reacher"}, Resting: []string{"mx-2"},
+	}))
+	id := f.placeAs(f.org, 1)
+	_, err := rooms.Pool.Exec(t.Context(), `INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned, verdict, reason, mx_host, smtp_code, checked_at)
+		VALUES ($1, 1000, 1, gen_random_uuid(), 'x@refusing.example', false, 'unknown', 'blocked', 'mx.refusing.example', 554, now())`, id)
+	require.NoError(t, err)
+	shown := f.with(operatorKey).get("/app/operator/verification")
+	require.Equal(t, 200, shown.status, shown.body)
+	for _, text := range []string{"tested-worker/1", "not asked: reacher", "mx-2", "mx.refusing.example", "554"} {
+		require.Contains(t, shown.body, text)
+	}
+	require.Equal(t, 403, f.as("ann").get("/app/operator/verification").status)
+	_, err = rooms.Pool.Exec(t.Context(), `DELETE FROM order_item WHERE order_id = $1 AND n = 1000`, id)
+	require.NoError(t, err)
 }

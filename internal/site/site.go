@@ -3,8 +3,11 @@
 package site
 
 import (
+	"context"
+
 	"holdfast/internal/api"
 	"holdfast/internal/dashboard"
+	"holdfast/internal/verdicts"
 	"holdfast/internal/wire"
 )
 
@@ -21,6 +24,7 @@ func API(r *wire.Rooms) api.Config {
 // says of outages, readiness and the audit is for the caller to add.
 func Dashboard(r *wire.Rooms, backend *api.API) dashboard.Config {
 	return dashboard.Config{
-		API: backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile, Log: r.Log,
+		Workers: func(ctx context.Context) ([]verdicts.WorkerState, error) { return verdicts.Workers(ctx, r.Pool) },
+		API:     backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile, Log: r.Log,
 	}
 }

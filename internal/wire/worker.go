@@ -77,11 +77,14 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	}
 	rooms.Telemetry.SetReady(rooms.Ready)
 	logger.Info("The worker is running.", "task_queues", queues, "build", cmp.Or(cfg.Worker.BuildID, build.Read().ID()), "deployment", cfg.Worker.Deployment)
+	var reporting errgroup.Group
+	reporting.Go(func() error { rooms.reportState(ctx); return nil })
 	if cfg.Worker.Role == config.RoleVerify {
 		<-ctx.Done()
 	} else {
 		rooms.lookAfterTheRest(ctx, logger)
 	}
+	_ = reporting.Wait() // before the rooms are closed
 	if err := fatalCause(ctx); err != nil {
 		rooms.Telemetry.Drain()
 		return errors.Join(err, stopAll(workers...))
