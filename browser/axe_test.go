@@ -50,11 +50,12 @@ func TestAccessible(t *testing.T) {
 	for _, page := range []string{
 		at, at + "/orders", order, at + "/new", at + "/new/leads", at + "/new/list", at + "/new/reveal", at + "/new/export",
 		at + "/credits", at + "/grants", at + "/leads", at + "/team", at + "/keys", at + "/settings", at + "/orders/none",
+		at + "/buy", at + "/buy?done=1&missing=email:25", at + "/alerts", at + "/suppressions", at + "/events", at + "/plan?to=rollover-boost",
 	} {
 		admin.open(page)
 		admin.check(t, program, page)
 	}
-	for _, page := range []string{"/app/operator", "/app/operator/plans", "/app/operator/system", "/app/operator/erasure", at + "/resets", at + "/grants"} {
+	for _, page := range []string{"/app/operator", "/app/operator/plans", "/app/operator/system", "/app/operator/erasure", at + "/resets", at + "/grants", at + "/manage", "/app/operator/verification", "/app/operator/plans/verified-leads"} {
 		operator.open(page)
 		operator.check(t, program, page)
 	}

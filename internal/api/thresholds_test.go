@@ -41,3 +41,19 @@ func TestThresholdsOverTheAPI(t *testing.T) {
 	f.call("GET", "/top-ups/charges", f.admin, nil).is(200)
 	f.call("PUT", "/top-ups/email", f.admin, map[string]any{"enabled": true, "below": 10, "price": "price_x", "monthly_credits": 10, "monthly_amount": 10, "currency": "eur"}).problem(409, "not_configured")
 }
+
+// The operator downloads what finance needs, of all organizations or of one.
+func TestReportsOverTheAPI(t *testing.T) {
+	f := setup(t)
+	f.call("POST", "/orgs/"+f.org+"/grants", operatorKey, map[string]any{
+		"type": "email", "amount": 10, "source": "pack", "purchase": map[string]any{"amount": 900, "currency": "usd"},
+	}, "Idempotency-Key", "g").is(201)
+	for _, name := range []string{"revenue", "journal"} {
+		f.call("GET", "/reports/"+name+".csv", f.admin, nil).problem(403, "forbidden")
+		one := f.call("GET", "/reports/"+name+".csv?org="+f.org, operatorKey, nil).is(200)
+		require.Contains(t, string(one.body), f.org+",usd,")
+		require.Contains(t, string(f.call("GET", "/reports/"+name+".csv", operatorKey, nil).is(200).body), f.org+",usd,")
+		require.NotContains(t, string(f.call("GET", "/reports/"+name+".csv?org="+f.org+"&to=2020-01", operatorKey, nil).is(200).body), ",usd,")
+		f.call("GET", "/reports/"+name+".csv?from=2020-13", operatorKey, nil).problem(422, "invalid_request")
+	}
+}
