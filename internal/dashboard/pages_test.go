@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v82/webhook"
@@ -274,7 +275,11 @@ func TestVerificationPage(t *testing.T) {
 		Worker: "tested-worker/1", Verifiers: []string{"smtp", "reacher"}, Closed: []string{"reacher"}, Resting: []string{"mx-2"},
 	}))
 	id := f.placeAs(f.org, 1)
-	_, err := rooms.Pool.Exec(t.Context(), `INSERT INTO order_item (order_id, n, lead_no, fingerprint, email, already_owned, verdict, reason, mx_host, smtp_code, checked_at)
+	require.Eventually(t, func() bool {
+		var over bool
+		return rooms.Pool.QueryRow(t.Context(), `SELECT status = 'settled' FROM orders WHERE id = $1`, id).Scan(&over) == nil && over
+	}, time.Minute, 50*time.Millisecond)
+	_, err := rooms.Pool.Exec(t.Context(), `INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, mx_host, smtp_code, checked_at)
 		VALUES ($1, 1000, 1, gen_random_uuid(), 'x@refusing.example', false, 'unknown', 'blocked', 'mx.refusing.example', 554, now())`, id)
 	require.NoError(t, err)
 	shown := f.with(operatorKey).get("/app/operator/verification")
