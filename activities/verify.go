@@ -84,6 +84,11 @@ func (a *Activities) NoteWait(ctx context.Context, in NoteWaitInput) error {
 	return toTemporal(a.Book.NoteWait(ctx, in.OrderID, in.Wait))
 }
 
+// NoteRecovered lets the book show that an outage has ended for an order.
+func (a *Activities) NoteRecovered(ctx context.Context, id string) error {
+	return toTemporal(a.Book.NoteRecovered(ctx, id))
+}
+
 // BatchProgress is what a running VerifyBatch says in its heartbeats.
 type BatchProgress struct {
 	Checked int64 `json:"checked"` // items that got a verdict in this attempt

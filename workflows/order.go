@@ -43,6 +43,7 @@ type orderRun struct {
 
 	failure error              // set when the reservation could not be decided
 	outage  *activities.Outage // nothing can be verified just now
+	waited  bool               // for an outage to end, and verification has not worked since
 	resumed bool               // somebody wants the order to go on
 	begun   int                // batches and parts begun in this run
 	waits   time.Time          // since when the order waits for something

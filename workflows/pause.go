@@ -23,6 +23,7 @@ func (o *orderRun) preflight(ctx workflow.Context) error {
 		}
 		if o.outage == nil {
 			o.Since = time.Time{}
+			o.noteRecovered(ctx)
 			return nil
 		}
 		if o.endsWaiting(ctx) {
@@ -73,9 +74,29 @@ func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
 	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
 		Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "outage: " + outage.Reason},
 	}, func() bool { return o.resumed })
-	o.outage = nil
+	o.outage, o.waited = nil, true
 	o.waitFor(ctx, "", time.Time{})
 	return err
+}
+
+// notingRecoveries is the version since which orders note in the book that an
+// outage has ended.
+const notingRecoveries = "note-recoveries"
+
+// noteRecovered lets the book show that an outage has ended, and announce it.
+// Should that fail, the order goes on all the same. Orders of every size ask for
+// their version: some have waited through outages before there was this one.
+func (o *orderRun) noteRecovered(ctx workflow.Context) {
+	if !o.waited {
+		return
+	}
+	o.waited = false
+	if workflow.GetVersion(ctx, notingRecoveries, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	if err := workflow.ExecuteLocalActivity(noting(ctx), a.NoteRecovered, o.in.ID).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Info("That the outage has ended was not noted.", "reason", err)
+	}
 }
 
 // awaitResume holds back new batches while the order is paused.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/testsuite"
 
@@ -36,6 +37,11 @@ func TestAnOutagePausesTheOrderInsteadOfCallingEverythingUnknown(t *testing.T) {
 	require.Equal(t, order.Verifying, held.Status)
 	require.Equal(t, order.Tally{Valid: 750, Invalid: 750}, w.stored(in.ID).Tally, "nothing is unknown for our own failure")
 	w.requireBalance(750, 0)
+	rows, _ := w.pool.Query(t.Context(), `
+		SELECT topic FROM outbox WHERE payload ->> 'id' = $1 AND topic NOT IN ('order.reserved', 'order.completed', 'order.settled') ORDER BY id`, in.ID)
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"order.started", "order.outage", "order.resumed"}, topics, "once, however often it tried")
 }
 
 func TestAnOrderDoesNotBeginWhileNothingCanBeVerified(t *testing.T) {

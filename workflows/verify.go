@@ -36,6 +36,9 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 		if err := o.runRound(ctx); err != nil {
 			return err
 		}
+		if o.outage == nil {
+			o.noteRecovered(ctx)
+		}
 		greylisted, again := o.greylisted()
 		lacking := o.lacking(greylisted)
 		switch {

@@ -67,8 +67,8 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 			return len(types) >= n
 		}
 	}
-	require.Eventually(t, told(3), 20*time.Second, 20*time.Millisecond)
-	require.Equal(t, []string{"order.reserved " + f.org, "order.completed " + f.org, "order.settled " + f.org}, types)
+	require.Eventually(t, told(4), 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, []string{"order.reserved " + f.org, "order.started " + f.org, "order.completed " + f.org, "order.settled " + f.org}, types)
 
 	f.noted(id)
 	var page struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/suppression"
 )
 
@@ -44,7 +45,10 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 		}
 		list := []any{id.String(), org, source.columns, member, id.bytes, upload != nil}
 		if short == nil {
-			return keepLong(ctx, tx, list, &kept)
+			if err := keepLong(ctx, tx, list, &kept); err != nil {
+				return err
+			}
+			return announceList(ctx, tx, org, upload, kept)
 		}
 		rows, err := tx.Query(ctx, `
 			WITH upload AS MATERIALIZED (
@@ -63,8 +67,10 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 		if err != nil {
 			return err
 		}
-		kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List])
-		return err
+		if kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List]); err != nil {
+			return err
+		}
+		return announceList(ctx, tx, org, upload, kept)
 	})
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && kept.ID == "" { // it is there already
 		return c.List(ctx, org, id.String())
@@ -73,6 +79,22 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 		return List{}, refusedOr(err, org)
 	}
 	return kept, nil
+}
+
+// announceList writes the event of a list that was uploaded. One that was deleted
+// and is uploaded again is another list.
+func announceList(ctx context.Context, tx pgx.Tx, org string, upload *Upload, l List) error {
+	if upload == nil { // it was made of an order's addresses
+		return nil
+	}
+	event, err := outbox.New(org, outbox.ListReady, outbox.ReadyList{
+		Org: org, Member: upload.Member, ID: l.ID, Columns: append([]string{}, l.Columns...), Rows: l.Rows, Unique: l.Unique,
+		Matchable: l.Matchable, Malformed: l.Malformed, At: l.CreatedAt.UTC(),
+	}, l.ID, l.CreatedAt.UnixMicro())
+	if err != nil {
+		return err
+	}
+	return outbox.Write(ctx, tx, event)
 }
 
 // refusedOr is the error of a list that is not stored.

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
+	"holdfast/internal/outbox"
 )
 
 // atOnce calls do 50 times in the same moment and returns the errors, nil included.
@@ -122,6 +124,21 @@ func TestC13_DeletedLists(t *testing.T) {
 	f := setup(t)
 	list, err := f.Upload(f.ctx, lead.Upload{Org: "acme", Member: "ann"}, strings.NewReader("Name,Email\nAnn,ann@x.test\nBob,bob@x.test\n"))
 	require.NoError(t, err)
+	ready := func() (n int) {
+		t.Helper()
+		rows, _ := f.pool.Query(f.ctx, `SELECT payload FROM outbox WHERE topic = $1 AND payload ->> 'id' = $2`, outbox.ListReady, list.ID)
+		events, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+		require.NoError(t, err)
+		for _, event := range events {
+			require.NoError(t, outbox.Fits(outbox.ListReady, event))
+			require.Contains(t, string(event), `"rows": 2`)
+		}
+		return len(events)
+	}
+	require.Equal(t, 1, ready(), "it is announced")
+	_, err = f.Upload(f.ctx, lead.Upload{Org: "acme", Member: "ann"}, strings.NewReader("Name,Email\nAnn,ann@x.test\nBob,bob@x.test\n"))
+	require.NoError(t, err)
+	require.Equal(t, 1, ready(), "the same list again is the same list")
 	require.ErrorIs(t, f.DeleteList(f.ctx, "other", "", list.ID), lead.ErrNoList)
 	require.ErrorIs(t, f.DeleteList(f.ctx, "acme", "bob", list.ID), lead.ErrNoList, "it is Ann's")
 	f.book(t, "ord_a", list.ID, order.Verify)

@@ -27,9 +27,9 @@ type keptTally struct {
 
 // kept reads the running tallies of orders: a few rows for each, however many
 // items it has.
-func (b *Book) kept(ctx context.Context, ids []string) (map[string]*keptTally, error) {
+func kept(ctx context.Context, db querier, ids []string) (map[string]*keptTally, error) {
 	found := map[string]*keptTally{}
-	rows, err := b.pool.Query(ctx, `
+	rows, err := db.Query(ctx, `
 		SELECT order_id, verdict, reason, items, owned, waiting
 		FROM order_tally
 		WHERE order_id = ANY ($1) AND items > 0
@@ -69,15 +69,15 @@ func (b *Book) live(ctx context.Context, rows []orderRow) ([]order.Order, error)
 			verifying = append(verifying, row.ID)
 		}
 	}
-	kept := map[string]*keptTally{}
+	tallies := map[string]*keptTally{}
 	if len(verifying) > 0 {
 		var err error
-		if kept, err = b.kept(ctx, verifying); err != nil {
+		if tallies, err = kept(ctx, b.pool, verifying); err != nil {
 			return nil, err
 		}
 	}
 	for i, row := range rows {
-		row.show(&orders[i], kept[row.ID])
+		row.show(&orders[i], tallies[row.ID])
 	}
 	return orders, nil
 }
@@ -124,40 +124,6 @@ func (r orderRow) unspent() bool {
 		}
 	}
 	return false
-}
-
-// NoteWait notes what a verifying order waits for, and until when. Called again
-// with the same it changes nothing.
-func (b *Book) NoteWait(ctx context.Context, id string, w order.Wait) error {
-	if w.Until == nil {
-		return fmt.Errorf("%w: a wait without an end is a pause", ErrInvalid)
-	}
-	_, err := b.pool.Exec(ctx, `
-		UPDATE orders SET
-			verifying_since = verifying_since + greatest($4 - now(), interval '0'),
-			waiting = jsonb_build_object('for', $2::text, 'reason', $3::text, 'at', now(), 'until', $4::timestamptz)
-		WHERE id = $1 AND status = 'verifying' AND ((waiting ->> 'until')::timestamptz IS DISTINCT FROM $4)`,
-		id, w.For, w.Reason, w.Until)
-	if err != nil {
-		return fmt.Errorf("noting what order %s waits for: %w", id, err)
-	}
-	return nil
-}
-
-// NotePaused notes that an open order was paused, or resumed. Resuming also ends
-// the wait that was noted.
-func (b *Book) NotePaused(ctx context.Context, id string, paused bool) error {
-	change := `paused_at = coalesce(paused_at, now())`
-	if !paused {
-		change = `paused_at = NULL, waiting = NULL,
-			verifying_since = verifying_since + coalesce(now() - paused_at, interval '0')
-				- greatest((waiting ->> 'until')::timestamptz - now(), interval '0')`
-	}
-	_, err := b.pool.Exec(ctx, `UPDATE orders SET `+change+` WHERE id = $1 AND status IN ('reserved', 'verifying')`, id)
-	if err != nil {
-		return fmt.Errorf("noting that order %s was paused or resumed: %w", id, err)
-	}
-	return nil
 }
 
 // NoteCharged notes what an open order has been charged so far. What a late

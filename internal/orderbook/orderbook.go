@@ -410,7 +410,11 @@ func announceAll(ctx context.Context, tx pgx.Tx, orders []order.Order) error {
 	events := make([]outbox.Event, len(orders))
 	for i, o := range orders {
 		var err error
-		if events[i], err = outbox.New(o.Org, "order."+string(o.Status), o, o.ID); err != nil {
+		topic := "order." + string(o.Status)
+		if o.Status == order.Verifying {
+			topic = outbox.OrderStarted
+		}
+		if events[i], err = outbox.New(o.Org, topic, o, o.ID); err != nil {
 			return err
 		}
 	}

@@ -284,7 +284,7 @@ func TestO2_LifeOfAnOrder(t *testing.T) {
 	after, err := f.Get(f.ctx, "acme", "ord_1")
 	require.NoError(t, err)
 	require.Equal(t, settled, after)
-	require.Equal(t, []string{"order.reserved", "order.completed", "order.settled"}, f.topics("ord_1"))
+	require.Equal(t, []string{"order.reserved", "order.started", "order.completed", "order.settled"}, f.topics("ord_1"))
 
 	var payload []byte
 	require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT payload FROM outbox WHERE topic = 'order.settled'`).Scan(&payload))
@@ -509,7 +509,7 @@ func TestO6_CancelKeepsWhatWasDelivered(t *testing.T) {
 	p, err := f.Progress(f.ctx, "ord_1", 1, 10)
 	require.NoError(t, err)
 	require.Equal(t, int64(1), p.Delivered)
-	require.Equal(t, []string{"order.reserved", "order.cancelled"}, f.topics("ord_1"))
+	require.Equal(t, []string{"order.reserved", "order.started", "order.cancelled"}, f.topics("ord_1"))
 }
 
 func TestFailSaysWhy(t *testing.T) {
@@ -523,7 +523,7 @@ func TestFailSaysWhy(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &failure, o.Failure)
 	require.Equal(t, order.Failed, o.Status)
-	require.Equal(t, []string{"order.reserved", "order.failed"}, f.topics("ord_1"))
+	require.Equal(t, []string{"order.reserved", "order.started", "order.failed"}, f.topics("ord_1"))
 }
 
 // TestO5_OnlyTheCapturedItemsAreDelivered: a verdict that arrives between the

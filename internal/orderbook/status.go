@@ -149,7 +149,7 @@ func changeAll(ctx context.Context, tx pgx.Tx, to order.Status, updates map[stri
 	}
 	refused = map[string]error{}
 	var moves moveColumns
-	var counted, announced []string
+	var started, announced []string
 	for _, id := range ids {
 		at, known := now[id]
 		if !known {
@@ -165,10 +165,8 @@ func changeAll(ctx context.Context, tx pgx.Tx, to order.Status, updates map[stri
 			if err := moves.add(id, to, u); err != nil {
 				return nil, nil, err
 			}
-			if to == order.Verifying { // of no interest outside; some items have their verdict from the start
-				counted = append(counted, id)
-			} else {
-				announced = append(announced, id)
+			if announced = append(announced, id); to == order.Verifying {
+				started = append(started, id)
 			}
 		}
 	}
@@ -178,8 +176,8 @@ func changeAll(ctx context.Context, tx pgx.Tx, to order.Status, updates map[stri
 	if err := moves.write(ctx, tx); err != nil {
 		return nil, nil, err
 	}
-	if len(counted) > 0 {
-		if err := recount(ctx, tx, counted...); err != nil {
+	if len(started) > 0 { // some items have their verdict from the start
+		if err := recount(ctx, tx, started...); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -47,6 +47,8 @@ func (t Topic) example() any {
 		return granted
 	case CreditsGrantedTo:
 		return CreditsGrantedTo{CreditsVoidedOf: granted, Source: "pack", ExpiresAt: &end}
+	case ReadyList:
+		return ReadyList{Org: "acme", Member: "jane", ID: "lst_7d2k4m", Columns: []string{"name", "email"}, Rows: 1000, Unique: 940, Matchable: 20, Malformed: 12, At: exampleTime}
 	case NewMember:
 		return NewMember{Org: org, Member: "jane", Role: "member"}
 	case FormerMember:
@@ -81,7 +83,11 @@ func exampleOrder(topic string) order.Order {
 		}
 		return o
 	}
-	o.Selected, o.Tally = 10000, order.Tally{Valid: 5000, Invalid: 4000, CatchAll: 1000}
+	o.Selected = 10000
+	if running(topic, &o) {
+		return o
+	}
+	o.Tally = order.Tally{Valid: 5000, Invalid: 4000, CatchAll: 1000}
 	o.Credits[0].Captured = 5000
 	switch topic {
 	case OrderCompleted:
@@ -97,4 +103,26 @@ func exampleOrder(topic string) order.Order {
 	}
 	o.Credits[0].Released = 5000
 	return o
+}
+
+// running completes the example of an order that runs, where the topic is about one.
+func running(topic string, o *order.Order) bool {
+	o.Status = order.Verifying
+	o.Progress = &order.Pace{Total: o.Selected}
+	if topic == OrderStarted {
+		return true
+	}
+	o.Tally, o.Progress.Done = order.Tally{Valid: 2500, Invalid: 2000, CatchAll: 500}, 5000
+	switch topic {
+	case OrderPaused:
+		o.Paused, o.Waiting = true, &order.Wait{For: order.WaitResume, Reason: "The order is paused; resume it to continue."}
+	case OrderOutage:
+		again := exampleTime.Add(3 * time.Minute)
+		o.Waiting = &order.Wait{For: order.WaitVerification, Reason: "Mail hosts cannot be reached on port 25.", Until: &again}
+	case OrderResumed:
+	default:
+		o.Tally, o.Progress = order.Tally{}, nil
+		return false
+	}
+	return true
 }

@@ -9,6 +9,10 @@ import (
 // The topics: what an event is about. Webhooks subscribe to them by name.
 const (
 	OrderReserved   = "order.reserved"
+	OrderStarted    = "order.started"
+	OrderPaused     = "order.paused"
+	OrderOutage     = "order.outage"
+	OrderResumed    = "order.resumed"
 	OrderCompleted  = "order.completed"
 	OrderSettled    = "order.settled"
 	OrderRejected   = "order.rejected"
@@ -20,6 +24,7 @@ const (
 	CreditsExpired  = "credits.expired"
 	CreditsVoided   = "credits.voided"
 	CreditsReversed = "credits.reversed"
+	ListReady       = "list.ready"
 	MemberCreated   = "member.created"
 	MemberRemoved   = "member.removed"
 	PlanChanged     = "plan.changed"
@@ -40,6 +45,10 @@ type Topic struct {
 // what then arrives. A new event is a line here, and Write where it happens.
 var Topics = []Topic{
 	{OrderReserved, "The credits of an order are held; its work begins.", order.Order{}},
+	{OrderStarted, "The items of an order are chosen; their verification begins.", order.Order{}},
+	{OrderPaused, "An order was paused; batches under way are finished and charged, no new ones begin.", order.Order{}},
+	{OrderOutage, "Nothing can be verified just now; the order waits and tries again by itself.", order.Order{}},
+	{OrderResumed, "A paused order continues, or one that waited for an outage to end.", order.Order{}},
 	{OrderCompleted, "All that an order delivers is delivered and charged; what it did not use comes back after the refund delay.", order.Order{}},
 	{OrderSettled, "An order is over: what it did not use has been released.", order.Order{}},
 	{OrderRejected, "The credits do not cover an order; nothing is held.", order.Order{}},
@@ -51,6 +60,7 @@ var Topics = []Topic{
 	{CreditsExpired, "Credits expired before they were spent.", CreditsMoved{}},
 	{CreditsVoided, "Granted credits were taken back.", CreditsVoidedOf{}},
 	{CreditsReversed, "Charged credits were credited back.", CreditsMoved{}},
+	{ListReady, "An uploaded list is stored; orders can verify or enrich it.", ReadyList{}},
 	{MemberCreated, "A member was added to the organization.", NewMember{}},
 	{MemberRemoved, "A member was removed; the licence has ended.", FormerMember{}},
 	{PlanChanged, "The organization changes to a plan, now or with its next period.", NewPlan{}},
@@ -116,6 +126,19 @@ type CreditsGrantedTo struct {
 	Priority  int64      `json:"priority,omitempty" doc:"Lower ones are spent first."`
 	StartsAt  *time.Time `json:"starts_at,omitempty" doc:"When they can be spent; absent: at once."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When they expire; absent: never."`
+}
+
+// ReadyList are the data of list.ready.
+type ReadyList struct {
+	Org       string    `json:"org" doc:"The organization."`
+	Member    string    `json:"member,omitempty" doc:"The member who uploaded it; absent: the organization itself."`
+	ID        string    `json:"id" doc:"The list."`
+	Columns   []string  `json:"columns" doc:"Names of its columns."`
+	Rows      int64     `json:"rows" doc:"Rows without the header."`
+	Unique    int64     `json:"unique" doc:"Different addresses."`
+	Matchable int64     `json:"matchable" doc:"Rows without an address that can be matched to a lead."`
+	Malformed int64     `json:"malformed" doc:"Rows that can be neither verified nor matched."`
+	At        time.Time `json:"at" doc:"When."`
 }
 
 // Org are the data of an event about an organization.
