@@ -66,6 +66,9 @@ go on, and with 2 when the command line is wrong.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			*started = true
+			for _, problem := range config.Misspelt() {
+				cmd.PrintErrln(problem)
+			}
 			cfg, err := config.Load(cmd.Context())
 			if err != nil {
 				return err

@@ -20,8 +20,8 @@ const (
 
 func (a *API) suppressions() {
 	add(a, route{
-		method: http.MethodPost, path: "/suppressions", name: "addSuppressions", tag: "Suppressions", needs: admin,
-		summary: "Suppress addresses and domains", about: "No order of the organization delivers them from now on. Entries are kept as hashes, so a list cannot be read back. Added again, nothing changes.",
+		method: http.MethodPost, path: "/suppressions", name: "addSuppressions", tag: "Suppressions", needs: admin, anyOrg: true,
+		summary: "Suppress addresses and domains", about: "No order of the organization delivers them from now on. Entries are kept as hashes, so a list cannot be read back. Added again, nothing changes. With the operator key and without org, here and below: the list that holds for all organizations.",
 	}, func(ctx context.Context, in *struct {
 		Repeatable
 		Body struct {
@@ -37,7 +37,7 @@ func (a *API) suppressions() {
 		return a.suppressed(ctx, suppressed{Added: added})
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/suppressions/remove", name: "removeSuppressions", tag: "Suppressions", needs: admin,
+		method: http.MethodPost, path: "/suppressions/remove", name: "removeSuppressions", tag: "Suppressions", needs: admin, anyOrg: true,
 		summary: "Take addresses and domains off the suppression list", about: "Entries that are not on it are left as they are. Those that hold for all organizations stay.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -52,7 +52,7 @@ func (a *API) suppressions() {
 		return a.suppressed(ctx, suppressed{Removed: removed})
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/suppressions/check", name: "checkSuppressions", tag: "Suppressions", needs: member,
+		method: http.MethodPost, path: "/suppressions/check", name: "checkSuppressions", tag: "Suppressions", needs: member, anyOrg: true,
 		summary: "Say which addresses and domains are suppressed", about: "By the organization's list, or for all organizations; an address also by its domain.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
@@ -71,12 +71,12 @@ func (a *API) suppressions() {
 		return body(check, nil)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/suppressions/upload", name: "uploadSuppressions", tag: "Suppressions", needs: admin, stream: true,
+		method: http.MethodPost, path: "/suppressions/upload", name: "uploadSuppressions", tag: "Suppressions", needs: admin, anyOrg: true, stream: true,
 		upload: true, maxBody: maxSuppressions,
 		summary: "Upload a suppression list", about: "An address or domain a line; of a CSV the first column, and a first line without one is its header. A bad line is reported with its number; the lines before it are kept, so the upload can be repeated.",
 	}, a.uploadSuppressions)
 	add(a, route{
-		method: http.MethodGet, path: "/suppressions", name: "listSuppressions", tag: "Suppressions", needs: admin,
+		method: http.MethodGet, path: "/suppressions", name: "listSuppressions", tag: "Suppressions", needs: admin, anyOrg: true,
 		summary: "List the entries of the suppression list, newest first", about: "Each as its SHA-256 in hexadecimal, of the address in lower case or of @ and the domain: what was added is not kept.",
 	}, func(ctx context.Context, in *struct{ Page }) (*answer[suppressionPage], error) {
 		list, next, err := readPage(in.Page, func(before time.Time, hash string, limit int) ([]suppression.Entry, error) {

@@ -77,6 +77,11 @@ type Config struct {
 	PhoneLookup string   `env:"HOLDFAST_PHONE_LOOKUP, default=pattern"`
 	Twilio      Provider `env:", prefix=HOLDFAST_TWILIO_"`
 
+	// Where commands find an API, and with which key; for a dev stack, its directory.
+	URL     string `env:"HOLDFAST_URL"`
+	APIKey  string `env:"HOLDFAST_API_KEY" secret:"true"`
+	DataDir string `env:"HOLDFAST_DATA_DIR"`
+
 	RequestsPerMinute int            `env:"HOLDFAST_REQUESTS_PER_MINUTE, default=6000"` // per API key; 0 = not limited
 	WebhookAllow      []netip.Prefix `env:"HOLDFAST_WEBHOOK_ALLOW"`                     // private networks that webhooks may go to
 

@@ -74,3 +74,8 @@ func (a Allow) Control(_, address string, _ syscall.RawConn) error {
 func within(list []netip.Prefix, ip netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
+
+// Loopback are the networks of this machine itself.
+func Loopback() Allow {
+	return Allow{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}

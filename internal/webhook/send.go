@@ -125,7 +125,7 @@ func reason(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, netguard.ErrNotPublic):
-		return "The name leads into a private network; use an address that can be reached from the internet."
+		return "The name leads into a private network; use an address that can be reached from the internet, or allow the network with HOLDFAST_WEBHOOK_ALLOW."
 	case errors.As(err, &dns):
 		return "The host name cannot be resolved."
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -171,7 +171,11 @@ func (w *Webhooks) checkURL(address string) error {
 	case u.Fragment != "":
 		return errcode.Say(ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out.")
 	}
-	ip, err := netip.ParseAddr(u.Hostname())
+	host := u.Hostname()
+	if strings.EqualFold(host, "localhost") { // this machine, whatever resolves it (RFC 6761)
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
 	if err == nil && !w.allow.Permits(ip) {
 		return errcode.Say(ErrInvalid, "The URL leads into a private network; use an address that can be reached from the internet, or allow the network with HOLDFAST_WEBHOOK_ALLOW.")
 	}
