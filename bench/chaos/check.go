@@ -149,13 +149,9 @@ func (s *stack) compareRecord(ctx context.Context, c *client) ([]proof, error) {
 func inOrder(came []string) bool {
 	last := 0
 	for _, topic := range came {
-		step := slices.Index([]string{"order.reserved", "order.started", "order.completed", "order.settled"}, topic) + 1
-		switch topic {
-		case "order.paused", "order.outage", "order.resumed":
-			continue // at any time
-		}
+		step := slices.Index([]string{"order.reserved", "order.completed", "order.settled"}, topic) + 1
 		if step == 0 {
-			step = 4
+			step = 3
 		}
 		if step < last {
 			return false

@@ -116,7 +116,7 @@ func TestO1_CreateIsIdempotent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, order.Verifying, again.Status, "a repeated creation answers the order as it stands")
 	require.Equal(t, first.CreatedAt, again.CreatedAt)
-	require.Equal(t, []string{"order.reserved"}, f.topics("ord_1"))
+	require.Equal(t, []string{"order.reserved", "order.started"}, f.topics("ord_1"))
 
 	other := newOrder("ord_1")
 	other.Request.Count = 101
@@ -367,7 +367,7 @@ func TestO3_CompleteNeedsAVerdictForEveryItem(t *testing.T) {
 	f.verifying("ord_1", 3)
 	err := f.Complete(f.ctx, "ord_1", order.Tally{Valid: 2}, nil, nil, checked)
 	require.ErrorContains(t, err, "order_o3_tally_complete")
-	require.Equal(t, []string{"order.reserved"}, f.topics("ord_1"), "nothing is announced that did not happen")
+	require.Equal(t, []string{"order.reserved", "order.started"}, f.topics("ord_1"), "nothing is announced that did not happen")
 }
 
 func TestO4_FinalVerdictsStay(t *testing.T) {

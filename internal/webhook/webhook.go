@@ -172,8 +172,8 @@ func (w *Webhooks) checkURL(address string) error {
 		return errcode.Say(ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out.")
 	}
 	host := u.Hostname()
-	if strings.EqualFold(host, "localhost") { // this machine, whatever resolves it (RFC 6761)
-		host = "127.0.0.1"
+	if loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1}); strings.EqualFold(host, "localhost") && w.allow.Names(loopback) {
+		host = loopback.String() // under development, a receiver on this machine
 	}
 	ip, err := netip.ParseAddr(host)
 	if err == nil && !w.allow.Permits(ip) {
