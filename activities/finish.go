@@ -192,12 +192,11 @@ func (f *finish) complete(ctx context.Context) error {
 	if err != nil {
 		return toTemporal(err)
 	}
-	now := time.Now()
 	completions := make([]orderbook.Completion, len(ids))
 	for i, id := range ids {
 		c := f.open[id]
 		completions[i] = orderbook.Completion{
-			OrderID: id, Items: c.items, Credits: credits[id], RefundAt: now.Add(c.Terms.RefundDelay), Duplicates: duplicates[c.Request.ListID],
+			OrderID: id, Items: c.items, Credits: credits[id], Refund: c.Terms.RefundDelay, Duplicates: duplicates[c.Request.ListID],
 		}
 	}
 	refused, err := f.Book.CompleteAll(ctx, completions)

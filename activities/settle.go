@@ -312,8 +312,7 @@ func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.O
 		}
 		tally.Duplicate = list.Duplicates()
 	}
-	refundAt := time.Now().Add(in.RefundDelay)
-	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, refundAt); err != nil {
+	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, in.RefundDelay); err != nil {
 		return order.Order{}, toTemporal(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.OrderID)

@@ -188,7 +188,7 @@ func (a *app) grant(ctx context.Context, orgID, key string, g billing.NewGrant, 
 		return a.printJSON(view)
 	}
 	a.say("%s granted.", count(g.Amount, g.Type+" credit"))
-	if g.StartsAt.After(time.Now()) {
+	if g.StartsAt.After(org.Time(time.Now())) {
 		a.say("They are available from %s on.", when(g.StartsAt))
 	}
 	a.note("Grant: %d", id)

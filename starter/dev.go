@@ -117,6 +117,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	cfg.Sandbox = true
 	if cfg.OperatorKey == "" {
 		cfg.OperatorKey = state.OperatorKey
 	}

@@ -27,7 +27,11 @@ not later than it would have.`,
 				return usagef("nothing would change; give --name or --time-zone")
 			}
 			return a.changeOrg(cmd, func(ctx context.Context, rooms *wire.Rooms) (account.Org, error) {
-				return rooms.Billing.Update(ctx, args[0], name, zone, time.Now())
+				now, err := rooms.Accounts.Time(ctx, args[0], time.Now())
+				if err != nil {
+					return account.Org{}, err
+				}
+				return rooms.Billing.Update(ctx, args[0], name, zone, now)
 			})
 		},
 	}

@@ -119,24 +119,28 @@ the same one.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				change, err := rooms.Billing.ChangePlan(cmd.Context(), args[0], args[1], time.Now())
+				now, err := rooms.Accounts.Time(cmd.Context(), args[0], time.Now())
+				if err != nil {
+					return err
+				}
+				change, err := rooms.Billing.ChangePlan(cmd.Context(), args[0], args[1], now)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(change)
 				}
-				a.showChange(args[0], change)
+				a.showChange(args[0], change, now)
 				return nil
 			})
 		},
 	}
 }
 
-func (a *app) showChange(org string, c billing.Change) {
+func (a *app) showChange(org string, c billing.Change, now time.Time) {
 	since := "from the beginning"
 	switch {
-	case c.Since != nil && c.Since.After(time.Now()):
+	case c.Since != nil && c.Since.After(now):
 		since = "from " + when(*c.Since) + " on, when its next period begins"
 	case c.Since != nil:
 		since = "since " + when(*c.Since)

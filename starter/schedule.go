@@ -261,7 +261,11 @@ func (a *app) showSchedule(s intake.Schedule) {
 // firstCredits gives what was just created the credits of its first period,
 // which otherwise come with the next reset.
 func firstCredits(ctx context.Context, rooms *wire.Rooms, org string) error {
-	if err := rooms.Billing.CatchUp(ctx, org, time.Now()); err != nil {
+	now, err := rooms.Accounts.Time(ctx, org, time.Now())
+	if err == nil {
+		err = rooms.Billing.CatchUp(ctx, org, now)
+	}
+	if err != nil {
 		return fmt.Errorf("%s was created, but its first credits will come with the next reset only: %w", org, err)
 	}
 	return nil

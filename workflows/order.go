@@ -155,11 +155,15 @@ func (o *orderRun) awaitRefund(ctx workflow.Context) {
 		return
 	}
 	o.enter(ctx, order.StageRefunding)
+	what := "refund of " + amounts(rest)
+	if o.Order.TestClock {
+		o.awaitTestClock(ctx, what)
+		return
+	}
 	wait := o.Order.RefundAt.Sub(workflow.Now(ctx))
 	if wait <= 0 {
 		return
 	}
-	what := "refund of " + amounts(rest)
 	o.waitFor(ctx, what, *o.Order.RefundAt)
 	timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: what})
 	if err := timer.Get(ctx, nil); err != nil {

@@ -16,7 +16,7 @@ var a *activities.Activities
 func Register(w worker.WorkflowRegistry) {
 	for behavior, list := range map[workflow.VersioningBehavior][]any{
 		workflow.VersioningBehaviorPinned:      {Order, Ride},
-		workflow.VersioningBehaviorAutoUpgrade: {MonthlyReset, WebhookDelivery, Reconcile},
+		workflow.VersioningBehaviorAutoUpgrade: {MonthlyReset, WebhookDelivery, Reconcile, AdvanceTestClock},
 	} {
 		for _, definition := range list {
 			w.RegisterWorkflowWithOptions(definition, workflow.RegisterOptions{VersioningBehavior: behavior})

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/metadata"
@@ -69,8 +70,28 @@ type Org struct {
 	NextPlanVersion *int       `json:"next_plan_version,omitempty"`
 	NextPlanAt      *time.Time `json:"next_plan_at,omitempty"`
 
+	TestClock *time.Time `json:"test_clock,omitempty" doc:"The organization's own time, where it has a test clock."`
+
 	DueAt time.Time `json:"-"` // when the next of its subscriptions falls due, members' included
-	Due   bool      `json:"-"` // one of them was due when it was read, by the database's clock
+	Due   bool      `json:"-"` // one of them was due when it was read, by the organization's time
+}
+
+// Time is the organization's time where everyone's is wall.
+func (o Org) Time(wall time.Time) time.Time {
+	if o.TestClock != nil {
+		return *o.TestClock
+	}
+	return wall
+}
+
+// Time is the time of an organization, also of one that is still to be created,
+// where everyone's is wall.
+func (a *Accounts) Time(ctx context.Context, org string, wall time.Time) (time.Time, error) {
+	var at time.Time
+	if err := a.pool.QueryRow(ctx, `SELECT `+clock.SQL("$1", "$2::timestamptz"), org, wall).Scan(&at); err != nil {
+		return at, fmt.Errorf("the time of the organization %s cannot be read: %w", org, err)
+	}
+	return at.UTC(), nil
 }
 
 // Location is the organization's time zone.
@@ -138,6 +159,9 @@ func checkID(what, id string) error {
 	return nil
 }
 
+// CheckOrgID is nil, or ErrInvalid where no organization can have this id.
+func CheckOrgID(id string) error { return checkID("an organization", id) }
+
 func checkName(what, name string) error {
 	if strings.TrimSpace(name) == "" || len(name) > 200 {
 		return errcode.Say(ErrInvalid, "The name of %s is empty or longer than 200 bytes; give a shorter one that people recognise.", what)
@@ -154,9 +178,9 @@ func checkRole(role Role) error {
 
 // began fills in the times of something new, as Postgres keeps them. An anchor
 // that is not given is the beginning itself.
-func began(created, anchor *time.Time) {
+func began(created, anchor *time.Time, now time.Time) {
 	if created.IsZero() {
-		*created = time.Now()
+		*created = now
 	}
 	if anchor.IsZero() {
 		*anchor = *created
@@ -192,7 +216,11 @@ func (a *Accounts) CreateOrg(ctx context.Context, org Org) (Org, error) {
 	if err != nil {
 		return Org{}, err
 	}
-	began(&org.CreatedAt, &org.Anchor)
+	now, err := a.Time(ctx, org.ID, time.Now())
+	if err != nil {
+		return Org{}, err
+	}
+	began(&org.CreatedAt, &org.Anchor, now)
 	if _, again, err := idempotency.Find(ctx, a.pool, "", "organization"); err != nil {
 		return Org{}, err
 	} else if again {
@@ -236,16 +264,18 @@ var selectOrg = `
 	SELECT o.id, o.name, c.plan_id AS plan, c.plan_version, o.time_zone, s.anchor, o.created_at,
 		CASE WHEN o.closed_at IS NOT NULL THEN 'closed' WHEN o.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status,
 		s.due_at AS next_reset, w.plan_id AS next_plan, w.plan_version AS next_plan_version, w.since AS next_plan_at,
-		d.due_at, d.due_at <= now() AS due, ` + orgMetadata + ` AS metadata
+		d.due_at, d.due_at <= t.now AS due, t.test_clock, ` + orgMetadata + ` AS metadata
 	FROM organization o
 	JOIN subscription s ON s.org = o.id AND s.member = ''
+	CROSS JOIN LATERAL (
+		SELECT own.at AS test_clock, coalesce(own.at, now()) AS now FROM (SELECT ` + clock.SQL("o.id", "NULL") + ` AS at OFFSET 0) own OFFSET 0) t
 	CROSS JOIN LATERAL (SELECT due_at FROM subscription WHERE org = o.id ORDER BY due_at LIMIT 1) d
 	CROSS JOIN LATERAL (
 		SELECT plan_id, plan_version FROM plan_change
-		WHERE org = o.id AND (since IS NULL OR since <= now())
+		WHERE org = o.id AND (since IS NULL OR since <= t.now)
 		ORDER BY generation DESC LIMIT 1) c
 	CROSS JOIN LATERAL (SELECT max(generation) AS last FROM plan_change WHERE org = o.id) l
-	LEFT JOIN plan_change w ON w.org = o.id AND w.generation = l.last AND w.since > now()`
+	LEFT JOIN plan_change w ON w.org = o.id AND w.generation = l.last AND w.since > t.now`
 
 // orgOf leaves out the reset that a plan without periods, or a closed
 // organization, does not have.
@@ -326,7 +356,7 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if err := org.open(); err != nil {
 		return Member{}, err
 	}
-	began(&m.CreatedAt, &m.Anchor)
+	began(&m.CreatedAt, &m.Anchor, org.Time(time.Now()))
 	if _, again, err := idempotency.Find(ctx, a.pool, m.Org, "member"); err != nil {
 		return Member{}, err
 	} else if again {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
@@ -317,11 +318,11 @@ type Pending struct {
 }
 
 // PendingOf returns the plan changes of one organization that have come into
-// force by the database's clock and were not marked as applied, in their order.
+// force by the organization's time and were not marked as applied, in their order.
 func (a *Accounts) PendingOf(ctx context.Context, org string) ([]Pending, error) {
 	rows, _ := a.pool.Query(ctx, `
 		SELECT org, generation, since FROM plan_change
-		WHERE applied_at IS NULL AND org = $1 AND since <= clock_timestamp()
+		WHERE applied_at IS NULL AND org = $1 AND since <= `+clock.SQL("$1", "clock_timestamp()")+`
 		ORDER BY generation`, org)
 	pending, err := pgx.CollectRows(rows, pgx.RowToStructByName[Pending])
 	if err != nil {
@@ -336,7 +337,7 @@ func (a *Accounts) PendingOf(ctx context.Context, org string) ([]Pending, error)
 func (a *Accounts) PendingChanges(ctx context.Context, before time.Time, after Pending, limit int) ([]Pending, error) {
 	rows, _ := a.pool.Query(ctx, `
 		SELECT org, generation, since FROM plan_change
-		WHERE applied_at IS NULL AND since <= $1 AND (org, generation) > ($2, $3)
+		WHERE applied_at IS NULL AND since <= $1 AND since <= `+clock.SQL("org", "$1")+` AND (org, generation) > ($2, $3)
 		ORDER BY org, generation
 		LIMIT $4`, before, after.Org, after.Generation, limit)
 	pending, err := pgx.CollectRows(rows, pgx.RowToStructByName[Pending])

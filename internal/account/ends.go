@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/outbox"
@@ -64,7 +65,7 @@ func (m Member) removed() error {
 // Suspend keeps an organization from starting orders; those that run are
 // finished. Suspending it again changes nothing. ErrSuspended where it is closed.
 func (a *Accounts) Suspend(ctx context.Context, org string) (Org, error) {
-	return a.switchOrg(ctx, org, outbox.OrgSuspended, `UPDATE organization SET suspended_at = now() WHERE id = $1 AND suspended_at IS NULL`)
+	return a.switchOrg(ctx, org, outbox.OrgSuspended, `UPDATE organization SET suspended_at = `+clock.SQL("id", "now()")+` WHERE id = $1 AND suspended_at IS NULL`)
 }
 
 // Resume lets a suspended organization order again. ErrSuspended where it is
@@ -112,7 +113,7 @@ func (a *Accounts) changeOrg(ctx context.Context, id string, change func(pgx.Tx,
 // makes it true. data is given the organization and the time.
 func announce(ctx context.Context, tx pgx.Tx, org, topic string, data func(outbox.Org) any) error {
 	of := outbox.Org{Org: org}
-	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&of.At); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT `+clock.SQL("$1", "now()"), org).Scan(&of.At); err != nil {
 		return err
 	}
 	of.At = of.At.UTC()
@@ -136,7 +137,7 @@ func (a *Accounts) CloseOrg(ctx context.Context, id string) (Org, error) {
 	}
 	err = a.changeOrg(ctx, id, func(tx pgx.Tx, _ Org) error {
 		for _, end := range []string{
-			`UPDATE organization SET closed_at = now() WHERE id = $1`,
+			`UPDATE organization SET closed_at = ` + clock.SQL("id", "now()") + ` WHERE id = $1`,
 			`UPDATE api_key SET revoked_at = now() WHERE org = $1 AND revoked_at IS NULL`,
 		} {
 			if _, err := tx.Exec(ctx, end, id); err != nil {
@@ -172,7 +173,7 @@ func (a *Accounts) RemoveMember(ctx context.Context, org, id string) (Member, er
 		return m, err
 	}
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE member SET removed_at = now() WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
+		tag, err := tx.Exec(ctx, `UPDATE member SET removed_at = `+clock.SQL("org", "now()")+` WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
 		if err != nil || tag.RowsAffected() == 0 { // somebody else did, just now
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
@@ -163,6 +164,9 @@ func firstDue(schedules []schedule) []Due {
 	return list
 }
 
+// dueByOwn is true of a subscription that is due by its organization's own time.
+var dueByOwn = `s.due_at <= ` + clock.SQL("s.org", "$1")
+
 // DueSubscriptions returns up to limit subscriptions that fell due at or before
 // a time, in the order they fell due, beginning after the cursor. An empty page
 // ends the sweep; a short one does not. A subscription that has missed several
@@ -173,12 +177,12 @@ func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after
 	// advances while the page is worked on falls due behind its last row.
 	rows, _ := a.pool.Query(ctx, `
 		WITH oldest AS (
-			SELECT due_at FROM subscription
-			WHERE due_at <= $1 AND (due_at, org, member) > ($2, $3, $4)
+			SELECT due_at FROM subscription s
+			WHERE due_at <= $1 AND (due_at, org, member) > ($2, $3, $4) AND `+dueByOwn+`
 			ORDER BY due_at, org, member
 			LIMIT 1)`+selectSchedule+`
 		WHERE s.due_at <= $1 AND (s.due_at, s.org, s.member) > ($2, $3, $4)
-			AND s.due_at < (SELECT due_at + interval '27 days' FROM oldest)
+			AND s.due_at < (SELECT due_at + interval '27 days' FROM oldest) AND `+dueByOwn+`
 		ORDER BY s.due_at, s.org, s.member
 		LIMIT $5`, before, after.DueAt, after.Org, after.Member, limit)
 	schedules, err := collectSchedules(rows)
@@ -189,7 +193,7 @@ func (a *Accounts) DueSubscriptions(ctx context.Context, before time.Time, after
 }
 
 // DueOf returns the subscriptions of one organization that fell due at or
-// before a time, the zero time being now by the database's clock, in the order
+// before a time, the zero time being the organization's own, in the order
 // they fell due, each for the first period it has missed.
 func (a *Accounts) DueOf(ctx context.Context, org string, before time.Time) ([]Due, error) {
 	schedules, err := a.schedulesOf(ctx, org, before)
@@ -205,7 +209,7 @@ func (a *Accounts) schedulesOf(ctx context.Context, org string, before time.Time
 		by = &before
 	}
 	rows, _ := a.pool.Query(ctx, selectSchedule+`
-		WHERE s.org = $1 AND s.due_at <= coalesce($2, clock_timestamp())
+		WHERE s.org = $1 AND s.due_at <= coalesce($2, `+clock.SQL("$1", "clock_timestamp()")+`)
 		ORDER BY s.due_at, s.member`, org, by)
 	return collectSchedules(rows)
 }
@@ -299,4 +303,28 @@ func (r Reset) event() (outbox.Event, error) {
 	return outbox.New(r.Org, outbox.CreditsReset, outbox.CreditsWereReset{
 		Org: r.Org, Member: r.Member, Plan: r.Plan, Start: r.Period.Start.UTC(), End: r.Period.End.UTC(), Credits: r.Credits,
 	}, r.Member, r.Period.N)
+}
+
+// NextDue is when, after a time and by another one, a subscription of an
+// organization falls due or a change of plan comes into force; the zero time where
+// none does.
+func (a *Accounts) NextDue(ctx context.Context, org string, after, by time.Time) (time.Time, error) {
+	var next *time.Time
+	err := a.pool.QueryRow(ctx, `
+		SELECT min(at) FROM (
+			SELECT due_at AS at FROM subscription WHERE org = $1
+			UNION ALL
+			SELECT since FROM plan_change WHERE org = $1 AND applied_at IS NULL) due
+		WHERE at > $2 AND at <= $3`, org, after, by).Scan(&next)
+	if err != nil || next == nil {
+		return time.Time{}, cannotTell(org, err)
+	}
+	return next.UTC(), nil
+}
+
+func cannotTell(org string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("what %s is due for next cannot be read: %w", org, err)
 }

@@ -230,6 +230,9 @@ func (k *keyring) caller(ctx context.Context, secret string) (caller, error) {
 	if key.Role == account.RoleAdmin {
 		c.role = admin
 	}
+	if org.TestClock != nil {
+		return c, nil // its time may be another one the next time
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for hash, old := range k.known {

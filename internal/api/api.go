@@ -31,6 +31,7 @@ import (
 	"holdfast/internal/orderbook"
 	"holdfast/internal/payment"
 	"holdfast/internal/suppression"
+	"holdfast/internal/testclock"
 	"holdfast/internal/webhook"
 )
 
@@ -54,8 +55,10 @@ type Config struct {
 	Suppressions *suppression.List
 	Metadata     *metadata.Store
 	Payments     *payment.Payments
+	TestClocks   *testclock.Clocks
 	Metrics      prometheus.Registerer // of requests; nil: they are not counted anywhere
 
+	Sandbox           bool   // there are test clocks
 	OperatorKey       string // empty: there is no operator
 	RequestsPerMinute int    // per key; 0 = not limited
 
@@ -116,6 +119,7 @@ func New(c Config) *API {
 	a.events()
 	a.erasures()
 	a.payments()
+	a.testClocks()
 	a.finish()
 
 	mux.HandleFunc("GET /docs", a.docs)

@@ -75,7 +75,7 @@ func (a *API) credits() {
 	},
 	) (*answer[billing.Bounced], error) {
 		c := callerOf(ctx)
-		return body(a.Billing.Bounce(ctx, billing.Bounces{Org: c.org.ID, Key: in.Key, Emails: in.Body.Emails, By: c.reporter()}, time.Now()))
+		return body(a.Billing.Bounce(ctx, billing.Bounces{Org: c.org.ID, Key: in.Key, Emails: in.Body.Emails, By: c.reporter()}, c.org.Time(time.Now())))
 	})
 }
 

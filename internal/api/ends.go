@@ -29,7 +29,8 @@ func (a *API) ends() {
 				return nil, err
 			}
 		}
-		return body(a.Billing.Update(ctx, callerOf(ctx).org.ID, in.Body.Name, in.Body.TimeZone, time.Now()))
+		org := callerOf(ctx).org
+		return body(a.Billing.Update(ctx, org.ID, in.Body.Name, in.Body.TimeZone, org.Time(time.Now())))
 	})
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/suspend", name: "suspendOrg", tag: "Organizations", needs: operator,

@@ -37,7 +37,7 @@ func (a *API) members() {
 		if err != nil {
 			return nil, err
 		}
-		return body(m, a.Billing.CatchUp(ctx, org.ID, time.Now()))
+		return body(m, a.Billing.CatchUp(ctx, org.ID, org.Time(time.Now())))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/members", name: "listMembers", tag: "Organizations", needs: admin,
@@ -156,7 +156,7 @@ func (a *API) memberUsage(ctx context.Context, org account.Org, labels map[strin
 	if err != nil {
 		return list, err
 	}
-	now := time.Now()
+	now := org.Time(time.Now())
 	spent := map[time.Time][]ledger.Usage{} // by the period's start: licences of one day share it
 	for _, m := range members {
 		use := memberUse{Member: m, Usage: []usage{}, Credits: []billing.Credit{}}

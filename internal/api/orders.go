@@ -15,7 +15,7 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-// longestWait is the most that POST /orders waits for an order to complete.
+// longestWait is the most that a request waits for what it began.
 const longestWait = time.Minute
 
 func (a *API) orders() {
@@ -223,12 +223,9 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 	Body order.Body
 },
 ) (*placedOrder, error) {
-	var wait time.Duration
-	if in.Wait != "" {
-		var err error
-		if wait, err = time.ParseDuration(in.Wait); err != nil || wait < 0 || wait > longestWait {
-			return nil, invalid("query.wait", "The wait is a duration from 0s to 1m, such as 30s.")
-		}
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin+wait)
 	defer cancel()
@@ -253,6 +250,19 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return &placedOrder{Location: prefix + "/orders/" + o.ID, Body: o}, nil
+}
+
+// parseWait reads how long a request is to wait for what it began; empty is not at
+// all.
+func parseWait(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 || wait > longestWait {
+		return 0, invalid("query.wait", "The wait is a duration from 0s to 1m, such as 30s.")
+	}
+	return wait, nil
 }
 
 // rejected is the answer to an order that the credits do not cover.

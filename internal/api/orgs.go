@@ -52,7 +52,7 @@ func (a *API) orgs() {
 		if err != nil {
 			return nil, err
 		}
-		return body(org, a.Billing.CatchUp(ctx, org.ID, time.Now()))
+		return body(org, a.Billing.CatchUp(ctx, org.ID, org.Time(time.Now())))
 	})
 	a.orgList()
 	add(a, route{
@@ -70,7 +70,8 @@ func (a *API) orgs() {
 		}
 	},
 	) (*answer[billing.Change], error) {
-		change, err := a.Billing.ChangePlan(ctx, callerOf(ctx).org.ID, in.Body.Plan, time.Now())
+		org := callerOf(ctx).org
+		change, err := a.Billing.ChangePlan(ctx, org.ID, in.Body.Plan, org.Time(time.Now()))
 		a.keys.forget() // they know the organization's plan
 		return body(change, err)
 	})

@@ -53,6 +53,7 @@ func (b *Billing) Until(ctx context.Context, p *plan.Plan, orgID, member, credit
 	if err != nil {
 		return ledger.Until{}, err
 	}
+	t = org.Time(t)
 	if p.Period == plan.Month && creditType != "" && p.Credits[creditType].AtPeriodEnd != plan.Expire {
 		return ledger.Until{}, nil
 	}

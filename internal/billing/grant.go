@@ -119,7 +119,7 @@ func (b *Billing) checkGrants(ctx context.Context, org account.Org, key, ledgerK
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := org.Time(time.Now())
 	seen := map[string]bool{"": true}
 	for i, g := range grants {
 		if err := g.check(terms, now); err != nil {

@@ -36,12 +36,13 @@ type Grant struct {
 
 // Grants lists the grants of an organization.
 func (b *Billing) Grants(ctx context.Context, f ledger.GrantFilter) (Grants, error) {
-	if _, err := b.Current(ctx, f.Owner); err != nil {
+	org, err := b.Current(ctx, f.Owner)
+	if err != nil {
 		return Grants{}, err
 	}
 	page, next, err := b.ledger.ListGrants(ctx, f)
 	view := Grants{Grants: make([]Grant, len(page)), NextCursor: next}
-	now := time.Now()
+	now := org.Time(time.Now())
 	for i, g := range page {
 		v := Grant{
 			ID: g.No, Type: g.Type, Pool: PoolName(g.Pool), Member: g.Pool, Source: string(g.Source), Priority: g.Priority, GrantedAt: g.GrantedAt,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/ledger"
 )
 
@@ -70,6 +71,22 @@ func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History,
 		}
 	}
 	return view, nil
+}
+
+// Settle carries out everything that time has brought an organization by now:
+// changes of plan that waited, periods that have begun, credits that start or
+// expire. What cannot be renewed as it is stays due; the sweep reports it.
+func (b *Billing) Settle(ctx context.Context, orgID string) error {
+	pending, err := b.accounts.PendingOf(ctx, orgID)
+	if err != nil {
+		return err
+	}
+	for _, p := range pending {
+		if _, err := b.apply(ctx, p); err != nil && !errcode.Permanent(err) {
+			return err
+		}
+	}
+	return b.settle(ctx, orgID)
 }
 
 // settle sees to it that the journal says what time has done to an organization's

@@ -30,11 +30,12 @@ type PreviewReset struct {
 // granted, under the plans as they are known now and with the credits there are
 // now. It changes nothing.
 func (b *Billing) PreviewReset(ctx context.Context, orgID string, at time.Time) (Preview, error) {
-	if _, err := b.accounts.Org(ctx, orgID); err != nil {
+	org, err := b.accounts.Org(ctx, orgID)
+	if err != nil {
 		return Preview{}, err
 	}
 	if at.IsZero() {
-		at = time.Now()
+		at = org.Time(time.Now())
 	}
 	preview := Preview{Org: orgID, At: at.UTC(), Resets: []PreviewReset{}}
 	due, err := b.accounts.Outlook(ctx, orgID, at)

@@ -85,6 +85,8 @@ type Config struct {
 	RequestsPerMinute int            `env:"HOLDFAST_REQUESTS_PER_MINUTE, default=6000"` // per API key; 0 = not limited
 	WebhookAllow      []netip.Prefix `env:"HOLDFAST_WEBHOOK_ALLOW"`                     // private networks that webhooks may go to
 
+	Sandbox bool `env:"HOLDFAST_SANDBOX"` // no real customers: organizations may have test clocks
+
 	// Where credits are bought. Without a key there is no checkout, without a secret
 	// no event is taken in.
 	StripeKey    string `env:"HOLDFAST_STRIPE_KEY" secret:"true"`

@@ -101,7 +101,7 @@ func (v *visit) spending() []day {
 	if err != nil {
 		zone = time.UTC
 	}
-	now := clock().In(zone)
+	now := v.Org.Time(clock()).In(zone)
 	bounds := make([]time.Time, spendingDays+1)
 	for i := range bounds {
 		bounds[i] = time.Date(now.Year(), now.Month(), now.Day()-spendingDays+1+i, 0, 0, 0, 0, zone)

@@ -57,7 +57,7 @@ func (v *visit) allPlans() error {
 
 func (v *visit) resets() error {
 	var preview billing.Preview
-	query := "?at=" + clock().AddDate(0, 1, 0).UTC().Format("2006-01-02T15:04:05Z")
+	query := "?at=" + v.Org.Time(clock()).AddDate(0, 1, 0).UTC().Format("2006-01-02T15:04:05Z")
 	if err := v.call(http.MethodGet, "/orgs/"+pathEscape(v.Org.ID)+"/reset-preview"+query, nil, &preview); err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ func (a *auditor) eventsFrom(ctx context.Context) error {
 
 // expectEvents notes the events that an entry must have in the outbox.
 func (a *auditor) expectEvents(ctx context.Context, e *entry) error {
-	if !e.at.After(a.eventful) {
-		return nil
+	if _, own := a.clocks[a.replay.owner]; own || !e.at.After(a.eventful) {
+		return nil // events are kept for a time that a test clock does not know
 	}
 	for i := range e.postings {
 		p := &e.postings[i]
@@ -71,6 +71,8 @@ func (a *auditor) checkEvents(ctx context.Context) error {
 var guards = []struct{ table, name string }{
 	{"credit_owner", "credit_owner_pkey"},
 	{"credit_owner", "ledger_i6_owner_counters"},
+	{"credit_owner", "ledger_i11_clock_not_behind"},
+	{"credit_owner", "ledger_i11_clock_runs_forward"},
 	{"credit_account", "credit_account_pkey"},
 	{"credit_account", "ledger_i1_account_not_negative"},
 	{"credit_grant", "credit_grant_pkey"},
@@ -104,7 +106,8 @@ func (a *auditor) checkSchema(ctx context.Context) error {
 		SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL
 		UNION ALL
 		SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-		WHERE t.tgrelid = 'credit_entry'::regclass AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL
+		WHERE t.tgrelid = 'credit_owner'::regclass AND t.tgenabled IN ('O', 'A') AND p.proname = 'credit_owner_clock_runs_forward'
+			OR t.tgrelid = 'credit_entry'::regclass AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL
 			AND p.proname = 'credit_entry_is_append_only' AND p.prosrc ~ 'BEGIN\s+RAISE EXCEPTION'
 			AND pg_get_triggerdef(t.oid) ~ 'BEFORE (DELETE OR UPDATE ON .* FOR EACH ROW|TRUNCATE ON .* FOR EACH STATEMENT) '`)
 	if err != nil {

@@ -34,12 +34,12 @@ func (l *Ledger) Balances(ctx context.Context, owner string) ([]Balance, error) 
 	return balances, err
 }
 
-// BalancesNow is Balances, together with a time not after the one they are of, by
-// the database's clock.
+// BalancesNow is Balances, together with the organization's time.
 func (l *Ledger) BalancesNow(ctx context.Context, owner string) ([]Balance, time.Time, error) {
 	var head []byte
 	var now time.Time
-	err := l.pool.QueryRow(ctx, `SELECT (SELECT head FROM credit_owner WHERE owner = $1), clock_timestamp()`, owner).Scan(&head, &now)
+	err := l.pool.QueryRow(ctx, `
+		SELECT o.head, coalesce(o.clock, clock_timestamp()) FROM (VALUES ($1::text)) k (owner) LEFT JOIN credit_owner o USING (owner)`, owner).Scan(&head, &now)
 	if err != nil {
 		return nil, now, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)
 	}
@@ -54,7 +54,7 @@ func (l *Ledger) balances(ctx context.Context, owner string, head []byte, now ti
 	if known, ok := l.sums.get(owner); ok && bytes.Equal(known.head, head) && (known.until.IsZero() || now.Before(known.until)) {
 		return slices.Clone(known.balances), nil
 	}
-	rows, _ := l.pool.Query(ctx, selectBalances, owner)
+	rows, _ := l.pool.Query(ctx, selectBalances, owner, now)
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
 		Balance
 
@@ -76,8 +76,8 @@ func (l *Ledger) balances(ctx context.Context, owner string, head []byte, now ti
 	return slices.Clone(sum.balances), nil
 }
 
-// selectBalances adds up the accounts of the organization $1 in one pass over its
-// grants: a look-up for each account would read them again and again.
+// selectBalances adds up the accounts of the organization $1 at the time $2 in one
+// pass over its grants: a look-up for each account would read them again and again.
 const selectBalances = `
 	SELECT a.pool, a.type, a.held, coalesce(g.available, 0) AS available, coalesce(g.captured, 0) AS captured,
 		coalesce(g.allotment, 0) AS allotment, coalesce(g.used, 0) AS used,
@@ -95,8 +95,8 @@ const selectBalances = `
 		FROM (
 			SELECT *, NOT waits AND NOT over AS valid, source = 'allotment' AND NOT renewed AS allotted
 			FROM (
-				SELECT *, waiting > 0 AND starts_at > clock_timestamp() AS waits,
-					coalesce(expires_at <= clock_timestamp(), false) AS over
+				SELECT *, waiting > 0 AND starts_at > $2 AS waits,
+					coalesce(expires_at <= $2, false) AS over
 				FROM credit_grant WHERE owner = $1) g) g
 		GROUP BY pool, type) g ON g.pool = a.pool AND g.type = a.type
 	WHERE o.owner = $1

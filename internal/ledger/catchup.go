@@ -15,6 +15,7 @@ type ownerRow struct {
 	seq, grants int64
 	head        []byte
 	at          time.Time
+	clock       *time.Time // the organization's own time, where it has a test clock
 }
 
 // behind is books that another process has written past. They follow the
@@ -45,6 +46,7 @@ func (w *laneWork) numbered() int64 {
 // meet compares the books with the locked row, and notes what to do where they
 // are not those of its head.
 func (w *laneWork) meet(row ownerRow) {
+	w.clock = row.clock
 	b := w.books
 	switch {
 	case b.seq == row.seq && slices.Equal(b.head, row.head) && b.grants == row.grants:

@@ -220,7 +220,7 @@ func (l *Ledger) transact(ctx context.Context, conn *pgxpool.Conn, t *batch) err
 	}
 	for _, w := range t.lanes {
 		if w.usable() {
-			l.perform(w, t.now)
+			l.perform(w, w.time(t.now))
 		}
 	}
 	return t.commit(ctx, conn, t.queueWrites())

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+
+	"holdfast/internal/clock"
 )
 
 // Overdue reports whether credits have expired, or grants have started, that the
@@ -10,8 +12,8 @@ import (
 // their period aside.
 func (l *Ledger) Overdue(ctx context.Context, owner string) (overdue bool, err error) {
 	err = l.pool.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM credit_grant WHERE owner = $1 AND live AND (waiting > 0 AND starts_at <= clock_timestamp()
-			OR available > 0 AND expires_at <= clock_timestamp() AND (renewed OR source NOT IN ('allotment', 'rollover'))))`, owner).Scan(&overdue)
+		SELECT EXISTS (SELECT FROM credit_grant, (SELECT `+clock.SQL("$1", "clock_timestamp()")+` AS now) t WHERE owner = $1 AND live AND (waiting > 0 AND starts_at <= t.now
+			OR available > 0 AND expires_at <= t.now AND (renewed OR source NOT IN ('allotment', 'rollover'))))`, owner).Scan(&overdue)
 	if err != nil {
 		return false, fmt.Errorf("the grants of %q cannot be read: %w", owner, err)
 	}
@@ -28,9 +30,9 @@ func (l *Ledger) Lacking(ctx context.Context, owner string, lines []Line) (missi
 			SELECT coalesce(sum(available + waiting) FILTER (WHERE pool <> ''), 0)::bigint,
 				coalesce(sum(available + waiting) FILTER (WHERE pool = ''), 0)::bigint,
 				coalesce((SELECT used FROM credit_budget WHERE owner = $1 AND name = $4 AND type = $2), 0)
-			FROM credit_grant
-			WHERE owner = $1 AND type = $2 AND pool = ANY ($3) AND (expires_at IS NULL OR expires_at > clock_timestamp())
-				AND (waiting = 0 OR starts_at <= clock_timestamp())`,
+			FROM credit_grant, (SELECT `+clock.SQL("$1", "clock_timestamp()")+` AS now) t
+			WHERE owner = $1 AND type = $2 AND pool = ANY ($3) AND (expires_at IS NULL OR expires_at > t.now)
+				AND (waiting = 0 OR starts_at <= t.now)`,
 			owner, line.Type, line.Pools, line.Budget.Name).Scan(&own, &shared, &used)
 		if err != nil {
 			return nil, nil, fmt.Errorf("the balances of %q cannot be read: %w", owner, err)

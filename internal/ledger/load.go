@@ -82,7 +82,7 @@ func (t *batch) queueLock(b *pgx.Batch) {
 		owners = append(owners, w.lane.owner)
 		w.unproven = w.books.seq == 0
 	}
-	lock := `SELECT owner, seq, head, at, grants FROM credit_owner WHERE owner = ANY($1) ORDER BY owner FOR UPDATE`
+	lock := `SELECT owner, seq, head, at, grants, clock FROM credit_owner WHERE owner = ANY($1) ORDER BY owner FOR UPDATE`
 	if len(t.lanes) > 1 {
 		lock += " SKIP LOCKED"
 	}
@@ -94,10 +94,11 @@ func (t *batch) queueLock(b *pgx.Batch) {
 		var seq, grants int64
 		var head []byte
 		var at time.Time
-		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants}, func() error {
+		var clock *time.Time
+		_, err := pgx.ForEachRow(rows, []any{&owner, &seq, &head, &at, &grants, &clock}, func() error {
 			w := t.byOwner[owner]
 			w.locked = false
-			w.meet(ownerRow{seq: seq, grants: grants, head: slices.Clone(head), at: at.UTC()})
+			w.meet(ownerRow{seq: seq, grants: grants, head: slices.Clone(head), at: at.UTC(), clock: clock})
 			return nil
 		})
 		return err

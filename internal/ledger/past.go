@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/clock"
 )
 
 // BalancesAt returns what the accounts of an organization held at a past time,
@@ -19,8 +21,8 @@ import (
 // to come is ErrInvalid.
 func (l *Ledger) BalancesAt(ctx context.Context, owner string, at time.Time) ([]Balance, error) {
 	var now time.Time
-	if err := l.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return nil, fmt.Errorf("the database's time cannot be read: %w", err)
+	if err := l.pool.QueryRow(ctx, `SELECT `+clock.SQL("$1", "clock_timestamp()"), owner).Scan(&now); err != nil {
+		return nil, fmt.Errorf("the organization's time cannot be read: %w", err)
 	}
 	if at.After(now) {
 		return nil, invalid("the time %s is in the future; balances are known up to now", at.UTC().Format(time.RFC3339))

@@ -37,11 +37,12 @@ func (l *Ledger) Rehearse(ctx context.Context, owner string, renewals []Renew, a
 	if err != nil {
 		return nil, fmt.Errorf("the credits of %q cannot be read: %w", owner, err)
 	}
-	if t.now.Before(at) {
-		t.now = at
+	now := w.time(t.now)
+	if now.Before(at) {
+		now = at
 	}
 	results := make([]RenewResult, len(renewals))
-	for i, o := range w.books.perform(w.ops, t.now) {
+	for i, o := range w.books.perform(w.ops, now) {
 		if results[i], err = decode[RenewResult](owner, o); err != nil {
 			return nil, err
 		}

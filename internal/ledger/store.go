@@ -68,6 +68,15 @@ type laneWork struct {
 	asked    needs // what the last round trip asked for
 	fresh    fresh // what was read by this batch and is to be checked
 	behind   *behind
+	clock    *time.Time // the organization's own time, where it has a test clock
+}
+
+// time is the time of the lane's organization where the database's is now.
+func (w *laneWork) time(now time.Time) time.Time {
+	if w.clock != nil {
+		return *w.clock
+	}
+	return now
 }
 
 // do queues an operation and waits for its result.

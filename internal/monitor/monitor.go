@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/internal/clock"
 )
 
 const (
@@ -96,14 +98,16 @@ func (m *Monitor) Collect(to chan<- prometheus.Metric) {
 // Open orders are found by the index orders_running, and what belongs to them by
 // its primary key; the other questions are about an index's first row, or about
 // few rows. Only held credits are added up over all accounts.
-const (
+// Ages are in the organizations' own time.
+var (
 	ordersQuery = `
-		SELECT o.kind, o.status, count(*), extract(epoch FROM now() - min(o.created_at))::float8, count(o.paused_at),
-			coalesce(extract(epoch FROM now() - min(o.created_at) FILTER (WHERE NOT h.closed)), 0)::float8,
-			coalesce(sum(t.waiting), 0)::bigint
+		SELECT o.kind, o.status, count(*), extract(epoch FROM max(t.now - o.created_at))::float8, count(o.paused_at),
+			coalesce(extract(epoch FROM max(t.now - o.created_at) FILTER (WHERE NOT h.closed)), 0)::float8,
+			coalesce(sum(w.waiting), 0)::bigint
 		FROM orders o
+		CROSS JOIN LATERAL (SELECT ` + clock.SQL("o.org", "now()") + ` AS now OFFSET 0) t
 		LEFT JOIN credit_hold h ON h.owner = o.org AND h.id = o.id
-		LEFT JOIN LATERAL (SELECT sum(waiting) AS waiting FROM order_tally WHERE order_id = o.id) t ON o.status = 'verifying'
+		LEFT JOIN LATERAL (SELECT sum(waiting) AS waiting FROM order_tally WHERE order_id = o.id) w ON o.status = 'verifying'
 		WHERE o.status IN ('reserved', 'verifying', 'completed')
 		GROUP BY 1, 2`
 	heldQuery = `SELECT type, sum(held)::bigint FROM credit_account GROUP BY 1`
@@ -115,7 +119,7 @@ const (
 			coalesce(extract(epoch FROM now() - (SELECT min(created_at) FROM webhook_delivery WHERE status = 'pending')), 0)::float8,
 			(SELECT count(*) FROM webhook_endpoint WHERE deleted_at IS NULL AND disabled_at IS NULL AND failing_since IS NOT NULL),
 			(SELECT count(*) FROM webhook_endpoint WHERE deleted_at IS NULL AND disabled_at IS NOT NULL),
-			greatest(0, extract(epoch FROM now() - (SELECT due_at FROM subscription ORDER BY due_at LIMIT 1)))::float8,
+			greatest(0, extract(epoch FROM now() - (SELECT due_at FROM subscription s WHERE ` + clock.None("s.org") + ` ORDER BY due_at LIMIT 1)))::float8,
 			(SELECT count(*) FROM verification_outage WHERE ended_at IS NULL AND seen_at > now() - interval '20 minutes'),
 			(SELECT coalesce(sum(outages), 0)::bigint FROM verification_outage)`
 )

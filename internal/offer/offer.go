@@ -194,7 +194,7 @@ func (c *Customer) budgetsOf(ctx context.Context, member string) (map[string]led
 	if known {
 		return budgets, nil
 	}
-	budgets, err := c.billed.Budgets(ctx, c.org, member, time.Now())
+	budgets, err := c.billed.Budgets(ctx, c.org, member, c.org.Time(time.Now()))
 	if err == nil {
 		c.budgets[member] = budgets
 	}

@@ -90,6 +90,7 @@ type Order struct {
 	CompletedAt *time.Time `json:"completed_at,omitempty"`
 	SettledAt   *time.Time `json:"settled_at,omitempty"`
 	Failure     *Failure   `json:"failure,omitempty"`
+	TestClock   bool       `json:"test_clock,omitempty" doc:"Its times are those of the organization's test clock."`
 
 	Metadata map[string]string `json:"metadata,omitempty" doc:"Texts of your own, by name, as the order came with them."`
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/clock"
 )
 
 // CountBounces counts addresses that an organization reports as bounced under an
@@ -21,7 +23,7 @@ func (b *Book) CountBounces(ctx context.Context, org, key string, addresses, mos
 		var before int64
 		if err := tx.QueryRow(ctx, `
 			SELECT EXISTS (SELECT FROM bounce_report WHERE org = $1 AND key = $2),
-				(SELECT coalesce(sum(addresses), 0)::bigint FROM bounce_report WHERE org = $1 AND at > now() - $3::bigint * interval '1 second')`,
+				(SELECT coalesce(sum(addresses), 0)::bigint FROM bounce_report WHERE org = $1 AND at > `+clock.SQL("$1", "now()")+` - $3::bigint * interval '1 second')`,
 			org, key, int64(window.Seconds())).Scan(&known, &before); err != nil {
 			return err
 		}
@@ -30,7 +32,7 @@ func (b *Book) CountBounces(ctx context.Context, org, key string, addresses, mos
 			return nil
 		}
 		counted = true
-		_, err := tx.Exec(ctx, `INSERT INTO bounce_report (org, key, addresses) VALUES ($1, $2, $3)`, org, key, addresses)
+		_, err := tx.Exec(ctx, `INSERT INTO bounce_report (org, key, addresses, at) VALUES ($1, $2, $3, `+clock.SQL("$1", "now()")+`)`, org, key, addresses)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/clock"
 )
 
 // CheckLedger compares orders with the ledger's holds and with the outbox, as
@@ -26,7 +28,7 @@ func CheckLedger(ctx context.Context, tx pgx.Tx, org string, found func(invarian
 			WHERE $1 IN ('', h.owner) AND NOT h.closed
 				AND (o.id IS NULL OR o.status IN ('settled', 'rejected', 'cancelled', 'failed'))
 				AND NOT EXISTS (SELECT FROM credit_entry e
-					WHERE e.owner = h.owner AND e.key = h.id || '/hold' AND o.id IS NULL AND e.at > clock_timestamp() - interval '10 minutes')
+					WHERE e.owner = h.owner AND e.key = h.id || '/hold' AND o.id IS NULL AND e.at > ` + clock.SQL("h.owner", "clock_timestamp()") + ` - interval '10 minutes')
 			ORDER BY 1`},
 		{"I6", "outbox", `
 			SELECT o.org || '/order.' || s.stage || '/' || o.id, 'the order was ' || s.stage || ', the event that tells it is missing'
@@ -34,7 +36,7 @@ func CheckLedger(ctx context.Context, tx pgx.Tx, org string, found func(invarian
 				('reserved', o.status <> 'rejected', o.created_at),
 				('completed', o.completed_at IS NOT NULL, o.completed_at),
 				(o.status, o.settled_at IS NOT NULL, o.settled_at)) s (stage, reached, at)
-			WHERE $1 IN ('', o.org) AND s.reached AND s.at > clock_timestamp() - interval '29 days'
+			WHERE $1 IN ('', o.org) AND s.reached AND s.at > clock_timestamp() - interval '29 days' AND ` + clock.None("o.org") + `
 				AND NOT EXISTS (SELECT FROM outbox x WHERE x.org = o.org AND x.key = 'order.' || s.stage || '/' || o.id)
 			ORDER BY o.seq`},
 	} {

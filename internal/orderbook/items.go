@@ -161,7 +161,7 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 	}
 	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE order_item SET delivered_at = now(), already_owned = n = ANY ($3)
+			UPDATE order_item SET delivered_at = `+orderNow("$1")+`, already_owned = n = ANY ($3)
 			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
 			orderID, numbers, owned)
 		if err != nil || tag.RowsAffected() == 0 {

@@ -94,7 +94,7 @@ func (r orderRow) show(o *order.Order, kept *keptTally) {
 	}
 	o.Progress = &pace
 	if o.Status == order.Completed {
-		if r.RefundAt != nil && r.RefundAt.After(r.Now) && r.unspent() {
+		if r.RefundWaits && r.unspent() {
 			o.Waiting = &order.Wait{For: order.WaitRefund, Reason: "The rest of the hold is released after the plan's refund delay.", Until: utc(r.RefundAt)}
 		}
 		return

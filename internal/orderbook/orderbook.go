@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/order"
@@ -149,12 +150,13 @@ func (c *orderColumnsOf) add(n NewOrder) error {
 func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
-			status, requested, credits, failure, settled_at)
+			status, requested, credits, failure, created_at, settled_at)
 		SELECT n.id, n.org, n.member, n.kind, n.request::jsonb, n.hash, n.plan, n.version,
-			n.status, n.requested, n.credits::jsonb, n.failure::jsonb, CASE WHEN n.status = 'rejected' THEN now() END
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+			n.status, n.requested, n.credits::jsonb, n.failure::jsonb, n.now, CASE WHEN n.status = 'rejected' THEN n.now END
+		FROM (SELECT o.*, `+orgNow+` AS now
+			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
 				$9::text[], $10::bigint[], $11::text[], $12::text[]) WITH ORDINALITY
-			AS n (id, org, member, kind, request, hash, plan, version, status, requested, credits, failure, place)
+				AS o (id, org, member, kind, request, hash, plan, version, status, requested, credits, failure, place) OFFSET 0) n
 		ORDER BY n.place
 		ON CONFLICT (id) DO NOTHING
 		RETURNING id`,
@@ -326,13 +328,17 @@ type orderRow struct {
 	Waiting           *liveWait
 	VerifyingSince    *time.Time
 	Now               time.Time // the database's
+	RefundWaits       bool      // its time has not come to the organization
+	TestClock         bool
 	Metadata          map[string]string
 }
 
 var orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
 	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
 	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at,
-	paused_at, waiting, verifying_since, now() AS now, ` + metadata.SQL(metadata.Order, "orders.org", "orders.id") + ` AS metadata`
+	paused_at, waiting, verifying_since, now() AS now,
+	status = 'completed' AND coalesce(refund_at > ` + clock.SQL("orders.org", "now()") + `, false) AS refund_waits,
+	NOT ` + clock.None("orders.org") + ` AS test_clock, ` + metadata.SQL(metadata.Order, "orders.org", "orders.id") + ` AS metadata`
 
 func (r orderRow) order() order.Order {
 	return order.Order{
@@ -346,7 +352,7 @@ func (r orderRow) order() order.Order {
 		Reasons: r.Reasons, Credits: r.Credits, Failure: r.Failure,
 		CreatedAt: r.CreatedAt.UTC(), RefundAt: utc(r.RefundAt),
 		CompletedAt: utc(r.CompletedAt), SettledAt: utc(r.SettledAt),
-		CancelRequestedAt: utc(r.CancelRequestedAt), Metadata: r.Metadata,
+		CancelRequestedAt: utc(r.CancelRequestedAt), TestClock: r.TestClock, Metadata: r.Metadata,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/clock"
 	"holdfast/internal/order"
 )
 
@@ -43,9 +44,9 @@ func (b *Book) Extend(ctx context.Context, id string, selected int64) error {
 
 // Complete moves a verifying order to completed: all items have their final
 // verdict, what is billable was charged and delivered, and the rest of the
-// hold is released at refundAt.
-func (b *Book) Complete(ctx context.Context, id string, tally order.Tally, reasons []order.Reason, credits []order.Credit, refundAt time.Time) error {
-	return b.change(ctx, id, order.Completed, update{tally: &tally, reasons: reasons, credits: credits, refundAt: &refundAt})
+// hold is released a while after that.
+func (b *Book) Complete(ctx context.Context, id string, tally order.Tally, reasons []order.Reason, credits []order.Credit, refund time.Duration) error {
+	return b.change(ctx, id, order.Completed, update{tally: &tally, reasons: reasons, credits: credits, refund: &refund})
 }
 
 // NoteCredits notes what has become of the order's credits, for example that
@@ -119,7 +120,7 @@ type update struct {
 	reasons  []order.Reason
 	credits  []order.Credit
 	failure  *order.Failure
-	refundAt *time.Time
+	refund   *time.Duration // after which the rest is given back
 }
 
 // change moves one order.
@@ -209,7 +210,7 @@ type moveColumns struct {
 	id, status                       []string
 	selected                         []*int64
 	reasons, credits, failure, tally []*string // JSON
-	refundAt                         []*time.Time
+	refundAfter                      []*int64  // microseconds
 }
 
 func (m *moveColumns) add(id string, to order.Status, u update) error {
@@ -235,8 +236,21 @@ func (m *moveColumns) add(id string, to order.Status, u update) error {
 		*c.column = append(*c.column, text)
 	}
 	m.id, m.status = append(m.id, id), append(m.status, string(to))
-	m.selected, m.refundAt = append(m.selected, u.selected), append(m.refundAt, u.refundAt)
+	var after *int64
+	if u.refund != nil {
+		n := u.refund.Microseconds()
+		after = &n
+	}
+	m.selected, m.refundAfter = append(m.selected, u.selected), append(m.refundAfter, after)
 	return nil
+}
+
+// orgNow is the time of the organization of an order o.
+var orgNow = clock.SQL("o.org", "now()")
+
+// orderNow is the time of the organization of the order with an ID.
+func orderNow(id string) string {
+	return `(SELECT ` + orgNow + ` FROM orders o WHERE o.id = ` + id + `)`
 }
 
 func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
@@ -247,7 +261,7 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 			reasons = coalesce(c.reasons::jsonb, o.reasons),
 			credits = coalesce(c.credits::jsonb, o.credits),
 			failure = coalesce(c.failure::jsonb, o.failure),
-			refund_at = coalesce(c.refund_at, o.refund_at),
+			refund_at = coalesce(`+orgNow+` + c.refund_after * interval '1 microsecond', o.refund_at),
 			valid = coalesce((c.tally::jsonb ->> 'valid')::bigint, valid),
 			invalid = coalesce((c.tally::jsonb ->> 'invalid')::bigint, invalid),
 			catch_all = coalesce((c.tally::jsonb ->> 'catch_all')::bigint, catch_all),
@@ -257,11 +271,11 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 			already_owned = coalesce((c.tally::jsonb ->> 'already_owned')::bigint, already_owned),
 			duplicate = coalesce((c.tally::jsonb ->> 'duplicate')::bigint, duplicate),
 			verifying_since = CASE WHEN c.status = 'verifying' THEN now() ELSE verifying_since END,
-			completed_at = CASE WHEN c.status = 'completed' THEN now() ELSE completed_at END,
-			settled_at = CASE WHEN c.status IN ('settled', 'cancelled', 'failed') THEN now() END
-		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
-			AS c (id, status, selected, reasons, credits, failure, tally, refund_at)
+			completed_at = CASE WHEN c.status = 'completed' THEN `+orgNow+` ELSE completed_at END,
+			settled_at = CASE WHEN c.status IN ('settled', 'cancelled', 'failed') THEN `+orgNow+` END
+		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+			AS c (id, status, selected, reasons, credits, failure, tally, refund_after)
 		WHERE o.id = c.id`,
-		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAt)
+		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter)
 	return err
 }

@@ -106,10 +106,10 @@ type Completion struct {
 	Items      []Fact
 	Duplicates int64 // rows of its list that say again what an earlier one says
 	Credits    []order.Credit
-	RefundAt   time.Time
+	Refund     time.Duration // after which the rest of the hold is given back
 }
 
-// CompleteAll delivers the items of orders and moves the orders to completed. It
+// CompleteAll delivers the items of orders of one organization and moves the orders to completed. It
 // says which orders cannot be moved, and why; nothing of these is delivered.
 func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refused map[string]error, err error) {
 	var changed []order.Order
@@ -129,7 +129,7 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refus
 		for _, c := range completions {
 			t := tallies[c.OrderID]
 			t.tally.Duplicate = c.Duplicates
-			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refundAt: &c.RefundAt}
+			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
 		}
 		changed, refused, err = changeAll(ctx, tx, order.Completed, updates)
 		return err
@@ -175,7 +175,7 @@ func deliverAll(ctx context.Context, tx pgx.Tx, completions []Completion) error 
 	}
 	rows, err := tx.Query(ctx, `
 		WITH delivered AS (
-			UPDATE order_item i SET delivered_at = now(), already_owned = d.owned
+			UPDATE order_item i SET delivered_at = `+orderNow("($1::text[])[1]")+`, already_owned = d.owned
 			FROM unnest($1::text[], $2::bigint[], $3::bool[]) AS d (order_id, n, owned)
 			WHERE i.order_id = d.order_id AND i.n = d.n AND i.delivered_at IS NULL AND i.retry_at IS NULL AND i.verdict IS NOT NULL
 			RETURNING i.order_id)

@@ -114,13 +114,13 @@ func (p *Payments) sell(ctx context.Context, e Event, f facts) error {
 		if err != nil {
 			return err
 		}
-		if lines[i], err = price.sold(l, e.HappenedAt); err != nil {
+		if lines[i], err = price.sold(l, org.Time(e.HappenedAt)); err != nil {
 			return err
 		}
 		lines[i].Amount = l.Amount
 	}
 	id, err := p.record(ctx, Purchase{
-		Org: org.ID, Source: "stripe", Reference: f.Reference, BoughtAt: e.HappenedAt, BoughtBy: f.Member,
+		Org: org.ID, Source: "stripe", Reference: f.Reference, BoughtAt: org.Time(e.HappenedAt), BoughtBy: f.Member,
 		Amount: f.Amount, Currency: f.Currency, Invoice: f.Number, ReceiptURL: f.ReceiptURL,
 	}, f.Payment, lines)
 	if err != nil {
@@ -392,7 +392,7 @@ func (p *Payments) moveTo(ctx context.Context, org account.Org, plan string) err
 	if err != nil || changes[len(changes)-1].PlanID == plan {
 		return err
 	}
-	_, err = p.billing.ChangePlan(ctx, org.ID, plan, time.Now())
+	_, err = p.billing.ChangePlan(ctx, org.ID, plan, org.Time(time.Now()))
 	return err
 }
 

@@ -131,7 +131,7 @@ func (p *Payments) Note(ctx context.Context, org account.Org, key string, grant 
 		}
 	}
 	id, err := p.record(ctx, Purchase{
-		Org: org.ID, Source: "manual", Reference: key, BoughtAt: time.Now(), BoughtBy: paid.BoughtBy,
+		Org: org.ID, Source: "manual", Reference: key, BoughtAt: org.Time(time.Now()), BoughtBy: paid.BoughtBy,
 		Amount: paid.Amount, Currency: paid.Currency, Invoice: paid.Invoice,
 	}, "", []line{{Quantity: 1, Type: &creditType, Credits: &credits, GrantID: &grant}})
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 func API(r *wire.Rooms) api.Config {
 	return api.Config{
 		Accounts: r.Accounts, Ledger: r.Ledger, Billing: r.Billing, Book: r.Book, Catalogue: r.Catalogue, Intake: r.Intake,
-		Webhooks: r.Webhooks, Erasures: r.Erasures, Suppressions: r.Suppressions, Metadata: r.Metadata, Payments: r.Payments, Log: r.Log,
+		Webhooks: r.Webhooks, Erasures: r.Erasures, Suppressions: r.Suppressions, Metadata: r.Metadata, Payments: r.Payments, TestClocks: r.TestClocks,
+		Sandbox: r.Config.Sandbox, Log: r.Log,
 	}
 }
 

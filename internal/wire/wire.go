@@ -30,6 +30,7 @@ import (
 	"holdfast/internal/reconcile"
 	"holdfast/internal/suppression"
 	"holdfast/internal/telemetry"
+	"holdfast/internal/testclock"
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
 )
@@ -57,6 +58,7 @@ type Rooms struct {
 	Suppressions *suppression.List
 	Metadata     *metadata.Store
 	Payments     *payment.Payments
+	TestClocks   *testclock.Clocks
 	Intake       *intake.Intake
 	Reconcile    *reconcile.Reconciler
 	Telemetry    *telemetry.Telemetry
@@ -118,6 +120,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	r.Erasures = erasure.New(pool, r.Catalogue, r.Book)
 	r.Suppressions, r.Metadata = suppression.New(pool), metadata.New(pool)
 	r.Billing = billing.New(r.Accounts, r.Ledger, r.Book)
+	r.TestClocks = testclock.New(pool, r.Accounts, r.Billing, r.Ledger, r.Book)
 	r.Payments = payment.New(pool, r.Accounts, r.Billing, payment.Config{Key: cfg.StripeKey, Secret: cfg.StripeSecret, URL: cfg.StripeURL}, r.Log)
 	return r, nil
 }

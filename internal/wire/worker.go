@@ -122,6 +122,7 @@ func (r *Rooms) workers(acts *activities.Activities, fatal func(error)) (list []
 		orders.RegisterActivity(acts)
 		orders.RegisterActivity(&activities.WebhookActivities{Webhooks: r.Webhooks})
 		orders.RegisterActivity(&activities.ReconcileActivities{Reconciler: r.Reconcile})
+		orders.RegisterActivity(&activities.TestClockActivities{Clocks: r.TestClocks, Orders: r.Intake})
 		list, queues = append(list, orders), append(queues, workflows.TaskQueue)
 	}
 	if settings.Role != config.RoleOrders {
