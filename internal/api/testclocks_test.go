@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,18 +291,19 @@ func TestTestClocksAreForSandboxes(t *testing.T) {
 	f := setup(t)
 	p := f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": "x", "at": "2028-01-31T00:00:00Z"}).problem(409, "not_configured")
 	require.Contains(t, p.Detail, "HOLDFAST_SANDBOX")
-	f.call("GET", "/test-clocks", operatorKey, nil).problem(409, "not_configured")
+	f.call("POST", "/test-clocks/x/advance", operatorKey, map[string]any{"to": "2028-01-31T00:00:00Z"}).problem(409, "not_configured")
+	f.call("GET", "/test-clocks", operatorKey, nil).is(200)
 
 	f.serveWith(func(c *api.Config) { c.Sandbox = true })
-	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": "UPPER", "at": "2028-01-31T00:00:00Z"}).problem(422, "invalid")
-	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": "x", "at": "1028-01-31T00:00:00Z"}).problem(422, "invalid")
-	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": f.org, "at": "2020-01-31T00:00:00Z"}).problem(422, "invalid")
+	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": "UPPER", "at": "2028-01-31T00:00:00Z"}).problem(422, "invalid_request")
+	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": "x", "at": "1028-01-31T00:00:00Z"}).problem(422, "invalid_request")
+	f.call("POST", "/test-clocks", operatorKey, map[string]any{"org": f.org, "at": "2020-01-31T00:00:00Z"}).problem(422, "invalid_request")
 	f.call("GET", "/test-clocks/none", operatorKey, nil).problem(404, "not_found")
 	other := sandbox(t)
 	begin := time.Date(2028, 1, 31, 0, 0, 0, 0, time.UTC)
 	clock := other.createClock(begin)
-	f.call("POST", "/test-clocks/"+clock+"/advance", operatorKey, map[string]any{"to": "2027-01-31T00:00:00Z"}).problem(422, "invalid")
-	f.call("POST", "/test-clocks/"+clock+"/advance", operatorKey, map[string]any{"to": "2031-01-31T00:00:00Z"}).problem(422, "invalid")
+	f.call("POST", "/test-clocks/"+clock+"/advance", operatorKey, map[string]any{"to": "2027-01-31T00:00:00Z"}).problem(422, "invalid_request")
+	f.call("POST", "/test-clocks/"+clock+"/advance", operatorKey, map[string]any{"to": "2031-01-31T00:00:00Z"}).problem(422, "invalid_request")
 	require.Contains(t, f.walk("/test-clocks", operatorKey, "test_clocks", "id"), clock)
 	other.call("POST", "/orgs", operatorKey, map[string]any{"id": other.org, "name": "Other", "plan": "quick"}).is(201)
 	var org account.Org
@@ -311,4 +314,33 @@ func TestTestClocksAreForSandboxes(t *testing.T) {
 	f.call("GET", "/orgs/"+other.org, operatorKey, nil).is(200).into(&org)
 	require.Equal(t, account.StatusClosed, org.Status)
 	require.True(t, json.Valid([]byte(f.call("GET", "/credits?org="+other.org, operatorKey, nil).is(200).body)))
+}
+
+// The requests in docs/test-clocks.md, as they stand there.
+func TestTheExampleOfTheDocs(t *testing.T) {
+	f := sandbox(t)
+	text, err := os.ReadFile("../../docs/test-clocks.md")
+	require.NoError(t, err)
+	clock, last, sent := "CLOCK", (*reply)(nil), 0
+	for _, block := range strings.Split(string(text), "```http\n")[1:] {
+		block, _, _ = strings.Cut(block, "\n```")
+		first, content, _ := strings.Cut(strings.NewReplacer("acme", f.org, "CLOCK", clock).Replace(block), "\n")
+		method, path, _ := strings.Cut(first, " ")
+		var body any
+		if content != "" {
+			body = content
+		}
+		last = f.call(method, path, operatorKey, body)
+		require.Less(t, last.status, 300, "%s: %s", first, last.body)
+		sent++
+		switch {
+		case path == "/test-clocks":
+			clock = last.text("id")
+		case strings.Contains(path, "/advance"):
+			require.Equal(t, "ready", last.text("status"), "within 30 s")
+		case strings.HasPrefix(path, "/credits?"):
+			require.Contains(t, string(last.body), `"available":10000`)
+		}
+	}
+	require.Equal(t, 8, sent)
 }

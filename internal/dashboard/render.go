@@ -218,6 +218,9 @@ func (v *visit) notices(p *view) error {
 	if v.Org.Status != account.StatusActive {
 		p.Notices = append(p.Notices, notice{"warn", "This organization is " + string(v.Org.Status) + ": it starts no orders.", ""})
 	}
+	if at := v.Org.TestClock; at != nil {
+		p.Notices = append(p.Notices, notice{"info", "Test clock: the time of this organization is " + p.When(*at) + ".", ""})
+	}
 	if message := v.outage(v.r.Context()); message != "" {
 		p.Notices = append(p.Notices, notice{"warn", "Verification is interrupted; running orders continue by themselves afterwards. " + message, ""})
 	}

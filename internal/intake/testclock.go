@@ -10,14 +10,14 @@ import (
 	"holdfast/workflows"
 )
 
-// AdvanceTestClock starts the workflow that leads a test clock to the time that is
-// noted with it; one that runs stays.
+// AdvanceTestClock lets the workflow of a test clock lead it to the time that is
+// noted with it.
 func (in *Intake) AdvanceTestClock(ctx context.Context, clock string) error {
 	options := client.StartWorkflowOptions{
 		ID: workflows.TestClockID(clock), TaskQueue: workflows.TaskQueue, StaticSummary: "Advance " + clock,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	}
-	if _, err := in.temporal.ExecuteWorkflow(ctx, options, workflows.AdvanceTestClock, clock); err != nil {
+	if _, err := in.temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalAdvance, nil, options, workflows.AdvanceTestClock, clock); err != nil {
 		return fmt.Errorf("the test clock %s could not be advanced: %w", clock, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,7 +36,7 @@ func TestBalancesReadEveryGrantOnce(t *testing.T) {
 	}
 
 	var text []byte
-	require.NoError(t, pool.QueryRow(ctx, `EXPLAIN (ANALYZE, FORMAT JSON) `+selectBalances, "acme").Scan(&text))
+	require.NoError(t, pool.QueryRow(ctx, `EXPLAIN (ANALYZE, FORMAT JSON) `+selectBalances, "acme", time.Now()).Scan(&text))
 	var plans []struct{ Plan planNode }
 	require.NoError(t, json.Unmarshal(text, &plans))
 	require.LessOrEqual(t, plans[0].Plan.rowsOf("credit_grant"), int64(members*months), "%s", text)

@@ -66,8 +66,8 @@ func (w *world) begin(org, plan string, at time.Time) (clock string) {
 	require.NoError(w.t, err)
 	o, err := w.accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: plan})
 	require.NoError(w.t, err)
-	require.Equal(w.t, at, o.CreatedAt, "it is created in its own time")
-	require.Equal(w.t, at, o.Anchor)
+	require.Equal(w.t, at, o.CreatedAt.UTC(), "it is created in its own time")
+	require.Equal(w.t, at, o.Anchor.UTC())
 	for i, member := range []string{"ann", "bob"} {
 		_, err := w.accounts.CreateMember(ctx, account.Member{Org: org, ID: member, Name: member, Anchor: at.AddDate(0, 0, -i-1).Add(time.Duration(i+1) * time.Hour)})
 		require.NoError(w.t, err)
@@ -194,7 +194,7 @@ func TestC2_LifeOfAClock(t *testing.T) {
 	org, err := w.accounts.Org(ctx, "old")
 	require.NoError(t, err)
 	require.Equal(t, account.StatusClosed, org.Status)
-	require.Equal(t, past.Add(testclock.Furthest), *org.TestClock, "its time stands still")
+	require.Equal(t, past.Add(testclock.Furthest), org.TestClock.UTC(), "its time stands still")
 
 	// One that exists has lived until now.
 	_, err = w.accounts.CreateOrg(ctx, account.Org{ID: "new", Name: "new", Plan: "rollover-boost"})
