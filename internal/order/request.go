@@ -123,7 +123,7 @@ type Criteria struct {
 }
 
 // ParseRequest reads a request from JSON and says which field it does not
-// know, so that a misspelt criterion never silently selects everybody.
+// know, so that a misspelt criterion never silently selects all leads.
 func ParseRequest(data []byte) (Body, error) {
 	var r Body
 	dec := json.NewDecoder(strings.NewReader(string(data)))
