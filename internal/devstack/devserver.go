@@ -109,7 +109,7 @@ func isFile(path string) bool {
 }
 
 // lockFile takes an exclusive lock that the kernel releases when we die. waiting
-// is called once when somebody else has it.
+// is called once when another process has it.
 func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -63,7 +63,7 @@ func complete(dir string) bool {
 	return true
 }
 
-// freePort asks the kernel for a port on loopback that nobody uses now.
+// freePort asks the kernel for a port on loopback that is free now.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
 	if err != nil {

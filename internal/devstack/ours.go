@@ -30,7 +30,7 @@ func inDir(dir, prefix string, start func(dir string) error) (remove string, err
 	return dir, nil
 }
 
-// Done is closed when a server that we started has ended, for whatever reason;
+// Done is closed when a server that we started has ended, for any reason;
 // for one that was there it never is.
 func (o *ours) Done() <-chan struct{} {
 	if o.server == nil {

@@ -57,7 +57,7 @@ func (o *owner) reachable(dir string) (string, error) {
 			return "", err
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != 0 {
-			break // somebody else's
+			break // another user's
 		}
 		if err := errors.Join(os.Chown(step, -1, o.gid), os.Chmod(step, info.Mode().Perm()&^0o070|0o010)); err != nil {
 			return "", err
@@ -131,7 +131,7 @@ func (o *owner) passes(dir string) bool {
 }
 
 // TempDir makes a new temporary directory that the user who runs PostgreSQL can
-// reach, whatever TMPDIR says. The caller removes it.
+// reach, also where TMPDIR says otherwise. The caller removes it.
 func TempDir(prefix string) (string, error) {
 	o, err := serverOwner()
 	if err != nil {

@@ -167,7 +167,7 @@ func (c *cluster) socketDir() string {
 	return dir
 }
 
-// prepareDir makes the cluster's directory, owned by whoever runs the server.
+// prepareDir makes the cluster's directory, owned by the user who runs the server.
 func (c *cluster) prepareDir() error {
 	dir, err := filepath.Abs(c.options.Dir)
 	if err != nil {

@@ -33,7 +33,7 @@ type TemporalOptions struct {
 	PostgresURL, VisibilityURL string
 	// Stock is the server as it comes, without our dynamic configuration.
 	Stock bool
-	// Unfair ignores fairness keys, as servers do that were not told otherwise.
+	// Unfair ignores fairness keys, as servers do by default.
 	Unfair bool
 	// Note, when set, hears in a few words about anything that takes a while. The
 	// first start on a machine builds the server, which takes minutes.

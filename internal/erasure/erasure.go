@@ -28,7 +28,7 @@ type Request struct {
 	LeadIDs []string `json:"lead_ids,omitempty"`
 }
 
-// InvalidError is a request that names nobody, too many, or somebody by what is
+// InvalidError is a request that names no person, too many, or one by what is
 // no address.
 type InvalidError struct {
 	Field   string // emails or lead_ids, with the position of a bad entry
@@ -42,7 +42,7 @@ func (e *InvalidError) ErrorInfo() errcode.Info {
 	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field}
 }
 
-// Report counts what was erased. Everything is zero where nobody was known
+// Report counts what was erased. Everything is zero where no person was known
 // any more.
 type Report struct {
 	Leads      int64 `json:"leads"`      // deleted from the catalogue
@@ -66,7 +66,7 @@ func New(pool *pgxpool.Pool, catalogue *lead.Catalogue, book *orderbook.Book) *E
 
 // Erase erases people one after the other, each in one transaction: all of what
 // is kept of a person, or nothing. It may be called again at any time, also
-// after an error, which says how far it came. Orders may run meanwhile.
+// after an error, which says how far it came. Orders may run at the same time.
 //
 // Errors: *InvalidError, before anything is erased.
 func (e *Erasures) Erase(ctx context.Context, r Request) (Report, error) {

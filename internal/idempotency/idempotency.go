@@ -1,6 +1,6 @@
 // Package idempotency makes requests that create something safe to repeat: the
 // key of a request is kept in the transaction that makes the thing, so that the
-// same request again finds it, whatever crashed in between. Orders and
+// same request again finds it, also when programs crashed in between. Orders and
 // movements of credits do not need it: their ids are made of their keys. See
 // README.md.
 package idempotency
@@ -32,7 +32,7 @@ type Request struct {
 
 type requestKey struct{}
 
-// With returns a context that carries a request with a key to whatever it makes.
+// With returns a context that carries a request with a key to all that it makes.
 func With(ctx context.Context, r *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, r)
 }

@@ -27,7 +27,7 @@ func matching(ctx context.Context, db querier, criteria order.Criteria) (*roarin
 		q.anyOf(facetTitle, []string{word})
 	}
 	if strings.TrimSpace(criteria.Title) != "" && len(words(criteria.Title)) == 0 {
-		return roaring.New(), nil // a title without a letter or digit is nobody's
+		return roaring.New(), nil // no lead has a title without a letter or digit
 	}
 	if criteria.HasPhone {
 		q.anyOf(facetHas, []string{hasPhone})

@@ -15,7 +15,7 @@ import (
 // person's own; info@ and the like are not.
 const shared = 5
 
-// Person is somebody as the catalogue knows them: leads that have addresses in
+// Person is a person as the catalogue knows them: leads that have addresses in
 // common.
 type Person struct {
 	Numbers   []int64  // internal numbers of the leads
@@ -26,8 +26,8 @@ type Person struct {
 // FindPerson finds the leads that have one of the addresses, letter case aside,
 // or one of the ids, and those that have an address in common with these; former
 // tells what other addresses a lead had, by its number. An address that more than
-// five leads share leads to nobody else and is not the person's, unless it was
-// asked for. Whom the catalogue does not know is no error.
+// five leads share leads to no other person and is not this person's, unless it was
+// asked for. A person who is not in the catalogue is no error.
 func (c *Catalogue) FindPerson(ctx context.Context, tx pgx.Tx, addresses, ids []string, former func(no int64) ([]string, error)) (Person, error) {
 	if err := lookUp(ctx, tx); err != nil {
 		return Person{}, err

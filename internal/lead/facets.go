@@ -66,12 +66,12 @@ func (c *Catalogue) Reindex(ctx context.Context) error {
 }
 
 // reindex replaces the index of one chunk. The lock on the chunk's row comes
-// first: whoever changes leads of the chunk marks it stale last, so that
+// first: a change of leads of the chunk marks it stale last, so that
 // either their leads are read here or the mark is set again after this.
 func reindex(ctx context.Context, tx pgx.Tx, chunk int64) error {
 	tag, err := tx.Exec(ctx, `UPDATE lead_chunk SET stale = false WHERE chunk = $1 AND stale`, chunk)
 	if err != nil || tag.RowsAffected() == 0 {
-		return err // nothing to do: somebody else was faster
+		return err // nothing to do: another process was faster
 	}
 	facets, err := readFacets(ctx, tx, chunk)
 	if err != nil {

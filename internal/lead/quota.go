@@ -137,7 +137,7 @@ func (c *Catalogue) Want(ctx context.Context, org, id string) (List, error) {
 }
 
 // use notes that orders take the rows of lists. They are in the book by then, so
-// that nobody deletes the lists.
+// that the lists are not deleted.
 func use(ctx context.Context, tx pgx.Tx, ids ...string) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE list SET used_at = now()

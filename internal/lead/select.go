@@ -26,7 +26,7 @@ type Selection struct {
 	MostNew      *int64 // most of them that may be new to the organization: what its hold covers; nil = all
 	FactType     string // credit type whose facts say what the organization owns
 	FactScope    string // scope of those facts: "" for once per organization
-	PerLead      bool   // who has paid for a lead's address has paid for whatever stands there
+	PerLead      bool   // who has paid for a lead's address has paid for all that stands there
 	IncludeOwned bool   // include owned leads, marked, instead of leaving them out
 
 	// IncludeKnownBad takes leads whose verdict is known and not Billable, too.
@@ -50,10 +50,10 @@ type Selected struct {
 // the catalogue has no more. Leads that the organization owns (an unreversed
 // fact in the ledger) are left out or, with IncludeOwned, marked; suppressed
 // ones are left out. A later round adds Count others behind the items there are,
-// nobody twice.
+// no lead twice.
 //
 // It is idempotent per order and round: a second call answers what the first one
-// froze, whatever has become of the catalogue since.
+// froze, also when the catalogue has changed since.
 func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	if s.Count < 1 {
 		return Selected{}, fmt.Errorf("the selection of order %s asks for %d leads; ask for at least 1", s.OrderID, s.Count)

@@ -1,6 +1,6 @@
 package order
 
-// Quote is what an order would come to, before it is placed. It binds nobody
+// Quote is what an order would come to, before it is placed. It binds neither side
 // and changes nothing: an order placed later may find other leads and balances.
 type Quote struct {
 	Candidates     int64    `json:"candidates"`      // leads, addresses or fields of leads that the order could deliver
@@ -8,7 +8,7 @@ type Quote struct {
 	Hold           []Amount `json:"hold"`            // what would be held, the most it can cost
 	ExpectedCharge []Range  `json:"expected_charge"` // what it would probably cost, by earlier orders
 	Covered        bool     `json:"covered"`         // whether the credits cover the hold
-	Missing        []Amount `json:"missing"`         // what lacks where they do not
+	Missing        []Amount `json:"missing"`         // missing credits, where they do not
 	// OverBudget is how many of the missing credits are there, but withheld by the
 	// member's budget.
 	OverBudget []Amount `json:"over_budget,omitempty" doc:"How many of the missing credits are there, but withheld by the member's budget."`

@@ -19,13 +19,13 @@ type Terms struct {
 type Charge struct {
 	Type     string   `json:"type"`               // credit type
 	Amount   int64    `json:"amount"`             // credits per unit
-	Per      string   `json:"per,omitempty"`      // the unit: contact, verification or lead; orders from before units were told: lead
+	Per      string   `json:"per,omitempty"`      // the unit: contact, verification or lead; orders from before there were units: lead
 	Scope    string   `json:"scope,omitempty"`    // within which an item is charged once: "" the organization, else a member or an order
 	Field    Field    `json:"field,omitempty"`    // the items it is for; "" = all
 	Billable []string `json:"billable,omitempty"` // verdicts that are charged; the order's when empty
 }
 
-// EveryTime reports whether each order pays again, whatever is owned.
+// EveryTime reports whether each order pays again, also for what is owned.
 func (c Charge) EveryTime(orderID string) bool { return c.Scope == orderID }
 
 // Input starts the Order workflow. It carries no contact data.

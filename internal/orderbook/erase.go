@@ -20,7 +20,7 @@ type ErasedItem struct {
 }
 
 // AddressesOf returns the addresses that a lead had whenever an order selected
-// it, whatever the catalogue says now.
+// it, no matter what the catalogue says now.
 func (b *Book) AddressesOf(ctx context.Context, tx pgx.Tx, lead int64) ([]string, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT DISTINCT value FROM order_item

@@ -59,7 +59,7 @@ func (b *Book) OpenOrder(ctx context.Context, id string) (OpenOrder, error) {
 	return open, nil
 }
 
-// RequestCancel notes that an order of an organization is to be cancelled, and
+// RequestCancel notes the request to cancel an order of an organization, and
 // returns it. It says whether this is the first such request; later ones change
 // nothing. An order that was over before anybody asked is ErrOver.
 func (b *Book) RequestCancel(ctx context.Context, org, id string) (o order.Order, first bool, err error) {

@@ -12,7 +12,7 @@ type Subject = [16]byte
 type Price struct {
 	Per       Measure
 	EveryTime bool     // what is owned is charged again
-	Billable  []string // verdicts that are charged; empty = whatever the verdict is
+	Billable  []string // verdicts that are charged; empty = every verdict
 }
 
 // Price is the charge as an action with these billable verdicts applies it.

@@ -315,7 +315,7 @@ func AddUnits(sum []Amount, creditType string, amount, units int64) ([]Amount, e
 }
 
 // Hash identifies the content of the plan: equal content gives equal hashes,
-// whatever the layout of its file and whatever version the store gave it.
+// no matter how its file is laid out and which version the store gave it.
 func (p *Plan) Hash() (string, error) {
 	content := *p
 	content.Version = 0

@@ -13,7 +13,7 @@ import (
 // reason keeps anybody out of the catalogue.
 const Erased = "erased"
 
-// erasing is the advisory lock between an erasure and whoever copies contact
+// erasing is the advisory lock between an erasure and all that copies contact
 // data from one table to another, or from outside into one.
 const erasing = 0xe4a5ed
 
@@ -68,7 +68,7 @@ func LeadSubject(id string) []byte {
 	return sum[:]
 }
 
-// WhichErased says of each subject whether it belongs to somebody who was
+// WhichErased says of each subject whether it belongs to a person who was
 // erased. tx has called Copying.
 func WhichErased(ctx context.Context, tx pgx.Tx, subjects [][]byte) ([]bool, error) {
 	erased := make([]bool, len(subjects))

@@ -23,7 +23,7 @@ import (
 	"holdfast/internal/build"
 )
 
-// tracing is where spans go; nil where nobody wants them.
+// tracing is where spans go; nil where they are off.
 type tracing struct {
 	all   *sdktrace.TracerProvider
 	below *sdktrace.TracerProvider // begins no trace: what runs in the background makes none

@@ -1,6 +1,6 @@
 // Package value identifies pieces of information: an address, a telephone
 // number, a profile. Two spellings of the same information have the same key,
-// under whatever id the catalogue has it. See README.md.
+// under any id of the catalogue. See README.md.
 package value
 
 import (

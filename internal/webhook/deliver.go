@@ -158,7 +158,7 @@ func (w *Webhooks) patience() time.Duration {
 
 // disable ends the attempts at an endpoint that has taken nothing for so long,
 // with a notice to the organization's other endpoints. It returns the reason,
-// or "" where the endpoint has taken something meanwhile.
+// or "" where the endpoint has taken something in between.
 func (w *Webhooks) disable(ctx context.Context, endpoint, reason string, failing time.Duration) (string, error) {
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		var org, url string

@@ -129,7 +129,7 @@ func (w *Webhooks) Replay(ctx context.Context, r Replay) (deliveries int64, endp
 		event = r.Event.no
 	}
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		// The events are locked, so that none is removed meanwhile.
+		// The events are locked, so that none is removed in between.
 		return tx.QueryRow(ctx, `
 			WITH chosen AS MATERIALIZED (
 				SELECT t.id, t.topic, coalesce(CASE WHEN t.topic LIKE 'order.%' THEN t.payload ->> 'id' END, t.key) AS subject

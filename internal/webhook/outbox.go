@@ -143,7 +143,7 @@ func (w *Webhooks) Resend(ctx context.Context, org, endpoint string, delivery in
 	return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		var event int64
 		var pending, disabled bool
-		// Locked, so that the event is not removed meanwhile.
+		// Locked, so that the event is not removed in between.
 		err := tx.QueryRow(ctx, `
 			SELECT o.id, d.status = 'pending', e.disabled_at IS NOT NULL
 			FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d.endpoint JOIN outbox o ON o.id = d.event

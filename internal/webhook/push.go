@@ -23,7 +23,7 @@ type Message struct {
 	Data any    // written as JSON
 }
 
-// Send sends a message to an endpoint of an organization, whatever events that
+// Send sends a message to an endpoint of an organization, no matter which events that
 // subscribes to, and returns when the endpoint has taken it: a status from 200
 // to 299. It is signed and guarded as every event is, and follows no redirects.
 // There is one attempt: when and how often to try again is the caller's.

@@ -20,8 +20,8 @@ import (
 // All test processes of a user share one throwaway server. `go test ./...` runs
 // many of them at once, some end by kill -9, and none can know that it is the
 // last; so the server has a keeper: a copy of the test program, started by
-// whoever comes first, that runs nothing but the server and ends it when nobody
-// has used it for a while. Who is alive is told by file locks, which the kernel
+// the first one, that runs nothing but the server and ends it when no process
+// has used it for a while. File locks show who is alive, which the kernel
 // releases however a process ends:
 //
 //	users.lock   shared by every test process, for as long as it lives
@@ -97,7 +97,7 @@ func keptServer(ctx context.Context) (*server, error) {
 	defer func() { _ = starting.Close() }()
 	var ended chan struct{} // set when the keeper is ours
 	for {
-		url, err := running(ctx, folder) // somebody else may have been first
+		url, err := running(ctx, folder) // another process may have been first
 		if err == nil {
 			return &server{url: url, users: users}, nil
 		}
@@ -169,7 +169,7 @@ func awaitKeeper(cmd *exec.Cmd, ended chan<- struct{}) {
 	_ = cmd.Wait() // what went wrong is in the log
 }
 
-// keep runs the server until nobody has used it for a while.
+// keep runs the server until it was not used for a while.
 func keep(folder string) error {
 	keeper, err := lock(filepath.Join(folder, "keeper.lock"), syscall.LOCK_EX)
 	if err != nil {
@@ -215,7 +215,7 @@ func keep(folder string) error {
 		return errors.Join(err, server.Stop())
 	}
 	users := awaitIdle(server, filepath.Join(folder, "users.lock"), idle)
-	// Held to the end: whoever comes now waits, and starts the next keeper.
+	// Held to the end: a process that comes now waits, and starts the next keeper.
 	defer func() { _ = users.Close() }()
 	return errors.Join(os.Remove(urlFile), server.Stop(), os.Remove(dirFile))
 }
@@ -242,7 +242,7 @@ func awaitIdle(server *devstack.Postgres, usersFile string, idle time.Duration) 
 	}
 }
 
-// lock opens the file and locks it as told; closing it unlocks.
+// lock opens the file and locks it in this way; closing it unlocks.
 func lock(path string, how int) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
