@@ -32,7 +32,7 @@ func (a *API) thresholds() {
 	add(a, route{
 		method: http.MethodPut, path: "/credits/thresholds", name: "setThresholds", tag: "Credits", needs: member,
 		summary: "Set thresholds of your own for one pool and credit type",
-		about: "They take the place of the plan's; an empty list means no alerts. A new threshold that the balance is not above is told at once. " +
+		about: "They take the place of the plan's; an empty list means no alerts. A new threshold that the balance is not above is announced at once. " +
 			"A member's key sets those of that member's own credits alone.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {

@@ -25,7 +25,7 @@ type Watch struct {
 	Pool       string           `json:"pool" enum:"member,organization" example:"organization" doc:"Whose credits."`
 	Member     string           `json:"member,omitempty" example:"jane" doc:"The member that has the pool."`
 	Source     string           `json:"source" enum:"plan,own" example:"own" doc:"The plan's thresholds, or your own in their place."`
-	Thresholds []WatchThreshold `json:"thresholds" doc:"Each is told once when the balance falls to it, until the balance has risen above it."`
+	Thresholds []WatchThreshold `json:"thresholds" doc:"Each is announced once when the balance falls to it, until the balance has risen above it."`
 	Available  int64            `json:"available" example:"1500" doc:"Credits that can be spent now."`
 	TopUpAt    *int64           `json:"top_up_at,omitempty" example:"500" doc:"The balance at which credits are bought automatically."`
 }

@@ -21,14 +21,19 @@ type example struct {
 	cleanups []func()
 }
 
+// Helper does nothing: there are no lines to leave out.
 func (e *example) Helper() {}
 
+// Context has no end.
 func (e *example) Context() context.Context { return context.Background() }
 
+// Cleanup keeps f for the end of the example.
 func (e *example) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
 
+// Errorf prints, which makes the example's output wrong.
 func (e *example) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
+// FailNow ends the example.
 func (e *example) FailNow() { panic("the example has no database") } //nolint:forbidigo // an Example cannot fail otherwise
 
 func (e *example) end() {
