@@ -41,7 +41,7 @@ ask "$HOLDFAST_KEY" GET /credits
 
 echo "5. An event tells when fewer than 1,000 are left; below 500 the saved card is charged, at most twice a month."
 ask "$HOLDFAST_KEY" PUT /credits/thresholds '{"type":"email","thresholds":[{"credits":1000}]}'
-ask "$HOLDFAST_KEY" PUT /top-ups/email "{\"enabled\":true,\"below\":500,\"price\":\"$PRICE\",\"monthly_credits\":10000,\"monthly_amount\":10000,\"currency\":\"eur\"}"
+ask "$HOLDFAST_KEY" PUT /top-ups "{\"type\":\"email\",\"enabled\":true,\"below\":500,\"price\":\"$PRICE\",\"monthly_credits\":10000,\"monthly_amount\":10000,\"currency\":\"eur\"}"
 
 echo "6. What finance gets."
 curl --fail-with-body --silent --show-error "$api/reports/revenue.csv" -H "Authorization: Bearer $HOLDFAST_OPERATOR_KEY"

@@ -39,7 +39,7 @@ func (a *API) payments() {
 			Quantity   int64  `json:"quantity,omitempty" example:"2" minimum:"1" maximum:"1000000" doc:"1 when left out."`
 			SuccessURL string `json:"success_url" minLength:"1" maxLength:"2000" format:"uri" example:"https://example.com/paid" doc:"Where the buyer goes after paying."`
 			CancelURL  string `json:"cancel_url,omitempty" maxLength:"2000" format:"uri" example:"https://example.com/prices" doc:"Where a buyer who gives up goes."`
-			SaveCard   bool   `json:"save_card,omitempty" example:"false" doc:"Keep the card at the payment service for automatic purchases (PUT /top-ups/{type})."`
+			SaveCard   bool   `json:"save_card,omitempty" example:"false" doc:"Keep the card at the payment service for automatic purchases (PUT /top-ups)."`
 		}
 	},
 	) (*answer[payment.Checkout], error) {

@@ -39,7 +39,7 @@ func TestThresholdsOverTheAPI(t *testing.T) {
 	f.call("GET", "/top-ups", f.jane, nil).problem(403, "forbidden")
 	f.call("GET", "/top-ups", f.admin, nil).is(200)
 	f.call("GET", "/top-ups/charges", f.admin, nil).is(200)
-	f.call("PUT", "/top-ups/email", f.admin, map[string]any{"enabled": true, "below": 10, "price": "price_x", "monthly_credits": 10, "monthly_amount": 10, "currency": "eur"}).problem(409, "not_configured")
+	f.call("PUT", "/top-ups", f.admin, map[string]any{"type": "email", "enabled": true, "below": 10, "price": "price_x", "monthly_credits": 10, "monthly_amount": 10, "currency": "eur"}).problem(409, "not_configured")
 }
 
 // The operator downloads what finance needs, of all organizations or of one.

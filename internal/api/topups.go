@@ -16,14 +16,14 @@ func (a *API) topUps() {
 		return body(ruleList{rules}, err)
 	})
 	add(a, route{
-		method: http.MethodPut, path: "/top-ups/{type}", name: "setTopUpRule", tag: "Payments", needs: admin, errors: []int{http.StatusConflict},
+		method: http.MethodPut, path: "/top-ups", name: "setTopUpRule", tag: "Payments", needs: admin, errors: []int{http.StatusConflict},
 		summary: "Buy credits of a type automatically when the balance falls",
 		about: "The saved card is charged once for each fall of the shared pool's balance to `below`, within the monthly caps. Save a card with `save_card` of `POST /checkout`. " +
 			"A refused charge stops the rule, and `stopped` says why; setting the rule again tries that charge once more where the balance is still low. " +
 			"A new threshold that the balance is not above counts as a fall.",
 	}, func(ctx context.Context, in *struct {
-		Type string `path:"type" minLength:"1" maxLength:"63" doc:"Credit type." example:"email"`
 		Body struct {
+			Type           string `json:"type" minLength:"1" maxLength:"63" example:"email" doc:"Credit type."`
 			Enabled        bool   `json:"enabled" example:"true" doc:"false buys nothing and keeps the rule."`
 			Below          int64  `json:"below" minimum:"0" maximum:"1000000000000" example:"1000" doc:"Credits are bought when the available credits of the shared pool fall to this number."`
 			Price          string `json:"price" minLength:"1" maxLength:"255" example:"price_1" doc:"A price that the operator has mapped to credits of the type."`
@@ -36,7 +36,7 @@ func (a *API) topUps() {
 	) (*answer[payment.TopUpRule], error) {
 		b := in.Body
 		return body(a.Payments.SetTopUp(ctx, callerOf(ctx).org, payment.TopUpRule{
-			Type: in.Type, Enabled: b.Enabled, Below: b.Below, Price: b.Price, Quantity: max(b.Quantity, 1),
+			Type: b.Type, Enabled: b.Enabled, Below: b.Below, Price: b.Price, Quantity: max(b.Quantity, 1),
 			MonthlyCredits: b.MonthlyCredits, MonthlyAmount: b.MonthlyAmount, Currency: b.Currency,
 		}))
 	})

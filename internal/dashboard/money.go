@@ -241,9 +241,14 @@ func (v *visit) resetAlerts() error {
 
 func (v *visit) setTopUp() error {
 	form := v.r.PostForm
-	body := map[string]any{"enabled": form.Get("enabled") != "", "price": form.Get("price"), "currency": strings.ToLower(strings.TrimSpace(form.Get("currency")))}
+	body := map[string]any{"type": v.r.PathValue("type"), "enabled": form.Get("enabled") != "", "price": form.Get("price"), "currency": strings.ToLower(strings.TrimSpace(form.Get("currency")))}
 	for _, name := range []string{"below", "quantity", "monthly_credits"} {
-		n, err := wholeNumber(form.Get(name))
+		text := form.Get(name)
+		if name == "below" && strings.TrimSpace(text) == "0" { // when nothing is left
+			body[name] = 0
+			continue
+		}
+		n, err := wholeNumber(text)
 		if err != nil {
 			return err
 		}
@@ -254,7 +259,7 @@ func (v *visit) setTopUp() error {
 		return err
 	}
 	body["monthly_amount"] = cents
-	if err := v.call(http.MethodPut, "/top-ups/"+pathEscape(v.r.PathValue("type")), body, nil); err != nil {
+	if err := v.call(http.MethodPut, "/top-ups", body, nil); err != nil {
 		return err
 	}
 	return v.redirect(v.Path("alerts") + "?done=1")

@@ -61,7 +61,6 @@ type bought struct {
 	Currency string
 	Total    int64 // of the purchase
 	Weight   *int64
-	Type     *string
 	Credits  *int64
 	Grant    *int64
 
@@ -90,42 +89,64 @@ func (p *Payments) Bookings(ctx context.Context, org string, before time.Time) (
 	return sumUp(all), nil
 }
 
+// book collects the entries of one organization.
+type book struct {
+	org  string
+	list []Booking
+}
+
+// enter adds an entry; a negative amount is one the other way round.
+func (b *book) enter(at time.Time, currency, what, debit, credit string, amount int64) {
+	if amount < 0 {
+		debit, credit, amount = credit, debit, -amount
+	}
+	if amount != 0 {
+		b.list = append(b.list, Booking{at.UTC().Format("2006-01"), b.org, currency, what, debit, credit, amount})
+	}
+}
+
 func (p *Payments) bookingsOf(ctx context.Context, org string, before time.Time) ([]Booking, error) {
 	rows, _ := p.pool.Query(ctx, `
-		SELECT b.id, l.line, b.bought_at, b.currency, b.amount, l.amount, l.credit_type, l.credits, l.grant_id
+		SELECT b.id, l.line, b.bought_at, b.currency, b.amount, l.amount, l.credits, l.grant_id
 		FROM purchase b JOIN purchase_line l ON l.purchase = b.id WHERE b.org = $1 AND b.bought_at < $2 ORDER BY b.id, l.line`, org, before)
 	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*bought, error) {
 		b := &bought{}
-		return b, row.Scan(&b.Purchase, &b.Line, &b.At, &b.Currency, &b.Total, &b.Weight, &b.Type, &b.Credits, &b.Grant)
+		return b, row.Scan(&b.Purchase, &b.Line, &b.At, &b.Currency, &b.Total, &b.Weight, &b.Credits, &b.Grant)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the purchases of %s cannot be read: %w", org, err)
 	}
 	divide(lines)
-	var list []Booking
-	book := func(at time.Time, currency, what, debit, credit string, amount int64) {
-		if amount < 0 {
-			debit, credit, amount = credit, debit, -amount
-		}
-		if amount != 0 {
-			list = append(list, Booking{at.UTC().Format("2006-01"), org, currency, what, debit, credit, amount})
-		}
+	b := &book{org: org}
+	b.sales(lines)
+	if err := p.bookFlows(ctx, b, lines, before); err != nil {
+		return nil, err
 	}
-	grants := map[int64]int64{}
-	byLine := map[string]int64{}
-	for i, l := range lines {
+	return b.list, p.bookReturns(ctx, b, before)
+}
+
+// sales books what was paid: for credits it is deferred.
+func (b *book) sales(lines []*bought) {
+	for _, l := range lines {
 		if l.Credits == nil {
-			book(l.At, l.Currency, "sale", accountCash, accountSubscription, l.amount)
+			b.enter(l.At, l.Currency, "sale", accountCash, accountSubscription, l.amount)
 			continue
 		}
-		book(l.At, l.Currency, "sale", accountCash, accountDeferred, l.amount)
+		b.enter(l.At, l.Currency, "sale", accountCash, accountDeferred, l.amount)
 		l.outstanding, l.deferred = *l.Credits, l.amount
-		if l.Grant != nil {
+	}
+}
+
+// bookFlows books what became of the credits.
+func (p *Payments) bookFlows(ctx context.Context, b *book, lines []*bought, before time.Time) error {
+	grants, byLine := map[int64]int64{}, map[string]int64{}
+	for i, l := range lines {
+		if l.Credits != nil && l.Grant != nil {
 			grants[*l.Grant] = int64(i)
 		}
 		byLine[fmt.Sprintf("%d/%d", l.Purchase, l.Line)] = int64(i)
 	}
-	restored := func(key string) (int64, bool) {
+	flows, err := p.billing.Flows(ctx, b.org, grants, func(key string) (int64, bool) {
 		rest, ok := strings.CutPrefix(key, "purchase/restore/")
 		parts := strings.SplitN(rest, "/", 3)
 		if !ok || len(parts) < 3 {
@@ -133,10 +154,9 @@ func (p *Payments) bookingsOf(ctx context.Context, org string, before time.Time)
 		}
 		i, ok := byLine[parts[0]+"/"+parts[1]]
 		return i, ok
-	}
-	flows, err := p.billing.Flows(ctx, org, grants, restored, before)
+	}, before)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, f := range flows {
 		l := lines[f.Root]
@@ -146,27 +166,33 @@ func (p *Payments) bookingsOf(ctx context.Context, org string, before time.Time)
 		l.deferred = left
 		switch f.Kind {
 		case ledger.FlowUsed:
-			book(f.At, l.Currency, "use", accountDeferred, accountRevenue, ended)
+			b.enter(f.At, l.Currency, "use", accountDeferred, accountRevenue, ended)
 		case ledger.FlowExpired:
-			book(f.At, l.Currency, "breakage", accountDeferred, accountBreakage, ended)
+			b.enter(f.At, l.Currency, "breakage", accountDeferred, accountBreakage, ended)
 		case ledger.FlowVoided:
-			book(f.At, l.Currency, "taken_back", accountDeferred, accountRefunds, ended)
+			b.enter(f.At, l.Currency, "taken_back", accountDeferred, accountRefunds, ended)
 		}
 	}
-	rows, _ = p.pool.Query(ctx, `
-		SELECT r.cause, r.amount, r.at, b.currency FROM purchase_return r JOIN purchase b ON b.id = r.purchase WHERE b.org = $1 AND r.at < $2 ORDER BY r.at, r.cause`, org, before)
+	return nil
+}
+
+// bookReturns books money that left after purchases.
+func (p *Payments) bookReturns(ctx context.Context, b *book, before time.Time) error {
+	rows, _ := p.pool.Query(ctx, `
+		SELECT r.cause, r.amount, r.at, b.currency FROM purchase_return r JOIN purchase b ON b.id = r.purchase
+		WHERE b.org = $1 AND r.at < $2 ORDER BY r.at, r.cause`, b.org, before)
 	var cause, currency string
 	var amount int64
 	var at time.Time
-	_, err = pgx.ForEachRow(rows, []any{&cause, &amount, &at, &currency}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&cause, &amount, &at, &currency}, func() error {
 		what := map[string]string{"refund": "refund", "dispute": "dispute", "won": "dispute_won"}[strings.SplitN(cause, "/", 2)[0]]
-		book(at, currency, what, accountRefunds, accountCash, amount)
+		b.enter(at, currency, what, accountRefunds, accountCash, amount)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the refunds of %s cannot be read: %w", org, err)
+		return fmt.Errorf("the refunds of %s cannot be read: %w", b.org, err)
 	}
-	return list, nil
+	return nil
 }
 
 // part is amount × credits / of, rounded down.
