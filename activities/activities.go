@@ -39,6 +39,10 @@ type Activities struct {
 	Phones    Phones
 	Webhooks  *webhook.Webhooks // exports are sent to
 
+	// Verifies: the process serves the verification queue, too, so that steps that
+	// verify little need no other worker.
+	Verifies bool
+
 	// OutageLimit is how long an order waits for verification to work again; 0:
 	// without end.
 	OutageLimit time.Duration

@@ -18,6 +18,10 @@ import (
 // wait for their refund, or are to be cancelled, paused or failed.
 func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error) {
 	defer beat(ctx, alive)()
+	return atOnce(ctx, a, func(ctx context.Context) ([]bool, error) { return a.finishRide(ctx, legs) })
+}
+
+func (a *Activities) finishRide(ctx context.Context, legs []Leg) ([]bool, error) {
 	over := make([]bool, len(legs))
 	if len(legs) == 0 {
 		return over, nil
@@ -196,7 +200,7 @@ func (f *finish) complete(ctx context.Context) error {
 	for i, id := range ids {
 		c := f.open[id]
 		completions[i] = orderbook.Completion{
-			OrderID: id, Items: c.items, Credits: credits[id], Refund: c.Terms.RefundDelay, Duplicates: duplicates[c.Request.ListID],
+			OrderID: id, Selected: c.Selected, Items: c.items, Credits: credits[id], Refund: c.Terms.RefundDelay, Duplicates: duplicates[c.Request.ListID],
 		}
 	}
 	refused, err := f.Book.CompleteAll(ctx, completions)

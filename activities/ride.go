@@ -33,6 +33,7 @@ type Boarded struct {
 	RequestHash string       `json:"request_hash,omitempty"`
 	Refused     *Refusal     `json:"refused,omitempty"` // there is no order
 	Rides       bool         `json:"rides,omitempty"`   // the ride carries it out
+	Tried       bool         `json:"tried,omitempty"`   // it was carried out as far as possible without waiting
 	Terms       *order.Terms `json:"terms,omitempty"`
 	Selected    int64        `json:"selected,omitempty"`
 	Decided     int64        `json:"decided,omitempty"`
@@ -47,9 +48,27 @@ type Refusal struct {
 
 // Board reserves the orders of a ride and selects their items. Credits that do
 // not suffice for all are given to those that came first. An order that was given
-// up, or that exists already, does not ride.
+// up, or that exists already, does not ride. In a process that verifies, too, the
+// orders are carried out at once: most are over then, and the ride takes one
+// workflow task.
 func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	defer beat(ctx, alive)()
+	return atOnce(ctx, a, func(ctx context.Context) ([]Boarded, error) { return a.board(ctx, ride) })
+}
+
+// atOnce carries a step of a ride out, whose transactions reach the disk together.
+func atOnce[R any](ctx context.Context, a *Activities, step func(context.Context) (R, error)) (result R, err error) {
+	waiting := a.Book.Once(ctx, func(ctx context.Context) error {
+		result, err = step(ctx)
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	return result, toTemporal(waiting)
+}
+
+func (a *Activities) board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	lines, err := a.Book.Lines(ctx, ride.ID)
 	if err != nil {
 		return nil, toTemporal(err)
@@ -59,7 +78,49 @@ func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return boarded, a.selectAll(ctx, ride, reserved, boarded)
+	if err := a.selectAll(ctx, ride, reserved, boarded); err != nil || !a.Verifies {
+		return boarded, err
+	}
+	return boarded, a.carryOut(ctx, ride, boarded)
+}
+
+// carryOut verifies and finishes the orders of a ride. Those that are not over
+// afterwards wait for something.
+func (a *Activities) carryOut(ctx context.Context, ride Ride, boarded []Boarded) error {
+	var legs []Leg
+	for i, b := range boarded {
+		if b.Rides {
+			boarded[i].Tried = true
+			legs = append(legs, b.Leg(ride.Orders[i]))
+		}
+	}
+	if len(legs) == 0 {
+		return nil
+	}
+	final, err := a.VerifyRide(ctx, legs)
+	if err != nil {
+		return err
+	}
+	ready := make([]Leg, 0, len(legs))
+	for i, leg := range legs {
+		if final[i] {
+			ready = append(ready, leg)
+		}
+	}
+	over, err := a.FinishRide(ctx, ready)
+	if err != nil {
+		return err
+	}
+	ended := map[string]bool{}
+	for i, leg := range ready {
+		ended[leg.ID] = over[i]
+	}
+	for i, b := range boarded {
+		if ended[b.OrderID] {
+			boarded[i].Rides, boarded[i].Terms = false, nil
+		}
+	}
+	return nil
 }
 
 // reserveAll reserves the orders of a ride, in the order in which they came where
@@ -225,10 +286,19 @@ type Leg struct {
 	Decided  int64       `json:"decided"`
 }
 
+// Leg is what the ride carries out of an order that it has reserved.
+func (b Boarded) Leg(in order.Input) Leg {
+	return Leg{Input: in, Terms: *b.Terms, Selected: b.Selected, Decided: b.Decided}
+}
+
 // VerifyRide verifies the items of a ride's orders. It says which orders have all
 // their verdicts; others wait for hosts that said "later" or are slow, or for an
 // outage.
 func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error) {
+	return atOnce(ctx, a, func(ctx context.Context) ([]bool, error) { return a.verifyRide(ctx, legs) })
+}
+
+func (a *Activities) verifyRide(ctx context.Context, legs []Leg) ([]bool, error) {
 	var checked atomic.Int64
 	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 	var ids []string
@@ -236,6 +306,13 @@ func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error)
 		if leg.Decided < leg.Selected {
 			ids = append(ids, leg.ID)
 		}
+	}
+	final := make([]bool, len(legs))
+	if len(ids) == 0 {
+		for i := range final {
+			final[i] = true
+		}
+		return final, nil
 	}
 	items, err := a.Book.PendingAll(ctx, ids, time.Time{})
 	if err != nil {
@@ -253,7 +330,6 @@ func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error)
 	if err != nil {
 		return nil, toTemporal(err)
 	}
-	final := make([]bool, len(legs))
 	for i, leg := range legs {
 		final[i] = !undecided[leg.ID]
 	}

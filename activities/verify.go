@@ -145,7 +145,7 @@ func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []ord
 	// The verifier reports from many goroutines; one of ours writes.
 	results := make(chan orderbook.Verdict, writeMost)
 	written := make(chan error, 1)
-	go func() { written <- a.writeVerdicts(ctx, results, checked, stop) }()
+	go func() { written <- a.writeVerdicts(ctx, results, len(items), checked, stop) }()
 
 	err := a.checkNumbers(ctx, numbers, results)
 	switch {
@@ -197,10 +197,11 @@ func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item
 	})
 }
 
-// writeVerdicts writes what comes in until results is closed. It goes on when
+// writeVerdicts writes what comes in until results is closed; all that is expected
+// is written at once, while the verifier still tidies up. It goes on when
 // the context is cancelled, because a verdict that is known should be kept; an
 // error of the database stops the verification.
-func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook.Verdict, checked *atomic.Int64, stop context.CancelCauseFunc) error {
+func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook.Verdict, expected int, checked *atomic.Int64, stop context.CancelCauseFunc) error {
 	ctx = context.WithoutCancel(ctx)
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()
@@ -227,7 +228,8 @@ func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook
 			if failed != nil {
 				continue
 			}
-			if buffer = append(buffer, v); len(buffer) == writeMost {
+			expected--
+			if buffer = append(buffer, v); len(buffer) == writeMost || expected == 0 {
 				flush()
 			}
 		case <-tick.C:

@@ -60,7 +60,8 @@ func (r *rideRun) answer(ctx workflow.Context) ([]activities.Boarded, error) {
 }
 
 // carryOut reserves the orders, verifies their items and finishes those that
-// have all verdicts.
+// have all verdicts. A worker that verifies, too, has done all of it when it has
+// reserved them.
 func (r *rideRun) carryOut(ctx workflow.Context) error {
 	var boarded []activities.Boarded
 	summary := fmt.Sprintf("reserve %d orders", len(r.ride.Orders))
@@ -69,14 +70,14 @@ func (r *rideRun) carryOut(ctx workflow.Context) error {
 		return err
 	}
 	r.boarded = boarded
-	verify := false
+	verify, tried := false, false
 	for i, b := range boarded {
 		if b.Rides {
-			r.open = append(r.open, activities.Leg{Input: r.ride.Orders[i], Terms: *b.Terms, Selected: b.Selected, Decided: b.Decided})
-			verify = verify || b.Decided < b.Selected
+			r.open = append(r.open, b.Leg(r.ride.Orders[i]))
+			verify, tried = verify || b.Decided < b.Selected, tried || b.Tried
 		}
 	}
-	if len(r.open) == 0 {
+	if len(r.open) == 0 || tried { // what is open has to wait
 		return nil
 	}
 	final := make([]bool, len(r.open))

@@ -72,77 +72,93 @@ func (s *stoppable) ride(inputs []order.Input, w *watcher) error {
 // are exact. The last order is one that the credits do not cover.
 func TestEveryStopOfARideLeavesExactBooks(t *testing.T) {
 	for _, plan := range []string{"prepaid-verification", "rollover-boost"} {
-		t.Run(plan, func(t *testing.T) {
-			t.Parallel()
-			s := newStoppable(t, matrixLeads)
-			smooth := &watcher{calls: map[string]int{}}
-			require.NoError(t, s.ride(s.rideOf(t, plan, "smooth"), smooth))
-			require.Subset(t, smooth.names, []string{"Board", "VerifyRide", "FinishRide"})
-			for i, at := range smooth.moments() {
-				t.Run(at.String(), func(t *testing.T) {
-					org := fmt.Sprintf("org-%d", i)
-					inputs := s.rideOf(t, plan, org)
-					w := &watcher{calls: map[string]int{}, at: at}
-					_ = s.ride(inputs, w) // its end matters to nobody: the orders' do
-					require.True(t, w.happened)
-					w.gone = false
-					ends := map[order.Status]int{}
-					var charged int64
-					for _, in := range inputs {
-						if _, err := s.book.OpenOrder(t.Context(), in.ID); err == nil || at.activity == "Board" {
-							run(s.world.env(), in) // reconciling, or its submitter again
-						}
-						o, err := s.book.Get(t.Context(), org, in.ID)
-						require.NoError(t, err)
-						s.requireExact(o)
-						ends[o.Status]++
-						for _, c := range o.Credits {
-							charged += c.Captured
-						}
-					}
-					if at.activity != "Board" || at.after { // else they came one after the other, and what is not valid gave its credit back
-						require.Equal(t, 1, ends[order.Rejected], "credits for one less: %v", ends)
-					}
-					balances, err := s.ledger.Balances(t.Context(), org)
+		for where, steps := range map[string][]string{"here": {"Board"}, "elsewhere": {"Board", "VerifyRide", "FinishRide"}} {
+			t.Run(plan+", verified "+where, func(t *testing.T) {
+				t.Parallel()
+				s := newStoppable(t, matrixLeads)
+				s.acts.Verifies = where == "here"
+				smooth := &watcher{calls: map[string]int{}}
+				inputs := s.rideOf(t, plan, "smooth")
+				require.NoError(t, s.ride(inputs, smooth))
+				for i, in := range inputs { // the credits go to those that came first
+					o, err := s.book.Get(t.Context(), "smooth", in.ID)
 					require.NoError(t, err)
-					require.Equal(t, [2]int64{riders - 1 - charged, 0}, [2]int64{balances[0].Available, balances[0].Held})
-				})
-			}
-		})
+					require.Equal(t, i == riders-1, o.Status == order.Rejected, "order %d of %d is %s", i+1, riders, o.Status)
+				}
+				require.Subset(t, smooth.names, steps)
+				require.Equal(t, s.acts.Verifies, !slices.Contains(smooth.names, "VerifyRide"))
+				for i, at := range smooth.moments() {
+					t.Run(at.String(), func(t *testing.T) { s.stoppedRide(t, plan, fmt.Sprintf("org-%d", i), at) })
+				}
+			})
+		}
 	}
+}
+
+// stoppedRide runs a ride to which something happens, and takes up what it left.
+func (s *stoppable) stoppedRide(t *testing.T, plan, org string, at stop) {
+	inputs := s.rideOf(t, plan, org)
+	w := &watcher{calls: map[string]int{}, at: at}
+	_ = s.ride(inputs, w) // its end matters to nobody: the orders' do
+	require.True(t, w.happened)
+	w.gone = false
+	ends := map[order.Status]int{}
+	var charged int64
+	for _, in := range inputs {
+		if _, err := s.book.OpenOrder(t.Context(), in.ID); err == nil || at.activity == "Board" {
+			run(s.world.env(), in) // reconciling, or its submitter again
+		}
+		o, err := s.book.Get(t.Context(), org, in.ID)
+		require.NoError(t, err)
+		s.requireExact(o)
+		ends[o.Status]++
+		for _, c := range o.Credits {
+			charged += c.Captured
+		}
+	}
+	if at.activity != "Board" || at.after { // else they came one after the other, and what is not valid gave its credit back
+		require.Equal(t, 1, ends[order.Rejected], "credits for one less: %v", ends)
+	}
+	balances, err := s.ledger.Balances(t.Context(), org)
+	require.NoError(t, err)
+	require.Equal(t, [2]int64{riders - 1 - charged, 0}, [2]int64{balances[0].Available, balances[0].Held})
 }
 
 // Orders whose addresses are greylisted or slow, or whose rest is refunded later,
 // get workflows of their own, which wait.
 func TestARideHandsOverWhatHasToWait(t *testing.T) {
 	s := newStoppable(t, matrixLeads)
-	for _, c := range []struct {
-		org        string
-		greylisted int
-		slow       string
-		handed     []int
-	}{
-		{"greylisted", 1, "", []int{1}}, // and the address that is asked first
-		{"refunded", 0, "", []int{1}},   // it is not valid
-		{"slow", 0, s.emails[2], []int{1, 2}},
-	} {
-		inputs := s.rideOf(t, "rollover-boost", c.org)
-		s.verifier.greylisted, s.verifier.slow = c.greylisted, c.slow
-		require.NoError(t, s.ride(inputs, &watcher{calls: map[string]int{}}))
-		var handed []string
-		for _, i := range c.handed {
-			handed = append(handed, inputs[i].ID)
-		}
-		if first := min(inputs[0].ID, inputs[1].ID, inputs[2].ID); c.greylisted > 0 && !slices.Contains(handed, first) {
-			handed = append(handed, first)
-		}
-		require.ElementsMatch(t, handed, s.handed, c.org)
-		for i, in := range inputs[:riders-1] {
-			o, err := s.book.Get(t.Context(), c.org, in.ID)
-			require.NoError(t, err)
-			require.Equal(t, order.Settled, o.Status)
-			require.EqualValues(t, 1-i%2, o.Tally.Valid)
-			s.requireExact(o)
+	for _, where := range []string{"here", "elsewhere"} {
+		s.acts.Verifies = where == "here"
+		for _, c := range []struct {
+			org        string
+			greylisted int
+			slow       string
+			handed     []int
+		}{
+			{"greylisted", 1, "", []int{1}}, // and the address that is asked first
+			{"refunded", 0, "", []int{1}},   // it is not valid
+			{"slow", 0, s.emails[2], []int{1, 2}},
+		} {
+			org := c.org + "-" + where
+			inputs := s.rideOf(t, "rollover-boost", org)
+			s.verifier.greylisted, s.verifier.slow = c.greylisted, c.slow
+			require.NoError(t, s.ride(inputs, &watcher{calls: map[string]int{}}))
+			var handed []string
+			for _, i := range c.handed {
+				handed = append(handed, inputs[i].ID)
+			}
+			if first := min(inputs[0].ID, inputs[1].ID, inputs[2].ID); c.greylisted > 0 && !slices.Contains(handed, first) {
+				handed = append(handed, first)
+			}
+			require.ElementsMatch(t, handed, s.handed, org)
+			for i, in := range inputs[:riders-1] {
+				o, err := s.book.Get(t.Context(), org, in.ID)
+				require.NoError(t, err)
+				require.Equal(t, order.Settled, o.Status)
+				require.EqualValues(t, 1-i%2, o.Tally.Valid)
+				s.requireExact(o)
+			}
 		}
 	}
 }

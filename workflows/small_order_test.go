@@ -39,6 +39,11 @@ func TestWhatASmallOrderCosts(t *testing.T) {
 			19, 2,
 		},
 		{
+			"one address whose caller waits", "prepaid-verification",
+			intake.Submission{Request: order.Request{Kind: order.Verify}, Emails: []string{email}, Together: true},
+			8, 1,
+		},
+		{
 			"a list of ten leads", "verified-leads",
 			intake.Submission{Request: order.Request{Kind: order.LeadList, Count: 10, Criteria: order.Criteria{Domain: s.ordinaryDomains(t)}}},
 			19, 2,
@@ -58,9 +63,13 @@ func TestWhatASmallOrderCosts(t *testing.T) {
 			c.body.Org, c.body.Key = s.org(t, c.plan, credits), "small"
 			o := s.settled(t, c.body)
 			require.Positive(t, o.Tally.Valid)
-			require.NoError(t, s.Temporal.GetWorkflow(t.Context(), o.ID, "").Get(t.Context(), nil))
+			id := o.ID // of the workflow that carried it out
+			if line, err := s.Book.Line(t.Context(), o.ID); err == nil {
+				id = line.RideID
+			}
+			require.NoError(t, s.Temporal.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 			var kinds []enums.EventType
-			for _, e := range s.runs(t, o.ID, s.runID(t, o.ID))[0] {
+			for _, e := range s.runs(t, id, s.runID(t, id))[0] {
 				kinds = append(kinds, e.GetEventType())
 			}
 			tasks := 0

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -41,14 +42,20 @@ func startNothing(ctx context.Context, c client.Client) error {
 }
 
 // verifications measures POST /verify, each of an address that was not asked for
-// before, beside what Temporal needs for an empty workflow.
-func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire.Rooms) error {
+// before, beside what Temporal needs for an empty workflow and DBOS for one of six
+// steps.
+func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire.Rooms) (err error) {
 	idle := worker.New(rooms.Temporal, "bench", worker.Options{})
 	idle.RegisterWorkflow(nothing)
 	if err := idle.Start(); err != nil {
 		return err
 	}
 	defer idle.Stop()
+	sixSteps, stopDBOS, err := startDBOS(ctx, rooms.Config.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopDBOS()) }()
 	rows, _ := rooms.Pool.Query(ctx, `SELECT email FROM lead ORDER BY no DESC`)
 	emails, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
@@ -57,6 +64,7 @@ func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire
 	next := int64(-1) // address; each is asked for once
 	for _, callers := range []int{1, together} {
 		bare := b.measure("empty workflow with an update (yardstick)", callers, func(int64) error { return startNothing(ctx, rooms.Temporal) })
+		steps := b.measure("DBOS, a workflow of six steps (yardstick)", callers, func(int64) error { return sixSteps() })
 		var done float64
 		if err := profile(ctx, b.profiles, fmt.Sprintf("verify-%d", callers), r, rooms, func() error {
 			done = b.measure("POST /verify", callers, func(int64) error {
@@ -67,7 +75,7 @@ func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire
 		}); err != nil {
 			return err
 		}
-		r.Note("POST /verify with %d callers does %.2f times what Temporal alone does with empty workflows.", callers, done/bare)
+		r.Note("POST /verify with %d callers does %.2f times what Temporal alone does with empty workflows, and %.2f times what DBOS does with six steps.", callers, done/bare, done/steps)
 	}
 	var rides, lines int64
 	if err := rooms.Pool.QueryRow(ctx, `SELECT count(DISTINCT ride_id), count(*) FROM order_ride WHERE ride_id LIKE 'ride/%'`).Scan(&rides, &lines); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"holdfast/activities"
 	"holdfast/internal/account"
+	"holdfast/internal/commit"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/metadata"
@@ -100,7 +101,11 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if s.Key == "" {
 		return order.Order{}, ErrNoKey
 	}
-	if err := in.check(ctx, &s, true); err != nil {
+	keeping := ctx
+	if s.willRide() {
+		keeping = commit.Losable(ctx) // its line is written later, and reaches the disk with its list
+	}
+	if err := in.check(keeping, &s, true); err != nil {
 		return order.Order{}, err
 	}
 

@@ -22,6 +22,12 @@ const (
 	// rideMost is how many orders ride together at most.
 	rideMost = 100
 
+	// ridesAtOnce is how many rides of an organization this process has under way:
+	// the more calls share one, the less each of them costs. A ride that takes longer
+	// than ridesFor, because a mail host is slow, no longer keeps others back.
+	ridesAtOnce = 2
+	ridesFor    = 300 * time.Millisecond
+
 	// beginsWithin is the age from which on a line whose ride is not running is
 	// given up: the process that wrote it has ended before it started the ride.
 	beginsWithin = 5 * time.Second
@@ -32,11 +38,17 @@ const (
 )
 
 // rides gathers, for each organization, the orders that come while others of it
-// are being started. See README.md.
+// are being carried out. See README.md.
 type rides struct {
-	mu      sync.Mutex
-	waiting map[string][]*rider      // by organization; there while one of its rides begins
-	landed  map[string]chan struct{} // by order, until its ride is over
+	mu     sync.Mutex
+	of     map[string]*departures   // by organization; there while it has rides
+	landed map[string]chan struct{} // by order, until its ride is over
+}
+
+// departures are the rides of an organization.
+type departures struct {
+	waiting  []*rider
+	underway int
 }
 
 // rider is an order that waits for its reservation.
@@ -51,12 +63,20 @@ type rode struct {
 }
 
 func newRides() *rides {
-	return &rides{waiting: map[string][]*rider{}, landed: map[string]chan struct{}{}}
+	return &rides{of: map[string]*departures{}, landed: map[string]chan struct{}{}}
 }
 
 // mayRide reports whether an order may share a workflow with others.
 func mayRide(r order.Request) bool {
 	return r.Small() && r.Kind.Spec().Shares
+}
+
+// willRide reports whether a submission, whatever its list comes to, is for an
+// order that rides, so that a line is written for it.
+func (s Submission) willRide() bool {
+	r := s.Request
+	r.Count = int64(len(s.Emails) + len(s.LeadIDs))
+	return s.Together && r.Count > 0 && mayRide(r)
 }
 
 // Landed is closed when the ride of an order is over; nil for an order that is not
@@ -68,16 +88,19 @@ func (in *Intake) Landed(id string) <-chan struct{} {
 }
 
 // together reserves an order with those of its organization that come at the same
-// time. The first one starts at once; those that come while it starts ride next.
+// time. The first ones start at once; those that come while these are carried out
+// ride next.
 func (in *Intake) together(ctx context.Context, input order.Input) (order.Reservation, error) {
 	r := &rider{input: input, done: make(chan rode, 1)}
 	in.rides.mu.Lock()
-	others, busy := in.rides.waiting[input.Org]
-	in.rides.waiting[input.Org] = append(others, r)
-	in.rides.mu.Unlock()
-	if !busy {
-		go in.depart(context.WithoutCancel(ctx), input.Org)
+	d := in.rides.of[input.Org]
+	if d == nil {
+		d = &departures{}
+		in.rides.of[input.Org] = d
 	}
+	d.waiting = append(d.waiting, r)
+	in.rides.mu.Unlock()
+	in.depart(context.WithoutCancel(ctx), input.Org)
 	select {
 	case answer := <-r.done:
 		return answer.reservation, answer.err
@@ -86,21 +109,38 @@ func (in *Intake) together(ctx context.Context, input order.Input) (order.Reserv
 	}
 }
 
-// depart starts ride after ride until no order of the organization waits.
+// depart starts a ride with the orders of an organization that wait, unless enough
+// of its rides are under way: the next of these that ends departs with them.
 func (in *Intake) depart(ctx context.Context, org string) {
-	for {
-		in.rides.mu.Lock()
-		riders := in.rides.waiting[org]
-		if len(riders) == 0 {
-			delete(in.rides.waiting, org)
-			in.rides.mu.Unlock()
-			return
-		}
-		n := min(len(riders), rideMost)
-		in.rides.waiting[org] = riders[n:]
-		in.rides.mu.Unlock()
-		in.board(ctx, riders[:n])
+	in.rides.mu.Lock()
+	defer in.rides.mu.Unlock()
+	d := in.rides.of[org]
+	if d == nil || len(d.waiting) == 0 || d.underway == ridesAtOnce {
+		return
 	}
+	n := min(len(d.waiting), rideMost)
+	riders := d.waiting[:n:n]
+	d.waiting = d.waiting[n:]
+	d.underway++
+	makeWay := sync.OnceFunc(func() { in.makeWay(ctx, org) })
+	slow := time.AfterFunc(ridesFor, makeWay)
+	go func() {
+		defer makeWay()
+		defer slow.Stop()
+		in.board(ctx, riders)
+	}()
+}
+
+// makeWay lets the next ride of an organization depart.
+func (in *Intake) makeWay(ctx context.Context, org string) {
+	in.rides.mu.Lock()
+	d := in.rides.of[org]
+	d.underway--
+	if d.underway == 0 && len(d.waiting) == 0 {
+		delete(in.rides.of, org)
+	}
+	in.rides.mu.Unlock()
+	in.depart(ctx, org)
 }
 
 // board writes the lines of a ride, starts it and answers its riders.
@@ -115,10 +155,7 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 			inputs = append(inputs, r.input)
 		}
 	}
-	ride := inputs[0].ID
-	if len(inputs) > 1 {
-		ride = workflows.RideID(uuid.NewString())
-	}
+	ride := workflows.RideID(uuid.NewString())
 	entered, err := in.book.EnterLines(ctx, ride, inputs)
 	if err != nil {
 		for _, r := range riders {
@@ -137,12 +174,7 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 			r.done <- rode{reservation, err}
 		}()
 	}
-	switch {
-	case len(mine) == 0:
-	case ride == mine[0].input.ID:
-		reservation, err := in.reserve(ctx, mine[0].input)
-		mine[0].done <- rode{reservation, err}
-	default:
+	if len(mine) > 0 {
 		in.startRide(ctx, ride, mine)
 	}
 }
@@ -150,14 +182,13 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 // startRide starts the workflow of a ride and answers its riders.
 func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 	input := workflows.RideInput{}
-	over := make(chan struct{})
-	in.rides.mu.Lock()
 	for _, r := range riders {
 		input.Orders = append(input.Orders, r.input)
-		in.rides.landed[r.input.ID] = over
 	}
-	in.rides.mu.Unlock()
 	boarded, err := in.reserveRide(ctx, ride, input)
+	if err == nil {
+		in.noteRiding(ctx, ride, boarded)
+	}
 	for i, r := range riders {
 		switch {
 		case err != nil:
@@ -169,7 +200,6 @@ func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 			r.done <- rode{reservation: order.Reservation{RequestHash: boarded[i].RequestHash}}
 		}
 	}
-	go in.land(context.WithoutCancel(ctx), ride, riders, over)
 }
 
 func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
@@ -202,15 +232,36 @@ func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.
 	return boarded, nil
 }
 
-// land waits for the end of a ride and tells those who wait for its orders.
-func (in *Intake) land(ctx context.Context, ride string, riders []*rider, over chan struct{}) {
+// noteRiding keeps those who wait for orders that are not over yet from asking the
+// book again and again: they are notified when the ride is over.
+func (in *Intake) noteRiding(ctx context.Context, ride string, boarded []activities.Boarded) {
+	var riding []string
+	for _, b := range boarded {
+		if b.Rides && !b.Tried {
+			riding = append(riding, b.OrderID)
+		}
+	}
+	if len(riding) == 0 {
+		return
+	}
+	over := make(chan struct{})
+	in.rides.mu.Lock()
+	for _, id := range riding {
+		in.rides.landed[id] = over
+	}
+	in.rides.mu.Unlock()
+	go in.land(context.WithoutCancel(ctx), ride, riding, over)
+}
+
+// land waits for the end of a ride and notifies those who wait for its orders.
+func (in *Intake) land(ctx context.Context, ride string, orders []string, over chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_ = in.temporal.GetWorkflow(ctx, ride, "").Get(ctx, nil) // however it ended: the book says what became of the orders
 	in.rides.mu.Lock()
 	defer in.rides.mu.Unlock()
-	for _, r := range riders {
-		delete(in.rides.landed, r.input.ID)
+	for _, id := range orders {
+		delete(in.rides.landed, id)
 	}
 	close(over)
 }

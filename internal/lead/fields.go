@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 	"holdfast/internal/suppression"
 	"holdfast/internal/verdicts"
@@ -173,7 +174,7 @@ func (c *Catalogue) CountFields(ctx context.Context, s FieldSelection) (leads in
 // EachField is CountFields and calls each with the items that could be
 // delivered.
 func (c *Catalogue) EachField(ctx context.Context, s FieldSelection, each func(FieldItem)) (leads int64, counts []FieldCount, err error) {
-	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := nameLeads(ctx, tx, s); err != nil {
 			return err
 		}
@@ -242,7 +243,7 @@ func (s FieldSelection) count(ctx context.Context, tx pgx.Tx, each func(FieldIte
 // Errors: ErrNoList, *ListError.
 func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selected, error) {
 	var selected Selected
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err := commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/outbox"
 	"holdfast/internal/suppression"
 )
@@ -27,7 +28,7 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 	if upload != nil {
 		member = upload.Member
 	}
-	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		if short == nil {
 			if err := copyIn(ctx, tx, source); err != nil {
 				return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
@@ -250,7 +251,7 @@ func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (m
 		of[i] = lists[id]
 	}
 	selected := make(map[string]Selected, len(orders))
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err := commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/commit"
 )
 
 // errNewOwner says that an organization has no credit_owner row yet.
@@ -37,11 +39,14 @@ const (
 func (t *batch) begin(ctx context.Context, conn *pgxpool.Conn) error {
 	b := &pgx.Batch{}
 	b.Queue("begin")
+	settings := lockBriefly
 	if t.lanes[0].lane.apart {
-		b.Queue(lockApart)
-	} else {
-		b.Queue(lockBriefly)
+		settings = lockApart
 	}
+	if t.deferred() {
+		settings += ", " + commit.Off
+	}
+	b.Queue(settings)
 	t.queueLock(b)
 	b.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&t.now) })
 	t.queueStored(b)

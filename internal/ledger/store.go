@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"holdfast/internal/commit"
 )
 
 // Sizes of batches and of what is kept in memory between them.
@@ -219,6 +221,18 @@ func (t *batch) prepare() {
 		}
 		t.byOwner[w.lane.owner] = w
 	}
+}
+
+// deferred reports whether no caller needs the batch on the disk yet.
+func (t *batch) deferred() bool {
+	for _, w := range t.lanes {
+		for _, c := range w.calls {
+			if !commit.Deferred(c.ctx) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (t *batch) size() (n int) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 )
 
@@ -159,7 +160,7 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 			owned = append(owned, item.N)
 		}
 	}
-	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE order_item SET delivered_at = `+orderNow("$1")+`, already_owned = n = ANY ($3)
 			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
@@ -188,7 +189,7 @@ func (b *Book) LeaveOut(ctx context.Context, orderID string, items []Fact) error
 	for i, item := range items {
 		numbers[i], owned[i].AlreadyOwned = item.N, true
 	}
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE order_item SET already_owned = true
 			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)

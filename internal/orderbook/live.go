@@ -25,6 +25,14 @@ type keptTally struct {
 	waiting int64
 }
 
+// verdicts is the number of items that have one.
+func (k keptTally) verdicts() (n int64) {
+	for _, r := range k.reasons {
+		n += r.Count
+	}
+	return n
+}
+
 // kept reads the running tallies of orders: a few rows for each, however many
 // items it has.
 func kept(ctx context.Context, db querier, ids []string) (map[string]*keptTally, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/clock"
+	"holdfast/internal/commit"
 	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/order"
@@ -37,6 +38,11 @@ type Book struct {
 
 // New returns the order book stored in the database behind pool.
 func New(pool *pgxpool.Pool) *Book { return &Book{pool: pool, ended: newEnded()} }
+
+// Once lets all that a step writes reach the disk together, see commit.Once.
+func (b *Book) Once(ctx context.Context, step func(ctx context.Context) error) error {
+	return commit.Once(ctx, b.pool, step)
+}
 
 // NewOrder is an order to be entered.
 type NewOrder struct {
@@ -81,7 +87,7 @@ func (b *Book) CreateAll(ctx context.Context, orders []NewOrder) ([]Entered, err
 	}
 	entered := make([]Entered, len(orders))
 	var fresh []order.Order
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		isNew, err := c.insert(ctx, tx)
 		if err != nil {
 			return err

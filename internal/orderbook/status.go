@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/clock"
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 )
 
@@ -29,7 +30,7 @@ func (b *Book) Start(ctx context.Context, id string, selected int64) error {
 // Extend notes that further items were frozen for a verifying order: selected is
 // their number from now on. It may be called again.
 func (b *Book) Extend(ctx context.Context, id string, selected int64) error {
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE orders SET selected = $2 WHERE id = $1 AND status = 'verifying' AND selected < $2`, id, selected)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -127,7 +128,7 @@ type update struct {
 func (b *Book) change(ctx context.Context, id string, to order.Status, u update) error {
 	var refused map[string]error
 	var changed []order.Order
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) (err error) {
+	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) (err error) {
 		changed, refused, err = changeAll(ctx, tx, to, map[string]update{id: u})
 		return err
 	})

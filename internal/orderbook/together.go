@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 )
 
@@ -22,7 +23,7 @@ func (b *Book) StartAll(ctx context.Context, selected map[string]int64) (refused
 	for id, n := range selected {
 		updates[id] = update{selected: &n}
 	}
-	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		_, refused, err = changeAll(ctx, tx, order.Verifying, updates)
 		return err
 	})
@@ -103,6 +104,7 @@ func (b *Book) withholdAll(ctx context.Context, orderIDs, verdicts []string) err
 // returned of it and was charged.
 type Completion struct {
 	OrderID    string
+	Selected   int64 // items, all of which have their verdicts
 	Items      []Fact
 	Duplicates int64 // rows of its list that say again what an earlier one says
 	Credits    []order.Credit
@@ -113,7 +115,7 @@ type Completion struct {
 // says which orders cannot be moved, and why; nothing of these is delivered.
 func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refused map[string]error, err error) {
 	var changed []order.Order
-	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		open, ids, err := b.verifying(ctx, tx, completions)
 		if err != nil {
 			return err
@@ -128,6 +130,9 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refus
 		updates := make(map[string]update, len(completions))
 		for _, c := range completions {
 			t := tallies[c.OrderID]
+			if have := t.verdicts(); have < c.Selected { // the database lost some with its server
+				return fmt.Errorf("order %s has %d verdicts for %d items", c.OrderID, have, c.Selected)
+			}
 			t.tally.Duplicate = c.Duplicates
 			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
 		}
@@ -235,7 +240,7 @@ func (b *Book) SettleAll(ctx context.Context, credits map[string][]order.Credit)
 		updates[id] = update{credits: c}
 	}
 	var changed []order.Order
-	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		changed, refused, err = changeAll(ctx, tx, order.Settled, updates)
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/commit"
 )
 
 // WriteVerdicts records verdicts of an order, see WriteAllVerdicts.
@@ -115,9 +117,13 @@ const (
 // write writes verdicts by one of the statements, and returns how many.
 func (b *Book) write(ctx context.Context, statement string, c *verdictColumns) (written int64, err error) {
 	var update pgx.Batch
-	update.Queue(`
+	settings := `
 		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+	if commit.Deferred(ctx) {
+		settings += ", " + commit.Off
+	}
+	update.Queue(settings)
 	update.Queue(statement,
 		c.orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
 		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys).

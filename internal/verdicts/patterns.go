@@ -48,7 +48,7 @@ func (m *Memory) scored(shapes verify.Shapes, each func(i int, r verify.Result))
 // rememberShapes counts the shapes of valid addresses that are not remembered
 // yet. Domains are sorted, so that two writers never wait for each other in a
 // circle.
-func (m *Memory) rememberShapes(ctx context.Context, entries []entry) error {
+func rememberShapes(ctx context.Context, tx pgx.Tx, entries []entry) error {
 	var addresses [][]byte
 	var domains, shapes []string
 	for _, e := range entries {
@@ -59,7 +59,7 @@ func (m *Memory) rememberShapes(ctx context.Context, entries []entry) error {
 	if len(domains) == 0 {
 		return nil
 	}
-	_, err := m.pool.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		INSERT INTO mail_pattern AS p (domain, shape, valid)
 		SELECT n.domain, n.shape, count(*)
 		FROM unnest($1::bytea[], $2::text[], $3::text[]) AS n (address, domain, shape)

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/suppression"
 	"holdfast/internal/verify"
 )
@@ -237,9 +238,6 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	})
 	entries = slices.CompactFunc(entries, func(a, b entry) bool { return slices.Equal(a.Address, b.Address) })
 	n := len(entries)
-	if err := m.rememberShapes(ctx, entries); err != nil {
-		return err
-	}
 	addresses, subjects := make([][]byte, n), make([][]byte, n)
 	verdict, reason := make([]string, n), make([]string, n)
 	role, disposable, free, doubtful := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
@@ -252,8 +250,12 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 		host[i], code[i], enhanced[i], text[i] = e.MXHost, e.SMTPCode, e.SMTPEnhanced, e.SMTPText
 		at[i], engine[i] = e.CheckedAt, e.Engine
 	}
-	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+	// They may be lost, and are found out again then.
+	err := commit.Begin(commit.Losable(ctx), m.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		if err := rememberShapes(ctx, tx, entries); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `

@@ -245,6 +245,7 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 		Phones:    phones,
 		Webhooks:  r.Webhooks,
 
+		Verifies:    r.Config.Worker.Role != config.RoleOrders,
 		OutageLimit: r.Config.OutageLimit,
 	}, func() { stopTelling(); verification.Close() }, nil
 }

@@ -1,0 +1,62 @@
+// Package commit lets several transactions of one step reach the disk together.
+//
+// A commit that waits for the disk takes milliseconds, and a step that carries
+// something out in seven transactions waits seven times. PostgreSQL writes its
+// log in the order of the commits: once one of them is on the disk, so are all
+// before it. Only the last one has to wait, as long as nothing outside the
+// database has learnt of the others until then.
+package commit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Off is an expression that keeps the transaction in which it is selected from
+// waiting for the disk.
+const Off = `set_config('synchronous_commit', 'off', true)`
+
+type deferredKey struct{}
+
+// Deferred reports whether transactions under the context do not wait for the
+// disk.
+func Deferred(ctx context.Context) bool {
+	deferred, _ := ctx.Value(deferredKey{}).(bool)
+	return deferred
+}
+
+// Losable returns a context whose transactions do not wait for the disk: what they
+// write in the last moment before the database server crashes may be lost.
+func Losable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, deferredKey{}, true)
+}
+
+// Once carries a step out whose transactions do not wait for the disk, and waits
+// once when it has succeeded. An error says nothing of what was kept: the step is
+// to be repeated. Within another step it waits for nothing.
+func Once(ctx context.Context, pool *pgxpool.Pool, step func(ctx context.Context) error) error {
+	if Deferred(ctx) {
+		return step(ctx)
+	}
+	if err := step(Losable(ctx)); err != nil {
+		return err
+	}
+	// A transaction that writes to the log and to nothing else.
+	if _, err := pool.Exec(ctx, `SELECT pg_logical_emit_message(true, 'holdfast', '')`); err != nil {
+		return fmt.Errorf("waiting until a step is on the disk: %w", err)
+	}
+	return nil
+}
+
+// Begin carries fn out in a transaction, as pgx.BeginFunc does. Under a context
+// whose transactions are deferred it does not wait for the disk.
+func Begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
+	var options pgx.TxOptions
+	if Deferred(ctx) {
+		options.BeginQuery = `BEGIN; SET LOCAL synchronous_commit = off`
+	}
+	return pgx.BeginTxFunc(ctx, pool, options, fn)
+}

@@ -1,0 +1,52 @@
+package commit_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/commit"
+	"holdfast/internal/postgres/pgtest"
+)
+
+// Transactions of a step do not wait for the disk; when the step has succeeded
+// all of them are there.
+func TestAStepIsOnTheDiskWhenItHasSucceeded(t *testing.T) {
+	pool := pgtest.New(t)
+	ctx := t.Context()
+	setting := func(ctx context.Context) (is string) {
+		require.NoError(t, commit.Begin(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS written (n int)`); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO written VALUES (1)`); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&is)
+		}))
+		return is
+	}
+	normal := setting(ctx)
+	require.NotEqual(t, "off", normal)
+
+	var written string // place in the log behind the last transaction of the step
+	require.NoError(t, commit.Once(ctx, pool, func(ctx context.Context) error {
+		require.True(t, commit.Deferred(ctx))
+		require.Equal(t, "off", setting(ctx))
+		require.NoError(t, commit.Once(ctx, pool, func(ctx context.Context) error { // a step within it
+			require.Equal(t, "off", setting(ctx))
+			return nil
+		}))
+		return pool.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&written)
+	}))
+	var there bool
+	require.NoError(t, pool.QueryRow(ctx, `SELECT pg_current_wal_flush_lsn() >= $1::pg_lsn`, written).Scan(&there))
+	require.True(t, there)
+	require.Equal(t, normal, setting(ctx), "it holds for the transaction alone")
+
+	failed := errors.New("failed")
+	require.ErrorIs(t, commit.Once(ctx, pool, func(context.Context) error { return failed }), failed)
+}
