@@ -42,7 +42,7 @@ func (a *Activities) finishRide(ctx context.Context, legs []Leg) ([]bool, error)
 		case o.Status.Over():
 			over[i] = true
 		case o.CancelRequestedAt == nil && !o.Paused:
-			f.open[leg.ID] = &closing{Leg: leg, delivered: o.Status.Delivered(), completed: o.CompletedAt}
+			f.open[leg.ID] = &closing{Leg: leg, now: o}
 		}
 	}
 	for _, step := range []func(context.Context) error{f.charge, f.complete, f.release} {
@@ -70,11 +70,12 @@ type finish struct {
 // closing is an order that is charged, completed and settled.
 type closing struct {
 	Leg
-	delivered bool
-	completed *time.Time
-	items     []orderbook.Fact
-	over      bool
+	now   order.Order // as it stands in the book
+	items []orderbook.Fact
+	over  bool
 }
+
+func isOpen(c *closing) bool { return !c.now.Status.Delivered() }
 
 func (c *closing) capture() CaptureInput {
 	return CaptureInput{OrderID: c.ID, Org: c.Org, Member: c.Member, Kind: c.Request.Kind, Terms: c.Terms}
@@ -104,7 +105,7 @@ func (f *finish) failed(id string, err error) error {
 // charge charges the billable items of orders that are not delivered yet.
 func (f *finish) charge(ctx context.Context) error {
 	groups := map[string][]string{} // by what is delivered
-	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+	for _, id := range f.ids(isOpen) {
 		verdicts := delivered(f.open[id].Terms)
 		groups[fmt.Sprint(verdicts)] = append(groups[fmt.Sprint(verdicts)], id)
 	}
@@ -136,7 +137,7 @@ type due struct {
 func (f *finish) captureAll(ctx context.Context) error {
 	var dues []due
 	var ops []ledger.Capture
-	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+	for _, id := range f.ids(isOpen) {
 		closing := f.open[id]
 		in := closing.capture()
 		for _, c := range in.Terms.Charges {
@@ -162,7 +163,7 @@ func (f *finish) captureAll(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, id := range f.ids(func(c *closing) bool { return !c.delivered }) {
+	for _, id := range f.ids(isOpen) {
 		closing := f.open[id]
 		for _, c := range closing.Terms.Charges {
 			if err := f.failed(id, f.ownValues(ctx, closing.capture(), c, closing.items)); err != nil {
@@ -178,7 +179,7 @@ func (f *finish) captureAll(ctx context.Context) error {
 
 // complete delivers what was charged and closes the lists.
 func (f *finish) complete(ctx context.Context) error {
-	ids := f.ids(func(c *closing) bool { return !c.delivered })
+	ids := f.ids(isOpen)
 	if len(ids) == 0 {
 		return nil
 	}
@@ -203,9 +204,12 @@ func (f *finish) complete(ctx context.Context) error {
 			OrderID: id, Selected: c.Selected, Items: c.items, Credits: credits[id], Refund: c.Terms.RefundDelay, Duplicates: duplicates[c.Request.ListID],
 		}
 	}
-	refused, err := f.Book.CompleteAll(ctx, completions)
+	completed, refused, err := f.Book.CompleteAll(ctx, completions)
 	if err != nil {
 		return toTemporal(err)
+	}
+	for _, o := range completed {
+		f.open[o.ID].now = o
 	}
 	for id, err := range refused {
 		if err := f.failed(id, err); err != nil {
@@ -218,19 +222,13 @@ func (f *finish) complete(ctx context.Context) error {
 // release gives back what the holds still have and settles the orders; those whose
 // refund waits are left as they are.
 func (f *finish) release(ctx context.Context) error {
-	ids := f.ids(func(*closing) bool { return true })
+	ids := f.ids(func(c *closing) bool {
+		return c.now.Status.Delivered() && (c.Terms.RefundDelay == 0 || !slices.ContainsFunc(c.now.Credits, unspent))
+	})
 	if len(ids) == 0 {
 		return nil
 	}
-	now, err := f.Book.GetAll(ctx, f.org, ids)
-	if err != nil {
-		return toTemporal(err)
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool {
-		o := now[id]
-		return !o.Status.Delivered() || f.open[id].Terms.RefundDelay > 0 && slices.ContainsFunc(o.Credits, unspent)
-	})
-	ops, err := f.releases(ctx, ids, now)
+	ops, err := f.releases(ctx, ids)
 	if err != nil {
 		return toTemporal(err)
 	}
@@ -273,7 +271,7 @@ func unspent(c order.Credit) bool { return c.Held > c.Captured+c.Released }
 
 // releases are the releases of orders that are completed. Orders of one member and
 // plan that were completed in the same moment say the same about late credits.
-func (f *finish) releases(ctx context.Context, ids []string, now map[string]order.Order) ([]ledger.Release, error) {
+func (f *finish) releases(ctx context.Context, ids []string) ([]ledger.Release, error) {
 	type alike struct {
 		plan, member string
 		version      int
@@ -285,7 +283,7 @@ func (f *finish) releases(ctx context.Context, ids []string, now map[string]orde
 		c := f.open[id]
 		in := ReleaseInput{
 			OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind,
-			Plan: c.Terms.Plan, PlanVersion: c.Terms.PlanVersion, Terms: c.Terms, At: *now[id].CompletedAt, Status: order.Settled,
+			Plan: c.Terms.Plan, PlanVersion: c.Terms.PlanVersion, Terms: c.Terms, At: *c.now.CompletedAt, Status: order.Settled,
 		}
 		like := alike{in.Plan, in.Member, in.PlanVersion, in.At}
 		late, there := known[like]

@@ -144,15 +144,19 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 // changeAll moves orders, each as if it were alone, by a few statements. It
 // returns those that were moved and are announced, and why others were not.
 func changeAll(ctx context.Context, tx pgx.Tx, to order.Status, updates map[string]update) (changed []order.Order, refused map[string]error, err error) {
-	ids := slices.Sorted(maps.Keys(updates))
-	now, err := lockStatus(ctx, tx, ids)
+	now, err := lockStatus(ctx, tx, slices.Sorted(maps.Keys(updates)))
 	if err != nil {
 		return nil, nil, err
 	}
+	return moveAll(ctx, tx, now, to, updates)
+}
+
+// moveAll is changeAll for orders that are locked and stand at now.
+func moveAll(ctx context.Context, tx pgx.Tx, now map[string]order.Status, to order.Status, updates map[string]update) (changed []order.Order, refused map[string]error, err error) {
 	refused = map[string]error{}
 	var moves moveColumns
 	var started, announced []string
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(updates)) {
 		at, known := now[id]
 		if !known {
 			refused[id] = ErrNotFound

@@ -111,15 +111,20 @@ type Completion struct {
 	Refund     time.Duration // after which the rest of the hold is given back
 }
 
-// CompleteAll delivers the items of orders of one organization and moves the orders to completed. It
-// says which orders cannot be moved, and why; nothing of these is delivered.
-func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refused map[string]error, err error) {
-	var changed []order.Order
+// CompleteAll delivers the items of orders of one organization and moves the orders
+// to completed. It returns those that it moved, and says which cannot be moved, and why; nothing of
+// these is delivered.
+func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (changed []order.Order, refused map[string]error, err error) {
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
-		open, ids, err := b.verifying(ctx, tx, completions)
+		ids := make([]string, len(completions))
+		for i, c := range completions {
+			ids[i] = c.OrderID
+		}
+		now, err := lockStatus(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
+		open := slices.DeleteFunc(slices.Clone(completions), func(c Completion) bool { return now[c.OrderID] != order.Verifying })
 		if err := deliverAll(ctx, tx, open); err != nil {
 			return err
 		}
@@ -136,33 +141,16 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (refus
 			t.tally.Duplicate = c.Duplicates
 			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
 		}
-		changed, refused, err = changeAll(ctx, tx, order.Completed, updates)
+		changed, refused, err = moveAll(ctx, tx, now, order.Completed, updates)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("completing %d orders: %w", len(completions), err)
+		return nil, nil, fmt.Errorf("completing %d orders: %w", len(completions), err)
 	}
 	for _, o := range changed {
 		b.count(o)
 	}
-	return refused, nil
-}
-
-// verifying locks orders and returns those that are being verified.
-func (b *Book) verifying(ctx context.Context, tx pgx.Tx, completions []Completion) (open []Completion, ids []string, err error) {
-	for _, c := range completions {
-		ids = append(ids, c.OrderID)
-	}
-	status, err := lockStatus(ctx, tx, ids)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, c := range completions {
-		if status[c.OrderID] == order.Verifying {
-			open = append(open, c)
-		}
-	}
-	return open, ids, nil
+	return changed, refused, nil
 }
 
 // deliverAll is Deliver for the items of several orders.
