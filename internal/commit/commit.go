@@ -45,7 +45,7 @@ func Once(ctx context.Context, pool *pgxpool.Pool, step func(ctx context.Context
 		return err
 	}
 	// A transaction that writes to the log and to nothing else.
-	if _, err := pool.Exec(ctx, `SELECT pg_logical_emit_message(true, 'holdfast', '')`); err != nil {
+	if _, err := pool.Exec(ctx, `SELECT pg_logical_emit_message(true, $1::text, ''::text)`, "holdfast"); err != nil {
 		return fmt.Errorf("waiting until a step is on the disk: %w", err)
 	}
 	return nil
