@@ -47,7 +47,7 @@ func TestOrganizationsAndMembers(t *testing.T) {
 	require.Empty(t, members)
 	w.run("member", "create", "bob", "--org", "acme", "--role", "admin").ok()
 	w.run("member", "create", "bob", "--org", "acme").fails(exitFailed, "bob")
-	w.run("member", "create", "jane", "--org", "acme", "--role", "king").fails(exitFailed, "king")
+	w.run("member", "create", "jane", "--org", "acme", "--role", "king").fails(exitUsage, "king")
 	w.run("member", "create", "bob", "--org", "nobody").fails(exitFailed, "nobody")
 	w.run("member", "list", "--org", "acme", "--json").ok().into(&members)
 	require.Len(t, members, 1)

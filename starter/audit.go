@@ -40,7 +40,7 @@ that the journal still contains them.`,
 			"holdfast audit --head > heads.txt", "holdfast audit --against heads.txt"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rooms, err := openWhatAnswers(cmd.Context())
+			rooms, err := a.openWhatAnswers(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,15 +35,20 @@ type addresses struct {
 	SMTPPort        int    `json:"smtp_port"`
 }
 
-// findStack says which stack a command shall use: the one of the environment
-// or, where HOLDFAST_DATABASE_URL is not set, the dev stack that runs in the
-// working directory or above it.
-func findStack(ctx context.Context) (config.Config, error) {
+// errNoStack says that nothing is configured and no dev stack runs here.
+var errNoStack = errors.New("no stack was found")
+
+// findStack says which database and Temporal a command shall use: those of the
+// environment or, where HOLDFAST_DATABASE_URL is not set, the dev stack's.
+func (a *app) findStack(ctx context.Context) (config.Config, error) {
 	cfg, err := config.Load(ctx)
 	if err != nil || cfg.DatabaseURL != "" {
 		return cfg, err
 	}
-	dev, err := findDev()
+	dev, err := a.findDev(cfg)
+	if errors.Is(err, errNoStack) {
+		err = fmt.Errorf("%w: this command works on the database; start a stack with \"%s dev\" in another terminal, or set HOLDFAST_DATABASE_URL and TEMPORAL_ADDRESS", errNoStack, program())
+	}
 	if err != nil {
 		return cfg, err
 	}
@@ -53,63 +59,82 @@ func findStack(ctx context.Context) (config.Config, error) {
 	return cfg, nil
 }
 
-// findDev reads the ready file of the dev stack that runs in the working
-// directory or above it.
-func findDev() (addresses, error) {
-	none := fmt.Errorf("no stack was found: start one with \"%s dev\" in another terminal, or set HOLDFAST_DATABASE_URL and TEMPORAL_ADDRESS", program())
+// devDir is the directory that --data-dir or HOLDFAST_DATA_DIR names; empty where
+// neither does.
+func (a *app) devDir(cfg config.Config) string { return cmp.Or(a.at.dataDir, cfg.DataDir) }
+
+// findDev reads the ready file of a dev stack that runs: in the directory that was
+// named, else in the working directory or above it. errNoStack where there is none.
+func (a *app) findDev(cfg config.Config) (addresses, error) {
+	if dir := a.devDir(cfg); dir != "" {
+		return readReady(dir)
+	}
 	dir, err := os.Getwd()
 	if err != nil {
-		return addresses{}, none
+		return addresses{}, errNoStack
 	}
 	for {
-		path := filepath.Join(dir, dataDir, readyName)
-		text, err := os.ReadFile(path)
-		if err == nil {
-			var found addresses
-			if err := json.Unmarshal(text, &found); err != nil {
-				return addresses{}, fmt.Errorf("%s is not a ready file; restart \"%s dev\": %w", path, program(), err)
-			}
-			return found, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return addresses{}, fmt.Errorf("%s cannot be read: %w", path, err)
+		found, err := readReady(filepath.Join(dir, dataDir))
+		if !errors.Is(err, errNoStack) {
+			return found, err
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return addresses{}, none
+			return addresses{}, errNoStack
 		}
 		dir = parent
 	}
 }
 
-// openRooms connects a command to PostgreSQL and Temporal.
-func openRooms(ctx context.Context) (*wire.Rooms, error) { return open(ctx, wire.Open) }
-
-// openDatabase connects a command to PostgreSQL alone.
-func openDatabase(ctx context.Context) (*wire.Rooms, error) { return open(ctx, wire.OpenDatabase) }
-
-// openWhatAnswers connects a command to both, or to PostgreSQL alone while
-// Temporal is away; the rooms have no Intake then.
-func openWhatAnswers(ctx context.Context) (*wire.Rooms, error) {
-	rooms, err := openRooms(ctx)
-	if errors.Is(err, wire.ErrNoTemporal) {
-		return openDatabase(ctx)
+func readReady(dir string) (found addresses, err error) {
+	path := filepath.Join(dir, readyName)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return found, errNoStack
+	case err != nil:
+		return found, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
-	return rooms, err
+	if err := json.Unmarshal(text, &found); err != nil {
+		return found, fmt.Errorf("%s is not a ready file; restart \"%s dev\": %w", path, program(), err)
+	}
+	return found, nil
 }
 
 // opener connects a command to what it works with.
 type opener func(context.Context) (*wire.Rooms, error)
 
-func open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)) (*wire.Rooms, error) {
-	cfg, err := findStack(ctx)
+// openRooms connects a command to PostgreSQL and Temporal.
+func (a *app) openRooms(ctx context.Context) (*wire.Rooms, error) { return a.open(ctx, wire.Open) }
+
+// openDatabase connects a command to PostgreSQL alone.
+func (a *app) openDatabase(ctx context.Context) (*wire.Rooms, error) {
+	return a.open(ctx, wire.OpenDatabase)
+}
+
+// openWhatAnswers connects a command to both, or to PostgreSQL alone while
+// Temporal is away; the rooms have no Intake then.
+func (a *app) openWhatAnswers(ctx context.Context) (*wire.Rooms, error) {
+	rooms, err := a.openRooms(ctx)
+	if errors.Is(err, wire.ErrNoTemporal) {
+		return a.openDatabase(ctx)
+	}
+	return rooms, err
+}
+
+func (a *app) open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)) (*wire.Rooms, error) {
+	cfg, err := a.findStack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// A command speaks for itself; what its parts log would only be in the way.
-	rooms, err := with(ctx, cfg, slog.New(slog.DiscardHandler))
+	// A command speaks for itself: of what its parts log, faults alone are shown.
+	rooms, err := with(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError})))
 	if os.Getenv("HOLDFAST_DATABASE_URL") == "" && (errors.Is(err, postgres.ErrUnreachable) || errors.Is(err, wire.ErrNoTemporal)) {
-		return nil, fmt.Errorf("the dev stack does not answer; start it again with \"%s dev\" (%w)", program(), err)
+		return nil, devGone(err)
 	}
 	return rooms, err
+}
+
+func devGone(err error) error {
+	return fmt.Errorf("the dev stack does not answer; start it again with \"%s dev\" (%w)", program(), err)
 }

@@ -1,19 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/account"
 	"holdfast/internal/billing"
 	"holdfast/internal/ledger"
-	"holdfast/internal/wire"
 )
 
 func (a *app) creditsCommand() *cobra.Command {
@@ -25,24 +20,16 @@ func (a *app) creditsCommand() *cobra.Command {
 			"holdfast credits --org acme --at 2026-11-01T00:00:00Z"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			then, err := parseTime("at", at)
-			if err != nil {
+			if _, err := parseTime("at", at); err != nil {
 				return err
 			}
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			view, err := creditsOf(cmd.Context(), rooms, org, member, then)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(view)
-			}
-			a.showCredits(view)
-			return nil
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				query, err := s.needOrg(ctx, org)
+				if err != nil {
+					return err
+				}
+				return ask(ctx, a, s, fetch("/credits", set(query, "member", member, "at", at)), a.showCredits)
+			})
 		},
 	}
 	addOrgFlag(cmd, &org)
@@ -50,23 +37,6 @@ func (a *app) creditsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&at, "at", "", "as they were at this past time, as 2026-11-01 or RFC 3339; now when left out")
 	cmd.AddCommand(a.creditsGrantCommand(), a.creditsGrantsCommand(), a.creditsVoidCommand(), a.creditsHistoryCommand())
 	return cmd
-}
-
-func creditsOf(ctx context.Context, rooms *wire.Rooms, orgID, member string, at time.Time) (billing.Credits, error) {
-	org, err := rooms.Accounts.Org(ctx, orgID)
-	if err != nil {
-		return billing.Credits{}, err
-	}
-	var who account.Member
-	if member != "" {
-		if who, err = rooms.Accounts.Member(ctx, orgID, member); err != nil {
-			return billing.Credits{}, err
-		}
-	}
-	if !at.IsZero() {
-		return rooms.Billing.CreditsAt(ctx, org, who, at)
-	}
-	return rooms.Billing.Credits(ctx, org, who)
 }
 
 func (a *app) showCredits(v billing.Credits) {
@@ -110,40 +80,51 @@ func (a *app) showCredits(v billing.Credits) {
 	a.print(t)
 }
 
+// newGrant is a grant as it is asked for.
+type newGrant struct {
+	Member    string `json:"member,omitempty"`
+	Type      string `json:"type"`
+	Amount    int64  `json:"amount"`
+	Source    string `json:"source"`
+	Priority  int32  `json:"priority,omitempty"`
+	StartsAt  string `json:"starts_at,omitempty"`
+	ExpiresAt string `json:"expires_at,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+}
+
 func (a *app) creditsGrantCommand() *cobra.Command {
-	var g billing.NewGrant
-	var org, key, reason, source, starts, expires string
+	var g newGrant
+	var org, key string
+	var sources []string
+	for _, s := range billing.GrantSources {
+		sources = append(sources, string(s))
+	}
+	source := oneOf(string(ledger.SourcePack), sources...)
 	cmd := &cobra.Command{
 		Use:   "grant",
 		Short: "Give credits to an organization or a member",
 		Long: `Gives credits to an organization's shared pool or, with --member, to a member.
-Sent again with the same key, the grant happens once. Without --key a new one
-is made and printed.`,
+Sent again with the same --idempotency-key, the grant happens once. Without it a
+new one is made and printed.`,
 		Example: examples(
 			"holdfast credits grant --org acme --type email --amount 10000",
-			"holdfast credits grant --org acme --type email --amount 500 --source promotion --expires-at 2027-01-31 --key welcome",
+			"holdfast credits grant --org acme --type email --amount 500 --source promotion --expires-at 2027-01-31 --idempotency-key welcome",
 			"holdfast credits grant --org acme --member bob --type email --amount 500 --starts-at 2027-01-01 --priority -1"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g.Source = ledger.Source(source)
-			switch {
-			case g.Amount <= 0 || g.Amount > ledger.MaxAmount:
+			if g.Source = source.String(); g.Amount <= 0 || g.Amount > ledger.MaxAmount {
 				return usagef("the amount is %d; grant at least 1 credit and at most %s", g.Amount, number(ledger.MaxAmount))
-			case !slices.Contains(billing.GrantSources, g.Source):
-				return usagef("there is no source %q; use %s", source, joinSources())
 			}
-			var err error
-			if g.StartsAt, err = parseTime("starts-at", starts); err != nil {
+			_, startErr := parseTime("starts-at", g.StartsAt)
+			_, endErr := parseTime("expires-at", g.ExpiresAt)
+			if err := cmp.Or(startErr, endErr); err != nil {
 				return err
 			}
-			if g.ExpiresAt, err = parseTime("expires-at", expires); err != nil {
+			key, err := a.idempotencyKey(key)
+			if err != nil {
 				return err
 			}
-			if key == "" {
-				key = newKey()
-				a.note("Idempotency key: %s", key)
-			}
-			return a.grant(cmd.Context(), org, key, g, reason)
+			return a.api(cmd, func(ctx context.Context, s *session) error { return a.grant(ctx, s, org, key, g) })
 		},
 	}
 	flags := cmd.Flags()
@@ -151,53 +132,39 @@ is made and printed.`,
 	flags.StringVar(&g.Member, "member", "", "member who gets the credits; empty for the shared pool")
 	flags.StringVar(&g.Type, "type", "", "credit type, such as email")
 	flags.Int64Var(&g.Amount, "amount", 0, "how many credits")
-	flags.StringVar(&source, "source", string(ledger.SourcePack), joinSources())
+	flags.Var(source, "source", source.choices())
 	flags.Int32Var(&g.Priority, "priority", 0, "credits with a lower priority are spent first")
-	flags.StringVar(&starts, "starts-at", "", "when the credits are there, as 2027-01-31 or RFC 3339; at once when left out")
-	flags.StringVar(&expires, "expires-at", "", "when they expire, as 2027-01-31 or RFC 3339; never when left out")
-	flags.StringVar(&reason, "reason", "", "reason, shown in the history; at most 500 characters")
-	flags.StringVar(&key, "key", "", "idempotency key: the same key is the same grant")
+	flags.StringVar(&g.StartsAt, "starts-at", "", "when the credits are there, as 2027-01-31 or RFC 3339; at once when left out")
+	flags.StringVar(&g.ExpiresAt, "expires-at", "", "when they expire, as 2027-01-31 or RFC 3339; never when left out")
+	flags.StringVar(&g.Reason, "reason", "", "reason, shown in the history; at most 500 characters")
+	addKeyFlag(cmd, &key, "grant")
 	required(cmd, "type", "amount")
 	return cmd
 }
 
-func joinSources() string {
-	s := billing.GrantSources
-	return fmt.Sprintf("%s, %s or %s", s[0], s[1], s[2])
+// grant gives credits and shows what there is then.
+func (a *app) grant(ctx context.Context, s *session, org, key string, g newGrant) error {
+	path, err := s.inOrg(ctx, org, "/grants")
+	if err != nil {
+		return err
+	}
+	r := post(path, nil, g)
+	r.Key = key
+	var granted struct {
+		ID int64 `json:"grant_id"`
+	}
+	if err := s.Do(ctx, r, &granted); err != nil {
+		return err
+	}
+	return ask(ctx, a, s, fetch("/credits", set(s.org(s.asked), "member", g.Member)), func(view billing.Credits) {
+		a.say("%s granted.", count(g.Amount, g.Type+" credit"))
+		if starts, err := parseTime("starts-at", g.StartsAt); err == nil && starts.After(time.Now()) {
+			a.say("They are available from %s on.", when(starts))
+		}
+		a.note("Grant: %d", granted.ID)
+		a.showCredits(view)
+	})
 }
-
-func (a *app) grant(ctx context.Context, orgID, key string, g billing.NewGrant, reason string) error {
-	rooms, err := openDatabase(ctx)
-	if err != nil {
-		return err
-	}
-	defer rooms.Close()
-	org, err := rooms.Accounts.Org(ctx, orgID)
-	if err != nil {
-		return err
-	}
-	id, err := rooms.Billing.Grant(ctx, org, key, g, reason)
-	if err != nil {
-		return err
-	}
-	view, err := creditsOf(ctx, rooms, orgID, g.Member, time.Time{})
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(view)
-	}
-	a.say("%s granted.", count(g.Amount, g.Type+" credit"))
-	if g.StartsAt.After(org.Time(time.Now())) {
-		a.say("They are available from %s on.", when(g.StartsAt))
-	}
-	a.note("Grant: %d", id)
-	a.showCredits(view)
-	return nil
-}
-
-// newKey makes an idempotency key for a command that was given none.
-func newKey() string { return "cli-" + strings.ToLower(rand.Text()) }
 
 // parseTime reads a date or an RFC 3339 time from a flag; empty is the zero
 // time.

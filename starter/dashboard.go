@@ -53,12 +53,12 @@ ends after --for. It cannot be shown again: what is stored is its hash.`,
 		Example: examples("holdfast login-link --org acme --member jane"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+			return a.withDatabase(cmd, func(rooms *wire.Rooms) error {
 				m, secret, err := rooms.Accounts.CreateLoginLink(cmd.Context(), org, member, life)
 				if err != nil {
 					return err
 				}
-				link := dashboard.LoginLink(strings.TrimSuffix(cmp.Or(server, serverAddress(rooms)), "/"), secret)
+				link := dashboard.LoginLink(strings.TrimSuffix(cmp.Or(server, a.serverAddress(rooms)), "/"), secret)
 				if a.json {
 					return a.printJSON(struct {
 						Org    string `json:"org"`
@@ -80,8 +80,8 @@ ends after --for. It cannot be shown again: what is stored is its hash.`,
 }
 
 // serverAddress is where the dev stack serves or, without one, where serve would.
-func serverAddress(rooms *wire.Rooms) string {
-	if dev, err := findDev(); err == nil && dev.DatabaseURL == rooms.Config.DatabaseURL {
+func (a *app) serverAddress(rooms *wire.Rooms) string {
+	if dev, err := a.findDev(rooms.Config); err == nil && dev.DatabaseURL == rooms.Config.DatabaseURL {
 		return dev.Dashboard
 	}
 	return "http://" + rooms.Config.HTTPAddr

@@ -225,7 +225,7 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 		d.say("  %s", d.paint(dim, page))
 	}
 
-	watcher := &orderWatcher{screen: d.screen, rooms: rooms, id: o.ID}
+	watcher := &orderWatcher{screen: d.screen, look: func(ctx context.Context) (order.Progress, error) { return rooms.Intake.Progress(ctx, o.ID) }}
 	p, err := watcher.follow(ctx, untilDelivered)
 	if err != nil {
 		return err

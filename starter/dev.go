@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/devstack"
 	"holdfast/internal/maillab"
+	"holdfast/internal/netguard"
 	"holdfast/internal/order"
 )
 
@@ -25,6 +27,7 @@ import (
 type dev struct {
 	*app
 	dir       string
+	named     string // the directory where another one than the default was chosen
 	httpAddr  string
 	readyFile string
 	fresh     bool
@@ -41,11 +44,12 @@ func (a *app) devCommand() *cobra.Command {
 server, and keeps them running. Started again, it has its data and goes on with
 the orders that were running.
 
-All of it lives in one data directory, .holdfast/dev unless --data-dir says
-otherwise. While the stack runs, the file ready.json in there says where it can
+All of it lives in one data directory, .holdfast/dev unless --data-dir or
+HOLDFAST_DATA_DIR says otherwise. While the stack runs, the file ready.json in there says where it can
 be reached; commands that are run in the same directory or below find it by
 that, so no setting is needed. HOLDFAST_DATABASE_URL, TEMPORAL_ADDRESS and
-HOLDFAST_DNS_SERVERS make it use what you have instead.
+HOLDFAST_DNS_SERVERS make it use what you have instead. Webhooks may go to
+addresses of this machine.
 
 When a server that it started ends by itself, it says which and ends too;
 started again, it goes on with the orders that were running.`,
@@ -61,6 +65,7 @@ started again, it goes on with the orders that were running.`,
 			if d.leads < 0 || d.leads > order.MaxCount {
 				return usagef("--leads %d is not possible; give a number from 0 to %d", d.leads, order.MaxCount)
 			}
+			d.dir = cmp.Or(a.devDir(cfg), dataDir)
 			if d.httpAddr != "" {
 				cfg.HTTPAddr = d.httpAddr
 			}
@@ -78,10 +83,9 @@ started again, it goes on with the orders that were running.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&d.dir, "data-dir", dataDir, "directory that holds all data")
 	flags.StringVar(&d.httpAddr, "http-addr", "", "address of the HTTP server; HOLDFAST_HTTP_ADDR or 127.0.0.1:8080 when left out")
 	flags.StringVar(&d.readyFile, "ready-file", "", "file to write as well when all is up, with all addresses")
-	flags.BoolVar(&d.fresh, "fresh", false, "throw all data away first")
+	flags.BoolVar(&d.fresh, "fresh", false, "delete existing data")
 	flags.Int64Var(&d.leads, "leads", 0, "at the first start, import so many synthetic leads and give the organization acme 100,000 credits; from 10,000 on also make the organization globex, with a month of history")
 	flags.DurationVar(&d.latency, "latency", 0, "round-trip time that the mail lab adds")
 	return cmd
@@ -89,9 +93,17 @@ started again, it goes on with the orders that were running.`,
 
 func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	began := time.Now()
+	if err := cfg.CheckOperatorKey(); err != nil {
+		return err
+	}
+	cfg.WebhookAllow = append(cfg.WebhookAllow, netguard.Loopback()...) // receivers under development are on this machine
+	chosen := d.dir != dataDir
 	var err error
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return err
+	}
+	if chosen {
+		d.named = d.dir
 	}
 	unlock, err := lockDir(d.dir)
 	if err != nil {
@@ -196,7 +208,7 @@ func (d *dev) announce(at addresses, elapsed time.Duration) error {
 		d.say("  Temporal UI   %s", d.paint(cyan, at.TemporalUI))
 	}
 	d.say("  addresses     %s", d.readyFiles()[0])
-	d.say("\nTry in another terminal:\n%s", suggestions())
+	d.say("\nTry in another terminal:\n%s", suggestions(d.named))
 	return nil
 }
 

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"time"
+	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/account"
 	"holdfast/internal/billing"
-	"holdfast/internal/wire"
+	"holdfast/internal/client"
 )
 
 func (a *app) orgUpdateCommand() *cobra.Command {
@@ -26,13 +25,7 @@ not later than it would have.`,
 			if name == "" && zone == "" {
 				return usagef("nothing would change; give --name or --time-zone")
 			}
-			return a.changeOrg(cmd, func(ctx context.Context, rooms *wire.Rooms) (account.Org, error) {
-				now, err := rooms.Accounts.Time(ctx, args[0], time.Now())
-				if err != nil {
-					return account.Org{}, err
-				}
-				return rooms.Billing.Update(ctx, args[0], name, zone, now)
-			})
+			return a.changeOrg(cmd, args[0], "", http.MethodPatch, given("name", name, "time_zone", zone))
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the new name")
@@ -47,9 +40,7 @@ func (a *app) orgSuspendCommand() *cobra.Command {
 		Example: examples("holdfast org suspend acme"),
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.changeOrg(cmd, func(ctx context.Context, rooms *wire.Rooms) (account.Org, error) {
-				return rooms.Accounts.Suspend(ctx, args[0])
-			})
+			return a.changeOrg(cmd, args[0], "/suspend", http.MethodPost, nil)
 		},
 	}
 }
@@ -61,21 +52,19 @@ func (a *app) orgResumeCommand() *cobra.Command {
 		Example: examples("holdfast org resume acme"),
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.changeOrg(cmd, func(ctx context.Context, rooms *wire.Rooms) (account.Org, error) {
-				return rooms.Accounts.Resume(ctx, args[0])
-			})
+			return a.changeOrg(cmd, args[0], "/resume", http.MethodPost, nil)
 		},
 	}
 }
 
 // changeOrg changes an organization and shows it.
-func (a *app) changeOrg(cmd *cobra.Command, change func(context.Context, *wire.Rooms) (account.Org, error)) error {
-	return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-		org, err := change(cmd.Context(), rooms)
+func (a *app) changeOrg(cmd *cobra.Command, id, step, method string, body any) error {
+	return a.api(cmd, func(ctx context.Context, s *session) error {
+		path, err := s.inOrg(ctx, id, step)
 		if err != nil {
 			return err
 		}
-		return a.showOrg(org)
+		return ask(ctx, a, s, client.Request{Method: method, Path: path, Body: body}, a.showOrg)
 	})
 }
 
@@ -92,65 +81,29 @@ settled it is only suspended: wait for them or cancel them, then close it.`,
 		Example: examples(`holdfast org close acme --reason "contract ended" --erase`),
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				closed, err := rooms.Billing.CloseOrg(cmd.Context(), args[0], reason)
-				if errors.Is(err, billing.ErrNoReason) {
-					return &usageError{err}
-				}
+			if strings.TrimSpace(reason) == "" {
+				return &usageError{billing.ErrNoReason}
+			}
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, args[0], "/close")
 				if err != nil {
 					return err
 				}
-				if erase {
-					if err := rooms.Erasures.EraseOrg(cmd.Context(), args[0]); err != nil {
-						return err
+				body := struct {
+					Reason string `json:"reason"`
+					Erase  bool   `json:"erase,omitempty"`
+				}{reason, erase}
+				return ask(ctx, a, s, post(path, nil, body), func(closed billing.Closed) {
+					a.say("%s is closed.", closed.Name)
+					if len(closed.Expired) > 0 {
+						a.say("%s expired.", creditsText(closed.Expired))
 					}
-					if err := rooms.Accounts.MarkErased(cmd.Context(), args[0]); err != nil {
-						return err
-					}
-				}
-				if a.json {
-					return a.printJSON(closed)
-				}
-				a.say("%s is closed.", closed.Name)
-				if len(closed.Expired) > 0 {
-					a.say("%s expired.", creditsText(closed.Expired))
-				}
-				return nil
+				})
 			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal")
 	cmd.Flags().BoolVar(&erase, "erase", false, "erase the contact data of its orders and lists")
 	required(cmd, "reason")
-	return cmd
-}
-
-func (a *app) memberRemoveCommand() *cobra.Command {
-	var org string
-	cmd := &cobra.Command{
-		Use:   "remove ID",
-		Short: "Remove a member",
-		Long: `Removes a member: the licence ends at once, keys are revoked, and unused credits
-of the member's own expire. What the member revealed stays the organization's.`,
-		Example: examples("holdfast member remove bob --org acme"),
-		Args:    oneArgument("the member's id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				removed, err := rooms.Billing.RemoveMember(cmd.Context(), org, args[0])
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(removed)
-				}
-				a.say("%s was removed.", removed.Name)
-				if len(removed.Expired) > 0 {
-					a.say("%s expired.", creditsText(removed.Expired))
-				}
-				return nil
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
 	return cmd
 }

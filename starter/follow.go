@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/order"
-	"holdfast/internal/wire"
 )
 
 const (
@@ -36,12 +36,15 @@ func addWatchFlag(cmd *cobra.Command, watch *string) {
 	}
 }
 
+func addWaitFlag(cmd *cobra.Command, wait *bool) {
+	cmd.Flags().BoolVar(wait, "wait", false, "wait until the order is delivered, and write its results to the standard output")
+}
+
 // orderWatcher tells an order's progress: a meter while it verifies, a line
 // for every stage that is done.
 type orderWatcher struct {
 	*screen
-	rooms   *wire.Rooms
-	id      string
+	look    func(context.Context) (order.Progress, error)
 	kind    order.Kind
 	told    int // stages told so far
 	meter   *meter
@@ -54,7 +57,7 @@ type orderWatcher struct {
 func (w *orderWatcher) follow(ctx context.Context, until string) (order.Progress, error) {
 	defer w.clear()
 	for {
-		p, err := look(ctx, w.rooms, w.id)
+		p, err := w.glance(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return p, ctx.Err()
@@ -75,27 +78,14 @@ func (w *orderWatcher) follow(ctx context.Context, until string) (order.Progress
 	}
 }
 
-func look(ctx context.Context, rooms *wire.Rooms, id string) (order.Progress, error) {
+func (w *orderWatcher) glance(ctx context.Context) (order.Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	p, err := rooms.Intake.Progress(ctx, id)
+	p, err := w.look(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return p, err
-}
-
-// awaitOver waits for a cancelled order to be over.
-func awaitOver(ctx context.Context, rooms *wire.Rooms, o order.Order) (order.Order, error) {
-	for {
-		now, err := rooms.Book.Get(ctx, o.Org, o.ID)
-		if err != nil || now.Status.Over() {
-			return now, err
-		}
-		if err := pause(ctx, lookEvery); err != nil {
-			return now, err
-		}
-	}
 }
 
 // pause waits, or returns the context's error when that ends first.
@@ -180,4 +170,25 @@ func (w *orderWatcher) stageText(s order.Stage, p order.Progress) (name, what st
 	case order.StageReserving, order.StageOver:
 	}
 	return "", ""
+}
+
+// stagesOf adds the stages that an order has reached since it was looked at last,
+// which the API does not tell: those it has passed in between, too.
+func stagesOf(seen []order.StageTime, o order.Order) []order.StageTime {
+	way := []order.Stage{order.StageSelecting, order.StageVerifying, order.StageDelivering, order.StageRefunding, order.StageOver}
+	last, now := slices.Index(way, seen[len(seen)-1].Stage), slices.Index(way, o.Look().Stage)
+	if o.Status.Over() && o.Status != order.Settled {
+		last = max(last, now-1) // it was stopped: what it would have done is not said
+	}
+	for _, stage := range way[min(last+1, now+1) : now+1] {
+		at := time.Now()
+		if stage == order.StageRefunding && o.CompletedAt != nil {
+			at = *o.CompletedAt
+		}
+		if stage == order.StageOver && o.SettledAt != nil {
+			at = *o.SettledAt
+		}
+		seen = append(seen, order.StageTime{Stage: stage, At: at})
+	}
+	return seen
 }

@@ -27,7 +27,7 @@ name in an uploaded list without the address; internal/erasure says more.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, addresses []string) error {
-			rooms, err := openDatabase(cmd.Context())
+			rooms, err := a.openDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}

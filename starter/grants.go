@@ -2,38 +2,41 @@ package main
 
 import (
 	"context"
-	"errors"
+	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
-	"holdfast/internal/ledger"
-	"holdfast/internal/wire"
 )
 
 func (a *app) creditsGrantsCommand() *cobra.Command {
-	var f ledger.GrantFilter
-	var member string
+	var org, member, kind, cursor string
+	var limit int
+	var live bool
 	cmd := &cobra.Command{
 		Use:     "grants",
 		Short:   "List the grants and where their credits are, newest first",
 		Example: examples("holdfast credits grants --org acme", "holdfast credits grants --org acme --member bob --live"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if member != "" {
-				f.Pool = &member
-			}
-			return showOf(a, cmd, f.Owner, func(ctx context.Context, rooms *wire.Rooms) (billing.Grants, error) {
-				return rooms.Billing.Grants(ctx, f)
-			}, a.showGrants)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/grants")
+				if err != nil {
+					return err
+				}
+				query := set(url.Values{}, "member", member, "type", kind, "cursor", cursor, "limit", strconv.Itoa(limit), "live", strconv.FormatBool(live))
+				return ask(ctx, a, s, fetch(path, query), a.showGrants)
+			})
 		},
 	}
 	flags := cmd.Flags()
-	addOrgFlag(cmd, &f.Owner)
+	addOrgFlag(cmd, &org)
 	flags.StringVar(&member, "member", "", "only this member's own")
-	flags.StringVar(&f.Type, "type", "", "only credits of this type")
-	flags.BoolVar(&f.Live, "live", false, "only grants with credits that are available or held")
-	addPageFlags(cmd, &f.Limit, &f.Cursor, 1000)
+	flags.StringVar(&kind, "type", "", "only credits of this type")
+	flags.BoolVar(&live, "live", false, "only grants with credits that are available or held")
+	addPageFlags(cmd, &limit, &cursor, 1000)
 	return cmd
 }
 
@@ -63,7 +66,8 @@ func (a *app) showGrants(page billing.Grants) {
 }
 
 func (a *app) creditsVoidCommand() *cobra.Command {
-	var v billing.Void
+	var org, reason, key string
+	var grant, amount int64
 	cmd := &cobra.Command{
 		Use:   "void",
 		Short: "Take credits of a grant back",
@@ -71,39 +75,47 @@ func (a *app) creditsVoidCommand() *cobra.Command {
 mistake: what is available of it, or at most --amount. What was spent or is held
 by orders stays, and is printed. "credits grants" lists the grants.
 
-Sent again with the same key, the void happens once. Without --key a new one is
-made and printed.`,
+Sent again with the same --idempotency-key, the void happens once. Without it a
+new one is made and printed.`,
 		Example: examples(
 			`holdfast credits void --org acme --grant 7 --reason "payment failed"`,
-			`holdfast credits void --org acme --grant 7 --amount 500 --reason "typing error" --key ticket-4711`),
+			`holdfast credits void --org acme --grant 7 --amount 500 --reason "typing error" --idempotency-key ticket-4711`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if v.Amount < 0 || v.Amount == 0 && cmd.Flags().Changed("amount") {
-				return usagef("the amount is %d; void at least 1 credit, or leave it out to void all that is available", v.Amount)
+			switch {
+			case amount < 0 || amount == 0 && cmd.Flags().Changed("amount"):
+				return usagef("the amount is %d; void at least 1 credit, or leave it out to void all that is available", amount)
+			case strings.TrimSpace(reason) == "":
+				return &usageError{billing.ErrNoReason}
 			}
-			if v.Key == "" {
-				v.Key = newKey()
-				a.note("Idempotency key: %s", v.Key)
+			key, err := a.idempotencyKey(key)
+			if err != nil {
+				return err
 			}
-			return showOf(a, cmd, v.Org, func(ctx context.Context, rooms *wire.Rooms) (billing.Voided, error) {
-				voided, err := rooms.Billing.Void(ctx, v)
-				if errors.Is(err, billing.ErrNoReason) {
-					err = &usageError{err}
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/grants/"+strconv.FormatInt(grant, 10)+"/void")
+				if err != nil {
+					return err
 				}
-				return voided, err
-			}, func(voided billing.Voided) {
-				a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
-				a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
-					number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available+voided.Waiting))
+				r := post(path, nil, struct {
+					Amount int64  `json:"amount,omitempty"`
+					Reason string `json:"reason"`
+				}{amount, reason})
+				r.Key = key
+				return ask(ctx, a, s, r, func(voided billing.Voided) {
+					a.say("%s of grant %d voided: %s.", count(voided.Voided, voided.Type+" credit"), voided.GrantID, voided.Reason)
+					a.say("Of the rest, %s spent, %s held, %s expired, %s available.",
+						number(voided.Spent), number(voided.Held), number(voided.Expired), number(voided.Available+voided.Waiting))
+				})
 			})
 		},
 	}
 	flags := cmd.Flags()
-	addOrgFlag(cmd, &v.Org)
-	flags.Int64Var(&v.Grant, "grant", 0, "number of the grant")
-	flags.Int64Var(&v.Amount, "amount", 0, "at most so many credits; all that is available when left out")
-	flags.StringVar(&v.Reason, "reason", "", "why, for the journal")
-	flags.StringVar(&v.Key, "key", "", "idempotency key: the same key is the same void")
+	addOrgFlag(cmd, &org)
+	flags.Int64Var(&grant, "grant", 0, "number of the grant")
+	flags.Int64Var(&amount, "amount", 0, "at most so many credits; all that is available when left out")
+	flags.StringVar(&reason, "reason", "", "reason, for the journal")
+	addKeyFlag(cmd, &key, "void")
 	required(cmd, "grant", "reason")
 	return cmd
 }

@@ -1,45 +1,49 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
-	"holdfast/internal/ledger"
-	"holdfast/internal/wire"
 )
 
 func (a *app) creditsHistoryCommand() *cobra.Command {
-	var f ledger.HistoryFilter
-	var from, to string
+	var org, kind, member, orderID, from, to, cursor string
+	var limit int
+	move := oneOf("", "grant", "hold", "capture", "release", "expire", "reverse", "rollover", "void")
 	cmd := &cobra.Command{
 		Use:     "history",
 		Short:   "Show every movement of credits, newest first",
 		Example: examples("holdfast credits history --org acme --from 2026-11-01 --kind capture"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if f.From, err = parseTime("from", from); err != nil {
+			_, fromErr := parseTime("from", from)
+			_, toErr := parseTime("to", to)
+			if err := cmp.Or(fromErr, toErr); err != nil {
 				return err
 			}
-			if f.To, err = parseTime("to", to); err != nil {
-				return err
-			}
-			return showOf(a, cmd, f.Owner, func(ctx context.Context, rooms *wire.Rooms) (billing.History, error) {
-				return rooms.Billing.History(ctx, f)
-			}, a.showHistory)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				query, err := s.needOrg(ctx, org)
+				if err != nil {
+					return err
+				}
+				set(query, "type", kind, "kind", move.String(), "member", member, "order", orderID, "from", from, "to", to,
+					"cursor", cursor, "limit", strconv.Itoa(limit))
+				return ask(ctx, a, s, fetch("/credits/history", query), a.showHistory)
+			})
 		},
 	}
 	flags := cmd.Flags()
-	addOrgFlag(cmd, &f.Owner)
-	flags.StringVar(&f.Type, "type", "", "only credits of this type")
-	flags.StringVar(&f.Kind, "kind", "", "only grant, hold, capture, release, expire, reverse, rollover or void")
-	flags.StringVar(&f.Member, "member", "", "only what was done in this member's name or moved in their own pool")
-	flags.StringVar(&f.OrderID, "order", "", "only this order's")
-	flags.StringVar(&from, "from", "", "from this date or time on")
-	flags.StringVar(&to, "to", "", "before this date or time")
-	addPageFlags(cmd, &f.Limit, &f.Cursor, 1000)
+	addOrgFlag(cmd, &org)
+	flags.StringVar(&kind, "type", "", "only credits of this type")
+	flags.Var(move, "kind", "only "+move.choices())
+	flags.StringVar(&member, "member", "", "only what was done in this member's name or moved in their own pool")
+	flags.StringVar(&orderID, "order", "", "only this order's")
+	addSpanFlags(cmd, &from, &to)
+	addPageFlags(cmd, &limit, &cursor, 1000)
 	return cmd
 }
 

@@ -52,7 +52,7 @@ cannot be used are reported with line and reason and left out.`,
 }
 
 func (a *app) importLeads(ctx context.Context, in io.Reader, format string) error {
-	rooms, err := openDatabase(ctx)
+	rooms, err := a.openDatabase(ctx)
 	if err != nil {
 		return err
 	}

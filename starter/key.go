@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"net/http"
+	"net/url"
+
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/account"
-	"holdfast/internal/wire"
+	"holdfast/internal/client"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -13,7 +17,8 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyCreateCommand() *cobra.Command {
-	var org, member, role string
+	var org, member string
+	role := oneOf("", string(account.RoleAdmin), string(account.RoleMember))
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create an API key for a member",
@@ -22,26 +27,21 @@ stored is its hash.`,
 		Example: examples("holdfast key create --org acme --member bob"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				key, secret, err := rooms.Accounts.CreateKey(cmd.Context(), org, member, account.Role(role))
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/keys")
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(struct {
-						account.Key
-						Secret string `json:"key"`
-					}{key, secret})
-				}
-				a.note("Key %s of %s, role %s. Keep it: it cannot be shown again.", key.ID, key.Member, key.Role)
-				a.say("%s", secret)
-				return nil
+				return ask(ctx, a, s, post(path, nil, given("member", member, "role", role.String())), func(made newKeyOf) {
+					a.note("Key %s of %s, role %s. Keep it: it cannot be shown again.", made.ID, made.Member, made.Role)
+					a.say("%s", made.Secret)
+				})
 			})
 		},
 	}
 	addOrgFlag(cmd, &org)
 	cmd.Flags().StringVar(&member, "member", "", "whose key it is")
-	cmd.Flags().StringVar(&role, "role", "", "admin or member; the member's own when left out")
+	cmd.Flags().Var(role, "role", role.choices()+"; the member's own when left out")
 	required(cmd, "member")
 	return cmd
 }
@@ -54,31 +54,20 @@ func (a *app) keyListCommand() *cobra.Command {
 		Example: examples("holdfast key list --org acme"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				keys, err := rooms.Accounts.Keys(cmd.Context(), org)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/keys")
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(append([]account.Key{}, keys...))
+				type page struct {
+					Keys       []account.Key `json:"keys"`
+					NextCursor string        `json:"next_cursor"`
 				}
-				if len(keys) == 0 {
-					a.say("No keys yet; create one: %s key create --org %s --member bob", program(), org)
-					return nil
+				keys, err := all(ctx, s, path, nil, func(p page) ([]account.Key, string) { return p.Keys, p.NextCursor })
+				if err != nil {
+					return err
 				}
-				t := newTable("id", "member", "role", "begins", "created", "last used", "revoked")
-				for _, k := range keys {
-					used, revoked := "never", ""
-					if k.LastUsedAt != nil {
-						used = when(*k.LastUsedAt)
-					}
-					if k.RevokedAt != nil {
-						revoked = when(*k.RevokedAt)
-					}
-					t.add(k.ID, k.Member, string(k.Role), k.Prefix+"…", when(k.CreatedAt), used, revoked)
-				}
-				a.print(t)
-				return nil
+				return answer(a, keys, func(keys []account.Key) { a.showKeys(s.asked, keys) })
 			})
 		},
 	}
@@ -94,8 +83,12 @@ func (a *app) keyRevokeCommand() *cobra.Command {
 		Example: examples("holdfast key revoke key_4k2n6v --org acme"),
 		Args:    oneArgument("the key's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				if err := rooms.Accounts.RevokeKey(cmd.Context(), org, args[0]); err != nil {
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/keys/"+url.PathEscape(args[0]))
+				if err != nil {
+					return err
+				}
+				if err := s.Do(ctx, client.Request{Method: http.MethodDelete, Path: path}, nil); err != nil {
 					return err
 				}
 				a.say("Key %s is revoked.", args[0])
@@ -105,4 +98,29 @@ func (a *app) keyRevokeCommand() *cobra.Command {
 	}
 	addOrgFlag(cmd, &org)
 	return cmd
+}
+
+// newKeyOf is a key that was just made.
+type newKeyOf struct {
+	account.Key
+	Secret string `json:"key"`
+}
+
+func (a *app) showKeys(org string, keys []account.Key) {
+	if len(keys) == 0 {
+		a.say("No keys yet; create one: %s key create --org %s --member bob", program(), org)
+		return
+	}
+	t := newTable("id", "member", "role", "begins", "created", "last used", "revoked")
+	for _, k := range keys {
+		used, revoked := "never", ""
+		if k.LastUsedAt != nil {
+			used = when(*k.LastUsedAt)
+		}
+		if k.RevokedAt != nil {
+			revoked = when(*k.RevokedAt)
+		}
+		t.add(k.ID, k.Member, string(k.Role), k.Prefix+"…", when(k.CreatedAt), used, revoked)
+	}
+	a.print(t)
 }

@@ -84,7 +84,7 @@ func otherKinds(t *testing.T, w *world) {
 
 	t.Run("wrong ones", func(t *testing.T) {
 		w := &world{t: t, dir: w.dir, env: w.env}
-		w.run("order", "reveal", "--org", "crm", "--lead", id, "--field", "shoe-size").fails(exitUsage, `There is no field "shoe_size"`)
+		w.run("order", "reveal", "--org", "crm", "--lead", id, "--field", "shoe-size").fails(exitUsage, "shoe_size")
 		w.run("order", "reveal", "--org", "crm", "--lead", id, "--field", "profile").fails(exitUsage, "does not sell")
 		w.run("order", "reveal", "--org", "crm", "--field", "email").fails(exitUsage, "lead")
 		w.run("order", "reveal", "--org", "crm", "--lead", id, "--field", "email", "--wait", "--watch").fails(exitUsage, "wait")

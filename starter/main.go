@@ -4,15 +4,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 
+	"holdfast/internal/client"
 	"holdfast/internal/order"
 )
 
@@ -30,20 +33,45 @@ func main() {
 // run executes one command line and answers with the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, caught := untilSignal(context.Background())
-	err := newCLI(stdin, stdout, stderr).execute(ctx, args)
+	c := newCLI(stdin, stdout, stderr)
+	err := c.execute(ctx, args)
 	if err == nil {
 		return 0
 	}
 	if sig := caught(); sig != 0 && errors.Is(err, context.Canceled) {
 		return exitSignal + int(sig)
 	}
-	_, _ = fmt.Fprintln(stderr, sentence(err))
+	code := exitFailed
 	var usage *usageError
 	var invalid *order.InvalidError
 	if errors.As(err, &usage) || errors.As(err, &invalid) {
-		return exitUsage
+		code = exitUsage
 	}
-	return exitFailed
+	if c.json || slices.Contains(args, "--json") { // a command line that was not understood has set nothing
+		_ = json.NewEncoder(stderr).Encode(failureOf(err, code))
+	} else {
+		_, _ = fmt.Fprintln(stderr, sentence(err))
+	}
+	return code
+}
+
+// failure is an error as --json prints it: a problem of the API as that was
+// answered.
+type failure struct {
+	client.Problem
+	ExitCode int `json:"exit_code"`
+}
+
+func failureOf(err error, code int) failure {
+	f := failure{client.Problem{Code: "failed"}, code}
+	var refused *client.Problem
+	if errors.As(err, &refused) {
+		f.Problem = *refused
+	} else if code == exitUsage {
+		f.Code = "usage"
+	}
+	f.Detail = sentence(err)
+	return f
 }
 
 // untilSignal gives a context that ends with the first SIGINT or SIGTERM, and

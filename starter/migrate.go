@@ -42,7 +42,7 @@ change neither the journal of credits nor the schema, and gives it to the users 
 		Example: examples("holdfast migrate", "holdfast migrate --without-temporal", "holdfast migrate --roles --to app", "holdfast migrate --status"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := findStack(cmd.Context())
+			cfg, err := a.findStack(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -7,15 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/intake"
-	"holdfast/internal/lead"
 	"holdfast/internal/order"
-	"holdfast/internal/wire"
 )
 
 func (a *app) orderRevealCommand() *cobra.Command {
-	sub := intake.Submission{Request: order.Request{Kind: order.Reveal}}
-	var run orderRun
+	run := orderRun{body: order.Body{Request: order.Request{Kind: order.Reveal}}}
 	cmd := &cobra.Command{
 		Use:   "reveal --lead ID… --field FIELD…",
 		Short: "Reveal fields of given leads: addresses, telephone numbers, profiles",
@@ -31,20 +27,18 @@ With --wait the command returns with the fields themselves, as CSV or, with
 			"holdfast order reveal --org acme --lead L00000042 --field email --field direct_email --quote"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.submit(cmd.Context(), sub, run)
+			return a.submit(cmd, run)
 		},
 	}
-	addOrderFlags(cmd, &sub, &run)
-	addWaitFlag(cmd, &run)
-	addFieldFlag(cmd, &sub.Request)
-	cmd.Flags().StringSliceVar(&sub.LeadIDs, "lead", nil, "ids of leads")
+	addOrderFlags(cmd, &run)
+	addFieldFlag(cmd, &run.body.Request)
+	cmd.Flags().StringSliceVar(&run.body.LeadIDs, "lead", nil, "ids of leads")
 	required(cmd, "lead")
 	return cmd
 }
 
 func (a *app) orderEnrichCommand() *cobra.Command {
-	sub := intake.Submission{Request: order.Request{Kind: order.Enrich}}
-	var run orderRun
+	run := orderRun{body: order.Body{Request: order.Request{Kind: order.Enrich}}}
 	var column string
 	cmd := &cobra.Command{
 		Use:   "enrich FILE|- --field FIELD…",
@@ -61,23 +55,22 @@ was found beside them. With --wait they are written to the standard output.`,
 			"holdfast order enrich customers.csv --org acme --field email,phone --quote"),
 		Args: oneArgument("the list's file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.submitWith(cmd.Context(), sub, run, func(ctx context.Context, rooms *wire.Rooms, sub *intake.Submission) error {
-				list, err := a.upload(ctx, rooms, sub.Org, column, args[0])
-				sub.Request.ListID = list.ID
+			return a.submitWith(cmd, run, func(ctx context.Context, s *session, run *orderRun) error {
+				list, err := a.upload(ctx, s, run.org, column, args[0])
+				run.body.ListID = list.ID
 				return err
 			})
 		},
 	}
-	addOrderFlags(cmd, &sub, &run)
-	addWaitFlag(cmd, &run)
-	addFieldFlag(cmd, &sub.Request)
+	addOrderFlags(cmd, &run)
+	addFieldFlag(cmd, &run.body.Request)
 	cmd.Flags().StringVar(&column, "column", "", "the column that has the addresses; found by itself when left out")
 	return cmd
 }
 
 func (a *app) orderExportCommand() *cobra.Command {
-	sub := intake.Submission{Request: order.Request{Kind: order.Export}}
-	var run orderRun
+	run := orderRun{body: order.Body{Request: order.Request{Kind: order.Export}}}
+	destination := oneOf("", string(order.ToFile), string(order.ToWebhook))
 	cmd := &cobra.Command{
 		Use:   "export --order ID|--lead ID…",
 		Short: "Export leads to a file or to a webhook",
@@ -92,36 +85,25 @@ taken it.`,
 			"holdfast order export --org acme --order ord_4k2n… --destination webhook --webhook wh_7f3a… --watch"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (sub.Request.OrderID == "") == (len(sub.LeadIDs) == 0) {
+			if (run.body.OrderID == "") == (len(run.body.LeadIDs) == 0) {
 				return usagef("say what to export: either --order with an order that has delivered leads, or --lead with ids of leads")
 			}
-			if sub.Request.WebhookID != "" && sub.Request.Destination == "" {
-				sub.Request.Destination = order.ToWebhook
+			if run.body.Destination = order.Destination(destination.String()); run.body.WebhookID != "" && run.body.Destination == "" {
+				run.body.Destination = order.ToWebhook
 			}
-			return a.submit(cmd.Context(), sub, run)
+			return a.submit(cmd, run)
 		},
 	}
-	addOrderFlags(cmd, &sub, &run)
-	addWaitFlag(cmd, &run)
+	addOrderFlags(cmd, &run)
 	flags := cmd.Flags()
-	flags.StringVar(&sub.Request.OrderID, "order", "", "order whose delivered leads are exported")
-	flags.StringSliceVar(&sub.LeadIDs, "lead", nil, "ids of leads")
-	flags.Var((*choice)(&sub.Request.Destination), "destination", "csv or webhook")
-	flags.StringVar(&sub.Request.WebhookID, "webhook", "", "id of the webhook; may be left out where there is only one")
+	flags.StringVar(&run.body.OrderID, "order", "", "order whose delivered leads are exported")
+	flags.StringSliceVar(&run.body.LeadIDs, "lead", nil, "ids of leads")
+	flags.Var(destination, "destination", destination.choices())
+	flags.StringVar(&run.body.WebhookID, "webhook", "", "id of the webhook; may be left out where there is only one")
 	return cmd
 }
 
-// choice is a flag whose values the order itself checks.
-type choice order.Destination
-
-func (c *choice) String() string { return string(*c) }
-func (c *choice) Type() string   { return "string" }
-func (c *choice) Set(text string) error {
-	*c = choice(text)
-	return nil
-}
-
-// fields is a flag that lists fields, which the order itself checks.
+// fields is a flag that lists fields.
 type fields []order.Field
 
 func (f *fields) Type() string { return "strings" }
@@ -136,7 +118,13 @@ func (f *fields) String() string {
 
 func (f *fields) Set(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
-		*f = append(*f, order.Field(strings.ReplaceAll(strings.TrimSpace(name), "-", "_")))
+		field := order.Field(strings.ReplaceAll(strings.TrimSpace(name), "-", "_"))
+		switch field {
+		case order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField:
+			*f = append(*f, field)
+		default:
+			return fmt.Errorf("there is no field %q; use email, phone, direct_email or profile", field)
+		}
 	}
 	return nil
 }
@@ -144,35 +132,6 @@ func (f *fields) Set(text string) error {
 func addFieldFlag(cmd *cobra.Command, r *order.Request) {
 	cmd.Flags().Var((*fields)(&r.Fields), "field", "what is wanted: email, phone, direct_email, profile")
 	required(cmd, "field")
-}
-
-func addWaitFlag(cmd *cobra.Command, run *orderRun) {
-	cmd.Flags().BoolVar(&run.wait, "wait", false, "wait for the delivery and write the results instead of the order")
-	cmd.MarkFlagsMutuallyExclusive("wait", "watch")
-	cmd.MarkFlagsMutuallyExclusive("wait", "quote")
-}
-
-// deliver follows an order, beside the standard output, and writes its results
-// there.
-func (a *app) deliver(ctx context.Context, rooms *wire.Rooms, o order.Order) error {
-	beside := *a.screen
-	beside.out = a.err
-	o, err := (&app{screen: &beside}).watch(ctx, rooms, o, untilDelivered)
-	if err != nil {
-		return err
-	}
-	if o.Failure != nil {
-		return fmt.Errorf("order %s was not carried out: %s", o.ID, o.Failure.Message)
-	}
-	format := lead.CSV
-	if a.json {
-		format = lead.NDJSON
-	}
-	if err := rooms.Catalogue.WriteResults(ctx, a.out, o.ID, format, lead.ResultOptions{}); err != nil {
-		return err
-	}
-	a.note("Order %s: %s delivered, charged %s.", o.ID, count(o.Tally.Valid, o.Kind.Spec().Item), chargedText(o.Credits))
-	return nil
 }
 
 // chargedText writes what an order charged: "2 email credits".

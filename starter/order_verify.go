@@ -2,22 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/intake"
+	"holdfast/internal/client"
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
-	"holdfast/internal/wire"
 )
 
 func (a *app) orderVerifyCommand() *cobra.Command {
-	sub := intake.Submission{Request: order.Request{Kind: order.Verify}}
-	var run orderRun
+	run := orderRun{body: order.Body{Request: order.Request{Kind: order.Verify}}}
 	var column string
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-|EMAIL…",
@@ -35,21 +33,21 @@ because of our own system costs nothing.`,
 			"holdfast order verify ann@example.com bob@example.com --org acme --watch"),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.submitWith(cmd.Context(), sub, run, func(ctx context.Context, rooms *wire.Rooms, sub *intake.Submission) error {
+			return a.submitWith(cmd, run, func(ctx context.Context, s *session, run *orderRun) error {
 				if isEmails(args) {
-					sub.Emails = args
+					run.body.Emails = args
 					return nil
 				}
 				if len(args) > 1 {
 					return fmt.Errorf("%q is no address; name one file, or addresses alone", args[1])
 				}
-				list, err := a.upload(ctx, rooms, sub.Org, column, args[0])
-				sub.Request.ListID = list.ID
+				list, err := a.upload(ctx, s, run.org, column, args[0])
+				run.body.ListID = list.ID
 				return err
 			})
 		},
 	}
-	addOrderFlags(cmd, &sub, &run)
+	addOrderFlags(cmd, &run)
 	cmd.Flags().StringVar(&column, "column", "", "the column that has the addresses; found by itself when left out")
 	return cmd
 }
@@ -65,24 +63,15 @@ func isEmails(args []string) bool {
 }
 
 // upload stores a file as a list.
-func (a *app) upload(ctx context.Context, rooms *wire.Rooms, org, column, path string) (lead.List, error) {
-	if _, err := rooms.Accounts.Org(ctx, org); err != nil {
-		return lead.List{}, err
+func (a *app) upload(ctx context.Context, s *session, org, column, path string) (list lead.List, err error) {
+	source, closeSource, err := a.input(path)
+	if err != nil {
+		return list, err
 	}
-	source := a.stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return lead.List{}, fmt.Errorf("the list cannot be read: %w", err)
-		}
-		defer func() { _ = file.Close() }()
-		source = file
-	}
-	list, err := rooms.Catalogue.KeepList(ctx, org, column, source)
-	var refused *lead.ListError
-	if errors.As(err, &refused) {
-		return list, errors.New(refused.Message)
-	}
+	defer closeSource()
+	err = s.Do(ctx, client.Request{
+		Method: http.MethodPost, Path: "/lists", Query: set(s.org(org), "column", column), File: source, ContentType: "text/csv",
+	}, &list)
 	if err == nil {
 		a.note("List %s: %s, %s, %s without an address that may be matched by name, %s malformed.",
 			list.ID, count(list.Rows, "row"), count(list.Unique, "address"), number(list.Matchable), number(list.Malformed))

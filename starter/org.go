@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
-	"holdfast/internal/wire"
+	"holdfast/internal/client"
 )
 
 func (a *app) orgCommand() *cobra.Command {
@@ -18,8 +22,7 @@ func (a *app) orgCommand() *cobra.Command {
 }
 
 func (a *app) orgCreateCommand() *cobra.Command {
-	var org account.Org
-	var anchor string
+	var org newOrg
 	cmd := &cobra.Command{
 		Use:     "create ID",
 		Short:   "Create an organization on a plan",
@@ -27,22 +30,12 @@ func (a *app) orgCreateCommand() *cobra.Command {
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org.ID = args[0]
-			if org.Name == "" {
-				org.Name = org.ID
-			}
-			var err error
-			if org.Anchor, err = parseTime("anchor", anchor); err != nil {
+			org.Name = cmp.Or(org.Name, org.ID)
+			if _, err := parseTime("anchor", org.Anchor); err != nil {
 				return err
 			}
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				created, err := rooms.Accounts.CreateOrg(cmd.Context(), org)
-				if err != nil {
-					return err
-				}
-				if err := firstCredits(cmd.Context(), rooms, created.ID); err != nil {
-					return err
-				}
-				return a.showOrg(created)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				return ask(ctx, a, s, post("/orgs", nil, org), a.showOrg)
 			})
 		},
 	}
@@ -50,7 +43,7 @@ func (a *app) orgCreateCommand() *cobra.Command {
 	flags.StringVar(&org.Name, "name", "", "name for people; the id when left out")
 	flags.StringVar(&org.Plan, "plan", "verified-leads", "plan it is on; see \"plan list\"")
 	flags.StringVar(&org.TimeZone, "time-zone", "UTC", "IANA time zone of its credit periods")
-	flags.StringVar(&anchor, "anchor", "", "date its credit periods are counted from; today when left out")
+	flags.StringVar(&org.Anchor, "anchor", "", "date its credit periods are counted from; today when left out")
 	return cmd
 }
 
@@ -61,45 +54,63 @@ func (a *app) orgShowCommand() *cobra.Command {
 		Example: examples("holdfast org show acme"),
 		Args:    oneArgument("the organization's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				org, err := rooms.Billing.Current(cmd.Context(), args[0])
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, args[0], "")
 				if err != nil {
 					return err
 				}
-				return a.showOrg(org)
+				return ask(ctx, a, s, fetch(path, nil), a.showOrg)
 			})
 		},
 	}
 }
 
 func (a *app) orgListCommand() *cobra.Command {
-	return &cobra.Command{
+	status, plan := oneOf("", "active", "suspended", "closed"), ""
+	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List organizations",
-		Example: examples("holdfast org list"),
+		Example: examples("holdfast org list", "holdfast org list --status suspended"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				orgs, err := rooms.Accounts.Orgs(cmd.Context())
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				type page struct {
+					Orgs       []account.Org `json:"orgs"`
+					NextCursor string        `json:"next_cursor"`
+				}
+				query := set(url.Values{}, "status", status.String(), "plan", plan)
+				orgs, err := all(ctx, s, "/orgs", query, func(p page) ([]account.Org, string) { return p.Orgs, p.NextCursor })
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(append([]account.Org{}, orgs...))
-				}
-				if len(orgs) == 0 {
-					a.say("No organizations yet; create one: %s org create acme", program())
-					return nil
-				}
-				t := newTable("id", "name", "plan", "time zone", "created")
-				for _, o := range orgs {
-					t.add(o.ID, o.Name, o.Plan, o.TimeZone, when(o.CreatedAt))
-				}
-				a.print(t)
-				return nil
+				return answer(a, orgs, a.showOrgs)
 			})
 		},
 	}
+	cmd.Flags().Var(status, "status", "only those that are so: "+status.choices())
+	cmd.Flags().StringVar(&plan, "plan", "", "only those on this plan")
+	return cmd
+}
+
+func (a *app) showOrgs(orgs []account.Org) {
+	if len(orgs) == 0 {
+		a.say("No organizations yet; create one: %s org create acme", program())
+		return
+	}
+	t := newTable("id", "name", "plan", "time zone", "created")
+	for _, o := range orgs {
+		t.add(o.ID, o.Name, o.Plan, o.TimeZone, when(o.CreatedAt))
+	}
+	a.print(t)
+}
+
+// newOrg is an organization as it is created.
+type newOrg struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Plan     string `json:"plan"`
+	TimeZone string `json:"time_zone,omitempty"`
+	Anchor   string `json:"anchor,omitempty"`
 }
 
 func (a *app) orgPlanCommand() *cobra.Command {
@@ -118,20 +129,13 @@ the same one.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				now, err := rooms.Accounts.Time(cmd.Context(), args[0], time.Now())
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, args[0], "/plan")
 				if err != nil {
 					return err
 				}
-				change, err := rooms.Billing.ChangePlan(cmd.Context(), args[0], args[1], now)
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(change)
-				}
-				a.showChange(args[0], change, now)
-				return nil
+				r := client.Request{Method: http.MethodPut, Path: path, Body: map[string]string{"plan": args[1]}}
+				return ask(ctx, a, s, r, func(c billing.Change) { a.showChange(args[0], c) })
 			})
 		},
 	}
@@ -155,10 +159,7 @@ func (a *app) showChange(org string, c billing.Change, now time.Time) {
 	}
 }
 
-func (a *app) showOrg(o account.Org) error {
-	if a.json {
-		return a.printJSON(o)
-	}
+func (a *app) showOrg(o account.Org) {
 	a.say("%s (%s): plan %s version %d, time zone %s, periods from %s.",
 		o.Name, o.ID, o.Plan, o.PlanVersion, o.TimeZone, o.Anchor.UTC().Format(time.DateOnly))
 	if o.Status != account.StatusActive {
@@ -170,94 +171,4 @@ func (a *app) showOrg(o account.Org) error {
 	if o.NextPlan != nil {
 		a.say("  next plan    %s version %d, from %s", *o.NextPlan, *o.NextPlanVersion, when(*o.NextPlanAt))
 	}
-	return nil
-}
-
-func (a *app) memberCommand() *cobra.Command {
-	return group("member", "Create, list and remove members of an organization",
-		a.memberCreateCommand(), a.memberListCommand(), a.memberRemoveCommand())
-}
-
-func (a *app) memberCreateCommand() *cobra.Command {
-	var m account.Member
-	var role, anchor string
-	cmd := &cobra.Command{
-		Use:     "create ID",
-		Short:   "Create a member with a licence of their own",
-		Example: examples(`holdfast member create bob --org acme --name "Bob Berg" --role admin`),
-		Args:    oneArgument("the member's id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			m.ID, m.Role = args[0], account.Role(role)
-			if m.Name == "" {
-				m.Name = m.ID
-			}
-			var err error
-			if m.Anchor, err = parseTime("anchor", anchor); err != nil {
-				return err
-			}
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				created, err := rooms.Accounts.CreateMember(cmd.Context(), m)
-				if err != nil {
-					return err
-				}
-				if err := firstCredits(cmd.Context(), rooms, created.Org); err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(created)
-				}
-				a.say("%s (%s) is a member of %s with role %s.", created.Name, created.ID, created.Org, created.Role)
-				return nil
-			})
-		},
-	}
-	flags := cmd.Flags()
-	addOrgFlag(cmd, &m.Org)
-	flags.StringVar(&m.Name, "name", "", "name for people; the id when left out")
-	flags.StringVar(&role, "role", string(account.RoleMember), "admin or member")
-	flags.StringVar(&anchor, "anchor", "", "anniversary of the licence; today when left out")
-	return cmd
-}
-
-func (a *app) memberListCommand() *cobra.Command {
-	var org string
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the members of an organization",
-		Example: examples("holdfast member list --org acme"),
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				members, err := rooms.Accounts.Members(cmd.Context(), org)
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(append([]account.Member{}, members...))
-				}
-				if len(members) == 0 {
-					a.say("No members yet; create one: %s member create bob --org %s", program(), org)
-					return nil
-				}
-				t := newTable("id", "name", "role", "created")
-				for _, m := range members {
-					t.add(m.ID, m.Name, string(m.Role), when(m.CreatedAt))
-				}
-				a.print(t)
-				return nil
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
-	return cmd
-}
-
-// withAccounts opens the database for a command about accounts.
-func (a *app) withAccounts(cmd *cobra.Command, do func(*wire.Rooms) error) error {
-	rooms, err := openDatabase(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer rooms.Close()
-	return do(rooms)
 }

@@ -1,18 +1,23 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
-
-	"holdfast/internal/wire"
 )
 
 // addPageFlags adds the flags that say which page of a list a command shows.
 func addPageFlags(cmd *cobra.Command, limit *int, cursor *string, most int) {
 	cmd.Flags().IntVar(limit, "limit", 50, fmt.Sprintf("how many, at most %d", most))
 	cmd.Flags().StringVar(cursor, "cursor", "", "continue after the page before")
+}
+
+// addSpanFlags adds the flags that limit a list to a range of time.
+func addSpanFlags(cmd *cobra.Command, from, to *string) {
+	cmd.Flags().StringVar(from, "from", "", "from this date or time on")
+	cmd.Flags().StringVar(to, "to", "", "before this date or time")
 }
 
 // more says how to continue after a page.
@@ -22,20 +27,28 @@ func (a *app) more(cursor string) {
 	}
 }
 
-// showOf gets something of an organization, which must exist, and shows it.
-func showOf[T any](a *app, cmd *cobra.Command, org string, get func(context.Context, *wire.Rooms) (T, error), show func(T)) error {
-	return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-		if _, err := rooms.Accounts.Org(cmd.Context(), org); err != nil {
-			return err
-		}
-		got, err := get(cmd.Context(), rooms)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(got)
-		}
-		show(got)
-		return nil
-	})
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value string
+	words []string
+}
+
+func oneOf(value string, words ...string) *choice { return &choice{value, words} }
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return "string" }
+
+// Set refuses what is none of the words.
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.words, text) {
+		return fmt.Errorf("use %s", c.choices())
+	}
+	c.value = text
+	return nil
+}
+
+// choices lists the words for people.
+func (c *choice) choices() string {
+	last := len(c.words) - 1
+	return strings.Join(c.words[:last], ", ") + " or " + c.words[last]
 }

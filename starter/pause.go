@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/order"
-	"holdfast/internal/wire"
 )
 
 func (a *app) orderPauseCommand() *cobra.Command {
@@ -17,9 +16,7 @@ func (a *app) orderPauseCommand() *cobra.Command {
 		Example: examples("holdfast order pause ord_4k2n…"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tellOrder(cmd.Context(), args[0], "The order was paused before; nothing was changed.", func(rooms *wire.Rooms, o order.Order) (bool, error) {
-				return rooms.Intake.Pause(cmd.Context(), o.Org, o.ID)
-			})
+			return a.stepOrder(cmd, args[0], "pause")
 		},
 	}
 }
@@ -31,33 +28,22 @@ func (a *app) orderResumeCommand() *cobra.Command {
 		Example: examples("holdfast order resume ord_4k2n…"),
 		Args:    oneArgument("the order's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tellOrder(cmd.Context(), args[0], "The order is not paused; nothing was changed.", func(rooms *wire.Rooms, o order.Order) (bool, error) {
-				return rooms.Intake.Resume(cmd.Context(), o.Org, o.ID)
-			})
+			return a.stepOrder(cmd, args[0], "resume")
 		},
 	}
 }
 
-// tellOrder tells a running order something and shows how it stands. Where that
-// changed nothing it says idle.
-func (a *app) tellOrder(ctx context.Context, id, idle string, tell func(*wire.Rooms, order.Order) (changed bool, err error)) error {
-	return a.withOrder(ctx, id, openRooms, func(rooms *wire.Rooms, o order.Order) error {
-		changed, err := tell(rooms, o)
+// stepOrder lets the API carry out a step of an order and shows how it stands then.
+func (a *app) stepOrder(cmd *cobra.Command, id, step string) error {
+	return a.apiWithOrders(cmd, func(ctx context.Context, s *session) error {
+		o, err := a.moveOrder(ctx, s, id, step)
 		if err != nil {
 			return err
 		}
-		if !changed {
-			a.note("%s", idle)
-		}
-		if o, err = rooms.Book.Get(ctx, o.Org, o.ID); err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(o)
-		}
-		a.showOrder(o)
-		a.showDoing(o)
-		return nil
+		return answer(a, o, func(o order.Order) {
+			a.showOrder(o)
+			a.showDoing(o)
+		})
 	})
 }
 

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/plan"
-	"holdfast/internal/wire"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -24,23 +26,27 @@ func (a *app) planListCommand() *cobra.Command {
 		Example: examples("holdfast plan list"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				plans, err := rooms.Accounts.Plans(cmd.Context())
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				type page struct {
+					Plans      []*plan.Plan `json:"plans"`
+					NextCursor string       `json:"next_cursor"`
+				}
+				plans, err := all(ctx, s, "/plans", nil, func(p page) ([]*plan.Plan, string) { return p.Plans, p.NextCursor })
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(append([]*plan.Plan{}, plans...))
-				}
-				t := newTable("id", ">version", "period", "credits", "what it is")
-				for _, p := range plans {
-					t.add(p.ID, fmt.Sprint(p.Version), string(p.Period), strings.Join(p.CreditTypes(), " "), p.Description)
-				}
-				a.print(t)
-				return nil
+				return answer(a, plans, a.showPlans)
 			})
 		},
 	}
+}
+
+func (a *app) showPlans(plans []*plan.Plan) {
+	t := newTable("id", ">version", "period", "credits", "what it is")
+	for _, p := range plans {
+		t.add(p.ID, fmt.Sprint(p.Version), string(p.Period), strings.Join(p.CreditTypes(), " "), p.Description)
+	}
+	a.print(t)
 }
 
 func (a *app) planShowCommand() *cobra.Command {
@@ -51,16 +57,12 @@ func (a *app) planShowCommand() *cobra.Command {
 		Example: examples("holdfast plan show verified-leads"),
 		Args:    oneArgument("the plan's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				p, err := rooms.Accounts.Plan(cmd.Context(), args[0], version)
-				if err != nil {
-					return err
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				query := url.Values{}
+				if version != 0 {
+					query.Set("version", strconv.Itoa(version))
 				}
-				if a.json {
-					return a.printJSON(p)
-				}
-				a.showPlan(p)
-				return nil
+				return ask(ctx, a, s, fetch("/plans/"+url.PathEscape(args[0]), query), a.showPlan)
 			})
 		},
 	}

@@ -6,10 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/reconcile"
-	"holdfast/internal/wire"
 )
 
 func (a *app) orderRecoverCommand() *cobra.Command {
@@ -36,7 +34,7 @@ may be ahead of the database.`,
 			if len(args) == 1 {
 				return a.recoverOrder(cmd, args[0])
 			}
-			rooms, err := openRooms(cmd.Context())
+			rooms, err := a.openRooms(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -66,27 +64,29 @@ may be ahead of the database.`,
 
 func (a *app) recoverOrder(cmd *cobra.Command, id string) error {
 	ctx := cmd.Context()
-	return a.withOrder(ctx, id, openRooms, func(rooms *wire.Rooms, o order.Order) error {
-		recovered, err := rooms.Reconcile.Recover(ctx, id)
-		switch {
-		case errors.Is(err, orderbook.ErrOver):
-			a.note("The order is over; there is nothing to recover.")
-		case err != nil:
-			return err
-		case recovered:
-			a.note("The order is taken up again.")
-		default:
-			a.note("The order is running; there is nothing to recover.")
-		}
-		if o, err = rooms.Book.Get(ctx, o.Org, o.ID); err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(o)
-		}
-		a.showOrder(o)
-		return nil
-	})
+	rooms, err := a.openRooms(ctx)
+	if err != nil {
+		return err
+	}
+	defer rooms.Close()
+	recovered, err := rooms.Reconcile.Recover(ctx, id)
+	switch {
+	case errors.Is(err, orderbook.ErrNotFound):
+		return fmt.Errorf("there is no order %q; \"%s order list\" shows those there are", id, program())
+	case errors.Is(err, orderbook.ErrOver):
+		a.note("The order is over; there is nothing to recover.")
+	case err != nil:
+		return err
+	case recovered:
+		a.note("The order is taken up again.")
+	default:
+		a.note("The order is running; there is nothing to recover.")
+	}
+	o, err := rooms.Book.Get(ctx, "", id)
+	if err != nil {
+		return err
+	}
+	return answer(a, o, a.showOrder)
 }
 
 func (a *app) showRecovered(done reconcile.Result) {

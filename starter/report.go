@@ -33,7 +33,7 @@ The audit compares purchases with the ledger's journal.`,
 					return errors.New("a month is written like 2026-03; correct --from or --to")
 				}
 			}
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
+			return a.withDatabase(cmd, func(rooms *wire.Rooms) error {
 				if org != "" {
 					if _, err := rooms.Accounts.Org(cmd.Context(), org); err != nil {
 						return err // a typing error proves nothing

@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/intake"
-	"holdfast/internal/wire"
 	"holdfast/workflows"
 )
 
@@ -156,20 +155,15 @@ plans there are now. It changes nothing.`,
 		Example: examples("holdfast schedule preview --org acme --at 2026-12-01", "holdfast schedule preview --org acme --at 2026-12-01T12:00:00Z --json"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			by, err := parseTime("at", at)
-			if err != nil {
+			if _, err := parseTime("at", at); err != nil {
 				return err
 			}
-			return a.withAccounts(cmd, func(rooms *wire.Rooms) error {
-				preview, err := rooms.Billing.PreviewReset(cmd.Context(), org, by)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/reset-preview")
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(preview)
-				}
-				a.showPreview(preview)
-				return nil
+				return ask(ctx, a, s, fetch(path, set(url.Values{}, "at", at)), a.showPreview)
 			})
 		},
 	}
@@ -202,7 +196,7 @@ func (a *app) showPreview(p billing.Preview) {
 // the schedules stand then.
 func (a *app) onSchedule(do func(*cobra.Command, *intake.Intake) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		rooms, err := openRooms(cmd.Context())
+		rooms, err := a.openRooms(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -256,17 +250,4 @@ func (a *app) showSchedule(s intake.Schedule) {
 		t.add(r.WorkflowID, when(r.ScheduledAt), when(r.StartedAt))
 	}
 	a.print(t)
-}
-
-// firstCredits gives what was just created the credits of its first period,
-// which otherwise come with the next reset.
-func firstCredits(ctx context.Context, rooms *wire.Rooms, org string) error {
-	now, err := rooms.Accounts.Time(ctx, org, time.Now())
-	if err == nil {
-		err = rooms.Billing.CatchUp(ctx, org, now)
-	}
-	if err != nil {
-		return fmt.Errorf("%s was created, but its first credits will come with the next reset only: %w", org, err)
-	}
-	return nil
 }

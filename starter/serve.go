@@ -56,7 +56,7 @@ func (a *app) serveAll(ctx context.Context) error {
 		return err
 	}
 	defer shown.Close(context.WithoutCancel(ctx))
-	rooms, err := open(ctx, func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
+	rooms, err := a.open(ctx, func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
 		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
 	})
 	if err != nil {
@@ -64,6 +64,9 @@ func (a *app) serveAll(ctx context.Context) error {
 	}
 	defer rooms.Close()
 	cfg := rooms.Config
+	if err := cfg.CheckOperatorKey(); err != nil {
+		return err
+	}
 	listener, err := listen(ctx, cfg.HTTPAddr, "HOLDFAST_HTTP_ADDR")
 	if err != nil {
 		return err

@@ -222,7 +222,7 @@ func TestKeys(t *testing.T) {
 	w.run("key", "create", "--org", "acme", "--member", "nobody").fails(exitFailed, "no member")
 	w.run("key", "create", "--org", "nobody", "--member", "bob").fails(exitFailed, "nobody")
 	w.run("key", "revoke", "key_none", "--org", "acme").fails(exitFailed, "no key")
-	w.run("key", "revoke", made.ID, "--org", "nobody").fails(exitFailed, "no key")
+	w.run("key", "revoke", made.ID, "--org", "nobody").fails(exitFailed, "nobody")
 	w.run("key", "revoke", "--org", "acme").fails(exitUsage, "the key's id")
 	w.run("key", "list").fails(exitUsage, `"org" not set`)
 }

@@ -2,57 +2,70 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/client"
 	"holdfast/internal/suppression"
 )
 
-func (a *app) suppressCommand() *cobra.Command {
-	return group("suppress", "People and domains that no order may deliver",
-		a.suppressChangeCommand("add", "Put addresses or domains on a suppression list", "added", func(ctx context.Context, l *suppression.List, org, reason string, entries []string) (int64, error) {
-			return l.Add(ctx, org, reason, entries)
-		}),
-		a.suppressChangeCommand("remove", "Take addresses or domains off a suppression list", "removed", func(ctx context.Context, l *suppression.List, org, _ string, entries []string) (int64, error) {
-			return l.Remove(ctx, org, entries)
-		}),
-		a.suppressCheckCommand())
+func (a *app) suppressionCommand() *cobra.Command {
+	cmd := group("suppression", "People and domains that no order may deliver",
+		a.suppressChangeCommand("add", "Put addresses or domains on a suppression list"),
+		a.suppressChangeCommand("remove", "Take addresses or domains off a suppression list"),
+		a.suppressCheckCommand(), a.suppressUploadCommand(), a.suppressListCommand())
+	cmd.Aliases = []string{"suppress"}
+	return cmd
 }
 
-func (a *app) suppressChangeCommand(use, short, done string, change func(ctx context.Context, l *suppression.List, org, reason string, entries []string) (int64, error)) *cobra.Command {
+// addSuppressionOrg adds the flag that names a suppression list.
+func addSuppressionOrg(cmd *cobra.Command, org *string) {
+	cmd.Flags().StringVar(org, "org", "", "the organization's list; when left out, the key's own or, with an operator's key, the list for all organizations")
+}
+
+// changed is how many entries a request has added or removed.
+type changed struct {
+	Added   int64 `json:"added"`
+	Removed int64 `json:"removed"`
+	Entries int64 `json:"entries"`
+}
+
+func (a *app) suppressChangeCommand(use, short string) *cobra.Command {
 	var org, reason string
 	cmd := &cobra.Command{
 		Use:     use + " ADDRESS|DOMAIN…",
 		Short:   short,
-		Example: examples("holdfast suppress "+use+" --org acme ann@example.com partner.example", "holdfast suppress "+use+" bob@example.com"),
+		Example: examples("holdfast suppression "+use+" --org acme ann@example.com partner.example", "holdfast suppression "+use+" bob@example.com"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, entries []string) error {
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			if org != suppression.Everybody {
-				if _, err := rooms.Accounts.Org(cmd.Context(), org); err != nil {
-					return err
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path := "/suppressions"
+				if use == "remove" {
+					path += "/remove"
 				}
-			}
-			n, err := change(cmd.Context(), suppression.New(rooms.Pool), org, reason, entries)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(map[string]int64{done: n})
-			}
-			a.say("%s %s.", count(n, "entry"), done)
-			return nil
+				body := struct {
+					Entries []string `json:"entries"`
+					Reason  string   `json:"reason,omitempty"`
+				}{entries, reason}
+				return ask(ctx, a, s, post(path, s.org(org), body), a.showChanged)
+			})
 		},
 	}
-	cmd.Flags().StringVar(&org, "org", "", "whose list; everybody's when left out")
+	addSuppressionOrg(cmd, &org)
 	if use == "add" {
-		cmd.Flags().StringVar(&reason, "reason", "", "why, without contact data")
+		cmd.Flags().StringVar(&reason, "reason", "", "reason, without contact data")
 	}
 	return cmd
+}
+
+func (a *app) showChanged(c changed) {
+	word, n := "added", c.Added
+	if c.Removed > 0 {
+		word, n = "removed", c.Removed
+	}
+	a.say("%s %s; the list has %s.", count(n, "entry"), word, count(c.Entries, "entry"))
 }
 
 func (a *app) suppressCheckCommand() *cobra.Command {
@@ -60,33 +73,88 @@ func (a *app) suppressCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "check ADDRESS|DOMAIN…",
 		Short:   "Say whether addresses or domains are suppressed",
-		Example: examples("holdfast suppress check --org acme ann@example.com"),
+		Example: examples("holdfast suppression check --org acme ann@example.com"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, entries []string) error {
-			rooms, err := openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			suppressed, err := suppression.New(rooms.Pool).Suppressed(cmd.Context(), org, entries)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				answer := make(map[string]bool, len(entries))
-				for i, entry := range entries {
-					answer[entry] = suppressed[i]
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				var checked struct {
+					Results []struct {
+						Entry      string `json:"entry"`
+						Suppressed bool   `json:"suppressed"`
+					} `json:"results"`
 				}
-				return a.printJSON(answer)
-			}
-			t := newTable("entry", "suppressed")
-			for i, entry := range entries {
-				t.add(entry, map[bool]string{true: "yes", false: "no"}[suppressed[i]])
-			}
-			a.print(t)
-			return nil
+				body := map[string][]string{"entries": entries}
+				if err := s.Post(ctx, "/suppressions/check", s.org(org), body, &checked); err != nil {
+					return err
+				}
+				suppressed := make(map[string]bool, len(entries))
+				t := newTable("entry", "suppressed")
+				for _, r := range checked.Results {
+					suppressed[r.Entry] = r.Suppressed
+					t.add(r.Entry, map[bool]string{true: "yes", false: "no"}[r.Suppressed])
+				}
+				return answer(a, suppressed, func(map[string]bool) { a.print(t) })
+			})
 		},
 	}
-	cmd.Flags().StringVar(&org, "org", "", "by whose list besides everybody's")
+	addSuppressionOrg(cmd, &org)
+	return cmd
+}
+
+func (a *app) suppressUploadCommand() *cobra.Command {
+	var org, reason string
+	cmd := &cobra.Command{
+		Use:   "upload FILE|-",
+		Short: "Put a file of addresses and domains on a suppression list",
+		Long: `Adds an address or a domain a line; of a CSV, the first column. A bad line is
+reported with its number; the lines before it are kept, so that the upload can be
+repeated.`,
+		Example: examples("holdfast suppression upload unsubscribed.csv --org acme"),
+		Args:    oneArgument("the file (- for the standard input)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source, closeSource, err := a.input(args[0])
+			if err != nil {
+				return err
+			}
+			defer closeSource()
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				return ask(ctx, a, s, client.Request{
+					Method: http.MethodPost, Path: "/suppressions/upload", Query: set(s.org(org), "reason", reason), File: source, ContentType: "text/csv",
+				}, a.showChanged)
+			})
+		},
+	}
+	addSuppressionOrg(cmd, &org)
+	cmd.Flags().StringVar(&reason, "reason", "", "reason, without contact data")
+	return cmd
+}
+
+func (a *app) suppressListCommand() *cobra.Command {
+	var org, cursor string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the entries of a suppression list, newest first, as hashes",
+		Example: examples("holdfast suppression list --org acme"),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				type page struct {
+					Suppressions []suppression.Entry `json:"suppressions"`
+					NextCursor   string              `json:"next_cursor,omitempty"`
+				}
+				return ask(ctx, a, s, fetch("/suppressions", set(s.org(org), "cursor", cursor, "limit", strconv.Itoa(limit))), func(p page) {
+					t := newTable("sha256", "reason", "added")
+					for _, e := range p.Suppressions {
+						t.add(e.Hash, e.Reason, when(e.AddedAt))
+					}
+					a.print(t)
+					a.more(p.NextCursor)
+				})
+			})
+		},
+	}
+	addSuppressionOrg(cmd, &org)
+	addPageFlags(cmd, &limit, &cursor, 500)
 	return cmd
 }

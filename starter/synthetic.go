@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"holdfast/internal/account"
 	"holdfast/internal/lead"
@@ -93,10 +95,25 @@ func (d *dev) hint(ctx context.Context, s *stack) error {
 	return nil
 }
 
-// suggestions are the first things to try with a dev stack.
-func suggestions() string {
+// suggestions are the first things to try with a dev stack; dir is its data
+// directory where commands do not find it by themselves.
+func suggestions(dir string) string {
+	where := ""
+	if dir != "" {
+		where = " --data-dir " + quoted(dir)
+	}
 	return examples(
-		fmt.Sprintf("holdfast order lead-list --org %s --count 1000 --watch", sampleOrg),
-		fmt.Sprintf("holdfast credits --org %s", sampleOrg),
-		"holdfast audit")
+		fmt.Sprintf("holdfast order lead-list --org %s --count 1000 --watch%s", sampleOrg, where),
+		fmt.Sprintf("holdfast credits --org %s%s", sampleOrg, where),
+		"holdfast audit"+where)
+}
+
+// quoted writes a path so that a shell takes it for one word.
+func quoted(path string) string {
+	if strings.IndexFunc(path, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-", r)
+	}) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

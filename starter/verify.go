@@ -75,7 +75,7 @@ is 1 when one does.`,
 				return err
 			}
 			if lab {
-				dev, err := findDev()
+				dev, err := a.findDev(cfg)
 				if err != nil {
 					return err
 				}
