@@ -210,7 +210,7 @@ func (c identityCheck) reverse(ctx context.Context) IdentityCheck {
 	if !c.addr.IsValid() {
 		return unknownCheck(name, "our address is not known")
 	}
-	advice := fmt.Sprintf("Ask the provider of %s (your hosting company) to set its reverse DNS to %s.", c.addr, c.e.cfg.Helo)
+	advice := fmt.Sprintf("Ask the hosting provider of %s to set its reverse DNS to %s.", c.addr, c.e.cfg.Helo)
 	names, err := c.dns.LookupAddr(ctx, c.addr.String())
 	switch {
 	case notFound(err) || err == nil && len(names) == 0:

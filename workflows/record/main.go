@@ -49,19 +49,23 @@ var stories = []struct {
 	request   order.Request
 	given     given       // what comes with the request
 	cancel    order.Stage // the stage in which the order is cancelled, if any
+	pause     bool        // while it verifies; it is resumed
 	maxEvents int         // for an order that continues: of each run
 	want      order.Status
 }{
 	{name: "settled", org: "acme", request: leads(3000, false), want: order.Settled}, // with greylisting hosts, so with a second round
 	{name: "rejected", org: "acme", request: leads(1_000_000, false), want: order.Rejected},
 	{name: "cancelled", org: "acme", request: leads(1000, false), cancel: order.StageVerifying, want: order.Cancelled},
+	{name: "paused", org: "acme", request: leads(1200, false), pause: true, want: order.Settled},
 	{name: "cut-short", org: "acme", request: leads(100, false), cancel: order.StageRefunding, want: order.Settled},
 	{name: "filled", org: "acme", request: leads(200, true), want: order.Settled},
 	{name: "continued", org: "acme", request: leads(1500, false), maxEvents: 10, want: order.Settled},
 	{name: "verified-list", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(600), want: order.Settled},
+	{name: "verified-cancelled", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(300), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "revealed", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField, order.PhoneField}}, given: ids(100), want: order.Settled},
 	{name: "revealed-on-file", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, given: ids(20), want: order.Settled},
 	{name: "enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(100), want: order.Settled},
+	{name: "enriched-cancelled", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(150), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
 	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
 
@@ -139,7 +143,7 @@ func (r *recorder) run(ctx context.Context) error {
 		if story.maxEvents > 0 {
 			err = r.continued(ctx, id, sub, story.maxEvents)
 		} else {
-			err = r.order(ctx, id, sub, story.cancel)
+			err = r.order(ctx, id, sub, story.cancel, story.pause)
 		}
 		if err != nil {
 			return err
@@ -161,12 +165,20 @@ func (r *recorder) run(ctx context.Context) error {
 	return r.webhooks(ctx)
 }
 
-func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage) error {
+func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage, pause bool) error {
 	if _, err := r.Intake.Submit(ctx, sub); err != nil {
 		return err
 	}
 	if cancel != "" {
-		if err := cancelIn(ctx, r.Rooms, id, cancel); err != nil {
+		if err := r.await(ctx, id, func(p order.Progress) bool { return p.Stage == cancel }); err != nil {
+			return err
+		}
+		if _, err := r.Intake.Cancel(ctx, sub.Org, id); err != nil {
+			return err
+		}
+	}
+	if pause {
+		if err := r.pause(ctx, sub.Org, id); err != nil {
 			return err
 		}
 	}
@@ -238,18 +250,30 @@ func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	return err
 }
 
-func cancelIn(ctx context.Context, rooms *wire.Rooms, id string, stage order.Stage) error {
+// pause pauses an order that verifies, and resumes it when it waits for that.
+func (r *recorder) pause(ctx context.Context, org, id string) error {
+	if err := r.await(ctx, id, func(p order.Progress) bool { return p.Stage == order.StageVerifying }); err != nil {
+		return err
+	}
+	if _, err := r.Intake.Pause(ctx, org, id); err != nil {
+		return err
+	}
+	if err := r.await(ctx, id, func(p order.Progress) bool { return p.Waiting != "" }); err != nil {
+		return err
+	}
+	_, err := r.Intake.Resume(ctx, org, id)
+	return err
+}
+
+// await waits until an order is as it should be.
+func (r *recorder) await(ctx context.Context, id string, is func(order.Progress) bool) error {
 	for {
-		p, err := rooms.Intake.Progress(ctx, id)
-		if err != nil {
-			return err
-		}
-		if p.Stage == stage {
-			_, err = rooms.Intake.Cancel(ctx, "acme", id)
+		p, err := r.Intake.Progress(ctx, id)
+		if err != nil || is(p) {
 			return err
 		}
 		if p.Stage == order.StageOver {
-			return fmt.Errorf("the order %s was over before it was %s", id, stage)
+			return fmt.Errorf("the order %s was over too early", id)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
