@@ -26,7 +26,7 @@ const (
 	// the more calls share one, the less each of them costs. A ride that takes longer
 	// than ridesFor, because a mail host is slow, no longer keeps others back.
 	ridesAtOnce = 2
-	ridesFor    = 300 * time.Millisecond
+	ridesFor    = time.Second
 
 	// beginsWithin is the age from which on a line whose ride is not running is
 	// given up: the process that wrote it has ended before it started the ride.
