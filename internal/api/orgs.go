@@ -82,7 +82,8 @@ func (a *API) orgs() {
 		Plan string `query:"plan" required:"true" minLength:"1" maxLength:"100" doc:"The plan that is changed to." example:"rollover-power"`
 	},
 	) (*answer[billing.Change], error) {
-		return body(a.Billing.PreviewChange(ctx, callerOf(ctx).org.ID, in.Plan, time.Now()))
+		org := callerOf(ctx).org
+		return body(a.Billing.PreviewChange(ctx, org.ID, in.Plan, org.Time(time.Now())))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}/reset-preview", name: "previewReset", tag: "Organizations", needs: operator,

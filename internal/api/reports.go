@@ -39,7 +39,7 @@ func (a *API) reports() {
 }
 
 func (a *API) report(ctx context.Context, name string, rows func([]payment.Booking) [][]string) (*huma.StreamResponse, error) {
-	bookings, err := a.Payments.Bookings(ctx, callerOf(ctx).org.ID, time.Now())
+	bookings, err := a.Payments.Bookings(ctx, callerOf(ctx).org.ID, callerOf(ctx).org.Time(time.Now()))
 	if err != nil {
 		return nil, err
 	}

@@ -231,9 +231,13 @@ func (b *Billing) rewatch(ctx context.Context, org string) error {
 	if err != nil {
 		return err
 	}
+	now, err := b.accounts.Time(ctx, org, time.Now())
+	if err != nil {
+		return err
+	}
 	force := history[0]
 	for _, change := range history {
-		if change.Since == nil || !change.Since.After(time.Now()) {
+		if change.Since == nil || !change.Since.After(now) {
 			force = change
 		}
 	}
