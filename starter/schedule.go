@@ -116,7 +116,7 @@ func (a *app) scheduleBackfillCommand() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use:   "backfill",
-		Short: "Make the runs of a past time up for",
+		Short: "Run missed resets",
 		Long: `Starts the runs that the schedule would have started between two times, one
 after the other. What was reset already is not reset again.`,
 		Example: examples("holdfast schedule backfill --from 2026-11-01 --to 2026-11-02T12:00:00Z"),
