@@ -22,9 +22,15 @@ type HistoryFilter struct {
 	Kind     string
 	Member   string // what was done in this member's name, and what moved in their own pool
 	OrderID  string
-	Cursor   string // NextCursor of the page before
+	Oldest   bool   // the oldest first
+	Charged  bool   // with what each line charged
+	Cursor   string // NextCursor of the page before, in the same order
 	Limit    int    // lines: 100 by default, at most 1,000
 }
+
+// maxCharged ends a page of lines with what they charged: it has a line more where
+// these are fewer facts.
+const maxCharged = 5000
 
 // HistoryLine is one movement of credits.
 type HistoryLine struct {
@@ -46,10 +52,29 @@ type HistoryLine struct {
 	Subject [16]byte // the fact's subject where the operation had one of this type
 }
 
-// HistoryPage is a part of the history, newest first.
+// ChargedFact is what a movement has to do with one fact: credits that it charged for
+// it or gave back. Of a line these add up to its amount, as far as it is about facts.
+type ChargedFact struct {
+	Subject [16]byte
+	Credits int64
+}
+
+// HistoryPage is a part of the history.
 type HistoryPage struct {
 	Lines      []HistoryLine
-	NextCursor string // empty at the end
+	Charged    [][]ChargedFact // of each line, where the filter asks for it
+	NextCursor string          // empty at the end
+}
+
+// HistoryKinds are what the history shows movements as.
+func HistoryKinds() []string {
+	var kinds []string
+	for _, m := range moves {
+		if kind := historyKind(m); kind != "" && !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }
 
 // historyKind names a move for people.
@@ -88,7 +113,8 @@ type historyRow struct {
 // historyRows is how many journal entries are read at a time.
 const historyRows = 500
 
-// History returns a page of an organization's history, newest first. A cursor
+// History returns a page of an organization's history, newest first unless the filter
+// says otherwise. A cursor
 // points to a place in the journal: new entries do not shift the pages after it.
 func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, error) {
 	if f.Limit <= 0 {
@@ -105,11 +131,18 @@ func (l *Ledger) History(ctx context.Context, f HistoryFilter) (HistoryPage, err
 		if err != nil {
 			return HistoryPage{}, err
 		}
-		if seq <= last {
+		switch {
+		case f.Oldest && seq >= first:
+			first, r.cut, r.below = seq, seq, posting
+		case !f.Oldest && seq <= last:
 			last, r.cut, r.below = seq, seq, posting
 		}
 	}
-	if err := r.read(ctx, first, last); err != nil {
+	read := r.read
+	if f.Oldest {
+		read = r.readOldest
+	}
+	if err := read(ctx, first, last); err != nil {
 		return HistoryPage{}, err
 	}
 	return r.page, l.nameSources(ctx, f.Owner, r.page.Lines, r.grants)
@@ -121,9 +154,10 @@ type historyReader struct {
 
 	filter HistoryFilter
 	cut    int64 // the entry that the cursor is in
-	below  int   // of its postings, those that are left
+	below  int   // of its postings, those that are left: the ones before it or, oldest first, from it on
 	page   HistoryPage
 	grants []lineGrant // of the lines
+	facts  int         // charged by the lines
 }
 
 // read fills the page from a range of entries: the newest in any case, then the
@@ -199,14 +233,17 @@ func (r *historyReader) scanBlocks(ctx context.Context, t term, from, to, first 
 	return false, nil
 }
 
-// scan adds the lines of some ranges of entries, newest first, until the page is
+// scan adds the lines of some ranges of entries, in their order, until the page is
 // full.
 func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err error) {
 	from, to := make([]int64, len(spans)), make([]int64, len(spans))
 	for i, s := range spans {
 		from[i], to[i] = s.from, s.to
 	}
-	f := &r.filter
+	f, direction := &r.filter, "DESC"
+	if f.Oldest {
+		direction = "ASC"
+	}
 	rows, _ := r.pool.Query(ctx, `
 		SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) span (a, b)
 		CROSS JOIN LATERAL (
@@ -214,8 +251,8 @@ func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err
 			FROM credit_entry WHERE owner = $1 AND seq BETWEEN span.a AND span.b
 				AND ($4 = '' OR member = $4 OR position($5 IN postings::text) > 0) AND ($6 = '' OR order_id = $6)
 				AND ($7::text[] IS NULL OR postings::text LIKE ANY ($7)) AND ($8 = '' OR position($8 IN postings::text) > 0)
-			ORDER BY seq DESC LIMIT 1 + span.b - span.a -- by the index, also where the planner expects more
-		) e ORDER BY e.seq DESC`,
+			ORDER BY seq `+direction+` LIMIT 1 + span.b - span.a -- by the index, also where the planner expects more
+		) e ORDER BY e.seq `+direction,
 		f.Owner, from, to, f.Member, inJournal("pool", f.Member), f.OrderID, movesInJournal(f.Kind), inJournal("type", f.Type))
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])
 	if err != nil {
@@ -227,13 +264,23 @@ func (r *historyReader) scan(ctx context.Context, spans ...span) (full bool, err
 		if err != nil {
 			return false, err
 		}
-		for j, line := range slices.Backward(lines) {
-			if row.Seq == r.cut && line.posting >= r.below {
+		inOrder := slices.Backward(lines)
+		if f.Oldest {
+			inOrder = slices.All(lines)
+		}
+		for j, line := range inOrder {
+			if row.Seq == r.cut && (line.posting >= r.below) != f.Oldest {
 				continue
 			}
-			if len(r.page.Lines) == f.Limit {
+			if len(r.page.Lines) == f.Limit || r.facts >= maxCharged {
 				r.page.NextCursor = cursor(row.Seq, line.posting+1)
+				if f.Oldest {
+					r.page.NextCursor = cursor(row.Seq, line.posting)
+				}
 				return true, nil
+			}
+			if f.Charged {
+				r.page.Charged, r.facts = append(r.page.Charged, line.charged), r.facts+len(line.charged)
 			}
 			r.page.Lines = append(r.page.Lines, line.HistoryLine)
 			r.grants = append(r.grants, lineGrant{grants[j], row.Kind == kindExpired})
@@ -266,6 +313,7 @@ type placedLine struct {
 	HistoryLine
 
 	posting int
+	charged []ChargedFact
 }
 
 // lines are the lines of an entry that a filter selects, in the order of its
@@ -286,15 +334,17 @@ func (r *historyRow) lines(f HistoryFilter) (lines []placedLine, grants []int64,
 		if kind == "" {
 			continue
 		}
+		var parts []ChargedFact
 		line := HistoryLine{
 			Seq: r.Seq, At: r.At.UTC(), Booked: r.At.UTC(), Kind: kind, Type: p.Type, Pool: p.Pool, Amount: p.Amount, Change: p.change(), Balance: p.Balance,
 			OrderID: r.OrderID, Action: r.Action, Member: r.Member, Reason: r.Reason,
 		}
 		if paid := charged[p.Type]; paid != nil && (kind == "capture" || kind == "reverse") {
-			line.Facts, line.Subject = paid.take(p.Amount), paid.only
+			line.Facts, parts = paid.take(p.Amount)
+			line.Subject = paid.only
 		}
 		if f.selects(&line) {
-			lines, grants = append(lines, placedLine{line, i}), append(grants, p.Grant)
+			lines, grants = append(lines, placedLine{line, i, parts}), append(grants, p.Grant)
 		}
 	}
 	return lines, grants, nil
@@ -312,50 +362,6 @@ func (p *posting) change() int64 {
 		n += p.Amount
 	}
 	return n
-}
-
-// paidFacts are the facts of one type that an entry charged, with their costs in
-// the order in which its postings paid for them.
-type paidFacts struct {
-	costs []int64
-	only  [16]byte // where it is one
-	ahead int64    // credits of the fact before that are still to be paid
-}
-
-// chargedFacts are the facts of an entry that cost something, by type.
-func chargedFacts(groups []factGroup) map[string]*paidFacts {
-	charged := map[string]*paidFacts{}
-	for _, g := range groups {
-		if g.cost == 0 || len(g.subjects) == 0 {
-			continue
-		}
-		paid := charged[g.kind]
-		if paid == nil {
-			paid = &paidFacts{only: g.subjects[0]}
-			charged[g.kind] = paid
-		}
-		for range g.subjects {
-			paid.costs = append(paid.costs, g.cost)
-		}
-		if len(paid.costs) > 1 {
-			paid.only = [16]byte{}
-		}
-	}
-	return charged
-}
-
-// take counts the facts whose first credit is among the next n: one that several
-// grants paid for counts once.
-func (p *paidFacts) take(n int64) (facts int64) {
-	used := min(n, p.ahead)
-	p.ahead -= used
-	for n -= used; n > 0 && len(p.costs) > 0; {
-		facts++
-		used := min(n, p.costs[0])
-		n, p.ahead = n-used, p.costs[0]-used
-		p.costs = p.costs[1:]
-	}
-	return facts
 }
 
 // lineGrant is the grant that the credits of a line are of.

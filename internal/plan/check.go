@@ -70,7 +70,7 @@ func (c *checker) duration(field, value string, byDefault time.Duration) time.Du
 	return d
 }
 
-func (c *checker) plan(d *document) *Plan {
+func (c *checker) plan(d *Document) *Plan {
 	if !planID.MatchString(d.ID) {
 		c.fail("id", "%q is not a plan id; use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit.", d.ID)
 	}
@@ -116,7 +116,7 @@ func (c *checker) plan(d *document) *Plan {
 	return p
 }
 
-func (c *checker) credit(d *document, name string) Credit {
+func (c *checker) credit(d *Document, name string) Credit {
 	at := "credits." + name
 	credit := d.Credits[name]
 	if !creditType.MatchString(name) {
@@ -159,7 +159,7 @@ func (c *checker) credit(d *document, name string) Credit {
 	return credit
 }
 
-func (c *checker) action(d *document, name string) {
+func (c *checker) action(d *Document, name string) {
 	at := "actions." + name
 	if !slices.Contains(actions, name) {
 		c.fail(at, "There is no action %q; use one of %s.", name, strings.Join(actions, ", "))
@@ -188,7 +188,7 @@ func (c *checker) action(d *document, name string) {
 	d.Actions[name] = a
 }
 
-func (c *checker) charge(d *document, at string, charge *Charge) {
+func (c *checker) charge(d *Document, at string, charge *Charge) {
 	if _, ok := d.Credits[charge.Type]; !ok {
 		c.fail(at+".type", "The plan has no credits of type %q; use one of %s.", charge.Type, strings.Join(slices.Sorted(maps.Keys(d.Credits)), ", "))
 	}

@@ -66,9 +66,9 @@ func (e *FieldError) ErrorInfo() errcode.Info {
 	return errcode.Info{Kind: errcode.Invalid, InBody: true, Field: e.Field, Text: e.Message}
 }
 
-// document is the shape of a plan in YAML and JSON; durations are written 5m,
+// Document is the shape of a plan in YAML and JSON; durations are written 5m,
 // 12h, 30d.
-type document struct {
+type Document struct {
 	ID           string            `json:"id"`
 	Name         string            `json:"name"`
 	Description  string            `json:"description,omitempty"`
@@ -77,13 +77,14 @@ type document struct {
 	Period       Cycle             `json:"period"`
 	Credits      map[string]Credit `json:"credits"`
 	Actions      map[string]Action `json:"actions"`
-	Refund       refund            `json:"refund"`
+	Refund       Refund            `json:"refund"`
 	BounceWindow string            `json:"bounce_window,omitempty"`
 	Bounces      *BounceRules      `json:"bounces,omitempty"`
 	PlanChange   ChangeMode        `json:"plan_change"`
 }
 
-type refund struct {
+// Refund is what a plan says about credits that an order did not use.
+type Refund struct {
 	Delay        string      `json:"delay"`
 	LateRelease  LateRelease `json:"late_release"`
 	ReinstateFor string      `json:"reinstate_for"`
@@ -118,7 +119,7 @@ func Parse(file string, data []byte) (p *Plan, err error) {
 		e.File = file
 		return nil, e
 	}
-	var doc document
+	var doc Document
 	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc, yaml.Strict()); err != nil {
 		return nil, readError(file, lines, err)
 	}
@@ -217,10 +218,10 @@ func inWords(kind reflect.Kind) string {
 
 // MarshalJSON writes the plan in the shape that Parse reads, plus its version.
 func (p Plan) MarshalJSON() ([]byte, error) {
-	d := document{
+	d := Document{
 		ID: p.ID, Name: p.Name, Description: p.Description, Notes: p.Notes, Version: p.Version,
 		Period: p.Period, Credits: p.Credits, Actions: p.Actions,
-		Refund: refund{
+		Refund: Refund{
 			Delay: formatDuration(p.RefundDelay), LateRelease: p.LateRelease,
 			ReinstateFor: formatDuration(p.ReinstateFor),
 		},
