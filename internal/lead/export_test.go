@@ -111,7 +111,7 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 	f.enter("ord_1", order.Reveal)
 	f.selectFields(lead.FieldSelection{OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("nobody", "a", "b"), Fields: wants("phone", "email")})
 	header := "id,first_name,last_name,title,company,domain,country,phone,phone_verdict,phone_reason,email,email_verdict,email_reason,checked_at," +
-		"email_role,email_free,email_disposable,email_alias,email_cleaned,email_doubtful,email_did_you_mean,email_provider,email_score,email_score_parts\r\n"
+		"phone_checked_at,email_mx_host,email_smtp_code,email_smtp_enhanced,email_checked_at,email_role,email_free,email_disposable,email_alias,email_cleaned,email_doubtful,email_did_you_mean,email_provider,email_score,email_score_parts\r\n"
 	at := func(id, column string) string {
 		rows, err := csv.NewReader(strings.NewReader(f.results("ord_1", lead.CSV))).ReadAll()
 		require.NoError(t, err)
@@ -133,7 +133,7 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 
 	_, err := f.pool.Exec(f.ctx, `
 		UPDATE order_item SET verdict = 'invalid', reason = 'no_such_user', checked_at = '2026-03-01T12:00:00Z',
-			flags = 3, provider = 'google', meant_domain = 'y.test', score = 0, score_parts = '{"verdict": 0}'
+			mx_host = 'mx.z.test', smtp_code = 550, smtp_enhanced = '5.1.1', flags = 3, provider = 'google', meant_domain = 'y.test', score = 0, score_parts = '{"verdict": 0}'
 		WHERE field = 'email' AND verdict IS NULL AND NOT already_owned`)
 	require.NoError(t, err)
 	require.Empty(t, at("a", "phone"))
@@ -141,9 +141,9 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET checked_at = '2026-03-01T12:00:00Z'`)
 	require.NoError(t, err)
 	require.Equal(t, header+
-		"nobody,,,,,,,,unknown,not_found,,unknown,not_found,2026-03-01T12:00:00Z,,,,,,,,,,\r\n"+
-		"a,'=Ann,Lee,CTO,Acme,z.test,US,+4930123456;+4930123457,valid,accepted,,invalid,no_such_user,2026-03-01T12:00:00Z,true,true,false,false,false,false,,google,0,"+`"{""verdict"": 0}"`+"\r\n"+
-		"b,Bob,,,,,,,unknown,not_found,b@y.test,valid,accepted,2026-03-01T12:00:00Z,,,,,,,,,,\r\n", f.results("ord_1", lead.CSV))
+		"nobody,,,,,,,,unknown,not_found,,unknown,not_found,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,,,,2026-03-01T12:00:00Z,,,,,,,,,,\r\n"+
+		"a,'=Ann,Lee,CTO,Acme,z.test,US,+4930123456;+4930123457,valid,accepted,,invalid,no_such_user,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,mx.z.test,550,5.1.1,2026-03-01T12:00:00Z,true,true,false,false,false,false,,google,0,"+`"{""verdict"": 0}"`+"\r\n"+
+		"b,Bob,,,,,,,unknown,not_found,b@y.test,valid,accepted,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,,,,2026-03-01T12:00:00Z,false,false,false,false,false,false,,,,\r\n", f.results("ord_1", lead.CSV))
 	var first map[string]any
 	require.NoError(t, json.NewDecoder(bytes.NewBufferString(f.results("ord_1", lead.NDJSON))).Decode(&first))
 	require.Equal(t, "nobody", first["id"])

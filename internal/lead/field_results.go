@@ -24,19 +24,41 @@ type fieldRow struct {
 	Verdicts  []string
 	Reasons   []string
 	CheckedAt *time.Time
-	Given     bool      // something of the lead was delivered; else it is masked
-	Extras    []*extras // one for each field, nil where nothing is known
+	Given     bool     // something of the lead was delivered; else it is masked
+	Found     []*found // one for each field, nil where nothing is decided
+}
+
+// found is what is known of the value of a field besides its verdict.
+type found struct {
+	Evidence
+	Extras
+}
+
+// columnsOf are what results say of a field's value besides its verdict. Of what
+// is no address that is when it was looked at.
+func columnsOf(f order.Field) []string {
+	if f == order.EmailField || f == order.DirectEmailField {
+		return slices.Concat(evidenceColumns, extraColumns)
+	}
+	return []string{"checked_at"}
+}
+
+// of are the values of columnsOf.
+func (k *found) of(f order.Field) []any {
+	if f == order.EmailField || f == order.DirectEmailField {
+		return slices.Concat(k.Evidence.values(), k.Extras.values())
+	}
+	return []any{utc(k.CheckedAt)}
 }
 
 // fieldWriter writes what an order that reveals or enriches has found.
 type fieldWriter struct {
-	of        selectionOf
-	enrich    bool     // the rows' own cells come first, else who the lead is
-	id        int      // of the list's columns, the one with ids of leads; -1 without
-	columns   []string // of the list, where they are written
-	ours      []string // the columns that we add
-	addresses []int    // of the fields, those whose values are addresses
-	values    []any    // of ours, of the row that is written
+	of      selectionOf
+	enrich  bool     // the rows' own cells come first, else who the lead is
+	id      int      // of the list's columns, the one with ids of leads; -1 without
+	columns []string // of the list, where they are written
+	ours    []string // the columns that we add
+	values  []any    // of ours, of the row that is written
 }
 
 func newFieldWriter(of selectionOf, columns []string) *fieldWriter {
@@ -46,17 +68,14 @@ func newFieldWriter(of selectionOf, columns []string) *fieldWriter {
 	} else {
 		f.ours = slices.Clone(revealColumns)
 	}
-	for i, field := range of.Fields {
+	for _, field := range of.Fields {
 		name := f.name(field)
 		f.ours = append(f.ours, name, name+"_verdict", name+"_reason")
-		if field == order.EmailField || field == order.DirectEmailField {
-			f.addresses = append(f.addresses, i)
-		}
 	}
 	f.ours = append(f.ours, "checked_at")
-	for _, i := range f.addresses {
-		for _, column := range extraColumns {
-			f.ours = append(f.ours, f.name(of.Fields[i])+"_"+column)
+	for _, field := range of.Fields {
+		for _, column := range columnsOf(field) {
+			f.ours = append(f.ours, f.name(field)+"_"+column)
 		}
 	}
 	return f
@@ -120,13 +139,14 @@ func (f *fieldWriter) row(r *fieldRow) (cells []string, values []any) {
 			f.values = append(f.values, r.Values[i], r.Verdicts[i], r.Reasons[i])
 		}
 	}
-	f.values = append(f.values, moment(r.CheckedAt))
-	for _, i := range f.addresses {
-		x := &extras{}
-		if r.Problem == "" && r.Extras[i] != nil {
-			x = r.Extras[i]
+	f.values = append(f.values, utc(r.CheckedAt))
+	for i, field := range f.of.Fields {
+		known := &found{}
+		if r.Problem == "" && r.Found[i] != nil {
+			known = r.Found[i]
+			known.complete(r.Values[i], known.MXHost)
 		}
-		f.values = append(f.values, x.values()...)
+		f.values = append(f.values, known.of(field)...)
 	}
 	if !f.enrich {
 		return nil, f.values
@@ -157,7 +177,7 @@ func (f *fieldWriter) lead(r *fieldRow) []string {
 var fieldRows = `
 		SELECT coalesce(r.cells, '{}'), coalesce(o.problem, ''),
 			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
-			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.extras
+			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.known
 		FROM order_row o
 		LEFT JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r ON true
 		CROSS JOIN LATERAL (
@@ -165,10 +185,11 @@ var fieldRows = `
 				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
 				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
 				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
-				array_agg(CASE WHEN decided AND flags IS NOT NULL THEN (SELECT to_jsonb(x) FROM (SELECT ` + extrasOf("i.delivered_at IS NOT NULL") + `) x
-					(role, free, disposable, alias, cleaned, doubtful, did_you_mean, provider, score, score_parts)) END ORDER BY n) AS extras
+				array_agg(CASE WHEN decided THEN (SELECT to_jsonb(x) FROM (SELECT ` + evidenceOf + `, ` + extrasOf("i.delivered_at IS NOT NULL") + `) x
+					(mx_host, smtp_code, smtp_enhanced, checked_at, role, free, disposable, alias, cleaned, doubtful, did_you_mean, provider, score, score_parts)) END
+					ORDER BY n) AS known
 			FROM (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
-					v.flags, v.provider, v.meant_domain, v.score, v.score_parts
+					v.mx_host, v.smtp_code, v.smtp_enhanced, v.flags, v.provider, v.meant_domain, v.score, v.score_parts
 				FROM order_item q CROSS JOIN LATERAL ( -- a value that stands under several leads is one item's
 					SELECT * FROM order_item WHERE order_id = q.order_id AND n = coalesce(q.same_as, q.n) OFFSET 0) v
 				WHERE q.order_id = o.order_id AND q.n >= o.item AND q.n < o.item + $3) i

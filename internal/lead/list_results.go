@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
 )
 
 // verdictColumns are what the results of a list have besides its own columns.
-var verdictColumns = []string{"verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at"}
+var verdictColumns = append([]string{"verdict", "reason"}, evidenceColumns...)
 
 // writeListResults streams the rows of a list in the order of its file, with
 // every cell of theirs and what verification said. A row whose address has no
@@ -34,8 +36,7 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 		return err
 	}
 	rows, err := c.pool.Query(ctx, `
-		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, 'malformed: ' || r.problem), coalesce(i.mx_host, ''),
-			i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''), i.checked_at, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
+		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
 		FROM (`+from+`) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
 		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
 		ORDER BY r.n`, orderID, listID)
@@ -48,15 +49,17 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, 
 		return err
 	}
 	var cells []string
-	var verdict, reason, host, enhanced, address string
-	var code *int64
-	var checkedAt *time.Time
+	var verdict, reason, address string
+	var e Evidence
 	var cleaned bool
-	var x extras
-	if _, err := pgx.ForEachRow(rows, append([]any{&cells, &verdict, &reason, &host, &code, &enhanced, &checkedAt, &address, &cleaned}, x.targets()...), func() error {
+	var x Extras
+	if _, err := pgx.ForEachRow(rows, append([]any{&cells, &verdict, &reason, &e.MXHost, &e.SMTPCode, &e.SMTPEnhanced, &e.CheckedAt, &address, &cleaned}, x.targets()...), func() error {
+		if verdict != "" {
+			x.complete(address, e.MXHost)
+		}
 		x.Cleaned = &cleaned // the item has the address as it was taken out of the row
-		err := write(cells, append([]any{verdict, reason, host, code, enhanced, moment(checkedAt), address}, x.values()...))
-		x = extras{}
+		err := write(cells, slices.Concat([]any{verdict, reason}, e.values(), []any{address}, x.values()))
+		e, x = Evidence{}, Extras{}
 		return err
 	}); err != nil {
 		return err
@@ -72,6 +75,14 @@ func moment(t *time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// utc is a time in UTC, as JSON writes it, or none.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}
+
 // namesBeside are the names of our columns beside those of a list: one that the
 // list uses itself gets the prefix in front.
 func namesBeside(columns []string, prefix string, ours []string) []string {
@@ -85,7 +96,7 @@ func namesBeside(columns []string, prefix string, ours []string) []string {
 }
 
 // writeBeside returns what writes the rows of a list, each with values of ours
-// (text or a number that may be missing) behind its cells, and what ends the file.
+// (text, or what may be missing) behind its cells, and what ends the file.
 func writeBeside(w io.Writer, format string, columns, ours []string) (write func(cells []string, values []any) error, flush func() error, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	put := writeListNDJSON(out, columns, ours)
@@ -106,7 +117,7 @@ func writeListCSV(w io.Writer, columns, ours []string) (func(cells []string, val
 	line := make([]string, 0, len(columns)+len(ours))
 	put := func() error {
 		for i := range line {
-			line[i] = guard(line[i])
+			line[i] = Guard(line[i])
 		}
 		if err := out.Write(line); err != nil {
 			return err

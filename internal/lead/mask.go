@@ -21,7 +21,7 @@ func initialSQL(column string) string {
 
 // mask leaves of a row of results what may be seen of a lead of which nothing
 // was delivered. Its contact data was never read.
-func (r *result) mask() {
+func (r *Row) mask() {
 	r.LastName = initial(r.LastName)
 	r.Title, r.Seniority, r.Department, r.Domain, r.Industry, r.Region, r.City = "", "", "", "", "", "", ""
 	r.Headcount = nil

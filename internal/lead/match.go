@@ -15,8 +15,8 @@ import (
 
 // Why a row stands for no lead.
 const (
-	noMatch   = "no_match"
-	ambiguous = "ambiguous" // what it says fits more than one lead
+	noMatch   = order.ReasonNoMatch
+	ambiguous = order.ReasonAmbiguous // what it says fits more than one lead
 )
 
 // matchColumns are the columns of a list that say whom a row is about, by

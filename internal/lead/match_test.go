@@ -79,7 +79,7 @@ func TestC10_RowsOfOneLeadShareItsItems(t *testing.T) {
 	require.Empty(t, items[0].Reason, "one of the rows has it, the other does not")
 	require.Empty(t, items[1].Reason, "as with the numbers")
 	for i := range rows { // when it was checked differs
-		last := len(rows[i]) - 1 - 10 // then what is known of the address
+		last := len(rows[i]) - 1 - 14 - 1 - 1 // then what is known of the address, the number and the profile
 		if i == 1 || i == 3 {
 			require.NotEmpty(t, rows[i][last])
 		}

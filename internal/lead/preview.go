@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -77,6 +78,42 @@ func (c *Catalogue) Preview(ctx context.Context, v Viewer, criteria order.Criter
 		}
 		sample = append(sample, int64(no))
 	}
+	return c.show(ctx, v, sample)
+}
+
+// Page shows the next n leads that match, in the order of the catalogue, behind a
+// cursor, and returns that of the next page, which is empty at the end. What is
+// imported later does not shift the pages.
+//
+// Errors: ErrBadCursor.
+func (c *Catalogue) Page(ctx context.Context, v Viewer, criteria order.Criteria, cursor string, n int) (shown []PreviewLead, next string, err error) {
+	var after uint64
+	if cursor != "" {
+		if after, err = strconv.ParseUint(cursor, 10, 31); err != nil {
+			return nil, "", ErrBadCursor
+		}
+	}
+	leads, err := matching(ctx, c.pool, criteria)
+	if err != nil {
+		return nil, "", fmt.Errorf("looking for a page of leads: %w", err)
+	}
+	page := make([]int64, 0, n)
+	all := leads.Iterator()
+	if after > 0 {
+		all.AdvanceIfNeeded(uint32(after) + 1) //nolint:gosec // 31 bits were read
+	}
+	for all.HasNext() && len(page) < n {
+		page = append(page, int64(all.Next()))
+	}
+	if all.HasNext() {
+		next = strconv.FormatInt(page[len(page)-1], 10)
+	}
+	shown, err = c.show(ctx, v, page)
+	return shown, next, err
+}
+
+// show reads leads by their numbers, masked.
+func (c *Catalogue) show(ctx context.Context, v Viewer, numbers []int64) ([]PreviewLead, error) {
 	rows, err := c.pool.Query(ctx, `
 		SELECT l.id, l.first_name, `+initialSQL("l.last_name")+` AS last_name, l.email,
 			l.title, l.seniority, l.department, l.company, l.industry, l.headcount::bigint AS headcount, l.country, l.region, l.city,
@@ -89,13 +126,13 @@ func (c *Catalogue) Preview(ctx context.Context, v Viewer, criteria order.Criter
 			SELECT coalesce(array_agg(k), '{}') AS keys
 			FROM unnest(ARRAY[l.email_key, l.direct_key, l.profile_key] || l.phone_keys) AS k
 			WHERE `+visible("k")+`) o
-		WHERE l.no = ANY ($4) ORDER BY l.no`, v.Org, v.Types, v.Scopes, sample)
+		WHERE l.no = ANY ($4) ORDER BY l.no`, v.Org, v.Types, v.Scopes, numbers)
 	if err != nil {
-		return nil, fmt.Errorf("reading leads to preview: %w", err)
+		return nil, fmt.Errorf("reading leads to show: %w", err)
 	}
 	read, err := pgx.CollectRows(rows, pgx.RowToStructByName[previewRow])
 	if err != nil {
-		return nil, fmt.Errorf("reading leads to preview: %w", err)
+		return nil, fmt.Errorf("reading leads to show: %w", err)
 	}
 	shownLeads := make([]PreviewLead, len(read))
 	for i := range read {
@@ -106,7 +143,6 @@ func (c *Catalogue) Preview(ctx context.Context, v Viewer, criteria order.Criter
 
 // visible says in SQL whether a value's key is that of a fact that the viewer
 // ($1 organization, $2 types, $3 scopes) may see.
-
 func visible(key string) string {
 	return `EXISTS (SELECT FROM unnest($2::text[]) AS t (type) CROSS JOIN unnest($3::text[]) AS s (scope)
 		JOIN credit_fact f ON f.owner = $1 AND f.type = t.type AND f.scope = s.scope AND f.subject = ` + key + ` AND NOT f.reversed)`

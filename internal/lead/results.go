@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,35 +23,32 @@ type ResultOptions struct {
 	All bool // of leads: every item that has a verdict, not the delivered ones alone; of what was not delivered, the lead is masked
 }
 
-// result is a row of a result file. Its JSON names are the CSV's columns.
-type result struct {
-	ID           string     `json:"id"`
-	Email        string     `json:"email"`
-	FirstName    string     `json:"first_name"`
-	LastName     string     `json:"last_name"`
-	Title        string     `json:"title"`
-	Seniority    string     `json:"seniority"`
-	Department   string     `json:"department"`
-	Company      string     `json:"company"`
-	Domain       string     `json:"domain"`
-	Industry     string     `json:"industry"`
-	Headcount    *int64     `json:"headcount"`
-	Country      string     `json:"country"`
-	Region       string     `json:"region"`
-	City         string     `json:"city"`
-	Phone        *string    `json:"phone,omitempty"` // this and the next two are in exports only
-	DirectEmail  *string    `json:"direct_email,omitempty"`
-	Profile      *string    `json:"profile,omitempty"`
-	Verdict      string     `json:"verdict"`
-	Reason       string     `json:"reason"`
-	MXHost       string     `json:"mx_host"`
-	SMTPCode     *int64     `json:"smtp_code"`
-	SMTPEnhanced string     `json:"smtp_enhanced"`
-	CheckedAt    *time.Time `json:"checked_at"`
-	Owned        *bool      `json:"owned,omitempty"` // in lists of leads that have what was owned before
-	Given        bool       `json:"-"`               // delivered; else the row is masked
+// Row is a row of results that are leads. Its JSON names are the CSV's columns.
+type Row struct {
+	ID          string  `json:"id"`
+	Email       string  `json:"email"`
+	FirstName   string  `json:"first_name"`
+	LastName    string  `json:"last_name"`
+	Title       string  `json:"title"`
+	Seniority   string  `json:"seniority"`
+	Department  string  `json:"department"`
+	Company     string  `json:"company"`
+	Domain      string  `json:"domain"`
+	Industry    string  `json:"industry"`
+	Headcount   *int64  `json:"headcount"`
+	Country     string  `json:"country"`
+	Region      string  `json:"region"`
+	City        string  `json:"city"`
+	Phone       *string `json:"phone,omitempty"` // this and the next two are in exports only
+	DirectEmail *string `json:"direct_email,omitempty"`
+	Profile     *string `json:"profile,omitempty"`
+	Verdict     string  `json:"verdict"`
+	Reason      string  `json:"reason"`
+	Evidence
+	Owned *bool `json:"owned,omitempty"` // in lists of leads that have what was owned before
+	Given bool  `json:"-"`               // delivered; else the row is masked
 
-	extras
+	Extras
 }
 
 // WriteResults streams what an order has delivered so far to w, in the order
@@ -61,7 +57,7 @@ type result struct {
 //
 // CSV follows RFC 4180: UTF-8, a header, CRLF, the columns in a fixed order
 // (those of the catalogue, then verdict, reason and evidence). Cells are safe
-// to open in a spreadsheet (see guard), and Import reads the file back.
+// to open in a spreadsheet (see Guard), and Import reads the file back.
 //
 // The results of an order over a list are the rows of that list, in its order:
 // with all of its columns and the verdicts where it was verified or enriched;
@@ -126,8 +122,7 @@ func (c *Catalogue) readLeads(ctx context.Context, orderID string, export, batch
 					WITH ORDINALITY AS p (number, key, at) WHERE p.key = ANY (i.carried)) END END,
 			CASE WHEN $2 THEN CASE WHEN given AND l.direct_key = ANY (i.carried) THEN l.direct_email ELSE '' END END,
 			CASE WHEN $2 THEN CASE WHEN given AND l.profile_key = ANY (i.carried) THEN l.profile ELSE '' END END,
-			i.verdict, i.reason, coalesce(i.mx_host, ''), i.smtp_code::bigint, coalesce(i.smtp_enhanced, ''),
-			CASE WHEN i.reason <> 'on_file' THEN i.checked_at END, -- nothing was checked
+			i.verdict, i.reason, `+evidenceOf+`,
 			CASE WHEN $4 THEN i.already_owned END, given, `+extrasOf("given")+`
 		FROM order_item i JOIN lead l ON l.no = i.lead_no AND l.fingerprint = i.fingerprint
 		CROSS JOIN LATERAL (SELECT $3 OR i.delivered_at IS NOT NULL AS given) g
@@ -151,13 +146,15 @@ func (c *Catalogue) writeLeads(ctx context.Context, w io.Writer, of selectionOf,
 		}
 	}
 	for rows.Next() {
-		r, err := pgx.RowToStructByPos[result](rows)
+		r, err := pgx.RowToStructByPos[Row](rows)
 		if err != nil {
 			return err
 		}
 		if !r.Given {
 			r.mask()
 		}
+		r.CheckedAt = utc(r.CheckedAt)
+		r.complete(r.Email, r.MXHost)
 		if err := write(r); err != nil {
 			return err
 		}
@@ -178,12 +175,14 @@ func (c *Catalogue) ExportBatch(ctx context.Context, orderID string, from, to in
 	if err != nil {
 		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
 	}
-	results, err := pgx.CollectRows(rows, pgx.RowToStructByPos[result])
+	results, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
 	if err != nil {
 		return nil, fmt.Errorf("reading items %d to %d of export %s: %w", from, to, orderID, err)
 	}
 	batch := make([]json.RawMessage, len(results))
 	for i, r := range results {
+		r.CheckedAt = utc(r.CheckedAt)
+		r.complete(r.Email, r.MXHost)
 		var row bytes.Buffer
 		if err := writeNDJSON(&row)(r); err != nil {
 			return nil, fmt.Errorf("writing item %d of export %s: %w", from+int64(i), orderID, err)
@@ -193,13 +192,13 @@ func (c *Catalogue) ExportBatch(ctx context.Context, orderID string, from, to in
 	return batch, nil
 }
 
-func writeNDJSON(w io.Writer) func(result) error {
+func writeNDJSON(w io.Writer) func(Row) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return func(r result) error { return enc.Encode(r) }
+	return func(r Row) error { return enc.Encode(r) }
 }
 
-func writeCSV(w io.Writer, export, owned bool) (func(result) error, error) {
+func writeCSV(w io.Writer, export, owned bool) (func(Row) error, error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
 	header := slices.Clone(columns)
@@ -215,7 +214,7 @@ func writeCSV(w io.Writer, export, owned bool) (func(result) error, error) {
 	}
 	out.Flush() // an order without results is a file with a header
 	cells := make([]string, 0, len(header))
-	return func(r result) error {
+	return func(r Row) error {
 		cells = append(cells[:0], r.ID, r.Email, r.FirstName, r.LastName, r.Title, r.Seniority, r.Department,
 			r.Company, r.Domain, r.Industry, number(r.Headcount), r.Country, r.Region, r.City)
 		for _, contact := range []*string{r.Phone, r.DirectEmail, r.Profile} {
@@ -224,14 +223,14 @@ func writeCSV(w io.Writer, export, owned bool) (func(result) error, error) {
 			}
 		}
 		cells = append(cells, r.Verdict, r.Reason, r.MXHost, number(r.SMTPCode), r.SMTPEnhanced, moment(r.CheckedAt))
-		for _, value := range r.values() {
+		for _, value := range r.Extras.values() {
 			cells = append(cells, cell(value))
 		}
 		if r.Owned != nil {
 			cells = append(cells, strconv.FormatBool(*r.Owned))
 		}
 		for i := range cells {
-			cells[i] = guard(cells[i])
+			cells[i] = Guard(cells[i])
 		}
 		if err := out.Write(cells); err != nil {
 			return err
@@ -248,20 +247,20 @@ func number(n *int64) string {
 	return strconv.FormatInt(*n, 10)
 }
 
-// guard makes a cell safe to open in a spreadsheet, which would take a text
+// Guard makes a cell safe to open in a spreadsheet, which would take a text
 // that begins with = + - @, a tab or a carriage return for a formula: such a
 // cell gets an apostrophe in front, as does one that begins with an apostrophe
 // and one of these, so that unguard knows which is ours. A telephone number, a
 // plus with nothing but digits and spaces after it, can do nothing and stays
 // as it is: programs that read the file want it unchanged.
-func guard(cell string) string {
+func Guard(cell string) string {
 	if needsGuard(strings.TrimLeft(cell, "'")) && !isPhoneNumber(cell) {
 		return "'" + cell
 	}
 	return cell
 }
 
-// unguard takes the apostrophe off that guard put in front.
+// unguard takes the apostrophe off that Guard put in front.
 func unguard(cell string) string {
 	if rest, found := strings.CutPrefix(cell, "'"); found && needsGuard(strings.TrimLeft(rest, "'")) {
 		return rest

@@ -4,13 +4,13 @@ import "time"
 
 // ScoreParts are what a score is made of; they add up to it.
 type ScoreParts struct {
-	Verdict int `json:"verdict"`           // what was found out, see basis
-	Pattern int `json:"pattern,omitempty"` // the name looks like those of the domain's valid addresses, or like none of them
-	Role    int `json:"role,omitempty"`    // a function, not a person
-	Free    int `json:"free,omitempty"`    // a public mailbox provider
-	Alias   int `json:"alias,omitempty"`   // a relay
-	Age     int `json:"age,omitempty"`     // how old the evidence is
-	Bounds  int `json:"bounds,omitempty"`  // keeps the score within its verdict's bounds
+	Verdict int `json:"verdict" doc:"For the verdict and its reason." example:"90"`
+	Pattern int `json:"pattern,omitempty" doc:"The name looks like those of the domain's valid addresses, or like none of them." example:"0"`
+	Role    int `json:"role,omitempty" doc:"It belongs to a role, not to a person." example:"0"`
+	Free    int `json:"free,omitempty" doc:"The domain is a public mailbox provider's." example:"0"`
+	Alias   int `json:"alias,omitempty" doc:"The domain is a relay." example:"0"`
+	Age     int `json:"age,omitempty" doc:"How old the evidence is." example:"0"`
+	Bounds  int `json:"bounds,omitempty" doc:"Keeps the score within its verdict's bounds." example:"0"`
 }
 
 func (p *ScoreParts) sum() int {
