@@ -30,6 +30,7 @@ import (
 	"holdfast/internal/metadata"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/payment"
+	"holdfast/internal/plan"
 	"holdfast/internal/suppression"
 	"holdfast/internal/testclock"
 	"holdfast/internal/webhook"
@@ -143,12 +144,31 @@ func description() huma.Config {
 	c := huma.DefaultConfig("Holdfast", "1.0.0")
 	c.Info.Description = "Order contact data; pay for what was delivered valid. Credits are whole numbers, times RFC 3339 in UTC. " +
 		"Errors are problem details (RFC 9457); their types are stable."
+	c.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
+	c.Servers = []*huma.Server{{URL: "/", Description: "The server that this description came from."}}
+	c.Tags = tags
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},
 	}
 	return c
+}
+
+// tags group the operations.
+var tags = []*huma.Tag{
+	{Name: "Orders", Description: "Quote, place, follow and stop orders; download what they delivered."},
+	{Name: "Verification", Description: "Verify addresses one by one, in batches, or upload a list of them."},
+	{Name: "Lists", Description: "Uploaded lists."},
+	{Name: "Leads", Description: "What the catalogue has, and what the organization has paid for."},
+	{Name: "Credits", Description: "Balances, the history of credits, bounces."},
+	{Name: "Payments", Description: "Buying credits; what was bought."},
+	{Name: "Organizations", Description: "Organizations, members, API keys, grants."},
+	{Name: "Plans", Description: "What credits are allotted and what actions cost."},
+	{Name: "Webhooks", Description: "Endpoints and deliveries."},
+	{Name: "Events", Description: "What happened, and sending it again."},
+	{Name: "Suppressions", Description: "Addresses and domains that are not delivered."},
+	{Name: "Erasures", Description: "Erasure of personal data."},
 }
 
 // schemaName names a type in the description. Rooms may use the same word for
@@ -161,6 +181,9 @@ func schemaName(t reflect.Type, hint string) string {
 	room := path.Base(t.PkgPath())
 	if room == "outbox" {
 		room = "event" // what those outside call it
+	}
+	if t == reflect.TypeFor[plan.Document]() {
+		return "Plan"
 	}
 	if t.Name() == "" || room == "api" || room == "." || strings.HasPrefix(name, strings.ToUpper(room[:1])+room[1:]) {
 		return name
@@ -182,7 +205,7 @@ type route struct {
 	stream       bool // takes as long as it takes
 	upload       bool // its body is a file, read while it arrives
 	maxBody      int64
-	produces     []string // content types of a streamed answer
+	produces     *content // of a streamed answer
 	tagged       bool     // 304 where If-None-Match names what there is
 	errors       []int    // statuses of its own besides those that every route has
 }
@@ -200,11 +223,9 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 	}
 	nameOrg(&op, r)
 	describeUpload(&op, r)
-	for _, contentType := range r.produces {
-		if op.Responses == nil {
-			op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{}}}
-		}
-		op.Responses["200"].Content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	if r.produces != nil {
+		mediaType, _, _ := strings.Cut(r.produces.mediaType, ";")
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{mediaType: contentOf(*r.produces)}}}
 	}
 	if r.tagged {
 		op.Responses = map[string]*huma.Response{"304": {Description: "Nothing has changed since the answer with that ETag."}}

@@ -2,13 +2,10 @@ package api
 
 import (
 	"context"
-	"encoding/csv"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
@@ -30,7 +27,7 @@ func (a *API) credits() {
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history", name: "listHistory", tag: "Credits", needs: member,
-		summary: "List every movement of credits, newest first", about: "New movements do not shift the pages.",
+		summary: "List every movement of credits", about: "New movements do not shift the pages. With expand=leads a page ends early where its movements charged for many contacts.",
 	}, func(ctx context.Context, in *struct {
 		HistoryFilter
 		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
@@ -42,7 +39,7 @@ func (a *API) credits() {
 			return nil, err
 		}
 		filter.Cursor, filter.Limit = in.Cursor, in.Limit
-		return body(a.Billing.History(ctx, filter))
+		return body(a.history(ctx, filter))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history/{id}/leads", name: "listHistoryLeads", tag: "Credits", needs: member,
@@ -62,7 +59,7 @@ func (a *API) credits() {
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/credits/history.csv", name: "downloadHistory", tag: "Credits", needs: member, stream: true,
-		summary: "Download the movements of credits as CSV", produces: []string{"text/csv"},
+		summary: "Download the movements of credits as CSV", about: "With expand=leads a line for each contact instead, with what it cost and where the credits came from, and one for each movement that is about none.", produces: &content{"text/csv", "BillingEntry"},
 	}, a.historyCSV)
 	add(a, route{
 		method: http.MethodPost, path: "/bounces", name: "reportBounces", tag: "Credits", needs: member,
@@ -121,6 +118,8 @@ type HistoryFilter struct {
 	Kind   string `query:"kind" enum:"grant,hold,capture,release,expire,reverse,rollover,void"`
 	Member string `query:"member" doc:"What was done in this member's name, and what moved in their own pool."`
 	Order  string `query:"order" doc:"Of which order."`
+	Sort   string `query:"sort" enum:"-at,at" default:"-at" doc:"By time: -at the newest first, at the oldest first."`
+	Expand string `query:"expand" enum:"leads" doc:"leads: what each movement charged for or credited back, contact by contact."`
 }
 
 func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error) {
@@ -129,7 +128,7 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 	if err != nil {
 		return ledger.HistoryFilter{}, err
 	}
-	filter := ledger.HistoryFilter{Owner: c.org.ID, From: f.From.Time, To: f.To.Time, Type: f.Type, Kind: f.Kind, Member: whose, OrderID: f.Order}
+	filter := ledger.HistoryFilter{Owner: c.org.ID, From: f.From.Time, To: f.To.Time, Type: f.Type, Kind: f.Kind, Member: whose, OrderID: f.Order, Oldest: f.Sort == "at", Charged: f.Expand == "leads"}
 	switch f.Pool {
 	case string(plan.Organization):
 		filter.Pool = new(string)
@@ -140,40 +139,6 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 		filter.Pool = &whose
 	}
 	return filter, nil
-}
-
-// historyCSV writes page after page: it holds one in memory.
-func (a *API) historyCSV(ctx context.Context, in *struct{ HistoryFilter }) (*huma.StreamResponse, error) {
-	filter, err := in.filter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	filter.Limit = 1000
-	page, err := a.Billing.History(ctx, filter)
-	if err != nil {
-		return nil, err
-	}
-	return a.stream(ctx, "text/csv; charset=utf-8", "credits.csv", func(w *patient) error {
-		out := csv.NewWriter(w)
-		out.UseCRLF = true
-		_ = out.Write([]string{"at", "kind", "type", "pool", "amount", "balance", "order_id", "action", "member", "source", "reason", "leads", "lead_id", "pool_member", "change"}) // Flush tells
-		for {
-			for _, e := range page.Entries {
-				_ = out.Write([]string{ // Error tells
-					e.At.Format(time.RFC3339Nano), e.Kind, e.Type, e.Pool, strconv.FormatInt(e.Amount, 10), strconv.FormatInt(e.Balance, 10),
-					e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10), plain(e.LeadID), e.Holder, strconv.FormatInt(e.Change, 10),
-				})
-			}
-			out.Flush()
-			if err := out.Error(); err != nil || page.NextCursor == "" {
-				return err
-			}
-			filter.Cursor = page.NextCursor
-			if page, err = a.Billing.History(ctx, filter); err != nil {
-				return err
-			}
-		}
-	}), nil
 }
 
 // plain keeps a spreadsheet from taking a text for a formula.

@@ -26,13 +26,19 @@ var closedTypes = map[reflect.Type][]any{
 	reflect.TypeFor[order.Destination](): values(order.ToFile, order.ToWebhook),
 	reflect.TypeFor[account.Role]():      values(account.RoleAdmin, account.RoleMember),
 	reflect.TypeFor[account.Status]():    values(account.StatusActive, account.StatusSuspended, account.StatusClosed),
-	reflect.TypeFor[ledger.Source](): values(ledger.SourceAllotment, ledger.SourcePack, ledger.SourcePromotion,
-		ledger.SourceAdjustment, ledger.SourceRollover, ledger.SourceReinstated),
-	reflect.TypeFor[plan.Measure]():   values(plan.PerContact, plan.PerVerification, plan.PerLead),
-	reflect.TypeFor[plan.Scope]():     values(plan.OncePerOrganization, plan.OncePerMember, plan.EveryTime),
-	reflect.TypeFor[plan.Cycle]():     values(plan.Month, plan.NoPeriod),
-	reflect.TypeFor[plan.PeriodEnd](): values(plan.Expire, plan.RollOver, plan.NeverExpires),
-	reflect.TypeFor[plan.Owner]():     values(plan.Organization, plan.Member),
+	reflect.TypeFor[ledger.Source]():     values(sources...),
+	reflect.TypeFor[order.Stage]():       values(order.StageReserving, order.StageSelecting, order.StageVerifying, order.StageDelivering, order.StageRefunding, order.StageOver),
+	reflect.TypeFor[plan.LateRelease]():  values(plan.Reinstate, plan.ExpireOnLate),
+	reflect.TypeFor[plan.ChangeMode]():   values(plan.Prorated, plan.AtPeriodEnd),
+	reflect.TypeFor[plan.Measure]():      values(plan.PerContact, plan.PerVerification, plan.PerLead),
+	reflect.TypeFor[plan.Scope]():        values(plan.OncePerOrganization, plan.OncePerMember, plan.EveryTime),
+	reflect.TypeFor[plan.Cycle]():        values(plan.Month, plan.NoPeriod),
+	reflect.TypeFor[plan.PeriodEnd]():    values(plan.Expire, plan.RollOver, plan.NeverExpires),
+	reflect.TypeFor[plan.Owner]():        values(plan.Organization, plan.Member),
+}
+
+var sources = []ledger.Source{
+	ledger.SourceAllotment, ledger.SourcePack, ledger.SourcePromotion, ledger.SourceAdjustment, ledger.SourceRollover, ledger.SourceReinstated,
 }
 
 func values[T ~string](list ...T) []any {
@@ -54,7 +60,13 @@ func closedProperties() map[string][]any {
 		"Problem.code":          values(codes...),
 		"OrderFailure.code":     {order.CodeInsufficientCredits, order.CodeInternal},
 		"OrderReason.verdict":   values(plan.Verdicts...),
+		"OrderReason.reason":    reasonWords(),
+		"LeadRow.verdict":       values(plan.Verdicts...),
+		"LeadRow.reason":        reasonWords(),
+		"WebhookEvent.type":     values(outbox.Names()...),
 		"WebhookDelivery.event": values(outbox.Names()...),
+		"BillingEntry.kind":     values(ledger.HistoryKinds()...),
+		"BillingEntry.source":   values(sources...),
 	}
 }
 
@@ -87,6 +99,8 @@ func nameClosedSets(r huma.Registry) {
 // working when a field is added.
 func (a *API) finish() {
 	doc := a.OpenAPI()
+	describeStreams(doc)
+	typeEvents(doc)
 	nameClosedSets(doc.Components.Schemas)
 	schemas := doc.Components.Schemas.Map()
 	for at, words := range closedProperties() {
@@ -110,8 +124,13 @@ func (a *API) finish() {
 			s.AdditionalProperties = nil
 		}
 	}
+	describeReasons(schemas)
 	describeOrders(doc)
+	describePlans(doc)
 	describeHeaders(doc)
+	for _, s := range schemas {
+		s.PrecomputeMessages() // of what was added above
+	}
 }
 
 // reach notes the names of all schemas that one is made of.

@@ -2,10 +2,15 @@ package api_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +22,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/ledger"
+	"holdfast/internal/order"
 	"holdfast/internal/plan"
 	"holdfast/internal/suppression"
 )
@@ -34,13 +40,20 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 	}
 	for at, want := range map[string]int{
 		"Order.status": 7, "Order.kind": 5, "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 21, "WebhookDelivery.event": 19,
+		"OrderReason.reason": len(order.Reasons), "LeadRow.verdict": 6, "BillingEntry.kind": 8, "BillingEntry.source": 6, "OrderProgress.stage": 6,
+		"PlanCredit.owner": 2, "PlanCharge.per": 3, "Plan.plan_change": 2,
 	} {
 		name, property, _ := strings.Cut(at, ".")
 		require.Contains(t, schemas, name)
 		require.Len(t, schemas[name].Properties[property].Enum, want, at)
 	}
-	require.Nil(t, schemas["Order"].AdditionalProperties, "an answer may grow")
 	for name, op := range operations(f.api) {
+		for status, r := range op.Responses {
+			for mediaType, content := range r.Content {
+				require.NotNil(t, content.Schema, "%s %s %s", name, status, mediaType)
+				mayGrow(t, schemas, content.Schema, map[string]bool{})
+			}
+		}
 		require.Regexp(t, `^[a-z]+([A-Z][a-z]*)*$`, op.OperationID)
 		if op.RequestBody == nil || op.RequestBody.Content["application/json"] == nil {
 			continue
@@ -52,6 +65,32 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 		if len(body.Properties) > 0 { // else it is a plan, which its parser checks
 			require.Equal(t, false, body.AdditionalProperties, "%s refuses fields that it does not know", name)
 		}
+	}
+}
+
+// mayGrow fails where a schema that an answer is made of is closed, or says nothing.
+func mayGrow(t *testing.T, schemas map[string]*huma.Schema, s *huma.Schema, seen map[string]bool) {
+	t.Helper()
+	if of, ok := s.Extensions["contentSchema"].(*huma.Schema); ok {
+		s = of
+	}
+	if name := strings.TrimPrefix(s.Ref, "#/components/schemas/"); s.Ref != "" {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		require.Contains(t, schemas, name)
+		s = schemas[name]
+		require.NotEqual(t, false, s.AdditionalProperties, "%s is closed", name)
+	}
+	require.False(t, s.Type == "" && len(s.AnyOf)+len(s.OneOf) == 0, "%+v", s)
+	for _, list := range [][]*huma.Schema{s.AnyOf, s.OneOf, slices.Collect(maps.Values(s.Properties))} {
+		for _, of := range list {
+			mayGrow(t, schemas, of, seen)
+		}
+	}
+	if s.Items != nil {
+		mayGrow(t, schemas, s.Items, seen)
 	}
 }
 
@@ -111,7 +150,7 @@ func (w *witness) watching(a *api.API) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, pattern := routes.Handler(r)
 		op := described[pattern]
-		if op == nil || op.Responses["200"] != nil && op.Responses["200"].Content["text/event-stream"] != nil {
+		if op == nil {
 			a.ServeHTTP(rw, r)
 			return
 		}
@@ -130,7 +169,7 @@ func (w *witness) compare(a *api.API, pattern string, op *huma.Operation, got *r
 		return
 	}
 	contentType, _, _ := strings.Cut(got.Header().Get("Content-Type"), ";")
-	if got.body.Len() == 0 || contentType != "application/json" && contentType != "application/problem+json" || got.large {
+	if got.body.Len() == 0 {
 		return
 	}
 	content := response.Content[contentType]
@@ -138,15 +177,47 @@ func (w *witness) compare(a *api.API, pattern string, op *huma.Operation, got *r
 		w.lies[fmt.Sprintf("%s %d is of type %s", pattern, got.status, contentType)] = true
 		return
 	}
-	var body any
-	if err := json.Unmarshal(got.body.Bytes(), &body); err != nil {
-		return // cut off by a test
+	schema, parts := content.Schema, [][]byte{got.body.Bytes()}
+	if of, ok := schema.Extensions["contentSchema"].(*huma.Schema); ok {
+		schema, parts = of, partsOf(contentType, got.body.Bytes())
+	} else if got.large {
+		return
 	}
-	result := &huma.ValidateResult{}
-	huma.Validate(a.OpenAPI().Components.Schemas, content.Schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, body, result)
-	for _, err := range result.Errors {
-		w.lies[fmt.Sprintf("%s %d: %v", pattern, got.status, err)] = true
+	for _, part := range parts {
+		var body any
+		if err := json.Unmarshal(part, &body); err != nil {
+			continue // cut off by a test
+		}
+		result := &huma.ValidateResult{}
+		huma.Validate(a.OpenAPI().Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, body, result)
+		for _, err := range result.Errors {
+			w.lies[fmt.Sprintf("%s %d: %v", pattern, got.status, err)] = true
+		}
 	}
+}
+
+// partsOf are the parts of a streamed answer as JSON: the lines of NDJSON, the
+// events of a stream. Those of a CSV are not compared.
+func partsOf(contentType string, body []byte) (parts [][]byte) {
+	switch contentType {
+	case "application/x-ndjson":
+		return bytes.Split(body, []byte("\n"))
+	case "text/event-stream":
+		for frame := range bytes.SplitSeq(body, []byte("\n\n")) {
+			event := map[string]any{}
+			for line := range bytes.SplitSeq(frame, []byte("\n")) {
+				name, value, _ := strings.Cut(string(line), ": ")
+				event[name] = value
+				if name == "data" {
+					event[name] = json.RawMessage(value)
+				}
+			}
+			if text, err := json.Marshal(event); err == nil && event["event"] != nil {
+				parts = append(parts, text)
+			}
+		}
+	}
+	return parts
 }
 
 // found are the differences, in order.
@@ -179,3 +250,48 @@ func (r *recorded) Write(b []byte) (int, error) {
 	}
 	return r.ResponseWriter.Write(b)
 }
+
+// The one table of reasons has every reason that is given anywhere, and the page
+// about verdicts is written from it.
+func TestEveryReasonIsExplained(t *testing.T) {
+	listed := map[string]bool{}
+	for _, r := range order.Reasons {
+		require.False(t, listed[r.Reason], r.Reason)
+		require.NotEmpty(t, r.Says, r.Reason)
+		if r.Verdict != "" {
+			require.Contains(t, plan.Verdicts, r.Verdict, r.Reason)
+		}
+		listed[r.Reason] = true
+	}
+	constants := 0
+	for _, dir := range []string{"../verify", "../order"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, found := range regexp.MustCompile(`(?m)^\t(?:\w+ +Reason|Reason\w+) += +"([a-z0-9_]+)"`).FindAllSubmatch(source, -1) {
+				constants++
+				require.True(t, listed[string(found[1])], "%s has the reason %s, order.Reasons does not", file, found[1])
+			}
+		}
+	}
+	require.Equal(t, len(listed), constants, "all of them were found")
+
+	var page strings.Builder
+	page.WriteString("# Verdicts and their reasons\n\nWhat the results of orders and `POST /api/v1/verify` say. Written from `internal/order/reasons.go` by `go test ./internal/api -run Reason -write`.\n\n" +
+		"A definite verdict, `valid` or `invalid`, is given only where the mail host, the domain's name servers or the address itself say so. What concerns us (our network address, our sender, a time limit) is `unknown`. " +
+		"A reason of a row that is no address begins with `malformed: `; what is wrong with it follows.\n\n| verdict | reason | what it means |\n|---|---|---|\n")
+	for _, r := range order.Reasons {
+		fmt.Fprintf(&page, "| %s | `%s` | %s |\n", cmp.Or(r.Verdict, "several, or none"), r.Reason, r.Says)
+	}
+	const path = "../../docs/verdicts.md"
+	if *write {
+		require.NoError(t, os.WriteFile(path, []byte(page.String()), 0o644))
+	}
+	stored, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, page.String(), string(stored), "go test ./internal/api -run Reason -write")
+}
+
+var write = flag.Bool("write", false, "write docs/verdicts.md instead of comparing it")

@@ -172,6 +172,35 @@ var fieldsByName = map[string]said{
 	"version":             {"The version.", 1},
 	"voided":              {"", 500},
 	"waiting":             {"", 0},
+	"period":              {"month, or none where nothing is allotted and nothing resets.", "month"},
+	"description":         {"What it is, for customers.", "Pay for delivered, verified leads."},
+	"notes":               {"Sentences for the customer.", nil},
+	"actions":             {"What the plan sells and what each action costs, by action.", nil},
+	"refund":              {"What becomes of credits that an order did not use.", nil},
+	"delay":               {"From the completion of an order to its refund.", "5m"},
+	"late_release":        {"What becomes of credits that are released after the grant they came from has expired: granted again, or gone.", "reinstate"},
+	"reinstate_for":       {"How long credits granted again can be spent, where the plan has no period.", "7d"},
+	"bounce_window":       {"How long after delivery a bounce is credited back; never when left out.", "30d"},
+	"bounces":             {"Who may report bounces, and how many.", nil},
+	"members":             {"Members' keys may, too; only admins' when false.", false},
+	"most":                {"Addresses that an organization may report within a bounce window.", 10000},
+	"plan_change":         {"How the plan is left for another: at once, the rest of the period counted by time, or with the next period.", "prorated"},
+	"roll_over_cap":       {"At most so many credits roll over; no limit when left out.", 500},
+	"burn":                {"The pools in the order in which they are spent.", nil},
+	"low_balance":         {"Thresholds of the event credits.low, the highest first.", nil},
+	"member_budget":       {"What a member may spend of the shared pool in a period; no limit when left out.", 500},
+	"charges":             {"What it costs.", nil},
+	"billable":            {"The verdicts that are charged.", nil},
+	"done":                {"Contacts with a final verdict.", 4000},
+	"total":               {"Contacts that were selected.", 10000},
+	"more":                {"Further leads may be selected.", false},
+	"greylisted":          {"Contacts whose mail hosts ask to come back later.", 12},
+	"again":               {"When these hosts may be asked again.", exampleMoment},
+	"charged":             {"Credits charged so far.", nil},
+	"rate":                {"Contacts a second while it verifies.", nil},
+	"eta":                 {"When everything is probably verified, then when the refund comes; not always known.", exampleMoment},
+	"stage":               {"What the order was doing.", "verifying"},
+	"stages":              {"How long each stage took.", nil},
 	"webhook_id":          {"The webhook that an export goes to.", "wh_7f3a2c"},
 	"budgets":             {"What the member may spend of the shared pool in a period, by credit type.", nil},
 	"deliveries":          {"The deliveries.", nil},
@@ -190,46 +219,70 @@ var fieldsByName = map[string]said{
 
 // fieldsInPlace describe fields whose meaning is another in one schema.
 var fieldsInPlace = map[string]said{
-	"WebhookDelivery.status": {"pending until it was taken or has failed.", "delivered"},
-	"Problem.status":         {"HTTP status.", 422},
-	"Problem.title":          {"What kind of problem it is.", "The request is not valid"},
-	"Problem.code":           {"What kind of problem it is, for programs. Never changed.", "invalid_request"},
-	"Problem.type":           {"", problemType + "invalid_request"},
-	"Problem.detail":         {"", "The count is 0; ask for at least 1 lead."},
-	"FieldProblem.field":     {"", "body.count"},
-	"OrderFailure.code":      {"Why, for programs.", "insufficient_credits"},
-	"OrderReason.reason":     {reasonsAbout, "no_such_user"},
-	"OrderBody.count":        {"How many leads a lead_list selects or, with fill, delivers.", 10000},
-	"OrderBody.order_id":     {"The order whose leads are exported.", "ord_4k2n6v"},
-	"Order.id":               {"The order.", "ord_4k2n6v"},
-	"MovedOrder.id":          {"The order.", "ord_4k2n6v"},
-	"AccountKey.id":          {"The key's id.", "key_7f3a2c"},
-	"WebhookDelivery.id":     {"The delivery.", 42},
-	"WebhookEndpoint.id":     {"The webhook.", "wh_7f3a2c"},
-	"NewWebhook.id":          {"The webhook.", "wh_7f3a2c"},
-	"LeadList.id":            {"The list.", "lst_7d2k4m"},
-	"LeadPreviewLead.id":     {"The lead, as a reveal or an export takes it.", "L00000042"},
-	"BillingEntry.kind":      {"What happened to the credits.", "capture"},
-	"BillingHistory.id":      {"", "42"},
-	"OrderAmount.amount":     {"Credits.", 1000},
-	"LeadPaid.field":         {"The piece of information that was paid for.", "email"},
-	"VerifiedResult.role":    {"The address belongs to a role such as info@, not to a person.", false},
-	"VerifiedResult.line":    {"The line of the order that it is.", 1},
-	"Found.leads":            {"", 4200},
-	"ErasureReport.leads":    {"Leads deleted from the catalogue.", 1},
-	"BillingEntry.leads":     {"", 100},
-	"AccountMember.id":       {"The member.", "jane"},
-	"MemberUse.id":           {"The member.", "jane"},
-	"BillingRemoved.id":      {"The member.", "jane"},
-	"CreateMemberRequest.id": {"Up to 63 lower-case letters, digits, - and _.", "jane"},
+	"WebhookDelivery.status":   {"pending until it was taken or has failed.", "delivered"},
+	"Problem.status":           {"HTTP status.", 422},
+	"Problem.title":            {"What kind of problem it is.", "The request is not valid"},
+	"Problem.code":             {"What kind of problem it is, for programs. Never changed.", "invalid_request"},
+	"Problem.type":             {"", problemType + "invalid_request"},
+	"Problem.detail":           {"", "The count is 0; ask for at least 1 lead."},
+	"FieldProblem.field":       {"", "body.count"},
+	"OrderFailure.code":        {"Why, for programs.", "insufficient_credits"},
+	"OrderReason.reason":       {"Why; see the schema Reason.", "no_such_user"},
+	"OrderBody.count":          {"How many leads a lead_list selects or, with fill, delivers.", 10000},
+	"OrderBody.order_id":       {"The order whose leads are exported.", "ord_4k2n6v"},
+	"Order.id":                 {"The order.", "ord_4k2n6v"},
+	"MovedOrder.id":            {"The order.", "ord_4k2n6v"},
+	"AccountKey.id":            {"The key's id.", "key_7f3a2c"},
+	"WebhookDelivery.id":       {"The delivery.", 42},
+	"WebhookEndpoint.id":       {"The webhook.", "wh_7f3a2c"},
+	"NewWebhook.id":            {"The webhook.", "wh_7f3a2c"},
+	"LeadList.id":              {"The list.", "lst_7d2k4m"},
+	"LeadPreviewLead.id":       {"The lead, as a reveal or an export takes it.", "L00000042"},
+	"BillingEntry.kind":        {"What happened to the credits.", "capture"},
+	"BillingHistory.id":        {"", "42"},
+	"OrderAmount.amount":       {"Credits.", 1000},
+	"LeadPaid.field":           {"The piece of information that was paid for.", "email"},
+	"VerifiedResult.line":      {"The line of the order that it is.", 1},
+	"VerifiedResult.order_id":  {"The order that is behind it.", "ord_4k2n6v"},
+	"VerifiedResult.address":   {"The address that was verified, as it was taken out of email.", "ann@example.com"},
+	"LeadRow.id":               {"The lead.", "L00000042"},
+	"LeadRow.email":            {"The address, where it was delivered.", "ann@example.com"},
+	"LeadRow.phone":            {"In exports: the numbers that the organization owns, with semicolons between them.", "+14155550123"},
+	"LeadRow.direct_email":     {"In exports: the personal address, where the organization owns it.", "ann@home.example"},
+	"LeadRow.profile":          {"In exports: the profile, where the organization owns it.", "Prefers short messages."},
+	"LeadRow.owned":            {"Whether the organization had paid for it before; only where the order includes what it owns.", false},
+	"LeadRow.department":       {"Department.", "engineering"},
+	"LeadRow.seniority":        {"Seniority.", "director"},
+	"LeadRow.industry":         {"Industry of the company.", "software"},
+	"LeadRow.domain":           {"Mail domain of the company.", "example.com"},
+	"LeadRow.region":           {"Region or state.", "California"},
+	"LeadRow.city":             {"City.", "Berlin"},
+	"LeadRow.title":            {"Job title.", "Software Engineer"},
+	"LeadRow.reason":           {"Why; see the schema Reason.", "accepted"},
+	"VerifiedResult.reason":    {"Why; see the schema Reason. Of what is no address: malformed, and what is wrong with it.", "accepted"},
+	"OrderProgress.stage":      {"What the order is doing.", "verifying"},
+	"OrderProgress.waiting":    {"What the order waits for, in one sentence.", "Two mail hosts ask to come back later."},
+	"OrderProgress.until":      {"When the wait ends.", exampleMoment},
+	"OrderProgress.since":      {"Where the rate counts from.", exampleMoment},
+	"Plan.id":                  {"The plan.", "verified-leads"},
+	"Plan.name":                {"Name for customers.", "Verified leads"},
+	"Plan.credits":             {"What the plan says about each credit type.", nil},
+	"PlanCredit.at_period_end": {"What happens to what is left of the allotment.", "expire"},
+	"PlanCredit.owner":         {"Who gets the allotment: the shared pool or each member's own.", "organization"},
+	"PlanCredit.allotment":     {"Credits granted in each period; none when left out.", 1000},
+	"PlanAction.charges":       {"What it costs.", nil},
+	"PlanCharge.amount":        {"Credits a unit.", 1},
+	"PlanCharge.type":          {"Credit type.", "email"},
+	"PlanCharge.scope":         {"How often the same thing is charged.", "once_per_organization"},
+	"PlanCharge.per":           {"The unit that is counted: a contact that was delivered, a verification that was carried out, or a lead.", "contact"},
+	"Found.leads":              {"", 4200},
+	"ErasureReport.leads":      {"Leads deleted from the catalogue.", 1},
+	"BillingEntry.leads":       {"", 100},
+	"AccountMember.id":         {"The member.", "jane"},
+	"MemberUse.id":             {"The member.", "jane"},
+	"BillingRemoved.id":        {"The member.", "jane"},
+	"CreateMemberRequest.id":   {"Up to 63 lower-case letters, digits, - and _.", "jane"},
 }
-
-// reasonsAbout explains the reasons of verdicts.
-const reasonsAbout = "Why the verdict is what it is. valid: accepted (the mail host takes mail for it), owned (paid for before), on_file (nothing to verify). " +
-	"invalid: syntax (no address), no_domain, no_mail_host, null_mx (the domain takes no mail), no_such_user, mailbox_disabled. " +
-	"catch_all: domain_accepts_all (the host takes mail for addresses that cannot exist, so its yes says nothing). risky: mailbox_full and others. disposable: a throwaway domain. " +
-	"unknown: greylisted, temporary (the host asks to come back later), blocked, policy, sender_refused (about us, not the address), connect_failed, connection_lost, tarpit, dns_error, " +
-	"not_found (not in the catalogue), duplicate, not_new, not_owned, suppressed. More may come."
 
 // describeFields gives every field and parameter a description and an example.
 func describeFields(doc *huma.OpenAPI) {
@@ -270,7 +323,7 @@ func describeField(p *huma.Schema, here, general said) {
 		return
 	}
 	for _, s := range []said{here, general} {
-		if p.Description == "" || s.about == reasonsAbout {
+		if p.Description == "" {
 			p.Description = s.about
 		}
 		if len(p.Examples) == 0 && s.example != nil && fits(p, s.example) {
@@ -287,6 +340,8 @@ func describeField(p *huma.Schema, here, general said) {
 		p.Examples = []any{false}
 	case p.Type == huma.TypeInteger:
 		p.Examples = []any{max(1, int(least(p)))}
+	case p.Type == huma.TypeNumber:
+		p.Examples = []any{12.5}
 	case p.Type == huma.TypeString && p.Format == "date-time":
 		p.Examples = []any{exampleMoment}
 	}

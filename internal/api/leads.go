@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,7 +15,8 @@ import (
 func (a *API) leads() {
 	add(a, route{
 		method: http.MethodGet, path: "/leads", name: "findLeads", tag: "Leads", needs: member,
-		summary: "Count the leads that match and show a few of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes. What the organization has paid for is shown unmasked.",
+		summary: "Count the leads that match and show some of them, masked", about: "The criteria are those of an order. The ids are those that a reveal or an export takes. What the organization has paid for is shown unmasked. " +
+			"Without limit and cursor, a few leads from all over the catalogue; with limit, a page of them in the order of the catalogue, and next_cursor for the next one.",
 	}, a.findLeads)
 	add(a, route{
 		method: http.MethodGet, path: "/leads/owned", name: "listOwnedLeads", tag: "Leads", needs: member,
@@ -26,7 +28,8 @@ func (a *API) leads() {
 type found struct {
 	Leads        int64              `json:"leads" doc:"How many match."`
 	AlreadyOwned int64              `json:"already_owned" doc:"Of these, the ones the organization has paid for."`
-	Preview      []lead.PreviewLead `json:"preview"`
+	Preview      []lead.PreviewLead `json:"preview" doc:"Some of the leads, masked; with limit or cursor, a page of them."`
+	NextCursor   string             `json:"next_cursor,omitempty"`
 }
 
 func (a *API) findLeads(ctx context.Context, in *struct {
@@ -43,7 +46,9 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 	HeadcountMax   int64    `query:"headcount_max" minimum:"0"`
 	HasPhone       bool     `query:"has_phone"`
 	HasDirectEmail bool     `query:"has_direct_email"`
-	Preview        int      `query:"preview" minimum:"0" maximum:"25" default:"5" doc:"How many to show."`
+	Preview        int      `query:"preview" minimum:"0" maximum:"25" default:"5" doc:"How many to show from all over the catalogue."`
+	Limit          int      `query:"limit" minimum:"1" maximum:"100" doc:"Leads a page; with cursor 50 when left out. Goes before preview." example:"50"`
+	Cursor         string   `query:"cursor" maxLength:"50" doc:"next_cursor of the page before."`
 },
 ) (*answer[found], error) {
 	criteria := order.Criteria{
@@ -72,11 +77,17 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if in.Preview == 0 {
-		return body(found{count.Leads, count.AlreadyOwned, []lead.PreviewLead{}}, nil)
+	shown := found{Leads: count.Leads, AlreadyOwned: count.AlreadyOwned, Preview: []lead.PreviewLead{}}
+	switch {
+	case in.Limit > 0 || in.Cursor != "":
+		shown.Preview, shown.NextCursor, err = a.Catalogue.Page(ctx, viewer(c, terms), criteria, in.Cursor, cmp.Or(in.Limit, 50))
+	case in.Preview > 0:
+		shown.Preview, err = a.Catalogue.Preview(ctx, viewer(c, terms), criteria, in.Preview)
 	}
-	preview, err := a.Catalogue.Preview(ctx, viewer(c, terms), criteria, in.Preview)
-	return body(found{count.Leads, count.AlreadyOwned, append([]lead.PreviewLead{}, preview...)}, err)
+	if errors.Is(err, lead.ErrBadCursor) {
+		return nil, errBadCursor
+	}
+	return body(shown, err)
 }
 
 // viewer is what a caller may see of leads: what the organization has paid for,
@@ -106,7 +117,7 @@ func (a *API) ownedLeads(ctx context.Context, in *struct {
 	}
 	leads, next, err := a.Catalogue.Owned(ctx, viewer(c, terms), in.Cursor, in.Limit)
 	if errors.Is(err, lead.ErrBadCursor) {
-		return nil, invalid("query.cursor", "The cursor is not one that a page has given; send next_cursor of the page before.")
+		return nil, errBadCursor
 	}
 	return body(ownedPage{append([]lead.Paid{}, leads...), next}, err)
 }

@@ -174,8 +174,20 @@ func describeUpload(op *huma.Operation, r route) {
 }
 
 type verified struct {
-	Order   order.Order       `json:"order"`
-	Results []json.RawMessage `json:"results" doc:"One for each address that has a verdict."`
+	Order   order.Order      `json:"order" doc:"The order that is behind it."`
+	Results []verifiedResult `json:"results" doc:"One for each address that has a verdict."`
+}
+
+// verifiedResult is the verdict on one address of a synchronous verification.
+type verifiedResult struct {
+	OrderID string `json:"order_id"`
+	Line    int    `json:"line"`
+	Email   string `json:"email" doc:"The address as it was sent."`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	lead.Evidence
+	Address string `json:"address"`
+	lead.Extras
 }
 
 // VerifyFor is what a synchronous verification may say besides its addresses.
@@ -208,14 +220,13 @@ func (a *API) verify(ctx context.Context, key string, as VerifyFor, emails []str
 	if err := a.Catalogue.WriteResults(ctx, &lines, o.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
 		return verified{}, err
 	}
-	v := verified{Order: o, Results: []json.RawMessage{}}
+	v := verified{Order: o, Results: []verifiedResult{}}
 	for decoder := json.NewDecoder(&lines); decoder.More(); {
-		var result json.RawMessage
+		result := verifiedResult{OrderID: o.ID, Line: len(v.Results) + 1}
 		if err := decoder.Decode(&result); err != nil {
 			return verified{}, fmt.Errorf("the results of order %s cannot be read: %w", o.ID, err)
 		}
-		place := fmt.Sprintf(`{"order_id":%q,"line":%d,`, o.ID, len(v.Results)+1)
-		v.Results = append(v.Results, append(json.RawMessage(place), result[1:]...))
+		v.Results = append(v.Results, result)
 	}
 	return v, nil
 }

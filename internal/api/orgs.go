@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
@@ -198,7 +201,7 @@ func (a *API) plans() {
 		if err != nil {
 			return nil, err
 		}
-		list := planList{Plans: make([]json.RawMessage, len(plans)), NextCursor: next}
+		list := planList{Plans: make([]planBody, len(plans)), NextCursor: next}
 		for i, p := range plans {
 			if list.Plans[i], err = p.MarshalJSON(); err != nil {
 				return nil, err
@@ -213,17 +216,17 @@ func (a *API) plans() {
 		ID      string `path:"id" maxLength:"100" doc:"The plan." example:"verified-leads"`
 		Version int    `query:"version" minimum:"1" maximum:"2147483647" doc:"The newest when left out." example:"1"`
 	},
-	) (*answer[json.RawMessage], error) {
+	) (*answer[planBody], error) {
 		p, err := a.Accounts.Plan(ctx, in.ID, in.Version)
 		if err != nil {
 			return nil, err
 		}
 		text, err := p.MarshalJSON()
-		return body(json.RawMessage(text), err)
+		return body(planBody(text), err)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/plans/{id}", name: "savePlan", tag: "Plans", needs: operator, noOrg: true,
-		summary: "Store a plan", about: "A plan that differs from its newest version becomes the next one. Organizations stay on the version they have.",
+		summary: "Store a plan", about: "What is left out has its default. A plan that differs from its newest version becomes the next one. Organizations stay on the version they have.",
 	}, func(ctx context.Context, in *struct {
 		ID   string `path:"id"`
 		Body json.RawMessage
@@ -241,9 +244,20 @@ func (a *API) plans() {
 	})
 }
 
+// planBody is a plan as the package that knows plans writes it.
+type planBody json.RawMessage
+
+// MarshalJSON is the plan itself.
+func (p planBody) MarshalJSON() ([]byte, error) { return p, nil }
+
+// Schema is that of a plan's document.
+func (planBody) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[plan.Document](), true, "Document")
+}
+
 type planList struct {
-	Plans      []json.RawMessage `json:"plans" doc:"The plans, by id."`
-	NextCursor string            `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
+	Plans      []planBody `json:"plans" doc:"The plans, by id."`
+	NextCursor string     `json:"next_cursor,omitempty" doc:"For the next page; absent on the last one."`
 }
 
 type savedPlan struct {

@@ -18,7 +18,7 @@ func (a *API) results() {
 			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download" + strings.ToUpper(format[:1]) + format[1:], tag: "Orders", needs: member, anyOrg: true, stream: true,
 			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far. Leads come with the catalogue's columns; what a reveal found a row for each lead; " +
 				"of a list that is verified or enriched, every row with all of its columns and ours beside them.",
-			produces: []string{contentType},
+			produces: &content{contentType, "ResultRow"},
 		}, func(ctx context.Context, in *struct {
 			OrderID
 			All bool `query:"all" doc:"Every contact that has a verdict; what was not delivered comes without its address."`
@@ -38,8 +38,9 @@ func (a *API) results() {
 		summary: "Watch an order",
 		about: "Server-sent events: status, with the order, and progress, while it runs. A client that comes back with Last-Event-ID gets no " +
 			"status twice. The stream ends with the order; asked for again after that, the answer is 204.",
-		produces: []string{"text/event-stream"},
+		produces: &content{"text/event-stream", "OrderEvent"},
 	}, a.watch)
+	a.OpenAPI().Paths[prefix+"/orders/{id}/events"].Get.Responses["204"] = &huma.Response{Description: "The order is over, and its last status was received before."}
 }
 
 // stream answers with a file that is written while it is sent. When that fails

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,19 @@ func (a *API) events() {
 			},
 		}}
 	}
+}
+
+// typeEvents says in the list of events which data they may have.
+func typeEvents(doc *huma.OpenAPI) {
+	listed := doc.Components.Schemas.Map()["WebhookEvent"]
+	data := &huma.Schema{Description: "By the type, as described under webhooks."}
+	for _, t := range outbox.Topics {
+		of := doc.Components.Schemas.Schema(reflect.TypeOf(t.Data), true, "")
+		if !slices.ContainsFunc(data.AnyOf, func(s *huma.Schema) bool { return s.Ref == of.Ref }) {
+			data.AnyOf = append(data.AnyOf, of)
+		}
+	}
+	listed.Properties["data"] = data
 }
 
 // camel writes order.settled as OrderSettled.

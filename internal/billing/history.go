@@ -13,7 +13,7 @@ import (
 	"holdfast/internal/ledger"
 )
 
-// History is a page of movements of credits, newest first.
+// History is a page of movements of credits.
 type History struct {
 	Entries    []Entry `json:"entries"`
 	NextCursor string  `json:"next_cursor,omitempty"`
@@ -37,6 +37,18 @@ type Entry struct {
 	Reason  string    `json:"reason,omitempty"`
 	Leads   int64     `json:"leads,omitempty" doc:"How many leads, or fields of them, were charged or credited back, each in one line of its entry; /credits/history/{entry}/leads lists them."`
 	LeadID  string    `json:"lead_id,omitempty" doc:"Which lead, where it is one and still in the catalogue."`
+
+	Contacts []Contact            `json:"contacts,omitempty" doc:"With expand=leads: what it charged for or credited back, and what each cost."`
+	Charged  []ledger.ChargedFact `json:"-"`
+}
+
+// Contact is a piece of information that a movement charged for or credited back.
+type Contact struct {
+	LeadID  string `json:"lead_id,omitempty" doc:"The lead; absent where it is an address that the organization has sent, or the lead is not in the catalogue any more."`
+	Field   string `json:"field,omitempty" doc:"The piece of information." enum:"email,phone,direct_email,profile,lead" example:"email"`
+	Name    string `json:"name,omitempty" doc:"The lead's name; of the last name the initial alone where the value may not be seen." example:"Ann Smith"`
+	Contact string `json:"contact,omitempty" doc:"The value, where the organization has paid for it; absent where it was credited back." example:"ann@example.com"`
+	Cost    int64  `json:"cost" doc:"Credits of this movement."`
 }
 
 // History returns a page of an organization's movements, with the lead where a
@@ -65,6 +77,9 @@ func (b *Billing) History(ctx context.Context, f ledger.HistoryFilter) (History,
 		view.Entries[i] = Entry{
 			Entry: l.Seq, At: l.At.UTC(), Kind: l.Kind, Type: l.Type, Pool: PoolName(l.Pool), Holder: l.Pool, Amount: l.Amount, Change: l.Change, Balance: l.Balance,
 			OrderID: l.OrderID, Action: l.Action, Member: l.Member, Source: string(l.Source), Reason: l.Reason, Leads: l.Facts,
+		}
+		if f.Charged {
+			view.Entries[i].Charged = page.Charged[i]
 		}
 		if l.Subject != [16]byte{} {
 			view.Entries[i].LeadID = ids[l.Subject]
