@@ -11,10 +11,12 @@ export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 # concern of the product.
 GOLANGCI_LINT := v2.15.0
 WORKFLOWCHECK := v0.6.0
+OAPI_CODEGEN  := v2.8.2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast
 TOOLS := $(CACHE)/tools/$(shell go env GOVERSION)
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)
 CHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK)
+CODEGEN := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN)
 
 ARGS ?=
 
@@ -41,7 +43,7 @@ build: ## bin/holdfast and bin/holdfast-worker
 	@go build -ldflags "$(STAMP)" -o bin/holdfast-worker ./worker
 
 .PHONY: test
-test: postgres devserver promtool lint ## all checks and all tests, on real servers
+test: postgres devserver promtool clients lint ## all checks and all tests, on real servers
 	go test -timeout 20m ./...
 	go test -C bench ./...
 	go test -C deploy ./...
@@ -152,6 +154,15 @@ devserver: # the Temporal dev server, built once per machine
 promtool: # checks and tests the alert rules, unless it cannot be had
 	@scripts/promtool
 
+.PHONY: openapi
+openapi: postgres devserver clients ## lint the description of the API with Redocly and Spectral, and generate clients in Go and TypeScript and run them
+	go test -count=1 -run 'TheDescription|GeneratedClients' ./internal/api
+
+.PHONY: clients
+clients: # what reads the description in tests, where it can be had
+	@scripts/openapi
+	@$(MAKE) --no-print-directory $(CODEGEN) || echo "oapi-codegen cannot be built: no Go client is generated" >&2
+
 .PHONY: clean
 clean: ## remove bin/ (data of `make dev` and the user's cache stay)
 	rm -rf bin
@@ -167,3 +178,9 @@ $(CHECK):
 	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
 	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK)
 	@mv $(TOOLS)/new-$(@F)/workflowcheck $@
+
+$(CODEGEN):
+	@echo "building oapi-codegen $(OAPI_CODEGEN)"
+	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
+	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN)
+	@mv $(TOOLS)/new-$(@F)/oapi-codegen $@

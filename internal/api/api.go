@@ -144,31 +144,33 @@ func description() huma.Config {
 	c := huma.DefaultConfig("Holdfast", "1.0.0")
 	c.Info.Description = "Order contact data; pay for what was delivered valid. Credits are whole numbers, times RFC 3339 in UTC. " +
 		"Errors are problem details (RFC 9457); their types are stable."
-	c.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
+	c.Info.License = &huma.License{Name: "Apache 2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
+	c.Info.Contact = &huma.Contact{Name: "The operator of this server"}
 	c.Servers = []*huma.Server{{URL: "/", Description: "The server that this description came from."}}
 	c.Tags = tags
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},
+		"key":       {Type: "http", Scheme: "bearer", Description: "An API key (hf_…) of a member, or the operator key."},
+		"signature": {Type: "apiKey", In: "header", Name: "webhook-signature", Description: "Of what is sent to webhooks, by the Standard Webhooks specification: v1, and HMAC-SHA256 in base64."},
 	}
 	return c
 }
 
 // tags group the operations.
 var tags = []*huma.Tag{
-	{Name: "Orders", Description: "Quote, place, follow and stop orders; download what they delivered."},
-	{Name: "Verification", Description: "Verify addresses one by one, in batches, or upload a list of them."},
-	{Name: "Lists", Description: "Uploaded lists."},
-	{Name: "Leads", Description: "What the catalogue has, and what the organization has paid for."},
 	{Name: "Credits", Description: "Balances, the history of credits, bounces."},
-	{Name: "Payments", Description: "Buying credits; what was bought."},
-	{Name: "Organizations", Description: "Organizations, members, API keys, grants."},
-	{Name: "Plans", Description: "What credits are allotted and what actions cost."},
-	{Name: "Webhooks", Description: "Endpoints and deliveries."},
-	{Name: "Events", Description: "What happened, and sending it again."},
-	{Name: "Suppressions", Description: "Addresses and domains that are not delivered."},
 	{Name: "Erasures", Description: "Erasure of personal data."},
+	{Name: "Events", Description: "What happened, and sending it again."},
+	{Name: "Leads", Description: "What the catalogue has, and what the organization has paid for."},
+	{Name: "Lists", Description: "Uploaded lists."},
+	{Name: "Orders", Description: "Quote, place, follow and stop orders; download what they delivered."},
+	{Name: "Organizations", Description: "Organizations, members, API keys, grants."},
+	{Name: "Payments", Description: "Buying credits; what was bought."},
+	{Name: "Plans", Description: "What credits are allotted and what actions cost."},
+	{Name: "Suppressions", Description: "Addresses and domains that are not delivered."},
+	{Name: "Verification", Description: "Verify addresses one by one, in batches, or upload a list of them."},
+	{Name: "Webhooks", Description: "Endpoints and deliveries."},
 }
 
 // schemaName names a type in the description. Rooms may use the same word for
@@ -182,8 +184,11 @@ func schemaName(t reflect.Type, hint string) string {
 	if room == "outbox" {
 		room = "event" // what those outside call it
 	}
-	if t == reflect.TypeFor[plan.Document]() {
+	switch t {
+	case reflect.TypeFor[plan.Document]():
 		return "Plan"
+	case reflect.TypeFor[plan.Period](): // PlanPeriod would be the type of a plan's period, too
+		return "Period"
 	}
 	if t.Name() == "" || room == "api" || room == "." || strings.HasPrefix(name, strings.ToUpper(room[:1])+room[1:]) {
 		return name

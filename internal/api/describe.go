@@ -60,9 +60,7 @@ func closedProperties() map[string][]any {
 		"Problem.code":          values(codes...),
 		"OrderFailure.code":     {order.CodeInsufficientCredits, order.CodeInternal},
 		"OrderReason.verdict":   values(plan.Verdicts...),
-		"OrderReason.reason":    reasonWords(),
 		"LeadRow.verdict":       values(plan.Verdicts...),
-		"LeadRow.reason":        reasonWords(),
 		"WebhookEvent.type":     values(outbox.Names()...),
 		"WebhookDelivery.event": values(outbox.Names()...),
 		"BillingEntry.kind":     values(ledger.HistoryKinds()...),
@@ -108,16 +106,17 @@ func (a *API) finish() {
 		schemas[name].Properties[property].Enum = words
 	}
 	asked := map[string]bool{}
-	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op == nil || op.RequestBody == nil {
-				continue
-			}
-			for _, content := range op.RequestBody.Content {
-				reach(schemas, content.Schema, asked)
-			}
+	everyOperation(doc, func(op *huma.Operation) {
+		if op.Description == "" {
+			op.Description = op.Summary + "."
 		}
-	}
+		if op.RequestBody == nil {
+			return
+		}
+		for _, content := range op.RequestBody.Content {
+			reach(schemas, content.Schema, asked)
+		}
+	})
 	describeFields(doc)
 	for name, s := range schemas {
 		if !asked[name] && s.AdditionalProperties == false {
@@ -130,6 +129,25 @@ func (a *API) finish() {
 	describeHeaders(doc)
 	for _, s := range schemas {
 		s.PrecomputeMessages() // of what was added above
+		for _, p := range s.Properties {
+			p.PatternDescription = "" // it is in the messages, and no word of JSON Schema
+		}
+	}
+	everyOperation(doc, func(op *huma.Operation) {
+		for _, p := range op.Parameters {
+			p.Schema.PatternDescription = ""
+		}
+	})
+}
+
+// everyOperation calls what describes an operation for each one of the API.
+func everyOperation(doc *huma.OpenAPI, do func(*huma.Operation)) {
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				do(op)
+			}
+		}
 	}
 }
 

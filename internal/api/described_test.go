@@ -40,13 +40,15 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 	}
 	for at, want := range map[string]int{
 		"Order.status": 7, "Order.kind": 5, "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 21, "WebhookDelivery.event": 19,
-		"OrderReason.reason": len(order.Reasons), "LeadRow.verdict": 6, "BillingEntry.kind": 8, "BillingEntry.source": 6, "OrderProgress.stage": 6,
+		"LeadRow.verdict": 6, "BillingEntry.kind": 8, "BillingEntry.source": 6, "OrderProgress.stage": 6,
 		"PlanCredit.owner": 2, "PlanCharge.per": 3, "Plan.plan_change": 2,
 	} {
 		name, property, _ := strings.Cut(at, ".")
 		require.Contains(t, schemas, name)
 		require.Len(t, schemas[name].Properties[property].Enum, want, at)
 	}
+	require.Len(t, schemas["Reason"].Enum, len(order.Reasons))
+	require.Equal(t, "#/components/schemas/Reason", schemas["OrderReason"].Properties["reason"].Ref)
 	for name, op := range operations(f.api) {
 		for status, r := range op.Responses {
 			for mediaType, content := range r.Content {

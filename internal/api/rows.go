@@ -59,6 +59,7 @@ func describeStreams(doc *huma.OpenAPI) {
 			s.Properties["score_parts"] = parts
 		}
 	}
+	delete(schemas, "VerifyScoreParts") // it stands in each place
 }
 
 func refTo(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + name} }
@@ -181,6 +182,9 @@ func reasonWords() []any {
 
 // describeReasons makes the schema Reason of the table of reasons.
 func describeReasons(schemas map[string]*huma.Schema) {
+	for _, name := range []string{"OrderReason", "LeadRow"} {
+		schemas[name].Properties["reason"] = refTo("Reason")
+	}
 	var about strings.Builder
 	about.WriteString("Why a verdict is what it is.\n")
 	for _, r := range order.Reasons {

@@ -39,7 +39,7 @@ func (a *API) events() {
 	for _, t := range outbox.Topics {
 		data := reflect.TypeOf(t.Data)
 		doc.Webhooks[t.Name] = &huma.PathItem{Post: &huma.Operation{
-			OperationID: "on" + camel(t.Name), Tags: []string{"Webhooks"},
+			OperationID: "on" + camel(t.Name), Tags: []string{"Webhooks"}, Security: []map[string][]string{{"signature": {}}},
 			Summary:     t.Says,
 			Description: "Signed by the Standard Webhooks specification: check webhook-signature over webhook-id, webhook-timestamp and the body.",
 			Parameters: []*huma.Param{

@@ -48,8 +48,11 @@ func describeOrders(doc *huma.OpenAPI) {
 	}
 	schemas["NewOrder"] = union
 	for _, path := range []string{"/orders", "/quotes"} {
-		doc.Paths[prefix+path].Post.RequestBody.Content["application/json"].Schema = &huma.Schema{Ref: "#/components/schemas/NewOrder"}
+		content := doc.Paths[prefix+path].Post.RequestBody.Content["application/json"]
+		*content.Schema = *all // what is checked needs no name
+		content.Schema = refTo("NewOrder")
 	}
+	delete(schemas, "OrderBody")
 }
 
 // describeHeaders declares the headers of all answers.
@@ -62,24 +65,19 @@ func describeHeaders(doc *huma.OpenAPI) {
 		"RateLimit":        text("What is left of the key's quota, and in how many seconds it is full again. Absent where there is no quota.", `"key";r=99;t=1`),
 		"RateLimit-Policy": text("Requests that the key may send in a number of seconds. Absent where there is no quota.", `"key";q=600;w=60`),
 	}
-	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op == nil {
-				continue
+	everyOperation(doc, func(op *huma.Operation) {
+		repeats := slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "Idempotency-Key" })
+		for status, response := range op.Responses {
+			if response.Headers == nil {
+				response.Headers = map[string]*huma.Param{}
 			}
-			repeats := slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "Idempotency-Key" })
-			for status, response := range op.Responses {
-				if response.Headers == nil {
-					response.Headers = map[string]*huma.Param{}
-				}
-				maps.Copy(response.Headers, always)
-				if status == "429" {
-					response.Headers["Retry-After"] = text("Seconds to wait.", "3")
-				}
-				if repeats && status[0] == '2' {
-					response.Headers[replayedHeader] = text("true where the answer is that of an earlier request with the same key.", "true")
-				}
+			maps.Copy(response.Headers, always)
+			if status == "429" {
+				response.Headers["Retry-After"] = text("Seconds to wait.", "3")
+			}
+			if repeats && status[0] == '2' {
+				response.Headers[replayedHeader] = text("true where the answer is that of an earlier request with the same key.", "true")
 			}
 		}
-	}
+	})
 }
