@@ -34,6 +34,9 @@ func describeStreams(doc *huma.OpenAPI) {
 		Description: "A row of an order's results, by the order's kind: LeadRow of a lead_list and an export, VerifyRow of a verify, RevealRow of a reveal, EnrichRow of an enrich.",
 		AnyOf:       []*huma.Schema{leadRow, refTo("VerifyRow"), refTo("RevealRow"), refTo("EnrichRow")},
 	}
+	schemas["RevenueRow"] = reportRow("A month of an organization in a currency.", []string{"month", "org", "currency"},
+		[]string{"deferred_opening", "sales", "revenue_used", "revenue_breakage", "taken_back", "deferred_closing", "subscription_revenue", "paid_back"})
+	schemas["JournalRow"] = reportRow("One side of a double entry.", []string{"month", "org", "currency", "what", "account"}, []string{"debit", "credit"})
 	event := func(name, about string, data *huma.Schema) *huma.Schema {
 		return &huma.Schema{
 			Type: huma.TypeObject, Description: about, Required: []string{"event", "id", "data"},
