@@ -135,7 +135,7 @@ the same one.`,
 					return err
 				}
 				r := client.Request{Method: http.MethodPut, Path: path, Body: map[string]string{"plan": args[1]}}
-				return ask(ctx, a, s, r, func(c billing.Change) { a.showChange(args[0], c) })
+				return ask(ctx, a, s, r, func(c billing.Change) { a.showChange(args[0], c, time.Now()) })
 			})
 		},
 	}
