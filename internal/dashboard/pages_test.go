@@ -96,6 +96,8 @@ func TestAlerts(t *testing.T) {
 	saved := b.send(at+"/alerts", url.Values{"type": {"email"}, "thresholds": {"500, 20"}})
 	require.Contains(t, saved.body, `value="500, 20"`)
 	require.Contains(t, saved.body, "your own")
+	require.Contains(t, saved.body, "Low balance: 0 email credits are left")
+	require.NotContains(t, b.send(at+"/alerts", url.Values{"type": {"email"}, "thresholds": {""}}).body, "Low balance: 0", "no alerts, no notice")
 	require.Contains(t, b.send(at+"/alerts/plan", url.Values{"type": {"email"}}).body, `value="1000"`, "the plan's again")
 	require.Equal(t, 422, b.send(at+"/alerts", url.Values{"type": {"email"}, "thresholds": {"many"}}).status)
 	require.Equal(t, 422, b.send(at+"/alerts", url.Values{"type": {"email"}, "thresholds": {"20%"}}).status, "of no allotment")

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -224,20 +225,8 @@ func (v *visit) notices(p *view) error {
 	if message := v.outage(v.r.Context()); message != "" {
 		p.Notices = append(p.Notices, notice{"warn", "Verification is interrupted; running orders continue by themselves afterwards. " + message, ""})
 	}
-	terms, err := v.Accounts.Plan(v.r.Context(), v.Org.Plan, v.Org.PlanVersion)
-	if err != nil {
+	if err := v.lowBalances(p); err != nil {
 		return err
-	}
-	for _, b := range p.Credits {
-		lowest := int64(-1)
-		for _, at := range terms.Credits[b.Type].LowBalance {
-			if b.Available <= at {
-				lowest = at
-			}
-		}
-		if lowest >= 0 {
-			p.Notices = append(p.Notices, notice{"info", "Low balance: " + number(b.Available) + " " + label(b.Type) + " credits are left.", v.Path("credits")})
-		}
 	}
 	for _, status := range []order.Status{order.Verifying, order.Reserved} {
 		var running orderPage
@@ -249,6 +238,27 @@ func (v *visit) notices(p *view) error {
 				p.Notices = append(p.Notices, notice{"info", "An order is paused.", v.Path("orders/" + o.ID)})
 				return nil
 			}
+		}
+	}
+	return nil
+}
+
+// lowBalances notices balances that are low by the thresholds that count: the
+// organization's own, or the plan's.
+func (v *visit) lowBalances(p *view) error {
+	var watched struct {
+		Thresholds []billing.Watch `json:"thresholds"`
+	}
+	path := "/credits/thresholds"
+	if m := v.ID.Member(); m != "" {
+		path += "?member=" + pathEscape(m)
+	}
+	if err := v.call(http.MethodGet, path, nil, &watched); err != nil {
+		return err
+	}
+	for _, w := range watched.Thresholds {
+		if slices.ContainsFunc(w.Thresholds, func(t billing.WatchThreshold) bool { return t.At != nil && w.Available <= *t.At }) {
+			p.Notices = append(p.Notices, notice{"info", "Low balance: " + number(w.Available) + " " + label(w.Type) + " credits are left.", v.Path("credits")})
 		}
 	}
 	return nil

@@ -38,8 +38,9 @@ func (p *Payments) RunTopUps(ctx context.Context) {
 // BuyDue charges for each fall of a balance that is due, once, and completes what
 // a process that has ended left.
 func (p *Payments) BuyDue(ctx context.Context) error {
-	if err := errors.Join(p.billing.WatchRest(ctx), p.unwatched(ctx)); err != nil || p.stripe == nil {
-		return err
+	rest := errors.Join(p.billing.WatchRest(ctx), p.unwatched(ctx))
+	if p.stripe == nil {
+		return rest
 	}
 	rows, _ := p.pool.Query(ctx, `SELECT id FROM top_up WHERE status IN ('due', 'charging') AND next_at <= now() ORDER BY next_at, id LIMIT 100`)
 	due, err := pgx.CollectRows(rows, pgx.RowTo[int64])
@@ -47,11 +48,9 @@ func (p *Payments) BuyDue(ctx context.Context) error {
 		return fmt.Errorf("the automatic purchases cannot be read: %w", err)
 	}
 	for _, id := range due {
-		if one := p.buy(ctx, id); one != nil {
-			err = errors.Join(err, one)
-		}
+		rest = errors.Join(rest, p.buy(ctx, id))
 	}
-	return err
+	return rest
 }
 
 // charge is a top_up at work.

@@ -146,7 +146,7 @@ func (p *Payments) tryAgain(ctx context.Context, org account.Org, r TopUpRule) e
 			continue
 		}
 		if _, err := p.pool.Exec(ctx, `
-			UPDATE top_up SET status = 'due', try = try + 1, attempts = 0, next_at = now(), done_at = NULL, detail = ''
+			UPDATE top_up SET status = 'due', try = try + 1, attempts = 0, next_at = now(), done_at = NULL, detail = '', payment = '', charged_at = NULL
 			WHERE id = (SELECT max(id) FROM top_up WHERE org = $1 AND type = $2) AND status = 'failed'`, org.ID, r.Type); err != nil {
 			return fmt.Errorf("the charge cannot be tried again: %w", err)
 		}
@@ -170,13 +170,13 @@ func (p *Payments) unwatched(ctx context.Context) error {
 		return fmt.Errorf("the rules of automatic purchases cannot be read: %w", err)
 	}
 	for _, r := range list {
-		org, err := p.accounts.Org(ctx, r.Org)
-		if err != nil {
-			return err
+		org, one := p.accounts.Org(ctx, r.Org)
+		if one == nil {
+			one = p.billing.WatchTopUp(ctx, org, r.Type, r.Below)
 		}
-		if err := p.billing.WatchTopUp(ctx, org, r.Type, r.Below); err != nil && !errcode.Permanent(err) {
-			return err
+		if one != nil && !errcode.Permanent(one) { // it keeps no other from being completed
+			err = errors.Join(err, one)
 		}
 	}
-	return nil
+	return err
 }

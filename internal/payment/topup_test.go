@@ -223,6 +223,8 @@ func TestP11_ARefusalIsNotRepeatedBlindly(t *testing.T) {
 	require.Len(t, w.topUps(), 1, "a rule that has stopped buys nothing")
 
 	w.service.declines = false
+	_, err = w.pool.Exec(t.Context(), `UPDATE top_up SET charged_at = now() - interval '2 days'`) // the refusal was seen late
+	require.NoError(t, err)
 	w.rule(everyEmail)
 	w.due()
 	require.EqualValues(t, 1050, w.available("email"))
