@@ -104,7 +104,7 @@ func otherKinds(t *testing.T, w *world) {
 		w.run("forget", "--lead", ids[0], "--json").ok().into(&again)
 		require.Equal(t, map[string]int64{"leads": 0, "items": 0, "list_rows": 0, "verdicts": 0, "suppressed": 0}, again)
 		w.run("forget", "nobody").fails(exitFailed, "not an address")
-		w.run("forget").fails(exitUsage, "name who")
+		w.run("forget").fails(exitUsage, "name the person")
 	})
 }
 
