@@ -169,6 +169,7 @@ var tags = []*huma.Tag{
 	{Name: "Payments", Description: "Buying credits; what was bought."},
 	{Name: "Plans", Description: "What credits are allotted and what actions cost."},
 	{Name: "Suppressions", Description: "Addresses and domains that are not delivered."},
+	{Name: "Test clocks", Description: "Organizations with a time of their own, for rehearsals."},
 	{Name: "Verification", Description: "Verify addresses one by one, in batches, or upload a list of them."},
 	{Name: "Webhooks", Description: "Endpoints and deliveries."},
 }

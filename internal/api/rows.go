@@ -56,10 +56,12 @@ func describeStreams(doc *huma.OpenAPI) {
 	schemas["VerifiedResult"].Properties["verdict"] = verdictOrNone("The verdict; empty for what is no address.")
 	schemas["VerifiedResult"].Properties["reason"] = reasonOfRow()
 	for _, s := range schemas {
-		if p := s.Properties["score_parts"]; p != nil {
-			parts := registry.Schema(reflect.TypeFor[verify.ScoreParts](), false, "ScoreParts")
-			parts.Nullable, parts.AdditionalProperties, parts.Description = true, nil, p.Description
-			s.Properties["score_parts"] = parts
+		for name, p := range s.Properties {
+			if strings.HasSuffix(name, "score_parts") {
+				parts := registry.Schema(reflect.TypeFor[verify.ScoreParts](), false, "ScoreParts")
+				parts.Nullable, parts.AdditionalProperties, parts.Description = true, nil, p.Description
+				s.Properties[name] = parts
+			}
 		}
 	}
 	delete(schemas, "VerifyScoreParts") // it stands in each place
