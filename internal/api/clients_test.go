@@ -86,7 +86,7 @@ func TestTheDescriptionHasNoFindings(t *testing.T) {
 	t.Run("redocly", func(t *testing.T) {
 		out, err := command(t, dir, []string{"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true"}, filepath.Join(bin, "redocly"), "lint", "--max-problems=50", "--config=redocly.yaml", "openapi.json")
 		require.NoError(t, err, out)
-		require.NotContains(t, out, "warning", out)
+		require.NotRegexp(t, `You have \d+ warning`, out)
 	})
 	t.Run("spectral", func(t *testing.T) {
 		out, err := command(t, dir, nil, filepath.Join(bin, "spectral"), "lint", "--ruleset=spectral.yaml", "--fail-severity=hint", "openapi.json")
