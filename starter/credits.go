@@ -120,10 +120,7 @@ new one is made and printed.`,
 			if err := cmp.Or(startErr, endErr); err != nil {
 				return err
 			}
-			key, err := a.idempotencyKey(key)
-			if err != nil {
-				return err
-			}
+			key := a.idempotencyKey(key)
 			return a.api(cmd, func(ctx context.Context, s *session) error { return a.grant(ctx, s, org, key, g) })
 		},
 	}

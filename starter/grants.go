@@ -88,10 +88,7 @@ new one is made and printed.`,
 			case strings.TrimSpace(reason) == "":
 				return &usageError{billing.ErrNoReason}
 			}
-			key, err := a.idempotencyKey(key)
-			if err != nil {
-				return err
-			}
+			key := a.idempotencyKey(key)
 			return a.api(cmd, func(ctx context.Context, s *session) error {
 				path, err := s.inOrg(ctx, org, "/grants/"+strconv.FormatInt(grant, 10)+"/void")
 				if err != nil {

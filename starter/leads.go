@@ -244,10 +244,7 @@ window. Each address has its own result.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := a.idempotencyKey(key)
-			if err != nil {
-				return err
-			}
+			key := a.idempotencyKey(key)
 			return a.api(cmd, func(ctx context.Context, s *session) error {
 				query, err := s.needOrg(ctx, org)
 				if err != nil {

@@ -146,7 +146,7 @@ func (l *listener) run(ctx context.Context, from time.Time) error {
 			}
 		}
 		if pause(ctx, away) != nil {
-			return nil
+			return nil //nolint:nilerr // interrupted, which is how it ends
 		}
 	}
 }

@@ -240,7 +240,7 @@ func answer[T any](a *app, got T, show func(T)) error {
 // key; from before there was --idempotency-key, it may be an idempotency key of
 // these commands, too: where it does not look like an API key and another one is
 // configured.
-func (a *app) idempotencyKey(given string) (string, error) {
+func (a *app) idempotencyKey(given string) string {
 	if given == "" && a.at.key != "" && a.at.url == "" && !strings.HasPrefix(a.at.key, "hf_") && !strings.HasPrefix(a.at.key, "op_") && a.otherKey() {
 		given, a.at.key = a.at.key, ""
 	}
@@ -248,7 +248,7 @@ func (a *app) idempotencyKey(given string) (string, error) {
 		given = newKey()
 		a.note("Idempotency key: %s", given)
 	}
-	return given, nil
+	return given
 }
 
 // otherKey reports whether commands have a key without --key.

@@ -112,10 +112,7 @@ func (a *app) submit(cmd *cobra.Command, run orderRun) error {
 func (a *app) submitWith(cmd *cobra.Command, run orderRun, complete func(context.Context, *session, *orderRun) error) error {
 	key := run.key
 	if !run.quote {
-		var err error
-		if key, err = a.idempotencyKey(run.key); err != nil {
-			return err
-		}
+		key = a.idempotencyKey(run.key)
 	}
 	return a.apiWithOrders(cmd, func(ctx context.Context, s *session) error {
 		query, err := s.needOrg(ctx, run.org)

@@ -251,10 +251,7 @@ longer paid for: ordered again, they cost again.`,
 			if err := checkReversal(reason, kind, amount, leads); err != nil {
 				return err
 			}
-			key, err := a.idempotencyKey(key)
-			if err != nil {
-				return err
-			}
+			key := a.idempotencyKey(key)
 			return a.api(cmd, func(ctx context.Context, s *session) error {
 				if _, err := getOrder(ctx, s, args[0]); err != nil {
 					return err

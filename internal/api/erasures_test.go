@@ -70,7 +70,9 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 			require.NotContains(t, text, trace, "Temporal's store: %s", file)
 		}
 	}
-	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, verified.Order.ID, revealed.ID, enriched.ID, exported.ID)
+	ride, err := rooms.Book.Line(t.Context(), verified.Order.ID)
+	require.NoError(t, err)
+	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, ride.RideID, revealed.ID, enriched.ID, exported.ID)
 	for _, trace := range traces {
 		require.NotContains(t, dump, trace)
 		require.NotContains(t, histories, trace)

@@ -313,7 +313,7 @@ func TestTestClocksAreForSandboxes(t *testing.T) {
 	f.call("DELETE", "/test-clocks/"+clock, operatorKey, nil).problem(404, "not_found")
 	f.call("GET", "/orgs/"+other.org, operatorKey, nil).is(200).into(&org)
 	require.Equal(t, account.StatusClosed, org.Status)
-	require.True(t, json.Valid([]byte(f.call("GET", "/credits?org="+other.org, operatorKey, nil).is(200).body)))
+	require.True(t, json.Valid(f.call("GET", "/credits?org="+other.org, operatorKey, nil).is(200).body))
 }
 
 // The requests in docs/test-clocks.md, as they stand there.
@@ -321,7 +321,8 @@ func TestTheExampleOfTheDocs(t *testing.T) {
 	f := sandbox(t)
 	text, err := os.ReadFile("../../docs/test-clocks.md")
 	require.NoError(t, err)
-	clock, last, sent := "CLOCK", (*reply)(nil), 0
+	clock, sent := "CLOCK", 0
+	var last *reply
 	for _, block := range strings.Split(string(text), "```http\n")[1:] {
 		block, _, _ = strings.Cut(block, "\n```")
 		first, content, _ := strings.Cut(strings.NewReplacer("acme", f.org, "CLOCK", clock).Replace(block), "\n")

@@ -79,10 +79,10 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 		}
 	}
 	f.call("GET", "/webhooks/"+id+"/deliveries", f.admin, nil).is(200).into(&page)
-	require.Len(t, page.Deliveries, 3)
-	require.Equal(t, 2, page.Deliveries[2].Attempts, "the first one was refused once")
+	require.Len(t, page.Deliveries, 4)
+	require.Equal(t, 2, page.Deliveries[3].Attempts, "the first one was refused once")
 	f.call("POST", "/webhooks/"+id+"/deliveries/"+page.Deliveries[0].ID.String()+"/resend", f.admin, nil).is(202)
-	require.Eventually(t, told(4), 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, told(5), 30*time.Second, 20*time.Millisecond)
 	f.call("POST", "/webhooks", f.admin, `{"url":"https://169.254.169.254/"}`).problem(422, "invalid_request")
 	f.call("DELETE", "/webhooks/"+id, f.admin, nil).is(204)
 	f.call("GET", "/webhooks/"+id+"/deliveries", f.admin, nil).problem(404, "not_found")

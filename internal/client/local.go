@@ -65,7 +65,11 @@ func (p *pipes) Close() error {
 // Addr is where the listener is: nowhere.
 func (p *pipes) Addr() net.Addr { return local{} }
 
+// local is the address of this process.
 type local struct{}
 
+// Network names what connects the two ends.
 func (local) Network() string { return "pipe" }
-func (local) String() string  { return "127.0.0.1:0" } // what logs and limits take for this machine
+
+// String is what logs and limits take for this machine.
+func (local) String() string { return "127.0.0.1:0" }

@@ -14,7 +14,7 @@ func TestMisspeltVariablesAreNamed(t *testing.T) {
 		"HOLDFAST_XYZZY_QUX is no variable of Holdfast and is ignored.",
 	}, misspelt([]string{
 		"HOLDFAST_SMTPPORT=25", "HOLDFAST_DATABSE_URL=x", "HOLDFAST_XYZZY_QUX=", "HOLDFAST_OPERATOR_KEY_FIL=/x",
-		"HOLDFAST_DATABASE_URL=x", "HOLDFAST_API_KEY_FILE=/x", "HOLDFAST_REACHER_MAX_SPEND=1", "HOLDFAST_PGTEST_IDLE=1", "HOME=/", "TEMPORAL_ADRESS=x",
+		"HOLDFAST_DATABASE_URL=x", "HOLDFAST_API_KEY_FILE=/x", "HOLDFAST_REACHER_MAX_SPEND=1", "HOLDFAST_PGTEST_IDLE=1", "HOME=/", "TEMPORAL_ADRESS=x", //nolint:misspell // the mistake is meant
 	}))
 }
 

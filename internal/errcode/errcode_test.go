@@ -56,7 +56,7 @@ func TestCodesAreUnique(t *testing.T) {
 // Errors that no caller of the product meets as they are: a package below handles
 // them, or the program ends.
 var plain = []string{
-	"ledger.ErrClock", "ledger.ErrClosed", "ledger.ErrPeriodOver", "lead.ErrBadCursor", "netguard.ErrNotPublic",
+	"client.ErrUnreachable", "ledger.ErrClock", "ledger.ErrClosed", "ledger.ErrPeriodOver", "lead.ErrBadCursor", "netguard.ErrNotPublic",
 	"postgres.ErrSchemaNew", "postgres.ErrSchemaOld", "postgres.ErrUnreachable", "verify.ErrClosed", "wire.ErrNoTemporal",
 }
 

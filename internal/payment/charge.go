@@ -255,7 +255,7 @@ func (p *Payments) collect(ctx context.Context, c charge) error {
 	if err != nil {
 		return refused(err)
 	}
-	switch intent.Status { //nolint:exhaustive // the others need the customer
+	switch intent.Status {
 	case stripe.PaymentIntentStatusSucceeded:
 	case stripe.PaymentIntentStatusProcessing:
 		_, err := p.pool.Exec(ctx, `UPDATE top_up SET payment = $2 WHERE id = $1`, c.ID, intent.ID)

@@ -115,7 +115,7 @@ func TestC1_StepsMakeNoDifference(t *testing.T) {
 			begin := time.Date(2028, 1, 31, 9, 30, 0, 0, time.UTC)
 			clocks := map[string]string{one: w.begin(one, plans[0], begin), many: w.begin(many, plans[0], begin)}
 			at := begin
-			for i, length := range []time.Duration{100, 130, 200} { // days
+			for i, length := range []int{100, 130, 200} { // days
 				shared := rand.New(rand.NewPCG(seed, uint64(i)))
 				var grants []billing.NewGrant
 				for range 4 {
@@ -125,7 +125,7 @@ func TestC1_StepsMakeNoDifference(t *testing.T) {
 						StartsAt: starts, ExpiresAt: starts.Add(time.Duration(1 + shared.Int64N(int64(90*24*time.Hour)))),
 					})
 				}
-				to := at.Add(length * 24 * time.Hour)
+				to := at.AddDate(0, 0, length)
 				for org, clock := range clocks {
 					o, err := w.accounts.Org(t.Context(), org)
 					require.NoError(t, err)
