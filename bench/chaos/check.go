@@ -145,13 +145,16 @@ func (s *stack) compareRecord(ctx context.Context, c *client) ([]proof, error) {
 }
 
 // inOrder says whether the first arrivals of an order's events are in the order in
-// which they happened.
+// which they happened. It may stop and go on while it runs.
 func inOrder(came []string) bool {
+	steps := map[string]int{
+		"order.reserved": 1, "order.started": 2, "order.paused": 2, "order.outage": 2, "order.resumed": 2, "order.completed": 3,
+	}
 	last := 0
 	for _, topic := range came {
-		step := slices.Index([]string{"order.reserved", "order.completed", "order.settled"}, topic) + 1
-		if step == 0 {
-			step = 3
+		step, ok := steps[topic]
+		if !ok {
+			step = 4 // it has ended
 		}
 		if step < last {
 			return false
