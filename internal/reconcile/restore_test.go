@@ -189,7 +189,7 @@ func TestADatabaseOfTheFirstReleaseGoesOn(t *testing.T) {
 func TestABackupIsRestoredUnderATemporalThatIsAhead(t *testing.T) {
 	sv := servers(t)
 	before := open(t, sv.Config, sv.Config.DatabaseURL)
-	require.NoError(t, stacktest.ImportLeads(t.Context(), before.Rooms, sv.Lab, 6000))
+	require.NoError(t, stacktest.ImportLeads(t.Context(), before.Rooms, sv.Lab, 3000))
 	plan, err := before.Accounts.Plan(t.Context(), "verified-leads", 0)
 	require.NoError(t, err)
 	quick := *plan
@@ -203,7 +203,7 @@ func TestABackupIsRestoredUnderATemporalThatIsAhead(t *testing.T) {
 	before.order("over", 100)
 	before.until("acme", "over", func(o order.Order) bool { return o.Status == order.Completed || o.Status.Over() })
 	for _, key := range []string{"ended since", "under way"} {
-		before.order(key, 2000)
+		before.order(key, 1000)
 		_, err := before.Intake.Pause(t.Context(), "acme", order.ID("acme", key))
 		require.NoError(t, err)
 	}
