@@ -104,6 +104,7 @@ func TestComposePassesEveryVariable(t *testing.T) {
 		"HOLDFAST_WORKER_ADDR": true, "HOLDFAST_METRICS_ADDR": true, "HOLDFAST_LISTS_FILE": true,
 		"HOLDFAST_HTTP_TLS_CERT": true, "HOLDFAST_HTTP_TLS_KEY": true,
 		"HOLDFAST_CODEC_ADDR": true, "HOLDFAST_CODEC_TOKEN": true, "HOLDFAST_CODEC_ORIGINS": true, // of codec-server
+		"HOLDFAST_URL": true, "HOLDFAST_API_KEY": true, "HOLDFAST_DATA_DIR": true, // of commands
 		"TEMPORAL_API_KEY": true, // Temporal runs beside it
 	}
 	services := project(t).Services
