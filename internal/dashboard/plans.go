@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/account"
 	"holdfast/internal/api"
@@ -106,9 +107,40 @@ func effects(from, to *plan.Plan) (list []effect) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		add(label(name), priceText(from, name), priceText(to, name))
 	}
-	add("Unused holds come back after", from.RefundDelay.String(), to.RefundDelay.String())
-	add("A bounce is credited back for", from.BounceWindow.String(), to.BounceWindow.String())
+	add("Unused credits of an order come back", delayText(from.RefundDelay), delayText(to.RefundDelay))
+	add("A bounce is credited back", windowText(from.BounceWindow), windowText(to.BounceWindow))
 	return list
+}
+
+func delayText(d time.Duration) string {
+	if d == 0 {
+		return "at once"
+	}
+	return "after " + durationText(d)
+}
+
+func windowText(d time.Duration) string {
+	if d == 0 {
+		return "never"
+	}
+	return "within " + durationText(d)
+}
+
+// durationText is a duration in whole days where it is some, else as Go writes it,
+// without parts that are zero.
+func durationText(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "1 day"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return d.String()
 }
 
 func allotmentText(p *plan.Plan, t string) string {
