@@ -22,11 +22,10 @@ const (
 	// rideMost is how many orders ride together at most.
 	rideMost = 100
 
-	// ridesAtOnce is how many rides of an organization this process has under way:
-	// the more calls share one, the less each of them costs. A ride that takes longer
-	// than ridesFor, because a mail host is slow, no longer keeps others back.
-	ridesAtOnce = 2
-	ridesFor    = time.Second
+	// rideFor is how long a ride of an organization keeps the next one back: the more
+	// calls share one, the less each of them costs. A ride that takes longer, because
+	// a mail host is slow, lets others depart beside it.
+	rideFor = time.Second
 
 	// beginsWithin is the age from which on a line whose ride is not running is
 	// given up: the process that wrote it has ended before it started the ride.
@@ -48,7 +47,7 @@ type rides struct {
 // departures are the rides of an organization.
 type departures struct {
 	waiting  []*rider
-	underway int
+	underway bool // one keeps the others back
 }
 
 // rider is an order that waits for its reservation.
@@ -109,21 +108,21 @@ func (in *Intake) together(ctx context.Context, input order.Input) (order.Reserv
 	}
 }
 
-// depart starts a ride with the orders of an organization that wait, unless enough
-// of its rides are under way: the next of these that ends departs with them.
+// depart starts a ride with the orders of an organization that wait, unless one of
+// its rides is under way: they depart when it ends.
 func (in *Intake) depart(ctx context.Context, org string) {
 	in.rides.mu.Lock()
 	defer in.rides.mu.Unlock()
 	d := in.rides.of[org]
-	if d == nil || len(d.waiting) == 0 || d.underway == ridesAtOnce {
+	if d == nil || len(d.waiting) == 0 || d.underway {
 		return
 	}
 	n := min(len(d.waiting), rideMost)
 	riders := d.waiting[:n:n]
 	d.waiting = d.waiting[n:]
-	d.underway++
+	d.underway = true
 	makeWay := sync.OnceFunc(func() { in.makeWay(ctx, org) })
-	slow := time.AfterFunc(ridesFor, makeWay)
+	slow := time.AfterFunc(rideFor, makeWay)
 	go func() {
 		defer makeWay()
 		defer slow.Stop()
@@ -135,8 +134,8 @@ func (in *Intake) depart(ctx context.Context, org string) {
 func (in *Intake) makeWay(ctx context.Context, org string) {
 	in.rides.mu.Lock()
 	d := in.rides.of[org]
-	d.underway--
-	if d.underway == 0 && len(d.waiting) == 0 {
+	d.underway = false
+	if len(d.waiting) == 0 {
 		delete(in.rides.of, org)
 	}
 	in.rides.mu.Unlock()
