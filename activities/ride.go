@@ -97,7 +97,7 @@ func (a *Activities) carryOut(ctx context.Context, ride Ride, boarded []Boarded)
 	if len(legs) == 0 {
 		return nil
 	}
-	final, err := a.VerifyRide(ctx, legs)
+	final, err := a.verifyRide(ctx, legs)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (a *Activities) carryOut(ctx context.Context, ride Ride, boarded []Boarded)
 			ready = append(ready, leg)
 		}
 	}
-	over, err := a.FinishRide(ctx, ready)
+	over, err := a.finishRide(ctx, ready)
 	if err != nil {
 		return err
 	}
