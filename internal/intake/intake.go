@@ -109,15 +109,15 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 		return order.Order{}, err
 	}
 
-	id := order.ID(s.Org, s.Key)
-	before, err := in.book.Get(ctx, s.Org, id)
+	input := order.Input{ID: order.ID(s.Org, s.Key), Org: s.Org, Member: s.Member, Request: s.Request}
+	before, err := in.book.Get(ctx, s.Org, input.ID)
 	first := errors.Is(err, orderbook.ErrNotFound)
 	switch {
 	case first:
-		if _, err := in.offers.Terms(ctx, s.org.Plan, s.org.PlanVersion, order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}); err != nil {
+		if _, err := in.offers.Terms(ctx, s.org.Plan, s.org.PlanVersion, input); err != nil {
 			return order.Order{}, err // before a workflow starts, which would fail
 		}
-		before.Metadata, err = in.book.NoteMetadata(ctx, s.Org, id, s.Metadata)
+		before.Metadata, err = in.book.NoteMetadata(ctx, s.Org, input.ID, s.Metadata)
 	case err == nil:
 		idempotency.MarkReplayed(ctx)
 	}
@@ -127,38 +127,59 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if !maps.Equal(before.Metadata, s.Metadata) {
 		return order.Order{}, ErrKeyReused
 	}
-	input := order.Input{ID: id, Org: s.Org, Member: s.Member, Request: s.Request}
 	r, err := in.begin(ctx, input, first, s.Together)
-	if first && in.isForgotten(ctx, input, r, err) {
-		if err = in.TakeUp(ctx, input); err == nil {
-			r, err = in.reserve(ctx, input)
-		}
-	}
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if err != nil && !errors.As(err, &started) { // already started, and finished, too
+	if err != nil && !isStarted(err) {
 		return order.Order{}, answer(err)
 	}
+	o, err := in.outcome(ctx, input, r, first)
+	if !first || !errors.Is(err, orderbook.ErrNotFound) {
+		return o, err
+	}
+	// Temporal answered for an order that the database does not have: it was
+	// restored from an older backup, and the workflow is over. The database is right.
+	if err := in.TakeUp(ctx, input); err != nil {
+		return order.Order{}, answer(err)
+	}
+	if r, err = in.reserve(ctx, input); err != nil && !isStarted(err) {
+		return order.Order{}, answer(err)
+	}
+	return in.outcome(ctx, input, r, first)
+}
+
+// isStarted reports whether a workflow of the order has been started, and finished,
+// too.
+func isStarted(err error) bool {
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	return errors.As(err, &started)
+}
+
+// outcome is what a submission is answered: a first one with the order as it was
+// reserved, a small one may be over by now; a repeated one with the order as it
+// stands.
+func (in *Intake) outcome(ctx context.Context, input order.Input, r order.Reservation, first bool) (o order.Order, err error) {
+	reserved := first && r.Order.ID != ""
+	if !reserved || time.Since(r.Order.CreatedAt) >= repeatedAfter {
+		if o, err = in.book.Get(ctx, input.Org, input.ID); err != nil {
+			return order.Order{}, err
+		}
+	}
 	if r.RequestHash == "" {
-		agreed, err := in.book.Agreement(ctx, id)
+		agreed, err := in.book.Agreement(ctx, input.ID)
 		if err != nil {
 			return order.Order{}, answer(err)
 		}
 		r.RequestHash = agreed.RequestHash
 	}
-	if r.RequestHash != s.Request.Hash() {
+	switch {
+	case r.RequestHash != input.Request.Hash():
 		return order.Order{}, ErrKeyReused
-	}
-	if first && r.Order.ID != "" { // as it was reserved: a small order may be over by now
+	case reserved:
 		return begun(r.Order), nil
-	}
-	// The reservation was the answer of the first time; the book knows what has
-	// become of the order since.
-	o, err := in.book.Get(ctx, s.Org, id)
-	if err != nil || o.Status.Over() || time.Since(o.CreatedAt) < repeatedAfter {
-		return o, err
+	case o.Status.Over() || time.Since(o.CreatedAt) < repeatedAfter:
+		return o, nil
 	}
 	// Temporal answers a repeated update of a workflow that has ended, too.
-	return o, in.mend(ctx, id)
+	return o, in.mend(ctx, input.ID)
 }
 
 // begin reserves an order: in a workflow of its own, or in one that it shares.

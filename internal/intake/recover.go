@@ -114,19 +114,6 @@ func (in *Intake) TakeUp(ctx context.Context, input order.Input) error {
 	return nil
 }
 
-// isForgotten says whether Temporal answered a submission for an order that the
-// database does not have: it was restored from an older backup, and the workflow
-// that Temporal still has is over. The database is right.
-func (in *Intake) isForgotten(ctx context.Context, input order.Input, r order.Reservation, err error) bool {
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	isNew := r.Order.ID != "" && time.Since(r.Order.CreatedAt) < repeatedAfter
-	if isNew || (err != nil && !errors.As(err, &started)) {
-		return false
-	}
-	_, err = in.book.Get(ctx, input.Org, input.ID)
-	return errors.Is(err, orderbook.ErrNotFound)
-}
-
 // PassCancelOn cancels the workflow of an order, if it is running. Cancelled
 // before, it stays so, and its history does not grow. Temporal takes the request
 // for a workflow that has ended, too, and does nothing.
