@@ -38,7 +38,7 @@ type session struct {
 	asked string // the organization that was named
 }
 
-// keySource is a place that an API can be configured in, for messages.
+// endpoint is an API that is configured.
 type endpoint struct {
 	url, key string
 	dev      bool
