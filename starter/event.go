@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"net/url"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/client"
 	"holdfast/internal/webhook"
 )
 
@@ -22,34 +22,26 @@ type eventPage struct {
 }
 
 func (a *app) eventListCommand() *cobra.Command {
-	var org, from, to, cursor string
+	var from, to, cursor string
 	var types []string
 	var limit int
-	cmd := &cobra.Command{
+	cmd := inOrganization(a.api, a, &cobra.Command{
 		Use:     "list",
 		Short:   "List what happened, newest first",
 		Example: examples("holdfast event list --org acme --type order.completed,order.failed"),
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				query["type"] = types
-				set(query, "from", from, "to", to, "cursor", cursor, "limit", strconv.Itoa(limit))
-				return ask(ctx, a, s, fetch("/events", query), func(p eventPage) {
-					t := newTable("id", "event", "at")
-					for _, e := range p.Events {
-						t.add(e.ID, e.Type, when(e.Timestamp))
-					}
-					a.print(t)
-					a.more(p.NextCursor)
-				})
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
+	}, func([]string) client.Request {
+		query := set(pageQuery(limit, cursor), "from", from, "to", to)
+		query["type"] = types
+		return fetch("/events", query)
+	}, func(p eventPage) {
+		t := newTable("id", "event", "at")
+		for _, e := range p.Events {
+			t.add(e.ID, e.Type, when(e.Timestamp))
+		}
+		a.print(t)
+		a.more(p.NextCursor)
+	})
 	cmd.Flags().StringSliceVar(&types, "type", nil, "only events of these types, such as order.completed")
 	addSpanFlags(cmd, &from, &to)
 	addPageFlags(cmd, &limit, &cursor, 500)
@@ -82,24 +74,16 @@ func (a *app) eventShowCommand() *cobra.Command {
 }
 
 func (a *app) eventReplayCommand() *cobra.Command {
-	var org, to string
-	cmd := &cobra.Command{
+	var to string
+	cmd := inOrganization(a.apiWithOrders, a, &cobra.Command{
 		Use:     "replay ID",
 		Short:   "Send an event again",
 		Long:    "Sends an event again to a webhook, or to all that subscribe to it. The receiver\nsees the same webhook-id again.",
 		Example: examples("holdfast event replay evt_5n2m6yf4w3vqk7ea --org acme --webhook wh_7f3a2c"),
 		Args:    oneArgument("the event's id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.apiWithOrders(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				return ask(ctx, a, s, post("/events/"+url.PathEscape(args[0])+"/replay", query, given("webhook_id", to)), a.showReplayed)
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
+	}, func(args []string) client.Request {
+		return post("/events/"+url.PathEscape(args[0])+"/replay", nil, given("webhook_id", to))
+	}, a.showReplayed)
 	cmd.Flags().StringVar(&to, "webhook", "", "only to the webhook with this id")
 	return cmd
 }

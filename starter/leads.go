@@ -85,31 +85,23 @@ func addCriteria(query url.Values, c order.Criteria) {
 }
 
 func (a *app) leadsOwnedCommand() *cobra.Command {
-	var org, cursor string
+	var cursor string
 	var limit int
 	type page struct {
 		Leads      []lead.Paid `json:"leads"`
 		NextCursor string      `json:"next_cursor,omitempty"`
 	}
-	cmd := &cobra.Command{
+	cmd := inOrganization(a.api, a, &cobra.Command{
 		Use:     "owned",
 		Short:   "List what the organization has paid for, newest first",
 		Example: examples("holdfast leads owned --org acme"),
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				return ask(ctx, a, s, fetch("/leads/owned", set(query, "cursor", cursor, "limit", strconv.Itoa(limit))), func(p page) {
-					a.showOwned(p.Leads)
-					a.more(p.NextCursor)
-				})
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
+	}, func([]string) client.Request {
+		return fetch("/leads/owned", pageQuery(limit, cursor))
+	}, func(p page) {
+		a.showOwned(p.Leads)
+		a.more(p.NextCursor)
+	})
 	addPageFlags(cmd, &limit, &cursor, 500)
 	return cmd
 }
@@ -154,54 +146,36 @@ func (a *app) showLists(lists []lead.List) {
 }
 
 func (a *app) listListCommand() *cobra.Command {
-	var org, cursor string
+	var cursor string
 	var limit int
 	type page struct {
 		Lists      []lead.List `json:"lists"`
 		NextCursor string      `json:"next_cursor,omitempty"`
 	}
-	cmd := &cobra.Command{
+	cmd := inOrganization(a.api, a, &cobra.Command{
 		Use:     "list",
 		Short:   "List the uploaded lists, newest first",
 		Example: examples("holdfast list list --org acme"),
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				return ask(ctx, a, s, fetch("/lists", set(query, "cursor", cursor, "limit", strconv.Itoa(limit))), func(p page) {
-					a.showLists(p.Lists)
-					a.more(p.NextCursor)
-				})
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
+	}, func([]string) client.Request {
+		return fetch("/lists", pageQuery(limit, cursor))
+	}, func(p page) {
+		a.showLists(p.Lists)
+		a.more(p.NextCursor)
+	})
 	addPageFlags(cmd, &limit, &cursor, 500)
 	return cmd
 }
 
 func (a *app) listShowCommand() *cobra.Command {
-	var org string
-	cmd := &cobra.Command{
+	return inOrganization(a.api, a, &cobra.Command{
 		Use:     "show ID",
 		Short:   "Show a list: how many rows of what kind it has",
 		Example: examples("holdfast list show lst_7d2k4m --org acme"),
 		Args:    oneArgument("the list's id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				return ask(ctx, a, s, fetch("/lists/"+url.PathEscape(args[0]), query), func(l lead.List) { a.showLists([]lead.List{l}) })
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
-	return cmd
+	}, func(args []string) client.Request {
+		return fetch("/lists/"+url.PathEscape(args[0]), nil)
+	}, func(l lead.List) { a.showLists([]lead.List{l}) })
 }
 
 func (a *app) listDeleteCommand() *cobra.Command {
@@ -271,35 +245,27 @@ window. Each address has its own result.`,
 }
 
 func (a *app) purchasesCommand() *cobra.Command {
-	var org, cursor string
+	var cursor string
 	var limit int
 	type page struct {
 		Purchases  []payment.Purchase `json:"purchases"`
 		NextCursor string             `json:"next_cursor,omitempty"`
 	}
-	cmd := &cobra.Command{
+	cmd := inOrganization(a.api, a, &cobra.Command{
 		Use:     "purchases",
 		Short:   "List what was bought, newest first",
 		Example: examples("holdfast purchases --org acme"),
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query, err := s.needOrg(ctx, org)
-				if err != nil {
-					return err
-				}
-				return ask(ctx, a, s, fetch("/purchases", set(query, "cursor", cursor, "limit", strconv.Itoa(limit))), func(p page) {
-					t := newTable(">purchase", "bought", "source", ">cents", "currency", "invoice", "receipt")
-					for _, b := range p.Purchases {
-						t.add(number(b.ID), b.BoughtAt.Local().Format(time.DateOnly), b.Source, number(b.Amount), b.Currency, b.Invoice, b.ReceiptURL)
-					}
-					a.print(t)
-					a.more(p.NextCursor)
-				})
-			})
-		},
-	}
-	addOrgFlag(cmd, &org)
+	}, func([]string) client.Request {
+		return fetch("/purchases", pageQuery(limit, cursor))
+	}, func(p page) {
+		t := newTable(">purchase", "bought", "source", ">cents", "currency", "invoice", "receipt")
+		for _, b := range p.Purchases {
+			t.add(number(b.ID), b.BoughtAt.Local().Format(time.DateOnly), b.Source, number(b.Amount), b.Currency, b.Invoice, b.ReceiptURL)
+		}
+		a.print(t)
+		a.more(p.NextCursor)
+	})
 	addPageFlags(cmd, &limit, &cursor, 1000)
 	return cmd
 }

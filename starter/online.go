@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -225,6 +226,28 @@ func ask[T any](ctx context.Context, a *app, s *session, r client.Request, show 
 		return err
 	}
 	return answer(a, got, show)
+}
+
+// inOrganization lets a command send one request about an organization, which
+// --org names, over a connection such as a.api, and show the answer.
+func inOrganization[T any](connected func(*cobra.Command, func(context.Context, *session) error) error,
+	a *app, cmd *cobra.Command, request func(args []string) client.Request, show func(T),
+) *cobra.Command {
+	var org string
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return connected(cmd, func(ctx context.Context, s *session) error {
+			query, err := s.needOrg(ctx, org)
+			if err != nil {
+				return err
+			}
+			r := request(args)
+			maps.Copy(query, r.Query)
+			r.Query = query
+			return ask(ctx, a, s, r, show)
+		})
+	}
+	addOrgFlag(cmd, &org)
+	return cmd
 }
 
 // answer shows a result.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,11 @@ import (
 func addPageFlags(cmd *cobra.Command, limit *int, cursor *string, most int) {
 	cmd.Flags().IntVar(limit, "limit", 50, fmt.Sprintf("how many, at most %d", most))
 	cmd.Flags().StringVar(cursor, "cursor", "", "continue after the page before")
+}
+
+// pageQuery are the parameters of these flags.
+func pageQuery(limit int, cursor string) url.Values {
+	return set(url.Values{}, "cursor", cursor, "limit", strconv.Itoa(limit))
 }
 
 // addSpanFlags adds the flags that limit a list to a range of time.

@@ -124,24 +124,8 @@ func (a *app) showWebhooks(list []webhook.Endpoint) {
 
 // aboutWebhook makes a command that sends a request about one webhook.
 func aboutWebhook[T any](a *app, cmd *cobra.Command, request func(id string) client.Request, show func(T)) *cobra.Command {
-	var org string
 	cmd.Args = oneArgument("the webhook's id")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.apiWithOrders(cmd, func(ctx context.Context, s *session) error {
-			query, err := s.needOrg(ctx, org)
-			if err != nil {
-				return err
-			}
-			r := request(args[0])
-			for name, values := range r.Query {
-				query[name] = values
-			}
-			r.Query = query
-			return ask(ctx, a, s, r, show)
-		})
-	}
-	addOrgFlag(cmd, &org)
-	return cmd
+	return inOrganization(a.apiWithOrders, a, cmd, func(args []string) client.Request { return request(args[0]) }, show)
 }
 
 func (a *app) webhookShowCommand() *cobra.Command {
@@ -235,7 +219,7 @@ func (a *app) webhookDeliveriesCommand() *cobra.Command {
 		Short:   "List what was sent to a webhook, newest first",
 		Example: examples("holdfast webhook deliveries wh_7f3a2c --org acme --status failed"),
 	}, func(id string) client.Request {
-		return fetch(webhookPath(id, "/deliveries"), set(url.Values{}, "status", status.String(), "cursor", cursor, "limit", strconv.Itoa(limit)))
+		return fetch(webhookPath(id, "/deliveries"), set(pageQuery(limit, cursor), "status", status.String()))
 	}, func(p page) {
 		t := newTable(">delivery", "event", "about", "status", ">attempts", ">code", "created", "problem")
 		for _, d := range p.Deliveries {
