@@ -36,6 +36,7 @@ type office struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	desk *offer.Desk
+	org  string // acme, unless the test has several
 	env  *testsuite.TestActivityEnvironment
 }
 
@@ -44,7 +45,7 @@ type office struct {
 func open(t *testing.T, planID string, packs ...any) *office {
 	ctx := t.Context()
 	pool := pgtest.New(t)
-	o := &office{t: t, pool: pool, Activities: &activities.Activities{
+	o := &office{t: t, pool: pool, org: "acme", Activities: &activities.Activities{
 		Accounts: account.New(pool), Ledger: ledger.New(pool), Catalogue: lead.New(pool), Book: orderbook.New(pool),
 		Verifier: byWord{}, Phones: activities.PhonePatterns{},
 		Webhooks: webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
@@ -52,15 +53,7 @@ func open(t *testing.T, planID string, packs ...any) *office {
 	t.Cleanup(o.Ledger.Close)
 	o.desk = offer.New(o.Accounts, o.Ledger, o.Catalogue, o.Book)
 	require.NoError(t, o.Accounts.EnsurePresets(ctx))
-	_, err := o.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: planID})
-	require.NoError(t, err)
-	for _, m := range []string{"jane", "bob"} {
-		_, err := o.Accounts.CreateMember(ctx, account.Member{Org: "acme", ID: m, Name: m, Role: account.RoleMember})
-		require.NoError(t, err)
-	}
-	// There are the credits of the packs, and no allotments.
-	_, err = pool.Exec(ctx, `UPDATE subscription SET next_period = next_period + 1200, due_at = due_at + interval '100 years'`)
-	require.NoError(t, err)
+	o.joins(planID) // there are the credits of the packs, and no allotments
 	for i := 0; i < len(packs); i += 2 {
 		o.pack(packs[i].(string), int64(packs[i+1].(int)))
 	}
@@ -73,7 +66,7 @@ func open(t *testing.T, planID string, packs ...any) *office {
 
 func (o *office) pack(creditType string, credits int64) {
 	o.t.Helper()
-	org, err := o.Accounts.Org(o.t.Context(), "acme")
+	org, err := o.Accounts.Org(o.t.Context(), o.org)
 	require.NoError(o.t, err)
 	p, err := o.Accounts.Plan(o.t.Context(), org.Plan, org.PlanVersion)
 	require.NoError(o.t, err)
@@ -83,7 +76,7 @@ func (o *office) pack(creditType string, credits int64) {
 	}
 	for _, pool := range pools {
 		_, err = o.Ledger.Grant(o.t.Context(), ledger.Grant{
-			Owner: "acme", Key: "pack/" + pool + "/" + creditType, Pool: pool, Type: creditType, Amount: credits, Source: ledger.SourcePack,
+			Owner: o.org, Key: "pack/" + pool + "/" + creditType, Pool: pool, Type: creditType, Amount: credits, Source: ledger.SourcePack,
 		})
 		require.NoError(o.t, err)
 	}
@@ -137,10 +130,10 @@ type begun struct {
 // begin reserves an order and chooses its items; rejected, it has no terms.
 func (o *office) begin(member, key string, body order.Body) (begun, order.Order) {
 	o.t.Helper()
-	request, err := o.desk.Seal(o.t.Context(), "acme", body, true)
+	request, err := o.desk.Seal(o.t.Context(), o.org, body, true)
 	require.NoError(o.t, err)
 	require.NoError(o.t, request.Validate(0))
-	in := order.Input{ID: order.ID("acme", key), Org: "acme", Member: member, Request: request}
+	in := order.Input{ID: order.ID(o.org, key), Org: o.org, Member: member, Request: request}
 	r, err := o.Reserve(o.t.Context(), in)
 	require.NoError(o.t, err)
 	if r.Order.Status.Over() {
@@ -159,15 +152,15 @@ func (o *office) finish(b begun) order.Order {
 		require.Equal(o.t, b.selection.Selected, result.Done)
 	}
 	do(o, o.CaptureCredits, o.capture(b, all))
-	do(o, o.DeliverOrder, activities.DeliverInput{OrderID: b.in.ID, Org: "acme"})
+	do(o, o.DeliverOrder, activities.DeliverInput{OrderID: b.in.ID, Org: o.org})
 	return do(o, o.ReleaseHold, activities.ReleaseInput{
-		OrderID: b.in.ID, Org: "acme", Plan: b.terms.Plan, PlanVersion: b.terms.PlanVersion, At: time.Now(), Status: order.Settled,
+		OrderID: b.in.ID, Org: o.org, Plan: b.terms.Plan, PlanVersion: b.terms.PlanVersion, At: time.Now(), Status: order.Settled,
 	})
 }
 
 func (o *office) capture(b begun, r activities.Range) activities.CaptureInput {
 	return activities.CaptureInput{
-		OrderID: b.in.ID, Org: "acme", Member: b.in.Member, Kind: b.in.Request.Kind, Terms: b.terms, Ranges: []activities.Range{r},
+		OrderID: b.in.ID, Org: o.org, Member: b.in.Member, Kind: b.in.Request.Kind, Terms: b.terms, Ranges: []activities.Range{r},
 	}
 }
 

@@ -1,8 +1,6 @@
 package activities_test
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +8,6 @@ import (
 
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
-	"holdfast/internal/plan"
 )
 
 // One address under three ids, one of them in capitals; two leads that share a
@@ -21,100 +18,6 @@ var sameValues = [][5]string{
 	{"ann-3", "valid.ann@a.test", ""},
 	{"bob", "valid.bob@b.test", "+33 1 42 68 53 00"},
 	{"sue", "valid.sue@b.test", "+33 142685300"},
-}
-
-const addresses = 3 // different ones among sameValues
-
-// kinds are the ways to get an address, as far as a plan sells them.
-func (o *office) kinds(p *plan.Plan) map[string]order.Body {
-	o.t.Helper()
-	ids := make([]string, len(sameValues))
-	for i, r := range sameValues {
-		ids[i] = r[0]
-	}
-	list, err := o.Catalogue.KeepList(o.t.Context(), "acme", "", strings.NewReader(
-		"first name,last name,company\nAnn,Ash,A Inc\nBob,Birch,B Inc\nSue,Stone,B Inc\n"))
-	require.NoError(o.t, err)
-	all := map[string]order.Body{
-		plan.LeadList:    {Request: order.Request{Kind: order.LeadList, Count: 10}},
-		plan.RevealEmail: reveal(ids, order.EmailField),
-		plan.EnrichEmail: {Request: order.Request{Kind: order.Enrich, ListID: list.ID, Fields: []order.Field{order.EmailField}}},
-		plan.Export:      export(ids),
-	}
-	for name := range all {
-		if action, sold := p.Action(name); !sold || action.Charges[0].Once == plan.EveryTime {
-			delete(all, name)
-		}
-	}
-	return all
-}
-
-// named gives the leads names, by which a list finds them.
-func (o *office) named() {
-	o.t.Helper()
-	_, err := o.pool.Exec(o.t.Context(), `UPDATE lead SET
-		first_name = initcap(split_part(id, '-', 1)),
-		last_name = CASE WHEN id LIKE 'ann%' THEN 'Ash' WHEN id = 'bob' THEN 'Birch' ELSE 'Stone' END,
-		company = CASE WHEN id LIKE 'ann%' THEN 'A Inc' ELSE 'B Inc' END`)
-	require.NoError(o.t, err)
-}
-
-// Every preset, every kind of order in every sequence: an address is paid for
-// once, by whichever order comes first, and no list of leads has it again.
-func TestN2_AnAddressIsPaidForOnceUnderWhateverIDItComes(t *testing.T) {
-	presets, err := plan.Presets()
-	require.NoError(t, err)
-	tried := 0
-	for _, p := range presets {
-		t.Run(p.ID, func(t *testing.T) {
-			o := open(t, p.ID, "email", 1000)
-			o.knows(sameValues...)
-			o.named()
-			kinds := o.kinds(p)
-			names := slices.Sorted(func(yield func(string) bool) {
-				for name := range kinds {
-					if !yield(name) {
-						return
-					}
-				}
-			})
-			for _, sequence := range permutations(names) {
-				tried++
-				_, err := o.pool.Exec(t.Context(), `TRUNCATE credit_fact`)
-				require.NoError(t, err)
-				for i, name := range sequence {
-					got := o.order("jane", fmt.Sprint(sequence, i), kinds[name])
-					require.Equal(t, order.Settled, got.Status, "%v: %s: %+v", sequence, name, got.Failure)
-					want := int64(0)
-					if i == 0 {
-						want = addresses
-					}
-					require.Equal(t, want, got.Credits[0].Captured, "%v: %s", sequence, name)
-					require.Equal(t, want, got.Credits[0].Held, "%v: %s holds what it can cost", sequence, name)
-					if name == plan.LeadList {
-						require.Equal(t, want, got.Selected, "%v: what is owned is in no list", sequence)
-					} else {
-						require.EqualValues(t, addresses, got.Tally.Valid, "%v: %s delivers each once", sequence, name)
-						require.Equal(t, addresses-want, got.Tally.AlreadyOwned, "%v: %s", sequence, name)
-					}
-				}
-			}
-		})
-	}
-	require.Greater(t, tried, 50)
-}
-
-func permutations(list []string) (all [][]string) {
-	if len(list) <= 1 {
-		return [][]string{list}
-	}
-	for i, first := range list {
-		rest := slices.Concat(list[:i], list[i+1:])
-		for _, p := range permutations(rest) {
-			all = append(all, append([]string{first}, p...))
-		}
-	}
-	return all
 }
 
 // A1, K2: three numbers in a cell are three credits where the plan charges by the
