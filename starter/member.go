@@ -25,6 +25,7 @@ func (a *app) memberCreateCommand() *cobra.Command {
 		ID     string `json:"id"`
 		Name   string `json:"name"`
 		Role   string `json:"role"`
+		Email  string `json:"email,omitempty"`
 		Anchor string `json:"anchor,omitempty"`
 	}
 	role := oneOf(string(account.RoleMember), string(account.RoleAdmin), string(account.RoleMember))
@@ -54,6 +55,7 @@ func (a *app) memberCreateCommand() *cobra.Command {
 	addOrgFlag(cmd, &org)
 	flags.StringVar(&m.Name, "name", "", "name for people; the id when left out")
 	flags.Var(role, "role", role.choices())
+	flags.StringVar(&m.Email, "email", "", "address by which single sign-on knows the member")
 	flags.StringVar(&m.Anchor, "anchor", "", "anniversary of the licence; today when left out")
 	return cmd
 }
@@ -100,24 +102,28 @@ func (a *app) showMembers(org string, members []account.Member) {
 }
 
 func (a *app) memberUpdateCommand() *cobra.Command {
-	var org, name string
+	var org, name, email string
 	role := oneOf("", string(account.RoleAdmin), string(account.RoleMember))
 	cmd := &cobra.Command{
 		Use:     "update ID",
-		Short:   "Change the name or the role of a member",
-		Long:    "Changes the name or the role of a member. An admin who becomes a member loses the\nadmin's keys; other keys keep their role.",
+		Short:   "Change the name, the role or the e-mail address of a member",
+		Long:    "Changes the name, the role or the e-mail address of a member. An admin who becomes\na member loses the admin's keys; other keys keep their role.",
 		Example: examples(`holdfast member update bob --org acme --name "Bob Berg" --role member`),
 		Args:    oneArgument("the member's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name == "" && role.String() == "" {
-				return usagef("nothing would change; give --name or --role")
+			if name == "" && role.String() == "" && !cmd.Flags().Changed("email") {
+				return usagef("nothing would change; give --name, --role or --email")
+			}
+			change := given("name", name, "role", role.String())
+			if cmd.Flags().Changed("email") {
+				change["email"] = email
 			}
 			return a.api(cmd, func(ctx context.Context, s *session) error {
 				path, err := s.inOrg(ctx, org, "/members/"+url.PathEscape(args[0]))
 				if err != nil {
 					return err
 				}
-				r := client.Request{Method: http.MethodPatch, Path: path, Body: given("name", name, "role", role.String())}
+				r := client.Request{Method: http.MethodPatch, Path: path, Body: change}
 				return ask(ctx, a, s, r, func(m account.Member) { a.say("%s (%s) has role %s.", m.Name, m.ID, m.Role) })
 			})
 		},
@@ -125,6 +131,7 @@ func (a *app) memberUpdateCommand() *cobra.Command {
 	addOrgFlag(cmd, &org)
 	cmd.Flags().StringVar(&name, "name", "", "the new name")
 	cmd.Flags().Var(role, "role", "the new role: "+role.choices())
+	cmd.Flags().StringVar(&email, "email", "", "address by which single sign-on knows the member; empty for none")
 	return cmd
 }
 

@@ -121,6 +121,7 @@ type Member struct {
 	CreatedAt time.Time  `json:"created_at"`           // zero = now
 	RemovedAt *time.Time `json:"removed_at,omitempty"` // nil = the licence is in force
 
+	Email    string        `json:"email,omitempty" doc:"The address by which single sign-on knows the member; absent where the member does not log in that way."`
 	Metadata metadata.Data `json:"metadata,omitempty" doc:"Texts of your own, by name."`
 }
 
@@ -346,7 +347,8 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if m.Role == "" {
 		m.Role = RoleMember
 	}
-	if err := cmp.Or(checkID("a member", m.ID), checkName("the member", m.Name), checkRole(m.Role)); err != nil {
+	m.Email = strings.ToLower(m.Email)
+	if err := cmp.Or(checkID("a member", m.ID), checkName("the member", m.Name), checkRole(m.Role), checkEmail(m.Email)); err != nil {
 		return Member{}, err
 	}
 	org, err := a.Org(ctx, m.Org)
@@ -373,8 +375,8 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
-			INSERT INTO member (org, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			m.Org, m.ID, m.Name, m.Role, m.CreatedAt); err != nil {
+			INSERT INTO member (org, id, name, role, created_at, email) VALUES ($1, $2, $3, $4, $5, nullif($6, ''))`,
+			m.Org, m.ID, m.Name, m.Role, m.CreatedAt, m.Email); err != nil {
 			return err
 		}
 		if err := announce(ctx, tx, m.Org, outbox.MemberCreated, func(of outbox.Org) any {
@@ -390,6 +392,9 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 	if violates(err, "member_pkey") {
 		return Member{}, errcode.Say(ErrExists, "The organization %s has a member %q already; choose another id.", m.Org, m.ID)
 	}
+	if violates(err, "member_email") {
+		return Member{}, emailTaken(m.Org, m.Email)
+	}
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s was not created: %w", m.ID, err)
 	}
@@ -397,7 +402,7 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 }
 
 var selectMember = `
-	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at, ` + metadata.SQL(metadata.Member, "m.org", "m.id") + ` AS metadata
+	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at, coalesce(m.email, '') AS email, ` + metadata.SQL(metadata.Member, "m.org", "m.id") + ` AS metadata
 	FROM member m JOIN subscription s ON s.org = m.org AND s.member = m.id`
 
 // Member returns one member, also one that was removed, or ErrNotFound.

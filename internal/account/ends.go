@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -155,10 +156,13 @@ func (a *Accounts) CloseOrg(ctx context.Context, id string) (Org, error) {
 	return a.Org(ctx, id)
 }
 
-// MarkErased notes that the contact data of a closed organization was erased.
+// MarkErased notes that the contact data of a closed organization was erased, and
+// erases the e-mail addresses of its members.
 func (a *Accounts) MarkErased(ctx context.Context, org string) error {
 	if _, err := a.pool.Exec(ctx, `
-		UPDATE organization SET erased_at = coalesce(erased_at, now()) WHERE id = $1 AND closed_at IS NOT NULL`, org); err != nil {
+		WITH erased AS (
+			UPDATE organization SET erased_at = coalesce(erased_at, now()) WHERE id = $1 AND closed_at IS NOT NULL RETURNING id)
+		UPDATE member SET email = NULL WHERE org IN (SELECT id FROM erased)`, org); err != nil {
 		return fmt.Errorf("the erasure of %s was not noted: %w", org, err)
 	}
 	return nil
@@ -173,7 +177,7 @@ func (a *Accounts) RemoveMember(ctx context.Context, org, id string) (Member, er
 		return m, err
 	}
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE member SET removed_at = `+clock.SQL("org", "now()")+` WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
+		tag, err := tx.Exec(ctx, `UPDATE member SET email = NULL, removed_at = `+clock.SQL("org", "now()")+` WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
 		if err != nil || tag.RowsAffected() == 0 { // somebody else did, just now
 			return err
 		}
@@ -221,19 +225,37 @@ func (a *Accounts) Rename(ctx context.Context, id, name, zone string) (Org, erro
 	return a.Org(ctx, id)
 }
 
-// UpdateMember changes the name, the role or the metadata of a member; what is
-// empty or nil stays. Keys keep the role that they have, but an admin who becomes
-// a member has no admin's keys any more.
-func (a *Accounts) UpdateMember(ctx context.Context, org, id, name string, role Role, data metadata.Data) (Member, error) {
-	if name != "" {
-		if err := checkName("the member", name); err != nil {
-			return Member{}, err
+// MemberChange is what changes about a member; what is empty or nil stays.
+type MemberChange struct {
+	Name     string
+	Role     Role
+	Email    *string // empty: the member does not log in by single sign-on any more
+	Metadata metadata.Data
+}
+
+func (c MemberChange) check() error {
+	if c.Name != "" {
+		if err := checkName("the member", c.Name); err != nil {
+			return err
 		}
 	}
-	if role != "" {
-		if err := checkRole(role); err != nil {
-			return Member{}, err
+	if c.Role != "" {
+		if err := checkRole(c.Role); err != nil {
+			return err
 		}
+	}
+	if c.Email != nil {
+		return checkEmail(strings.ToLower(*c.Email))
+	}
+	return nil
+}
+
+// UpdateMember changes a member. Keys keep the role that they have, but an admin
+// who becomes a member has no admin's keys any more. ErrExists where another
+// member has the e-mail address.
+func (a *Accounts) UpdateMember(ctx context.Context, org, id string, c MemberChange) (Member, error) {
+	if err := c.check(); err != nil {
+		return Member{}, err
 	}
 	m, err := a.Member(ctx, org, id)
 	if err := cmp.Or(err, m.Active()); err != nil {
@@ -241,23 +263,31 @@ func (a *Accounts) UpdateMember(ctx context.Context, org, id, name string, role 
 	}
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE member SET name = $3, role = $4 WHERE org = $1 AND id = $2`,
-			org, id, cmp.Or(name, m.Name), cmp.Or(role, m.Role)); err != nil {
+			org, id, cmp.Or(c.Name, m.Name), cmp.Or(c.Role, m.Role)); err != nil {
 			return err
 		}
-		if role == RoleMember {
+		if c.Role == RoleMember {
 			if _, err := tx.Exec(ctx, `
 				UPDATE api_key SET revoked_at = now() WHERE org = $1 AND member = $2 AND role = 'admin' AND revoked_at IS NULL`, org, id); err != nil {
 				return err
 			}
 		}
-		if data == nil {
+		if c.Email != nil {
+			if err := setEmail(ctx, tx, org, id, strings.ToLower(*c.Email)); err != nil {
+				return err
+			}
+		}
+		if c.Metadata == nil {
 			return nil
 		}
-		return metadata.Set(ctx, tx, org, metadata.Member, id, data)
+		return metadata.Set(ctx, tx, org, metadata.Member, id, c.Metadata)
 	})
 	var bad *metadata.InvalidError
 	if errors.As(err, &bad) {
 		return Member{}, err
+	}
+	if violates(err, "member_email") {
+		return Member{}, emailTaken(org, *c.Email)
 	}
 	if err != nil {
 		return Member{}, fmt.Errorf("the member %s was not changed: %w", id, err)

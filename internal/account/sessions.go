@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,12 +34,16 @@ type Session struct {
 	Operator bool
 }
 
-// operatorMark is what a session keeps of the operator key: when the key
-// changes, the sessions that began with it end.
-func operatorMark(operatorKey string) []byte {
-	sum := sha256.Sum256([]byte("operator session\x00" + operatorKey))
+// operatorMark is what a session keeps of a proof of the operator, which is the
+// operator key or an address in the list of operators: when the key changes or the
+// address leaves the list, the sessions that began with it end.
+func operatorMark(proof string) []byte {
+	sum := sha256.Sum256([]byte("operator session\x00" + proof))
 	return sum[:]
 }
+
+// OperatorEmail is the proof of an operator whom single sign-on knows.
+func OperatorEmail(email string) string { return "e-mail\x00" + strings.ToLower(email) }
 
 // OpenSession begins a session with an API key that Authenticate has returned.
 // It returns the secret for the cookie.
@@ -46,9 +51,10 @@ func (a *Accounts) OpenSession(ctx context.Context, key Key) (secret string, err
 	return a.openSession(ctx, a.pool, key.Org, key.Member, &key.ID, nil)
 }
 
-// OpenOperatorSession begins a session of the operator.
-func (a *Accounts) OpenOperatorSession(ctx context.Context, operatorKey string) (secret string, err error) {
-	return a.openSession(ctx, a.pool, "", "", nil, operatorMark(operatorKey))
+// OpenOperatorSession begins a session of the operator, with the operator key or
+// with OperatorEmail.
+func (a *Accounts) OpenOperatorSession(ctx context.Context, proof string) (secret string, err error) {
+	return a.openSession(ctx, a.pool, "", "", nil, operatorMark(proof))
 }
 
 func (a *Accounts) openSession(ctx context.Context, db execer, org, member string, key *string, operator []byte) (string, error) {
@@ -65,8 +71,13 @@ func (a *Accounts) openSession(ctx context.Context, db execer, org, member strin
 // Session returns the session that a secret belongs to. ErrNotFound where there
 // is none or it has ended: by logging out, by time, because its key was revoked
 // or the operator key changed, its member was removed or the organization closed.
-func (a *Accounts) Session(ctx context.Context, secret, operatorKey string) (Session, error) {
+// proofs are those of the operator that are valid now.
+func (a *Accounts) Session(ctx context.Context, secret string, proofs []string) (Session, error) {
 	hash := sha256.Sum256([]byte(secret))
+	marks := make([][]byte, 0, len(proofs))
+	for _, proof := range proofs {
+		marks = append(marks, operatorMark(proof))
+	}
 	var s Session
 	var stale bool
 	err := a.pool.QueryRow(ctx, `
@@ -77,9 +88,9 @@ func (a *Accounts) Session(ctx context.Context, secret, operatorKey string) (Ses
 		LEFT JOIN organization o ON o.id = s.org
 		LEFT JOIN api_key k ON k.id = s.key_id
 		WHERE s.hash = $1 AND s.seen_at > now() - $2::interval AND s.created_at > now() - $3::interval
-			AND CASE WHEN s.operator IS NOT NULL THEN $5 AND s.operator = $4
+			AND CASE WHEN s.operator IS NOT NULL THEN s.operator = ANY ($4)
 				ELSE m.removed_at IS NULL AND o.closed_at IS NULL AND k.revoked_at IS NULL END`,
-		hash[:], SessionIdle, SessionLife, operatorMark(operatorKey), operatorKey != "").
+		hash[:], SessionIdle, SessionLife, marks).
 		Scan(&s.ID, &s.Org, &s.Member, &s.Role, &s.Operator, &stale)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Session{}, errcode.Say(ErrNotFound, "The session has ended; log in again.")

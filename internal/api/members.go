@@ -24,6 +24,7 @@ func (a *API) members() {
 			ID       string `json:"id" example:"jane"`
 			Name     string `json:"name" example:"Jane Doe"`
 			Role     string `json:"role,omitempty" enum:"admin,member" doc:"member when left out."`
+			Email    string `json:"email,omitempty" maxLength:"254" doc:"The address by which single sign-on knows the member." example:"jane@example.com"`
 			Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
 			Anchor   Moment `json:"anchor,omitzero" doc:"The licence's anniversary; now when left out. Where it is still to come, the first credit month begins then."`
 		}
@@ -32,7 +33,7 @@ func (a *API) members() {
 		org := callerOf(ctx).org
 		m, err := a.Accounts.CreateMember(ctx, account.Member{
 			Org: org.ID, ID: in.Body.ID, Name: in.Body.Name, Role: account.Role(in.Body.Role), Anchor: in.Body.Anchor.Time,
-			Metadata: metadata.Data(in.Body.Metadata),
+			Email: in.Body.Email, Metadata: metadata.Data(in.Body.Metadata),
 		})
 		if err != nil {
 			return nil, err
@@ -61,13 +62,14 @@ func (a *API) members() {
 	})
 	add(a, route{
 		method: http.MethodPatch, path: "/orgs/{org}/members/{member}", name: "updateMember", tag: "Organizations", needs: admin,
-		summary: "Change the name, the role or the metadata of a member",
-		about:   "An admin who becomes a member loses the admin's keys; other keys keep their role.",
+		summary: "Change the name, the role, the e-mail address or the metadata of a member", errors: []int{http.StatusConflict},
+		about: "An admin who becomes a member loses the admin's keys; other keys keep their role. A change of the address ends the sessions that began with single sign-on or a login link.",
 	}, func(ctx context.Context, in *struct {
 		MemberID
 		Body struct {
 			Name     string  `json:"name,omitempty" doc:"Stays when left out." example:"Jane Doe"`
 			Role     string  `json:"role,omitempty" enum:"admin,member" doc:"Stays when left out." example:"admin"`
+			Email    *string `json:"email,omitempty" maxLength:"254" doc:"The address by which single sign-on knows the member; empty for none, stays when left out." example:"jane@example.com"`
 			Metadata *Labels `json:"metadata,omitempty" doc:"Takes the place of all that was there; stays when left out."`
 		}
 	},
@@ -78,7 +80,9 @@ func (a *API) members() {
 			data = metadata.Data{}
 			maps.Copy(data, *in.Body.Metadata)
 		}
-		return body(a.Accounts.UpdateMember(ctx, callerOf(ctx).org.ID, in.Member, in.Body.Name, account.Role(in.Body.Role), data))
+		return body(a.Accounts.UpdateMember(ctx, callerOf(ctx).org.ID, in.Member, account.MemberChange{
+			Name: in.Body.Name, Role: account.Role(in.Body.Role), Email: in.Body.Email, Metadata: data,
+		}))
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/orgs/{org}/members/{member}/budget", name: "setBudget", tag: "Organizations", needs: admin,

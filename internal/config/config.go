@@ -33,6 +33,8 @@ type Config struct {
 	HTTPAddr    string `env:"HOLDFAST_HTTP_ADDR, default=127.0.0.1:8080"`
 	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY" secret:"true"`
 
+	OIDC OIDC `env:", prefix=HOLDFAST_OIDC_"`
+
 	// Files with the certificate chain and key of serve, read again when they change;
 	// without them it speaks plain HTTP.
 	HTTPTLSCert string `env:"HOLDFAST_HTTP_TLS_CERT"`
@@ -241,6 +243,7 @@ func (c Config) check() error {
 	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
 		bad("HOLDFAST_HTTP_TLS_CERT", "and HOLDFAST_HTTP_TLS_KEY go together; write both files, or none")
 	}
+	c.OIDC.check(bad)
 	c.Worker.check(bad)
 	c.checkProviders(bad)
 	c.checkPhoneLookup(bad)

@@ -37,6 +37,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"HOLDFAST_PHONE_LOOKUP":        "guess",
 		"HOLDFAST_TWILIO_MAX_SPEND":    "some",
 		"HOLDFAST_MAX_ORDER_COUNT":     "0",
+		"HOLDFAST_OIDC_ISSUER":         "https:login.example.com",
 		"HOLDFAST_LOG_LEVEL":           "loud",
 		"HOLDFAST_LOG_FORMAT":          "xml",
 	} {
@@ -86,6 +87,18 @@ func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
 		`HOLDFAST_REACHER_URL is empty; write the address of your Reacher such as http://127.0.0.1:8080`:                                                 {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
 		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                                                                   {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
 		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                                                                {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
+	} {
+		_, err := load(t.Context(), envconfig.MapLookuper(env))
+		require.EqualError(t, err, problem)
+	}
+}
+
+func TestAnIncompleteProviderOfSingleSignOnIsNamed(t *testing.T) {
+	for problem, env := range map[string]map[string]string{
+		`HOLDFAST_OIDC_ISSUER is empty; write the address of the OpenID Connect provider, or unset the other HOLDFAST_OIDC_ variables`: {"HOLDFAST_OIDC_CLIENT_ID": "holdfast"},
+		`HOLDFAST_OIDC_CLIENT_ID is empty; write the identifier that the provider gave to Holdfast`:                                    {"HOLDFAST_OIDC_ISSUER": "https://login.example.com"},
+		`HOLDFAST_OIDC_ISSUER is "http://login.example.com"; write an address such as https://login.example.com`:                       {"HOLDFAST_OIDC_ISSUER": "http://login.example.com", "HOLDFAST_OIDC_CLIENT_ID": "holdfast"},
+		`HOLDFAST_OIDC_OPERATORS has "ann"; write e-mail addresses, several separated by commas`:                                       {"HOLDFAST_OIDC_ISSUER": "http://127.0.0.1:9998", "HOLDFAST_OIDC_CLIENT_ID": "holdfast", "HOLDFAST_OIDC_OPERATORS": "ann"},
 	} {
 		_, err := load(t.Context(), envconfig.MapLookuper(env))
 		require.EqualError(t, err, problem)

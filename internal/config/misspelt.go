@@ -82,11 +82,8 @@ const (
 // reachable from other machines.
 func (c Config) CheckOperatorKey() error {
 	host, _, err := net.SplitHostPort(c.HTTPAddr)
-	if c.OperatorKey == "" || err != nil || strings.EqualFold(host, "localhost") {
+	if c.OperatorKey == "" || err != nil || loopback(host) {
 		return nil //nolint:nilerr // what is no address is refused where the server listens
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return nil
 	}
 	letters := map[rune]bool{}
 	for _, letter := range c.OperatorKey {
@@ -96,4 +93,10 @@ func (c Config) CheckOperatorKey() error {
 		return nil
 	}
 	return fmt.Errorf("HOLDFAST_OPERATOR_KEY can be guessed, and %s can be reached from other machines; use at least %d random characters, such as from \"openssl rand -hex 24\"", c.HTTPAddr, shortestKey)
+}
+
+// loopback says whether a host is this machine.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }

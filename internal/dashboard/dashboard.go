@@ -43,12 +43,14 @@ type Config struct {
 	Audit     func(context.Context) (ledger.Report, error)                // proves the books
 	Workers   func(context.Context) ([]verdicts.WorkerState, error)       // how verification is in each worker; nil where it is not known
 	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
+	OIDC      OIDC                                                        // where people log in besides with keys and links
 	Log       *slog.Logger
 }
 
 // Dashboard is an http.Handler for all below Prefix, safe for concurrent use.
 type Dashboard struct {
 	Config
+	signOn  *signOn
 	handler http.Handler
 }
 
@@ -57,7 +59,7 @@ var static embed.FS
 
 // New returns the dashboard.
 func New(c Config) *Dashboard {
-	d := &Dashboard{Config: c}
+	d := &Dashboard{Config: c, signOn: newSignOn(c.OIDC)}
 	mux := http.NewServeMux()
 	files, err := fs.Sub(static, "static")
 	if err != nil {
@@ -68,6 +70,7 @@ func New(c Config) *Dashboard {
 	mux.HandleFunc("POST "+Prefix+"/login", d.login)
 	mux.HandleFunc("GET "+Prefix+"/login/link", d.showLink)
 	mux.HandleFunc("POST "+Prefix+"/login/link", d.useLink)
+	d.signOnRoutes(mux)
 	for _, r := range routes {
 		mux.HandleFunc(r.method+" "+Prefix+r.path, d.page(r))
 	}

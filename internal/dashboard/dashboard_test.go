@@ -158,6 +158,7 @@ func (f *fixture) with(key string) *browser {
 type page struct {
 	status int
 	at     string // after redirects
+	host   string // that answered
 	header http.Header
 	body   string
 }
@@ -174,7 +175,7 @@ func (b *browser) do(method, path string, body io.Reader, headers ...string) pag
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(b.t, err)
-	return page{response.StatusCode, response.Request.URL.Path, response.Header, string(text)}
+	return page{response.StatusCode, response.Request.URL.Path, response.Request.URL.Host, response.Header, string(text)}
 }
 
 func (b *browser) get(path string) page {

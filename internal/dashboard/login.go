@@ -28,8 +28,10 @@ func (v *visit) start() error {
 // loginPage is what the login form shows.
 type loginPage struct {
 	Problem string
-	Next    string // where to go afterwards
-	Link    string // the secret of a login link that waits to be used
+	Next    string           // where to go afterwards
+	Link    string           // the secret of a login link that waits to be used
+	SignOn  bool             // single sign-on is offered
+	Members []account.Member // whom somebody who signed on can be
 }
 
 func (d *Dashboard) showLogin(w http.ResponseWriter, r *http.Request) {
@@ -119,6 +121,7 @@ func (d *Dashboard) failLogin(w http.ResponseWriter, r *http.Request, err error)
 func (d *Dashboard) renderLogin(w http.ResponseWriter, status int, page loginPage) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
+	page.SignOn = d.OIDC.Issuer != ""
 	if err := pages["login"].ExecuteTemplate(w, "login", page); err != nil {
 		d.Log.Warn("The login page was not written.", "error", err)
 	}

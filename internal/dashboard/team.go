@@ -20,6 +20,7 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 		route{method: http.MethodGet, path: "/o/{org}/team", needs: admin, handle: (*visit).team},
 		route{method: http.MethodPost, path: "/o/{org}/team", needs: admin, handle: (*visit).addMember},
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/budget", needs: admin, handle: (*visit).setBudget},
+		route{method: http.MethodPost, path: "/o/{org}/team/{member}/email", needs: admin, handle: (*visit).setEmail},
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/link", needs: admin, handle: (*visit).loginLink},
 		route{method: http.MethodGet, path: "/o/{org}/settings", handle: (*visit).settings},
 		route{method: http.MethodGet, path: "/o/{org}/settings/webhooks/{id}", needs: admin, handle: (*visit).deliveries},
@@ -43,6 +44,7 @@ type memberUse struct {
 type teamPage struct {
 	Members []memberUse
 	Types   []string
+	SignOn  bool   // single sign-on is offered
 	Link    string // a login link that was just made
 	For     string
 }
@@ -60,7 +62,7 @@ func (v *visit) showTeam(link, member string) error {
 	if err := v.call(http.MethodGet, "/credits", nil, &all); err != nil {
 		return err
 	}
-	page := teamPage{Members: list.Members, Link: link, For: member}
+	page := teamPage{Members: list.Members, SignOn: v.OIDC.Issuer != "", Link: link, For: member}
 	for _, c := range all.Credits {
 		if !slices.Contains(page.Types, c.Type) {
 			page.Types = append(page.Types, c.Type)
@@ -77,7 +79,7 @@ func (v *visit) showTeam(link, member string) error {
 func (v *visit) addMember() error {
 	form := v.r.PostForm
 	if err := v.call(http.MethodPost, "/orgs/"+pathEscape(v.Org.ID)+"/members", map[string]string{
-		"id": strings.TrimSpace(form.Get("id")), "name": strings.TrimSpace(form.Get("name")), "role": form.Get("role"),
+		"id": strings.TrimSpace(form.Get("id")), "name": strings.TrimSpace(form.Get("name")), "role": form.Get("role"), "email": strings.TrimSpace(form.Get("email")),
 	}, nil); err != nil {
 		return err
 	}
@@ -100,17 +102,22 @@ func (v *visit) setBudget() error {
 	return v.redirect(v.Path("team"))
 }
 
+// setEmail changes by which address single sign-on knows a member.
+func (v *visit) setEmail() error {
+	path := "/orgs/" + pathEscape(v.Org.ID) + "/members/" + pathEscape(v.r.PathValue("member"))
+	if err := v.call(http.MethodPatch, path, map[string]string{"email": strings.TrimSpace(v.r.PostForm.Get("email"))}, nil); err != nil {
+		return err
+	}
+	return v.redirect(v.Path("team"))
+}
+
 // loginLink shows an admin a link that logs a member in, once.
 func (v *visit) loginLink() error {
 	m, secret, err := v.Accounts.CreateLoginLink(v.r.Context(), v.Org.ID, v.r.PathValue("member"), 0)
 	if err != nil {
 		return errNoPage
 	}
-	scheme := "http"
-	if overTLS(v.r) {
-		scheme = "https"
-	}
-	return v.showTeam(LoginLink(scheme+"://"+v.r.Host, secret), m.Name)
+	return v.showTeam(LoginLink(origin(v.r), secret), m.Name)
 }
 
 // LoginLink is the address of a login link on a server.

@@ -38,7 +38,7 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (*visit, error
 	if err != nil {
 		return v, account.ErrNotFound
 	}
-	session, err := d.Accounts.Session(r.Context(), cookie.Value, d.API.OperatorKey)
+	session, err := d.Accounts.Session(r.Context(), cookie.Value, d.proofs())
 	if err != nil {
 		return v, err
 	}

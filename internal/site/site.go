@@ -26,6 +26,7 @@ func API(r *wire.Rooms) api.Config {
 func Dashboard(r *wire.Rooms, backend *api.API) dashboard.Config {
 	return dashboard.Config{
 		Workers: func(ctx context.Context) ([]verdicts.WorkerState, error) { return verdicts.Workers(ctx, r.Pool) },
-		API:     backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile, Log: r.Log,
+		API:     backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile,
+		OIDC: dashboard.OIDC(r.Config.OIDC), Log: r.Log,
 	}
 }
