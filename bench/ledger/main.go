@@ -52,7 +52,7 @@ func main() {
 	flag.Float64Var(&s.seconds, "seconds", 4, "`seconds` per figure")
 	flag.Int64Var(&s.growth, "growth", 1_000_000, "let one organization's journal grow to so many `entries`; 0 leaves it out")
 	flag.StringVar(&s.out, "out", "results", "`directory` for JSON and plots")
-	flag.StringVar(&s.only, "only", "", "measure only this `part`: speed, captures, grants, growth or history")
+	flag.StringVar(&s.only, "only", "", "measure only this `part`: speed, captures, grants, credits, growth or history")
 	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the Go side to this `file`")
 	flag.Parse()
 
@@ -108,6 +108,7 @@ func bench(ctx context.Context, s settings) (err error) {
 		{"speed", b.speed},
 		{"captures", b.captures},
 		{"grants", b.grants},
+		{"credits", b.credits},
 		{"growth", b.growth},
 		{"history", b.history},
 		{"audit", b.audit},
