@@ -15,7 +15,6 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
-	"holdfast/internal/webhook"
 )
 
 // Verifier finds out whether addresses can receive mail. Each index of emails
@@ -37,7 +36,6 @@ type Activities struct {
 	Book      *orderbook.Book
 	Verifier  Verifier
 	Phones    Phones
-	Webhooks  *webhook.Webhooks // exports are sent to
 
 	// Verifies: the process serves the verification queue, too, so that steps that
 	// verify little need no other worker.

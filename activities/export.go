@@ -2,7 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
@@ -30,13 +35,16 @@ type exportBatch struct {
 // PushExport sends the rows of a range that go out and have not yet to the
 // endpoint an export is for, and returns when that has taken them. A repeated
 // call sends them again under the same id until they are marked as delivered;
-// where nothing is left nothing is sent.
+// where nothing is left nothing is sent. The webhooks say when to repeat it; how
+// often the endpoint was tried is in the heartbeat.
 //
 // An attempt is seen through, cancelled or not: what the endpoint took is
 // charged, so it must be known.
-func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
+func (a *WebhookActivities) PushExport(ctx context.Context, in PushInput) error {
+	var tried atomic.Int64
+	tried.Store(triedBefore(ctx))
 	through := context.WithoutCancel(ctx)
-	defer beat(through, alive)()
+	defer beat(through, func() any { return tried.Load() })()
 	if err := a.Book.Withhold(ctx, in.OrderID, in.From, in.To, []string{string(verify.Valid)}); err != nil {
 		return toTemporal(err)
 	}
@@ -47,9 +55,24 @@ func (a *Activities) PushExport(ctx context.Context, in PushInput) error {
 	err = a.Webhooks.Send(through, in.Org, in.WebhookID, webhook.Message{
 		ID: fmt.Sprintf("%s/%d", in.OrderID, in.Part), Type: "export.batch",
 		Data: exportBatch{OrderID: in.OrderID, Part: in.Part, Parts: in.Parts, Rows: rows},
-	})
+	}, int(tried.Load()))
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return toTemporal(err)
+	var later *webhook.NotTakenError
+	if !errors.As(err, &later) {
+		return toTemporal(err)
+	}
+	if later.Counted {
+		activity.RecordHeartbeat(through, tried.Add(1))
+	}
+	return temporal.NewApplicationErrorWithOptions(later.Reason, "temporary", temporal.ApplicationErrorOptions{NextRetryDelay: later.Again})
+}
+
+// triedBefore is how often the endpoint was tried by the attempts before.
+func triedBefore(ctx context.Context) (tried int64) {
+	if activity.HasHeartbeatDetails(ctx) && activity.GetHeartbeatDetails(ctx, &tried) != nil {
+		return 0 // a heartbeat without the number, of an earlier build
+	}
+	return tried
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"holdfast/activities"
 	"holdfast/internal/billing"
@@ -20,6 +21,7 @@ import (
 	"holdfast/internal/order"
 	"holdfast/internal/plan"
 	"holdfast/internal/suppression"
+	"holdfast/internal/webhook"
 )
 
 const (
@@ -197,7 +199,7 @@ func TestRule_N11_AnExportIsChargedForWhatTheWebhookTook(t *testing.T) {
 		}
 	}))
 	t.Cleanup(receiver.Close)
-	endpoint, _, err := o.Webhooks.Create(t.Context(), "acme", receiver.URL, nil)
+	endpoint, _, err := o.hooks.Webhooks.Create(t.Context(), "acme", receiver.URL, nil)
 	require.NoError(t, err)
 
 	body := export(ids)
@@ -205,7 +207,7 @@ func TestRule_N11_AnExportIsChargedForWhatTheWebhookTook(t *testing.T) {
 	b, _ := o.begin("jane", "one", body)
 	do(o, o.VerifyBatch, activities.BatchInput{OrderID: b.in.ID, From: 1, To: 30, Due: time.Now()})
 	push := func(from, to int64, part int) error {
-		_, err := o.env.ExecuteActivity(o.PushExport, activities.PushInput{
+		_, err := o.env.ExecuteActivity(o.hooks.PushExport, activities.PushInput{
 			OrderID: b.in.ID, Org: "acme", WebhookID: endpoint.ID, From: from, To: to, Part: part, Parts: 2,
 		})
 		return err
@@ -234,7 +236,18 @@ func TestRule_N11_AnExportIsChargedForWhatTheWebhookTook(t *testing.T) {
 	require.Empty(t, got, "what is delivered is not sent again")
 
 	answer = http.StatusServiceUnavailable
-	require.ErrorContains(t, push(16, 30, 2), "503")
+	var waits *temporal.ApplicationError
+	require.ErrorAs(t, push(16, 30, 2), &waits)
+	require.Contains(t, waits.Message(), "503")
+	require.Equal(t, webhook.DefaultBackoff[0], waits.NextRetryDelay())
+	o.env.SetHeartbeatDetails(3) // attempts before
+	require.ErrorAs(t, push(16, 30, 2), &waits)
+	require.Equal(t, webhook.DefaultBackoff[3], waits.NextRetryDelay())
+	o.env.SetHeartbeatDetails(nil) // as earlier builds wrote it
+	require.ErrorAs(t, push(16, 30, 2), &waits)
+	require.Equal(t, webhook.DefaultBackoff[0], waits.NextRetryDelay())
+	o.env.SetHeartbeatDetails(len(webhook.DefaultBackoff))
+	require.ErrorContains(t, push(16, 30, 2), "type: webhook_failed, retryable: false")
 	cancelled := do(o, o.ReleaseHold, activities.ReleaseInput{
 		OrderID: b.in.ID, Org: "acme", Plan: b.terms.Plan, PlanVersion: b.terms.PlanVersion, At: time.Now(), Status: order.Cancelled,
 	})
@@ -250,7 +263,7 @@ func TestAnEndpointThatIsGoneIsNotTriedAgain(t *testing.T) {
 	o := open(t, "licence-monthly", "email", 100)
 	b, _ := o.begin("jane", "one", export(o.people(2, 2)))
 	do(o, o.VerifyBatch, activities.BatchInput{OrderID: b.in.ID, From: 1, To: 2, Due: time.Now()})
-	_, err := o.env.ExecuteActivity(o.PushExport, activities.PushInput{OrderID: b.in.ID, Org: "acme", WebhookID: "wh_gone", From: 1, To: 2, Part: 1, Parts: 1})
+	_, err := o.env.ExecuteActivity(o.hooks.PushExport, activities.PushInput{OrderID: b.in.ID, Org: "acme", WebhookID: "wh_gone", From: 1, To: 2, Part: 1, Parts: 1})
 	require.ErrorContains(t, err, "type: webhook_not_found, retryable: false")
 }
 

@@ -33,11 +33,12 @@ import (
 // them. Addresses and nothing else are answered by their first word.
 type office struct {
 	*activities.Activities
-	t    *testing.T
-	pool *pgxpool.Pool
-	desk *offer.Desk
-	org  string // acme, unless the test has several
-	env  *testsuite.TestActivityEnvironment
+	hooks *activities.WebhookActivities
+	t     *testing.T
+	pool  *pgxpool.Pool
+	desk  *offer.Desk
+	org   string // acme, unless the test has several
+	env   *testsuite.TestActivityEnvironment
 }
 
 // open has acme on the plan, with the members jane and bob and packs in the
@@ -48,8 +49,11 @@ func open(t *testing.T, planID string, packs ...any) *office {
 	o := &office{t: t, pool: pool, org: "acme", Activities: &activities.Activities{
 		Accounts: account.New(pool), Ledger: ledger.New(pool), Catalogue: lead.New(pool), Book: orderbook.New(pool),
 		Verifier: byWord{}, Phones: activities.PhonePatterns{},
-		Webhooks: webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}}
+	o.hooks = &activities.WebhookActivities{
+		Webhooks:  webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+		Catalogue: o.Catalogue, Book: o.Book,
+	}
 	t.Cleanup(o.Ledger.Close)
 	o.desk = offer.New(o.Accounts, o.Ledger, o.Catalogue, o.Book)
 	require.NoError(t, o.Accounts.EnsurePresets(ctx))
@@ -61,6 +65,7 @@ func open(t *testing.T, planID string, packs ...any) *office {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	o.env = suite.NewTestActivityEnvironment()
 	o.env.RegisterActivity(o.Activities)
+	o.env.RegisterActivity(o.hooks)
 	return o
 }
 

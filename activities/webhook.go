@@ -3,12 +3,16 @@ package activities
 import (
 	"context"
 
+	"holdfast/internal/lead"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/webhook"
 )
 
-// WebhookActivities is what the activities of webhooks work with.
+// WebhookActivities is what the activities that talk to webhooks work with.
 type WebhookActivities struct {
-	Webhooks *webhook.Webhooks
+	Webhooks  *webhook.Webhooks
+	Catalogue *lead.Catalogue
+	Book      *orderbook.Book
 }
 
 // DeliverWebhooksInput is the input of DeliverWebhooks.

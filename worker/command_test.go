@@ -27,6 +27,7 @@ func TestTheWorkerExplainsItselfAndRefusesArguments(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, out, "HOLDFAST_DATABASE_URL")
 	require.Contains(t, out, "holdfast-verify")
+	require.Contains(t, out, "holdfast-webhook")
 	require.Empty(t, errs)
 
 	code, out, _ = run("--version")

@@ -42,8 +42,9 @@ func command(started *bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "holdfast-worker",
 		Short: "Run Holdfast's workflows and activities",
-		Long: `Runs Holdfast's workflows and activities on the task queues holdfast and
-holdfast-verify. Run as many workers as you need, each with the same settings.
+		Long: `Runs Holdfast's workflows and activities on the task queues holdfast,
+holdfast-verify and holdfast-webhook. Run as many workers as you need, each with
+the same settings.
 
 It takes no arguments. The environment says where PostgreSQL
 (HOLDFAST_DATABASE_URL) and Temporal (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE) are

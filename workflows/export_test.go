@@ -4,13 +4,22 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
+	"holdfast/activities"
 	"holdfast/internal/intake"
 	"holdfast/internal/order"
+	"holdfast/workflows"
 )
 
 // receiver is an endpoint that an export is sent to.
@@ -59,6 +68,17 @@ func (r *receiver) rows() (n int64) {
 	return n
 }
 
+// downAtFirst is an endpoint that refuses the first attempt.
+func downAtFirst() func(part int, cancel func()) int {
+	var attempts atomic.Int64
+	return func(int, func()) int {
+		if attempts.Add(1) == 1 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+}
+
 // An export to a webhook is charged part by part for what the endpoint took,
 // whatever the endpoint does and whenever it is cancelled.
 func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
@@ -72,6 +92,7 @@ func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
 		most int64 // rows that the endpoint took
 	}{
 		{"it takes everything", func(int, func()) int { return http.StatusOK }, order.Settled, leads},
+		{"it is down at first", downAtFirst(), order.Settled, leads},
 		{"cancelled while it takes the first part", func(_ int, cancel func()) int {
 			cancel()
 			return http.StatusOK
@@ -122,10 +143,43 @@ func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
 			s.requireExact(t, o)
 			require.Equal(t, r.rows(), o.Credits[0].Captured, "what it took is charged, nothing else")
 			require.LessOrEqual(t, r.rows(), c.most)
+			require.Equal(t, []string{workflows.WebhookTaskQueue}, s.queuesOf(t, id, "PushExport"))
 			require.Positive(t, r.rows())
 			if c.want == order.Settled {
 				require.Equal(t, o.Tally.Valid, r.rows())
 			}
 		})
 	}
+}
+
+// queuesOf are the task queues on which a workflow scheduled an activity.
+func (s *stack) queuesOf(t *testing.T, id, activity string) (queues []string) {
+	t.Helper()
+	events := s.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(t, err)
+		if a := event.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == activity && !slices.Contains(queues, a.GetTaskQueue().GetName()) {
+			queues = append(queues, a.GetTaskQueue().GetName())
+		}
+	}
+	return queues
+}
+
+// An activity that a build before the queue of webhooks has scheduled is still
+// carried out.
+func TestWebhookActivitiesAreServedWhereTheyWereScheduled(t *testing.T) {
+	s := realStack(t)
+	const queue = "an-earlier-build"
+	earlier := func(ctx workflow.Context) error {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: workflows.TaskQueue, ScheduleToCloseTimeout: 20 * time.Second})
+		return workflow.ExecuteActivity(ctx, "DeliverWebhooks", activities.DeliverWebhooksInput{Endpoint: "wh_none", Limit: 1}).Get(ctx, nil)
+	}
+	w := worker.New(s.Temporal, queue, worker.Options{})
+	w.RegisterWorkflowWithOptions(earlier, workflow.RegisterOptions{Name: "Earlier"})
+	require.NoError(t, w.Start())
+	defer w.Stop()
+	run, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, "Earlier")
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), nil))
 }

@@ -69,7 +69,7 @@ func TestAMillionLeadsAreTwoRuns(t *testing.T) {
 	temporal, err := client.Dial(client.Options{HostPort: server.Address})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
-	for _, queue := range []string{workflows.TaskQueue, workflows.VerifyTaskQueue} {
+	for _, queue := range []string{workflows.TaskQueue, workflows.VerifyTaskQueue, workflows.WebhookTaskQueue} {
 		w := worker.New(temporal, queue, worker.Options{})
 		workflows.Register(w)
 		w.RegisterActivity(&arithmetic{})

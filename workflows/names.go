@@ -4,8 +4,9 @@ import "go.temporal.io/sdk/temporal"
 
 // Names that people and scripts use to find things in Temporal.
 const (
-	TaskQueue       = "holdfast"        // workflows and the activities that touch only the database
-	VerifyTaskQueue = "holdfast-verify" // activities that talk to other people's mail servers
+	TaskQueue        = "holdfast"         // workflows and the activities that touch only the database
+	VerifyTaskQueue  = "holdfast-verify"  // activities that talk to other people's mail servers
+	WebhookTaskQueue = "holdfast-webhook" // activities that talk to customers' webhooks
 
 	QueryProgress = "progress" // answers order.Progress
 	UpdateReserve = "reserve"  // answers order.Reservation

@@ -13,8 +13,9 @@ import (
 // by its missing heartbeats within heartbeatTimeout.
 const (
 	heartbeatTimeout = 10 * time.Second
-	outage           = 6 * time.Hour // how long an outage may last before an order gives up
-	workflowLookup   = time.Hour     // how long reconciling may be tried before the next run takes over
+	outage           = 6 * time.Hour  // how long an outage may last before an order gives up
+	unpushed         = 48 * time.Hour // how long a part of an export is tried; its attempts take 24
+	workflowLookup   = time.Hour      // how long reconciling may be tried before the next run takes over
 
 	// How long a step of a small order is tried within a workflow task before it is
 	// given to an activity.
@@ -86,6 +87,30 @@ func verifying(ctx workflow.Context, org, summary string) workflow.Context {
 		RetryPolicy:            patient(),
 		Priority:               temporal.Priority{FairnessKey: org},
 	})
+}
+
+// sending is one batch of conversations with an endpoint. That the endpoint
+// fails is a result; only our own failures are retried here.
+func sending(ctx workflow.Context, endpoint string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Summary:             "send to " + endpoint,
+		TaskQueue:           WebhookTaskQueue,
+		StartToCloseTimeout: 15 * time.Minute,
+		HeartbeatTimeout:    heartbeatTimeout,
+		WaitForCancellation: true,
+		RetryPolicy:         patient(),
+		Priority:            temporal.Priority{FairnessKey: endpoint},
+	})
+}
+
+// pushing sends a part of an export to an endpoint, until that takes it or is
+// given up. The waits between the attempts are those of events: the activity says
+// them.
+func pushing(ctx workflow.Context, endpoint, summary string) workflow.Context {
+	ctx = sending(ctx, endpoint)
+	options := workflow.GetActivityOptions(ctx)
+	options.Summary, options.ScheduleToCloseTimeout = summary, unpushed
+	return workflow.WithActivityOptions(ctx, options)
 }
 
 func patient() *temporal.RetryPolicy {

@@ -56,7 +56,7 @@ func (o *orderRun) handOverPart(ctx workflow.Context, part, parts int64) error {
 			OrderID: o.in.ID, Org: o.in.Org, WebhookID: o.in.Request.WebhookID,
 			From: items.From, To: items.To, Part: int(part), Parts: int(parts),
 		}
-		if err := workflow.ExecuteActivity(bookkeeping(ctx, o.in.Org, summary), a.PushExport, in).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteActivity(pushing(ctx, in.WebhookID, summary), hooks.PushExport, in).Get(ctx, nil); err != nil {
 			return err
 		}
 	}

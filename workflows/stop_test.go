@@ -290,7 +290,7 @@ func (s *stoppable) list(org, header string, rows []string) string {
 }
 
 func (s *stoppable) webhook(org string) string {
-	endpoint, _, err := s.acts.Webhooks.Create(s.t.Context(), org, s.url, nil)
+	endpoint, _, err := s.hooks.Webhooks.Create(s.t.Context(), org, s.url, nil)
 	require.NoError(s.t, err)
 	return endpoint.ID
 }
@@ -338,13 +338,13 @@ func (s *stoppable) onCapture(call int, happens func() error) {
 }
 
 func (s *stoppable) onPush(part int, happens func() error) {
-	s.env.OnActivity(s.acts.PushExport, mock.Anything, mock.Anything).Return(
+	s.env.OnActivity(s.hooks.PushExport, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, in activities.PushInput) error {
 			if in.Part == part {
 				if err := happens(); err != nil {
 					return err
 				}
 			}
-			return s.acts.PushExport(ctx, in)
+			return s.hooks.PushExport(ctx, in)
 		})
 }

@@ -3,7 +3,6 @@ package workflows
 import (
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"holdfast/activities"
@@ -66,18 +65,4 @@ func sleepOrWake(ctx workflow.Context, wake workflow.ReceiveChannel, wait time.D
 		AddReceive(wake, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) }).
 		Select(ctx)
 	return err
-}
-
-// sending is one batch of conversations with an endpoint. That the endpoint
-// fails is a result; only our own failures are retried here.
-func sending(ctx workflow.Context, endpoint string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		Summary:             "send to " + endpoint,
-		TaskQueue:           TaskQueue,
-		StartToCloseTimeout: 15 * time.Minute,
-		HeartbeatTimeout:    heartbeatTimeout,
-		WaitForCancellation: true,
-		RetryPolicy:         patient(),
-		Priority:            temporal.Priority{FairnessKey: endpoint},
-	})
 }

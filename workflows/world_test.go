@@ -40,6 +40,7 @@ type world struct {
 	book      *orderbook.Book
 	verifier  *byName
 	acts      *activities.Activities
+	hooks     *activities.WebhookActivities
 }
 
 const org = "acme"
@@ -61,8 +62,11 @@ func newWorld(t *testing.T, n int, credits int64) *world {
 	t.Cleanup(w.ledger.Close)
 	w.acts = &activities.Activities{
 		Accounts: w.accounts, Ledger: w.ledger, Catalogue: w.catalogue, Book: w.book, Verifier: w.verifier,
-		Phones:   activities.PhonePatterns{},
-		Webhooks: webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+		Phones: activities.PhonePatterns{},
+	}
+	w.hooks = &activities.WebhookActivities{
+		Webhooks:  webhook.New(pool, webhook.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+		Catalogue: w.catalogue, Book: w.book,
 	}
 	require.NoError(t, w.accounts.EnsurePresets(ctx))
 	_, err := w.accounts.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: "verified-leads"})
@@ -101,6 +105,7 @@ func (w *world) env() *testsuite.TestWorkflowEnvironment {
 	env.SetTestTimeout(time.Minute)
 	workflows.Register(env)
 	env.RegisterActivity(w.acts)
+	env.RegisterActivity(w.hooks)
 	return env
 }
 

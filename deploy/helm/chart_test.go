@@ -201,7 +201,7 @@ func value(t *testing.T, objects map[string]object, deployment, name string) str
 // What each example is for.
 func TestHelmExamples(t *testing.T) {
 	standard := render(t, "")
-	require.Equal(t, "orders", value(t, standard, "worker", "HOLDFAST_WORKER_ROLE"))
+	require.Equal(t, "orders,webhook", value(t, standard, "worker", "HOLDFAST_WORKER_ROLE"))
 	require.Equal(t, "verify", value(t, standard, "verify", "HOLDFAST_WORKER_ROLE"))
 	require.Empty(t, value(t, standard, "worker", "HOLDFAST_WORKER_DEPLOYMENT"), "unversioned")
 	for _, key := range []string{"Job prod-migrate", "Job prod-schedules", "PodDisruptionBudget prod-verify", "NetworkPolicy prod-serve", "Service prod-serve"} {
@@ -209,7 +209,7 @@ func TestHelmExamples(t *testing.T) {
 	}
 
 	small := render(t, "small.yaml")
-	require.Equal(t, "all", value(t, small, "worker", "HOLDFAST_WORKER_ROLE"))
+	require.Equal(t, "orders,verify,webhook", value(t, small, "worker", "HOLDFAST_WORKER_ROLE"))
 	require.NotContains(t, small, "Deployment prod-verify")
 	require.NotContains(t, small, "PodDisruptionBudget prod-worker")
 
@@ -225,4 +225,8 @@ func TestHelmExamples(t *testing.T) {
 	keda := render(t, "keda.yaml")
 	require.Contains(t, keda, "ScaledObject prod-worker")
 	require.Contains(t, keda, "ScaledObject prod-verify")
+	require.Contains(t, keda, "ScaledObject prod-webhook")
+	require.Contains(t, keda, "PodDisruptionBudget prod-webhook")
+	require.Equal(t, "orders", value(t, keda, "worker", "HOLDFAST_WORKER_ROLE"))
+	require.Equal(t, "webhook", value(t, keda, "webhook", "HOLDFAST_WORKER_ROLE"))
 }

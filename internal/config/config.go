@@ -114,7 +114,7 @@ type Config struct {
 
 // Worker is what one worker does and how much of it at once.
 type Worker struct {
-	Role string `env:"ROLE, default=all"` // which task queues it serves: all, orders or verify
+	Roles []string `env:"ROLE, default=all"` // which task queues it serves: all, or some of orders, verify, webhook
 
 	// Deployment is the name of a Worker Deployment: with it orders stay with the
 	// build that began them. Empty: any worker continues any order.
@@ -122,7 +122,7 @@ type Worker struct {
 	BuildID    string `env:"BUILD_ID"` // empty: the commit that the program was built from
 
 	WorkflowSlots   int `env:"WORKFLOW_SLOTS, default=1000"`    // workflow tasks at once
-	ActivitySlots   int `env:"ACTIVITY_SLOTS, default=1000"`    // activities at once, of the queue holdfast
+	ActivitySlots   int `env:"ACTIVITY_SLOTS, default=1000"`    // activities at once, of the queues holdfast and holdfast-webhook, each
 	VerifySlots     int `env:"VERIFY_SLOTS, default=32"`        // verification batches at once
 	MaxPollers      int `env:"MAX_POLLERS, default=100"`        // polls at once, for each kind of task; fewer while there is less to do
 	CachedWorkflows int `env:"CACHED_WORKFLOWS, default=10000"` // open orders kept in memory
@@ -141,10 +141,16 @@ type Codec struct {
 
 // Roles of a worker.
 const (
-	RoleAll    = "all"
-	RoleOrders = "orders"
-	RoleVerify = "verify"
+	RoleAll     = "all"
+	RoleOrders  = "orders"
+	RoleVerify  = "verify"
+	RoleWebhook = "webhook"
 )
+
+// Does reports whether the worker has a role; without any it has all.
+func (w Worker) Does(role string) bool {
+	return len(w.Roles) == 0 || slices.Contains(w.Roles, role) || slices.Contains(w.Roles, RoleAll)
+}
 
 // Addresses that any number of processes on one machine have by default: where
 // one is taken, another port is used.
@@ -269,8 +275,10 @@ func (c Config) check() error {
 }
 
 func (w Worker) check(bad func(name, format string, args ...any)) {
-	if !slices.Contains([]string{"", RoleAll, RoleOrders, RoleVerify}, w.Role) {
-		bad("HOLDFAST_WORKER_ROLE", "is %q; write all, orders or verify", w.Role)
+	for _, role := range w.Roles {
+		if !slices.Contains([]string{RoleAll, RoleOrders, RoleVerify, RoleWebhook}, role) {
+			bad("HOLDFAST_WORKER_ROLE", "has %q; write all, or some of orders, verify, webhook, separated by commas", role)
+		}
 	}
 	if strings.Contains(w.Deployment, ".") || len(w.Deployment) > 100 {
 		bad("HOLDFAST_WORKER_DEPLOYMENT", "is %q; write a short name without dots", w.Deployment)

@@ -46,6 +46,7 @@ const (
 	InvalidInLedger = "invalid_ledger_operation"
 	OrderOver       = "order_over"
 	WebhookDisabled = "webhook_disabled"
+	WebhookFailed   = "webhook_failed"
 	WebhookNotFound = "webhook_not_found"
 )
 
@@ -55,6 +56,7 @@ var narrower = map[string]*Kind{
 	InvalidInLedger: Invalid,
 	OrderOver:       Conflict,
 	WebhookDisabled: Conflict,
+	WebhookFailed:   Conflict,
 	WebhookNotFound: NotFound,
 }
 

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,7 +67,7 @@ func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Rou
 	if err != nil {
 		return round, fmt.Errorf("the due deliveries cannot be read: %w", err)
 	}
-	answers := make([]answer, len(list))
+	outcomes := make([]outcome, len(list))
 	var sending errgroup.Group
 	sending.SetLimit(sendsAtOnce)
 	for i, d := range list {
@@ -75,27 +76,27 @@ func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Rou
 			if err != nil {
 				return fmt.Errorf("the event cannot be written: %w", err)
 			}
-			answers[i] = w.attempt(ctx, d.URL, eventID(d.Org, d.Key), [][]byte{d.Secret, d.OldSecret}, body)
-			return w.note(ctx, endpoint, d, answers[i])
+			outcomes[i] = w.judge(w.attempt(ctx, d.URL, eventID(d.Org, d.Key), [][]byte{d.Secret, d.OldSecret}, body), d.Attempts)
+			return w.note(ctx, endpoint, d.ID, outcomes[i])
 		})
 	}
 	if err := sending.Wait(); err != nil {
 		return round, err
 	}
-	for i, a := range answers {
-		if a.problem == "" {
+	for _, o := range outcomes {
+		if o.problem == "" {
 			round.Delivered++
 			continue
 		}
 		round.Failed++
-		if a.code == http.StatusGone {
-			round.Ended, err = w.disable(ctx, endpoint, "The endpoint answered 410 Gone.", 0)
-		} else if list[i].Attempts >= len(w.backoff) {
-			round.Ended, err = w.disable(ctx, endpoint, "The endpoint took nothing through all attempts at an event.", w.patience())
+		if o.status != failed {
+			continue
 		}
+		ended, err := w.giveUpOn(ctx, endpoint, o.answer)
 		if err != nil {
 			return round, err
 		}
+		round.Ended = cmp.Or(round.Ended, ended)
 	}
 	err = w.pool.QueryRow(ctx, `
 		SELECT min(next_at), greatest(0, extract(epoch FROM min(next_at) - now()) * 1000)::bigint
@@ -109,41 +110,81 @@ func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Rou
 	return round, nil
 }
 
-// note writes down what came of an attempt. It does so even when the caller is
-// being stopped: what was delivered is not sent again.
-func (w *Webhooks) note(ctx context.Context, endpoint string, d due, a answer) error {
-	if a.problem != "" && ctx.Err() != nil {
+// What an attempt means for a delivery.
+const (
+	delivered = "delivered"
+	pending   = "pending" // it is tried again
+	failed    = "failed"  // it is not
+)
+
+// outcome is an attempt's answer, and what follows from it.
+type outcome struct {
+	answer
+	status string
+	wait   time.Duration // until the next attempt
+}
+
+// judge is the one rule of when to try again, for events and messages: tried is
+// how many attempts at it there were before.
+func (w *Webhooks) judge(a answer, tried int) outcome {
+	switch {
+	case a.problem == "":
+		return outcome{a, delivered, 0}
+	case a.code == http.StatusGone || tried >= len(w.backoff):
+		return outcome{a, failed, 0}
+	default:
+		return outcome{a, pending, w.backoff[tried]}
+	}
+}
+
+// failing keeps since when an endpoint takes nothing: $1 is the endpoint, $2 the
+// problem of the last attempt.
+const failing = `
+	UPDATE webhook_endpoint SET failing_since = CASE WHEN $2 <> '' THEN now() END
+	WHERE id = $1 AND ($2 = '') = (failing_since IS NOT NULL)`
+
+// note writes down what came of an attempt at an endpoint, and at a delivery
+// unless it was a message's (0). It does so even when the caller is being stopped:
+// what was delivered is not sent again.
+func (w *Webhooks) note(ctx context.Context, endpoint string, delivery int64, o outcome) error {
+	if o.problem != "" && ctx.Err() != nil {
 		return ctx.Err() // cut off by us, not by the endpoint
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	var code *int
-	if a.code != 0 {
-		code = &a.code
+	var err error
+	if delivery == 0 {
+		_, err = w.pool.Exec(ctx, failing, endpoint, o.problem)
+	} else {
+		var code *int
+		if o.code != 0 {
+			code = &o.code
+		}
+		_, err = w.pool.Exec(ctx, `
+			WITH noted AS (
+				UPDATE webhook_delivery SET status = $4, attempts = attempts + 1, attempted_at = now(),
+					next_at = now() + $5 * interval '1 millisecond', code = $6, error = $2
+				WHERE id = $3 AND status = 'pending')`+failing,
+			endpoint, o.problem, delivery, o.status, o.wait.Milliseconds(), code)
 	}
-	status, wait := "delivered", time.Duration(0)
-	switch {
-	case a.problem != "" && (d.Attempts >= len(w.backoff) || a.code == http.StatusGone):
-		status = "failed"
-	case a.problem != "":
-		status, wait = "pending", w.backoff[d.Attempts]
-	}
-	_, err := w.pool.Exec(ctx, `
-		WITH noted AS (
-			UPDATE webhook_delivery SET status = $3, attempts = attempts + 1, attempted_at = now(),
-				next_at = now() + $4 * interval '1 millisecond', code = $5, error = $6
-			WHERE id = $2 AND status = 'pending')
-		UPDATE webhook_endpoint SET failing_since = CASE WHEN $6 = '' THEN NULL ELSE coalesce(failing_since, now()) END
-		WHERE id = $1 AND ($6 <> '' OR failing_since IS NOT NULL)`,
-		endpoint, d.ID, status, wait.Milliseconds(), code, a.problem)
 	if err != nil {
 		return fmt.Errorf("the attempt was not noted: %w", err)
 	}
-	if status == "pending" {
-		status = "retried"
+	result := o.status
+	if result == pending {
+		result = "retried"
 	}
-	w.attempts.WithLabelValues(status).Inc()
+	w.attempts.WithLabelValues(result).Inc()
 	return nil
+}
+
+// giveUpOn disables an endpoint that is gone, or took nothing through all attempts
+// at a delivery. It returns the reason, or "" where it is not disabled by this.
+func (w *Webhooks) giveUpOn(ctx context.Context, endpoint string, last answer) (string, error) {
+	if last.code == http.StatusGone {
+		return w.disable(ctx, endpoint, "The endpoint answered 410 Gone.", 0)
+	}
+	return w.disable(ctx, endpoint, "The endpoint took nothing through all attempts at an event.", w.patience())
 }
 
 // patience is how long an endpoint must have taken nothing at all to be given

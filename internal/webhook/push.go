@@ -13,8 +13,24 @@ import (
 	"holdfast/internal/errcode"
 )
 
-// ErrDisabled says that an endpoint is not tried any more.
-var ErrDisabled = errcode.Narrow(errcode.WebhookDisabled, "the webhook is disabled; enable it, or use another one")
+// Errors of Send besides ErrNotFound: they would come again.
+var (
+	ErrDisabled = errcode.Narrow(errcode.WebhookDisabled, "the webhook is disabled; enable it, or use another one")
+	ErrGivenUp  = errcode.Narrow(errcode.WebhookFailed, "the webhook did not take a message in any of its attempts")
+)
+
+// NotTakenError says why an endpoint did not take a message, and how long to wait
+// before the next attempt.
+type NotTakenError struct {
+	Reason  string // one sentence
+	Again   time.Duration
+	Counted bool // as an attempt; not while the endpoint is paused
+}
+
+func (e *NotTakenError) Error() string { return e.Reason }
+
+// pausedAgain is when a message for a paused endpoint is tried again.
+const pausedAgain = 30 * time.Second
 
 // Message is what an endpoint is sent outside of its events.
 type Message struct {
@@ -25,12 +41,12 @@ type Message struct {
 
 // Send sends a message to an endpoint of an organization, no matter which events that
 // subscribes to, and returns when the endpoint has taken it: a status from 200
-// to 299. It is signed and guarded as every event is, and follows no redirects.
-// There is one attempt: when and how often to try again is the caller's.
+// to 299. It is signed, guarded and given up as every event is. There is one
+// attempt; tried is how many there were before. Waiting is the caller's.
 //
-// Errors: ErrNotFound; ErrDisabled, also where the endpoint answers 410 and is
-// disabled by it. Any other says in a sentence why the message was not taken.
-func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message) error {
+// Errors: *NotTakenError says when to call again. ErrNotFound, ErrDisabled (also
+// where this disables the endpoint) and ErrGivenUp are for good.
+func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message, tried int) error {
 	to, err := w.target(ctx, org, endpoint)
 	switch {
 	case err != nil:
@@ -38,7 +54,7 @@ func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message) er
 	case to.Disabled:
 		return ErrDisabled
 	case to.Paused:
-		return errors.New("the webhook is paused; resume it")
+		return &NotTakenError{Reason: "The webhook is paused; resume it.", Again: pausedAgain}
 	}
 	data, err := json.Marshal(m.Data)
 	if err != nil {
@@ -48,26 +64,25 @@ func (w *Webhooks) Send(ctx context.Context, org, endpoint string, m Message) er
 	if err != nil {
 		return fmt.Errorf("the message cannot be written: %w", err)
 	}
-	a := w.attempt(ctx, to.URL, m.ID, [][]byte{to.Secret, to.OldSecret}, body)
-	if a.problem != "" && ctx.Err() != nil {
-		return ctx.Err() // cut off by us, not by the endpoint
+	o := w.judge(w.attempt(ctx, to.URL, m.ID, [][]byte{to.Secret, to.OldSecret}, body), tried)
+	if err := w.note(ctx, endpoint, 0, o); err != nil {
+		return err
 	}
-	_, err = w.pool.Exec(ctx, `
-		UPDATE webhook_endpoint SET failing_since = CASE WHEN $2 THEN NULL ELSE coalesce(failing_since, now()) END
-		WHERE id = $1 AND $2 = (failing_since IS NOT NULL)`, endpoint, a.problem == "")
-	if err != nil {
-		return fmt.Errorf("the attempt was not noted: %w", err)
+	switch o.status {
+	case delivered:
+		return nil
+	case pending:
+		return &NotTakenError{Reason: o.problem, Again: o.wait, Counted: true}
 	}
-	if a.code == http.StatusGone {
-		if _, err := w.disable(ctx, endpoint, "The endpoint answered 410 Gone.", 0); err != nil {
-			return err
-		}
+	ended, err := w.giveUpOn(ctx, endpoint, o.answer)
+	switch {
+	case err != nil:
+		return err
+	case ended != "" || o.code == http.StatusGone:
 		return ErrDisabled
+	default:
+		return errcode.Say(ErrGivenUp, "The webhook did not take the message in %d attempts. %s", tried+1, o.problem)
 	}
-	if a.problem != "" {
-		return errors.New(a.problem)
-	}
-	return nil
 }
 
 // target is where an endpoint's messages go and what signs them.

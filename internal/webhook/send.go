@@ -3,7 +3,6 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"holdfast/internal/netguard"
 )
@@ -36,25 +37,25 @@ func eventID(org, key string) string {
 	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }
 
-// Sign returns the webhook-signature header for a body: HMAC-SHA256 over id,
-// time and body, as the Standard Webhooks specification describes it.
-func Sign(secret []byte, id string, at time.Time, body []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	_, _ = fmt.Fprintf(mac, "%s.%d.", id, at.Unix()) // a hash takes everything
-	_, _ = mac.Write(body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// signatures signs with every secret that is in force: receivers take a message
-// that one of them fits.
-func signatures(secrets [][]byte, id string, at time.Time, body []byte) string {
+// signatures signs with every secret that is in force, as the Standard Webhooks
+// specification describes it: receivers take a message that one of them fits.
+func signatures(secrets [][]byte, id string, at time.Time, body []byte) (string, error) {
 	var list []string
 	for _, secret := range secrets {
-		if secret != nil {
-			list = append(list, Sign(secret, id, at, body))
+		if secret == nil {
+			continue
 		}
+		signer, err := standardwebhooks.NewWebhookRaw(secret)
+		if err != nil {
+			return "", err
+		}
+		signature, err := signer.Sign(id, at, body)
+		if err != nil {
+			return "", err
+		}
+		list = append(list, signature)
 	}
-	return strings.Join(list, " ")
+	return strings.Join(list, " "), nil
 }
 
 // message is the body of a webhook.
@@ -100,9 +101,13 @@ func (w *Webhooks) attempt(ctx context.Context, url, id string, secrets [][]byte
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "Holdfast-Webhooks/1")
-	request.Header.Set("webhook-id", id)
-	request.Header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
-	request.Header.Set("webhook-signature", signatures(secrets, id, at, body))
+	signed, err := signatures(secrets, id, at, body)
+	if err != nil {
+		return answer{problem: "The message cannot be signed."}
+	}
+	request.Header.Set(standardwebhooks.HeaderWebhookID, id)
+	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
+	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signed)
 	response, err := w.client.Do(request)
 	if err != nil {
 		return answer{problem: reason(err)}

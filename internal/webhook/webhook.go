@@ -43,8 +43,8 @@ type Config struct {
 	// Allow are the networks that may be sent to although they are private, such
 	// as 127.0.0.0/8 in development. To these plain http is allowed, too.
 	Allow netguard.Allow
-	// Backoff are the waits between the attempts. When the last one has failed,
-	// the delivery has. Empty means DefaultBackoff.
+	// Backoff are the waits between the attempts at an event or a message. When the
+	// last one has failed, it is given up. Empty means DefaultBackoff.
 	Backoff []time.Duration
 }
 
@@ -72,7 +72,7 @@ func New(pool *pgxpool.Pool, c Config) *Webhooks {
 	return &Webhooks{
 		pool: pool, client: newClient(c.Allow), allow: c.Allow, backoff: c.Backoff,
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_webhook_attempts_total", Help: "Attempts of this process to deliver an event to a webhook, by result: delivered, retried or failed for good.",
+			Name: "holdfast_webhook_attempts_total", Help: "Attempts of this process to deliver an event or a part of an export to a webhook, by result: delivered, retried or failed for good.",
 		}, []string{"result"}),
 	}
 }

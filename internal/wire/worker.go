@@ -62,14 +62,12 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer rooms.Close()
-	acts, hangUp, err := rooms.Activities()
+	ctx, fatal := untilFatal(ctx)
+	workers, queues, closeActivities, err := rooms.workers(fatal)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-
-	ctx, fatal := untilFatal(ctx)
-	workers, queues := rooms.workers(acts, fatal)
+	defer closeActivities()
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
@@ -79,10 +77,10 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	logger.Info("The worker is running.", "task_queues", queues, "build", cmp.Or(cfg.Worker.BuildID, build.Read().ID()), "deployment", cfg.Worker.Deployment)
 	var reporting errgroup.Group
 	reporting.Go(func() error { rooms.reportState(ctx); return nil })
-	if cfg.Worker.Role == config.RoleVerify {
-		<-ctx.Done()
-	} else {
+	if cfg.Worker.Does(config.RoleOrders) {
 		rooms.lookAfterTheRest(ctx, logger)
+	} else {
+		<-ctx.Done()
 	}
 	_ = reporting.Wait() // before the rooms are closed
 	if err := fatalCause(ctx); err != nil {
@@ -110,30 +108,44 @@ func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 	_ = tidying.Wait() // before the rooms are closed
 }
 
-// workers are those of this process's role, and their task queues.
-func (r *Rooms) workers(acts *activities.Activities, fatal func(error)) (list []worker.Worker, queues []string) {
+// workers are those of this process's roles, and their task queues. closeActivities
+// ends all mail sessions politely.
+func (r *Rooms) workers(fatal func(error)) (list []worker.Worker, queues []string, closeActivities func(), err error) {
 	settings := r.Config.Worker
 	if settings.CachedWorkflows > 0 {
 		worker.SetStickyWorkflowCacheSize(settings.CachedWorkflows) // of the process
 	}
-	if settings.Role != config.RoleVerify {
-		orders := worker.New(r.Temporal, workflows.TaskQueue, workerOptions(settings, fatal))
-		workflows.Register(orders)
-		orders.RegisterActivity(acts)
-		orders.RegisterActivity(&activities.WebhookActivities{Webhooks: r.Webhooks})
-		orders.RegisterActivity(&activities.ReconcileActivities{Reconciler: r.Reconcile})
-		orders.RegisterActivity(&activities.TestClockActivities{Clocks: r.TestClocks, Orders: r.Intake})
-		list, queues = append(list, orders), append(queues, workflows.TaskQueue)
+	add := func(queue string, options worker.Options, with ...any) worker.Worker {
+		w := worker.New(r.Temporal, queue, options)
+		for _, acts := range with {
+			w.RegisterActivity(acts)
+		}
+		list, queues = append(list, w), append(queues, queue)
+		return w
 	}
-	if settings.Role != config.RoleOrders {
-		options := workerOptions(settings, fatal)
-		options.MaxConcurrentActivityExecutionSize = cmp.Or(settings.VerifySlots, batchesAtOnce)
-		options.DisableWorkflowWorker = true
-		verify := worker.New(r.Temporal, workflows.VerifyTaskQueue, options)
-		verify.RegisterActivity(acts)
-		list, queues = append(list, verify), append(queues, workflows.VerifyTaskQueue)
+	hooks := &activities.WebhookActivities{Webhooks: r.Webhooks, Catalogue: r.Catalogue, Book: r.Book}
+	closeActivities = func() {}
+	if settings.Does(config.RoleOrders) || settings.Does(config.RoleVerify) {
+		var acts *activities.Activities
+		if acts, closeActivities, err = r.Activities(); err != nil {
+			return nil, nil, nil, err
+		}
+		if settings.Does(config.RoleOrders) {
+			workflows.Register(add(workflows.TaskQueue, workerOptions(settings, fatal), acts,
+				hooks, // what builds without the queue of webhooks have scheduled
+				&activities.ReconcileActivities{Reconciler: r.Reconcile},
+				&activities.TestClockActivities{Clocks: r.TestClocks, Orders: r.Intake}))
+		}
+		if settings.Does(config.RoleVerify) {
+			options := activityOptions(settings, fatal)
+			options.MaxConcurrentActivityExecutionSize = cmp.Or(settings.VerifySlots, batchesAtOnce)
+			add(workflows.VerifyTaskQueue, options, acts)
+		}
 	}
-	return list, queues
+	if settings.Does(config.RoleWebhook) {
+		add(workflows.WebhookTaskQueue, activityOptions(settings, fatal), hooks)
+	}
+	return list, queues, closeActivities, nil
 }
 
 // stopAll stops workers side by side.
@@ -164,7 +176,14 @@ func fatalCause(ctx context.Context) error {
 	return nil
 }
 
-// workerOptions are the options of both workers of this process. fatal is called
+// activityOptions are the options of a worker that runs no workflows.
+func activityOptions(settings config.Worker, fatal func(error)) worker.Options {
+	options := workerOptions(settings, fatal)
+	options.DisableWorkflowWorker = true
+	return options
+}
+
+// workerOptions are the options of all workers of this process. fatal is called
 // when Temporal refuses one for good: without it the process would stay, and do
 // nothing.
 func workerOptions(settings config.Worker, fatal func(error)) worker.Options {
@@ -243,9 +262,8 @@ func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err er
 		Book:      r.Book,
 		Verifier:  verifier,
 		Phones:    phones,
-		Webhooks:  r.Webhooks,
 
-		Verifies:    r.Config.Worker.Role != config.RoleOrders,
+		Verifies:    r.Config.Worker.Does(config.RoleVerify),
 		OutageLimit: r.Config.OutageLimit,
 	}, func() { stopTelling(); verification.Close() }, nil
 }

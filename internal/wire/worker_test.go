@@ -3,11 +3,16 @@ package wire
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/config"
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/workflows"
 )
 
 // Temporal takes two minutes until it calls an error fatal; here it is called at
@@ -26,4 +31,33 @@ func TestAFatalErrorEndsTheWorkerWithASentence(t *testing.T) {
 	ctx, _ = untilFatal(stopped)
 	stop()
 	require.NoError(t, fatalCause(ctx), "a signal is no error")
+}
+
+// Each role has its task queue, and talks to nobody else.
+func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
+	temporal, err := client.NewLazyClient(client.Options{})
+	require.NoError(t, err)
+	defer temporal.Close()
+	for roles, want := range map[string][]string{
+		"":               {workflows.TaskQueue, workflows.VerifyTaskQueue, workflows.WebhookTaskQueue},
+		"all":            {workflows.TaskQueue, workflows.VerifyTaskQueue, workflows.WebhookTaskQueue},
+		"orders":         {workflows.TaskQueue},
+		"webhook,orders": {workflows.TaskQueue, workflows.WebhookTaskQueue},
+		"verify":         {workflows.VerifyTaskQueue},
+		"webhook":        {workflows.WebhookTaskQueue},
+	} {
+		t.Run(roles, func(t *testing.T) {
+			r := &Rooms{Temporal: temporal, Pool: pgtest.New(t), Log: slog.New(slog.DiscardHandler)}
+			r.Config.PhoneLookup = config.PhonePattern
+			r.Config.SMTPHelo = "verifier.test"
+			if roles != "" {
+				r.Config.Worker.Roles = strings.Split(roles, ",")
+			}
+			_, queues, closeActivities, err := r.workers(nil)
+			require.NoError(t, err)
+			defer closeActivities()
+			require.Equal(t, want, queues)
+			require.Equal(t, roles != "webhook", r.verification.Load() != nil, "an engine where something is verified")
+		})
+	}
 }
