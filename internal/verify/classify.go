@@ -57,8 +57,9 @@ type rule struct {
 // classifier remembers the meaning of replies: hosts say the same to most
 // addresses, and reading a text anew costs more than the rest of the answer.
 type classifier struct {
-	mu   sync.Mutex
-	seen memory[saying, finding]
+	sender string // the address that mail comes from, in lower case
+	mu     sync.Mutex
+	seen   memory[saying, finding]
 }
 
 // saying is a reply as far as its meaning depends on it.
@@ -70,12 +71,17 @@ type saying struct {
 	text     phrases
 }
 
-func newClassifier() *classifier {
-	return &classifier{seen: newMemory[saying, finding](1 << 14)}
+func newClassifier(sender string) *classifier {
+	return &classifier{sender: strings.ToLower(sender), seen: newMemory[saying, finding](1 << 14)}
 }
 
-// classify is the function of that name, with memory.
+// classify is the function of that name, with memory. Where the host names our
+// sender's address, it speaks of the sender: "no such user" is not about the
+// address that was asked for.
 func (c *classifier) classify(at stage, r reply, p *provider, about Address) finding {
+	if strings.Contains(r.text, "@") && c.sender != "" && !strings.EqualFold(about.String(), c.sender) {
+		r.text = strings.ReplaceAll(strings.ToLower(r.text), c.sender, "sender")
+	}
 	s := saying{at, r.code, r.enhanced, p, newPhrases(r.text, about)}
 	c.mu.Lock()
 	f, ok := c.seen.get(s)
@@ -97,7 +103,7 @@ func classify(at stage, r reply, p *provider, about Address) finding {
 }
 
 func (s saying) meaning() finding {
-	said := theLexicon.read(s.text)
+	said := theLexicon.read(s.text.withoutAsides())
 	if !s.text.words() {
 		said |= wordless
 	}

@@ -172,6 +172,7 @@ func TestTheVersionNamesTheWords(t *testing.T) {
 		fmt.Fprintln(sum, name, slices.Sorted(slices.Values(classes[name])))
 	}
 	fmt.Fprintln(sum, slices.Sorted(maps.Keys(smallWords)), slices.Sorted(maps.Keys(turningWords)))
+	fmt.Fprintln(sum, slices.Sorted(maps.Keys(placedBy)), slices.Sorted(maps.Keys(thisOne)), slices.Sorted(maps.Keys(oneWord)), slices.Sorted(maps.Keys(heads)), asides)
 	fmt.Fprintf(sum, "%+v\n", rules)
 	want, err := os.ReadFile("testdata/version.txt")
 	require.NoError(t, err)

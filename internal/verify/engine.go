@@ -91,7 +91,7 @@ func newEngine(cfg Config) (*Engine, error) {
 
 		preflight: make(chan struct{}, 1),
 
-		classifier: newClassifier(),
+		classifier: newClassifier(cfg.From),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if e.lists, err = newLists(cfg.ListFile); err != nil {

@@ -164,6 +164,14 @@ func (p phrases) words() bool {
 	return strings.ContainsFunc(string(p), unicode.IsLetter)
 }
 
+func (p phrases) withoutAsides() phrases {
+	text := string(p)
+	for _, aside := range asides {
+		text = strings.ReplaceAll(text, aside, " ")
+	}
+	return phrases(text)
+}
+
 // pattern is a phrase of the lexicon.
 type pattern struct {
 	parts []part
@@ -259,7 +267,7 @@ func isUnspaced(r rune) bool {
 
 // read returns all that the text says.
 func (l *lexicon) read(text phrases) (means meaning) {
-	words := strings.Fields(string(text))
+	words := withoutCompounds(strings.Fields(string(text)))
 	joker := strings.Contains(string(text), "?")
 	for i, word := range words {
 		list := l.byWord[word]
@@ -281,6 +289,18 @@ func (l *lexicon) read(text phrases) (means meaning) {
 		means |= l.readRun(strings.Join(words, ""))
 	}
 	return means
+}
+
+// withoutCompounds leaves the head of each compound: "unknown address family"
+// is an unknown family.
+func withoutCompounds(words []string) []string {
+	kept := words[:0]
+	for i, word := range words {
+		if i+1 == len(words) || !heads[words[i+1]] || !boxes[word] {
+			kept = append(kept, word)
+		}
+	}
+	return kept
 }
 
 func (l *lexicon) readRun(text string) (means meaning) {
@@ -307,9 +327,16 @@ func (p *pattern) match(words []string, n int) bool {
 		return true
 	}
 	most := map[gap]int{nothing: 0, fillers: mostSmall, anything: mostWords}[p.parts[n+1].gap]
+	if len(words) == 1 {
+		return n+2 == len(p.parts) && p.parts[n+1].is("")
+	}
 	for k := 1; k < len(words) && k <= most+1; k++ {
 		if p.match(words[k:], n+1) {
 			return true
+		}
+		if place := placeAt(words[k:]); place > 0 {
+			k, most = k+place-1, most+place
+			continue
 		}
 		if p.parts[n+1].gap == fillers && !smallWords[words[k]] || turningWords[words[k]] {
 			return false
@@ -318,8 +345,24 @@ func (p *pattern) match(words []string, n int) bool {
 	return false
 }
 
+// placeAt returns how many words make up the place that the text goes on with:
+// "on this server". A phrase may go on behind it.
+func placeAt(words []string) int {
+	switch {
+	case len(words) > 2 && placedBy[words[0]] && thisOne[words[1]] && turningWords[words[2]]:
+		return 3
+	case len(words) > 1 && oneWord[words[0]] && turningWords[words[1]]:
+		return 2
+	default:
+		return 0
+	}
+}
+
 func (p *part) is(word string) bool {
 	for _, want := range p.words {
+		if not, ok := strings.CutPrefix(want, "!"); ok {
+			return word != not
+		}
 		open := strings.HasSuffix(want, "*")
 		if want == word || open && strings.HasPrefix(word, want[:len(want)-1]) {
 			return true

@@ -53,6 +53,11 @@ var rules = []rule{
 	{stages: atRcpt, codes: "4 5", says: receivesTooMuch, finding: finding{Unknown, Temporary, settle}},
 	{stages: atRcpt, codes: "5", enhanced: "5.7.2 5.7.124 5.7.129 5.7.130 5.7.133 5.7.134 5.7.135 5.7.136", finding: finding{Unknown, Restricted, settle}},
 
+	{stages: atRcpt, codes: "4 5", says: refusesUs, silent: tooFast | noSuchMailbox, finding: finding{Unknown, Restricted, settle}},
+
+	// RCPT: the host could not reach another one that knows its mailboxes.
+	{stages: atRcpt, codes: "4", words: []string{"connect to "}, silent: noSuchMailbox, finding: finding{Unknown, Temporary, unclear}},
+
 	// RCPT: Exchange Online's word for a mailbox its directory does not have.
 	{stages: atRcpt, codes: "550", enhanced: "5.4.1", words: []string{"recipient address rejected access denied "}, finding: finding{Invalid, NoSuchUser, settle}},
 
@@ -65,6 +70,9 @@ var rules = []rule{
 	{stages: atRcpt, codes: "4 5", says: aboutSender, finding: finding{Unknown, SenderRefused, settle}},
 	{stages: atRcpt, codes: "4 5", says: aboutUs, finding: finding{Unknown, Blocked, nextSession}},
 	{stages: atRcpt, codes: "5", says: restricted, finding: finding{Unknown, Restricted, settle}},
+
+	// RCPT: the host has no room, which says nothing about the mailbox.
+	{stages: atRcpt, codes: "4 5", says: hostFull, silent: namesMailbox | noSuchMailbox, finding: finding{Unknown, Temporary, settle}},
 
 	// RCPT: the mailbox is full. It exists, and the host says so about it.
 	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", silent: noSuchMailbox, finding: finding{Risky, MailboxFull, settle}},

@@ -1,5 +1,7 @@
 package verify
 
+import "strings"
+
 // meaning is what the words of a reply say, as bits: a text may say several
 // things.
 type meaning uint32
@@ -22,6 +24,9 @@ const (
 	forNow                                // what is said holds for a time only
 	greylisting
 	wantsTLS
+	hostFull        // … the host's own disk is
+	namesMailbox    // the words "mailbox", "user" and the like stand there
+	refusesUs       // the owner of the mailbox wants no mail from us
 	receivesTooMuch // the mailbox gets more than it may, just now
 	noMailHere      // the host takes no mail at all (RFC 7504)
 	errorLimit      // too many unknown users in a session
@@ -33,13 +38,15 @@ const (
 // either word, a* a word that begins so, ~ stands for up to four small words, ..
 // for up to six words of any kind that are not about another thing (see
 // turningWords); {…} are the classes below. Scripts without spaces are compared
-// by pieces, with & between them.
+// by pieces, with & between them. !a is any word but a, or the end.
 var lexiconLists = map[meaning]string{
 	aboutUs: `
 		spamhaus, barracudacentral, spamcop, sorbs, uceprotect, spamrats, dnsbl*, rbl*, blocklist*, blacklist*, block|black list*, denylist*,
 		your ip*, your host*, your server*, your network, your mail server, your domain, your account, your email account,
 		your isp, your provider, your organization,
-		sending|sender|client|connecting|this|from|remote|source ip*, ip addr*|adr*|direccion|indirizzo|endereco|адрес*|alamat, adr*|direccion|indirizzo|endereco|адрес*|chi|alamat ip, ip地址, ip位址, ipアドレス, ip주소, ip blocked|banned|rejected|is, client host*, client rejected,
+		sending|sender|client|connecting|this|from|remote|source ip*, ip addr*|adr*|direccion|indirizzo|endereco|адрес*|alamat, adr*|direccion|indirizzo|endereco|адрес*|chi|alamat ip, ip地址, ip位址, ipアドレス, ip주소, ip blocked|banned|rejected|is, client host*|addr*|user|name|is|not, connecting|peer client|host|hosts|server|user|addr*|mta|system, remote client|user|addr*, sending user|account|addr*|host|server|system|mta|mailbox, envelope addr*,
+		in auth|url|header|headers|helo|ehlo|dns|whois, auth user|account|failed, authenticated user|account, logged in, login failed|failure|denied|incorrect,
+		password*, kennwort, passwort, mot de passe, contrasena, senha, haslo, парол*, 密码, wachtwoord, anmeldung*, user agent*, find|locate|know|resolve|verify|recognize ~ your address|host|account|mailbox, client rejected,
 		host|hosts rejected|blocked, connections from, connection blocked, banned, reputation*, spam*, unsolicited, malicious*,
 		dynamic ip*, residential, ptr, rdns, reverse dns|lookup|hostname, hostname*, helo, ehlo, fcrdns, geoip*, firewall*, untrusted,
 		not whitelisted, whitelist*, allowlist*, dictionary|directory attack*, harvest*,
@@ -53,7 +60,11 @@ var lexiconLists = map[meaning]string{
 		limit for this session, maximum|max ~ number, sending limit*|quota|rate, message|messages|rate|hourly|daily|connection quota,
 		message|connection|session|hourly|daily|recipient|rcpt|rate|mail|request limit*, message quota*, your .. quota, hourly, per hour|minute|second|day, concurrent*,
 		error limit, server busy, excessive*, consecutive, flood*, exceed* ~ sending|rate|hourly|daily|message|messages|connection|connections|recipient|recipients|allowable|allowed ~ number,
-		anzahl .. uberschritten, trop de|d, demasiad*, muitas, troppi|troppe, слишком много, 频率, 次数, 过多, 太多, 限制`,
+		anzahl .. uberschritten, trop de|d, demasiad*, muitas, muitos|demais, troppi|troppe, слишком много, забагато, zu viel|viele unbekannt*|ungultig*|ungueltig*|anfragen|anfrage|verbindungen|empfanger|empfaenger|fehler|fehlversuche|versuche|falsch*|adr*,
+		te veel, zbyt wiele|duzo, za duzo, prilis mnoho|mnogo, previse|prevec, for manga|mange, liian monta|paljon, tul sok, prea multe|multi, cok fazla, liiga palju, per daug, parak daudz, quá nhiều, terlalu banyak, 多すぎ, 너무많,
+		{limit} .. {unknowns}, {unknowns} .. {limit}, {limit} .. {unknown} ~ {boxes}, {unknown} ~ {boxes} .. {limit}, {unknown} ~ recipient|user|mailbox {limit}, earlier|previous|prior|preceding|past .. recipient|recipients|users|addresses|failures|errors|error|rejections|attempts|failure,
+		per client|ip|host|sender|connection|network, guessing, enumerat*,
+		you asked|queried|probed|guessed|checked, no more answers|replies|lookups|recipients, many|several|numerous ~ unknown|invalid|bad|wrong|nonexistent|non|failed, 频率, 次数, 过多, 太多, 限制`,
 	limitPerhaps: `
 		too many, too much, limit|limits ~ exceeded|reached, exceed* ~ limit*, limit|limits|limited, attempts, rate, rates, quota`,
 	tooManyRecipients: `
@@ -61,11 +72,11 @@ var lexiconLists = map[meaning]string{
 		multiple recipients, number of recipients*, multiple destination domains, trop de destinataires`,
 	aboutSender: `
 		sender*, sending domain, mail from, return path*, return address, from address, originator*, envelope from, spf*, dkim*, dmarc*, backscatter*, batv,
-		null reverse path, bounce address, bounces ~ not, verification failed for, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&,
+		null reverse path, bounce address, bounces ~ not, verification failed for !@, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&,
 		emisor*, de origen, envoyeur*, remitent*, afzender*, nadawc*, odesilatel*, odosielatel*, felado*, expeditor*, avsandar*, afsender*, avsender*, lahettaj*, gonderen*, gonderici*,
 		відправник*, подател*, αποστολε*, pengirim*, nguoi gui, posiljatel*, posiljaoc*, siuntej*, sutitaj*, saatja*, المرسل, השולח,
 		发信人, 发送者, 发送方, 發送者, 發件人, 寄件者, 差出人, 送信元, 보낸, 송신자,
-		you claim*, your mailbox, your user*, your address ~ is|does|not,
+		return|reply|bounce|envelope|originating|source mailbox|address|account|user|email, you claim*, your mailbox, your user*, your address ~ is|does|not,
 		ihr|ihre|ihrer|ihrem|dein|deine adr*|mailadr*|konto|postfach, votre|ton adresse|compte|boite, su|tu direccion|cuenta|buzon|correo|casilla,
 		sua|seu|tua|teu conta|endereco|caixa, vostro|vostra|tuo|tua|suo|sua account|indirizzo|casella, uw|jouw adr*|account|mailbox|postbus, twoj|twoja|twoje adr*|konto|skrzynka,
 		ваш|ваша|ваше|твои адрес|аккаунт|ящик|запись|почтовыи, 您的账, 您的帐, 您的邮箱, 你的邮箱, 你的帐, 你的账, あなたの, 귀하의`,
@@ -73,7 +84,7 @@ var lexiconLists = map[meaning]string{
 		unknown|invalid domain*|host, unknown|invalid mail|email|recipient|local|target|destination domain*, no such domain|host, domain .. not|never found|exist*|known|hosted|local|valid|configured|reachable|handled|served|accepted|available, domain .. doesn|does t|not exist*,
 		domain .. unknown|nonexistent|invalid|rejected|suspended|disabled|expired|inactive, domain is*, domain isn*, domain must exist, recipient domain must,
 		host ~ unknown, host .. not found, host or domain name, name or service not known, mail domain .. unknown,
-		loops back, mail loop, routing loop, not hosted, no mail service*, no route found,
+		invalid ~ dns|mx, dns .. record*, resource record*, mail exchanger*, mx host|server|record*, loops back, mail loop, routing loop, not hosted, no mail service*, no route found,
 		does|do|don|doesn not|t accept ~ mail*, domaine .. inconnu*|inexistant*|existe, dominio .. desconocid*|existe|inesistente|sconosciut*, domane .. unbekannt|existiert, domena .. nie, домен*`,
 	noRelay: `
 		relay*, rcpthosts, not permitted, not a local domain, not local, authenticat*, authoriz*, unauthoriz*, authoris*, unauthoris*, unauthenticat*,
@@ -88,35 +99,35 @@ var lexiconLists = map[meaning]string{
 		only accept*|accepts ~ mail|messages|email from, only accepting mail from, not subscribed, non member*, not authorized|allowed|permitted ~ to send|post .. group|list|recipient|mailbox|user,
 		not|t ~ permission|permissions .. group|list|recipient|mailbox, recipient .. only accepts, distribution group|list`,
 	fullMailbox: `
-		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
-		over ~ quota, overquota, out of ~ storage|space|quota|disk, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
-		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
+		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box} .. no|any|enough ~ room|space|capacity, maximum|max|full ~ size|capacity .. {box} .. reached|exceeded|used, {box} .. used all|up, {box} .. at ~ capacity, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
+		over ~ quota, overquota, {box} .. out of ~ storage|space|disk, out of ~ quota|storage, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
+		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*|exeed*|exced*, mailbox|inbox|account|user ~ space|storage ~ not enough|insufficient|exhausted|low, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
 		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, mail box ~ full, mailbox|inbox ~ over .. limit|quota, mailbox|inbox ~ size .. reached|exceeded, mailbox|inbox .. reached ~ maximum|max|limit, {box} .. no|any free|more|available|remaining space, no free|more|available|remaining space .. {box}, messages in ~ mailbox|inbox,
 		mailbox size limit, mailbox storage, storage limit|quota, disk|disc|mail|mailbox|user|recipient quota ~ exceeded|reached|full, mailbox|disk|disc|user quota, reached ~ quota, too much mail data,
 		delivery failed over quota, maildir delivery failed .. quota, account is over, user is over,
-		postfach|mailbox|konto|briefkasten|posteingang .. voll|uberfullt|ueberfuellt, speicherplatz|kontingent|quota .. erschopft|uberschritten|voll|ausgeschopft, zuviele mails auf, zu viele mails auf,
-		boite .. pleine|saturee, quota ~ depasse*|atteint*, espace .. insuffisant|depasse,
-		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, exced*|superad* ~ cuota|espacio,
-		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*, casella|posta .. piena, quota .. superat*|esaurit*, spazio .. esaurito,
-		postvak|postbus|mailbox .. vol, skrzynka .. pelna|przepelniona|zapelniona, przekroczon* .. limit|quota|pojemnosc|pojemnosci, schranka .. plna, postafiok .. megtelt|tele, casuta|cutia .. plina,
+		{de}|briefkasten|posteingang .. voll|randvoll|uberfullt|ueberfuellt, {de}|posteingang .. limit|grosse|maximum|grenze|speichergrenze|maximalgrosse .. erreicht|uberschritten|uberschreitet, speicher*|kontingent*|quota .. erschopft|erreicht|uberschritten|voll|ausgeschopft|aufgebraucht, zuviele mails auf, zu viele mails auf,
+		boite|messagerie|compte|bal .. plein|pleine|sature|saturee, boite|messagerie|compte|bal .. limite|taille|capacite .. atteint*|depasse*, quota .. depasse*|atteint*, mailbox|inbox .. pleine|llena|voll|vol|cheia|piena|plna|pelna, espace .. insuffisant|depasse,
+		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, {es}|bandeja .. exced*|superad*|sobrepasad*|supera|supero|alcanz* .. cuota|espacio|limite|capacidad, {es}|bandeja .. sin espacio, sin espacio .. {es}, no hay espacio|suficiente .. {es}, exced*|superad* ~ cuota|espacio,
+		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*|esgotad*, {pt} .. excede*|atingi*|ultrapass* .. limite|cota|quota|capacidade|espaco, {pt} .. sem espaco, casella|posta .. piena, {it}|posta .. superat*|supera|raggiunt*|esaurit* .. spazio|limite|quota|capacita, spazio .. esaurit* .. {it}, quota .. superat*|esaurit*, spazio .. esaurito,
+		postvak|postbus|mailbox|account .. vol, quota|opslag*|limiet .. overschreden|bereikt, {pl} .. peln*|przepeln*|zapeln*, brak miejsca .. {pl}|koncie|skrzynce, przekroczon* .. limit|quota|pojemnosc|pojemnosci, schranka .. plna, kvot* .. prekrocen*, {hu} .. megtelt|tele|betelt, casuta|cutia .. plina,
 		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|innboks .. full|fuld, postilaatikko|laatikko .. taynna,
-		ящик .. переполнен*|полон|заполнен*, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
-		邮箱&已满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, 容量&超, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
+		ящик .. переполнен*|полон|заполнен*, недостаточно|нет|закончилось ~ места .. ящик*, нет свободного места .. ящик*, ящик* .. закончилось|нет|недостаточно места, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
+		邮箱&已满, 收件箱&满, 邮箱&爆满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, メールボックス&満杯, メールボックス&空き, 受信ボックス&満杯, 受信ボックス&いっぱい, 受信トレイ&いっぱい, 受信トレイ&満杯, 容量&超, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
 	closedMailbox: `
 		{box} ~ disabled|deactivated|inactive|suspended|locked|closed|expired|terminated|frozen|discontinued|deleted|removed|cancelled|canceled|archived|retired|revoked|dormant|abandoned|decommissioned,
 		{box} ~ not active|activated|enabled, disabled|inactive|deactivated|suspended|expired|closed|terminated|frozen ~ {box},
-		{box} .. is disabled|inactive|suspended|deactivated, no longer active, due to ~ inactivity, badrcptto*, badrecipientto*, envelope recipient has been denied, due to extended inactivity, email account that you tried to reach is disabled|inactive,
+		{box} .. is disabled|inactive|suspended|deactivated, {box} .. withdrawn, {box} ~ shut down, {box} ~ shutdown, no longer active, due to ~ inactivity, badrcptto*, badrecipientto*, envelope recipient has been denied, due to extended inactivity, email account that you tried to reach is disabled|inactive,
 		{de} .. deaktiviert|gesperrt|stillgelegt|geschlossen|inaktiv|geloscht, {fr} ~ desactive|desactivee|supprime|supprimee|fermee|ferme|suspendu|suspendue|archivee, {es} .. deshabilitad*|desactivad*|inactiv*|suspendid*|eliminad*|expirado|cancelad*|cerrad*,
-		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|zablokowana|nieaktywna,
+		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*|encerrad*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|zablokowana|nieaktywna,
 		{ru} .. заблокирован*|отключен*|неактив*|удален*|деактивирован*|закрыт*, {tr} .. devre disi|pasif|kapatildi|askiya,
 		邮箱&停用, 帐号&停用, 账号&停用, 帐号&禁用, 账号&禁用, 用户&禁用, 邮箱&禁用, 帐号&冻结, 账号&冻结, 邮箱&冻结, 用户&注销, 帐号&注销, 账号&注销, 邮箱&注销, 用户&未注册, 帐号&未注册, 账号&未注册, 邮箱&未注册, 用户&锁定, 休眠&, 휴면, 계정&정지, 메일&중지, アカウント&無効, 利用停止, 解約`,
 	noSuchMailbox: `
-		{box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown local part, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
+		{box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown|invalid|illegal|bogus local part, not a|an {box} of|at|on|here|in, {box} ~ not there, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
 		{box}|rcpt|this .. does|do|did not exist*, {box}|rcpt|this .. doesn|doesnt|don|didn t exist*, {box} .. doesnt exist, {box}|rcpt ~ not exist*, {box} .. exist not,
 		does not exist here, doesn t exist here, {box} .. non existent|existing, {box} .. nonexistent, nonexistent|inexistent|undefined ~ {box}, non existent|existing ~ {box},
 		{box}|rcpt .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
 		unable to find ~ {box}, cannot|not|t ~ find|locate ~ {box}, not|t know ~ {box}, {box} isn t here|known|listed,
-		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no ~ {box} here|found|by|with|at|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at, no one with that,
+		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no ~ {box} here|found|by|with|at|matches|matching|match|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at|of|called, no one of|called, no one with that,
 		not a|an ~ known|valid|registered|recognized|active|existing|actual ~ {box}, not known|recognized here|at this,
 		invalid|illegal|bogus ~ user|users|recipient|recipients|mailbox|account|alias|userid|username|mailboxes, {box} ~ no longer exist*|valid|available|accepts|accepting|used|employed|here|with|works|on|exists|there|in,
 		user|recipient|address|account no longer*, no longer valid|available|employed|works, no longer ~ employee, no longer with, employee|person|user .. left ~ company|organization|organisation|firm, {box} .. or no longer valid,
@@ -124,13 +135,13 @@ var lexiconLists = map[meaning]string{
 		not|t|never ~ have|has ~ account|mailbox, not|t have a|an .. account|mailbox, not our customer, bad destination mailbox*|email|recipient, unrouteable|unroutable ~ address, addressee unknown,
 		recipnotfound, recipientnotfound, recipient notfound, userunknown, unknownuser, user_unknown, missing home directory, user not here, user not local please try*, person does not exist, handle mail for that user,
 		archived recipient, can t accept user,
-		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es nicht, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
-		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, aucun|aucune ~ {fr},
-		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, no existe|existen ~ {es}, no se encontro|encuentra ~ {es},
-		{pt} .. desconhecid*|inexistente|invalid*, {pt} .. nao existe|encontrad*|localizad*, {pt} .. nao foi encontrad*, nao existe ~ {pt},
-		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, nessun ~ {it}, destin sconosciuto,
-		{nl} .. onbekend|ongeldig, {nl} .. bestaat niet, {nl} .. niet gevonden|bekend|geldig, onbekende ~ {nl}, ongeldige ~ {nl},
-		{pl} .. nieznan*|nieprawidlow*|nieistniejac*, {pl} .. nie istnieje|znalezion*|odnaleziono, nie ma takiego|takiej ~ {pl}, nie znaleziono ~ {pl}, nie istnieje, nieznany|nieprawidlowy ~ {pl}, brak ~ {pl},
+		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es .. nicht, {de} .. nicht .. bekannt|gefunden|vorhanden, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
+		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, {fr} .. pas .. trouve*, aucun|aucune ~ {fr}, ne connaissons|connait pas ~ {fr},
+		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, {es} .. no .. encontrad*|localizad*|registrad*, no existe|existen ~ {es}, no hay ~ {es}, no hay ningun|ninguna ~ {es}, no se encontro|encuentra ~ {es},
+		{pt} .. desconhecid*|inexistente|invalid*, {pt} .. nao existe|encontrad*|localizad*, {pt} .. nao .. encontrad*|localizad*|cadastrad*, nao existe|ha ~ {pt},
+		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, {it} .. non .. trovat*|registrat*, nessun|nessuna ~ {it}, destin sconosciuto,
+		{nl} .. onbekend|ongeldig, {nl} .. bestaat niet, {nl} .. niet .. gevonden|bekend|geldig, geen ~ {nl}, onbekende ~ {nl}, ongeldige ~ {nl},
+		{pl} .. nieznan*|nieprawidlow*|nieistniejac*, {pl} .. nie istnieje|znalezion*|odnaleziono, nie ma|mamy takiego|takiej ~ {pl}, nie znaleziono ~ {pl}, nie istnieje, nieznany|nieprawidlowy ~ {pl}, brak ~ {pl}, brak takiej|takiego|takich ~ {pl},
 		{cs} .. neexistuje|neznamy|neznama|nenalezen|nenalezena|neexistujici, neexistujici|neznamy|neznama ~ {cs},
 		{hu} .. ismeretlen, {hu} .. nem letezik|talalhato, ismeretlen|nincs ~ {hu}|ilyen, {ro} .. necunoscut*|inexistent*, {ro} .. nu exista,
 		{sv} .. okand, {sv} .. finns|existerar|hittades inte|ej, okand ~ {sv}, {da} .. ukendt|ukjent, {da} .. findes|finnes|eksisterer ikke, ukendt|ukjent ~ {da}, {fi} .. tuntematon, {fi} .. ei loydy|ole, tuntematon ~ {fi},
@@ -142,9 +153,9 @@ var lexiconLists = map[meaning]string{
 		المستخدم|المستلم|العنوان|الحساب|صندوق .. غير موجود|معروف|صالح, مستخدم|مستلم غير موجود|معروف, لا يوجد .. المستخدم|مستخدم|الحساب|حساب, המשתמש|משתמש|הנמען|נמען|הכתובת|כתובת|תיבת .. לא קיים|קיימת|נמצא|נמצאה|ידוע,
 		{bg} .. не съществува|наличен, {bg} .. непознат*, непознат* ~ {bg}, χρηστης|παραληπτης|διευθυνση .. δεν υπαρχει|βρεθηκε, αγνωστος χρηστης|παραληπτης,
 		{vi} khong ton tai, {id} .. tidak ditemukan|dikenal|ada|terdaftar|wujud|dijumpai,
-		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
-		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, ユーザ&見つかりません, ユーザー&見つかりません, メールボックス&見つかりません, 受信者&存在しません, 受信者&見つかりません, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 宛先&存在しません,
-		존재하지 않는&사용자, 존재하지않는&사용자, 존재하지않는&계정, 존재하지않는&메일, 존재하지않는&주소, 사용자&존재하지, 수신자&존재하지, 계정&존재하지, 사용자를찾을수없, 수신자를찾을수없, 없는사용자, 없는계정, 사용자가없, 수신자가없, 계정이없, 메일주소가없, 알수없는사용자, 존재하지않는수신자, ไม่พบผู้ใช้, ไม่พบผู้รับ, ไม่มีผู้ใช้, ไม่พบที่อยู่, ไม่พบบัญชี, ไม่มีบัญชี`,
+		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 没有这个收件人, 没有此收件人, 没有该用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
+		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, ユーザ&見つかりません, ユーザー&見つかりません, メールボックス&見つかりません, 受信者&存在しません, 受信者&見つかりません, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 該当する&ありません, アドレス&ありません, アカウント&存在しません, アカウント&ありません, 宛先&存在しません,
+		존재하지 않는&사용자, 존재하지않는&사용자, 존재하지않는&계정, 존재하지않는&메일, 존재하지않는&주소, 사용자&존재하지, 아이디&존재하지, 아이디가없, 주소&존재하지, 메일함&존재하지, 수신자&존재하지, 계정&존재하지, 사용자를찾을수없, 수신자를찾을수없, 없는사용자, 없는계정, 사용자가없, 수신자가없, 계정이없, 메일주소가없, 알수없는사용자, 존재하지않는수신자, ไม่พบผู้ใช้, ไม่พบผู้รับ, ไม่มีผู้ใช้, ไม่พบที่อยู่, ไม่พบบัญชี, ไม่มีบัญชี`,
 	noMailboxPerhaps: `
 		mailbox ~ unavailable|unavaiable|inaccessible, {box} ~ not available, account|user|recipient ~ unavailable, invalid|bad|wrong|illegal address*, bad recipient*|mailbox, address ~ invalid|wrong, invalid ~ email address*`,
 	forNow: `
@@ -153,6 +164,14 @@ var lexiconLists = map[meaning]string{
 		greylist*, graylist*, grey|gray list*, greylst*, postgrey, sqlgrey, come back*, retry later`,
 	wantsTLS: `
 		starttls, tls ~ required, requires|require|use tls, encryption ~ required, encrypted connection, secure connection`,
+	refusesUs: `
+		{box} ~ only accept*|accepts .. from, {box} ~ blocked|blacklisted your|you|this|the, {box} ~ chosen not to receive, {box} ~ not|t ~ accept*|receive|want .. from,
+		blocked|rejected|refused by ~ recipient|addressee|user|recipients|users,
+		{de} ~ nimmt keine|nur .. von, {fr} .. accepte pas|que .. de, {es} .. acepta .. de, {pt} .. aceita .. de, {it} .. accetta .. da`,
+	hostFull: `
+		out of disk|system|server, server|system|spool|partition|filesystem|queue ~ storage|disk|space|full, file system full, disk|disks|disc ~ full, insufficient ~ disk|system|resources, no space left on device, low on disk|space`,
+	namesMailbox: `
+		user|users|user's|mailbox|inbox|recipient*|addressee|account|maildir|folder|quota|his|her`,
 	receivesTooMuch: `
 		receiving mail at a rate*, receiving mail too quickly`,
 	errorLimit: `
@@ -167,37 +186,62 @@ var lexiconLists = map[meaning]string{
 var classes = map[string][]string{
 	"{box}": words(`user users username userid userids mailbox mailboxes inbox recipient recipients addressee address addresses account accounts alias
 		person customer subscriber employee email emails login mailaccount localpart local_part @`),
-	"{de}": words(`empfanger empfaenger empfangeradresse benutzer benutzername adressat postfach konto adresse mailadresse teilnehmer nutzer user mailbox emailadresse`),
-	"{fr}": words(`utilisateur destinataire destinataires adresse boite compte abonne`),
-	"{es}": words(`usuario usuaria destinatario buzon direccion cuenta casilla persona correo`),
-	"{pt}": words(`usuario utilizador destinatario caixa conta endereco`),
-	"{it}": words(`utente destinatario indirizzo casella account`),
-	"{nl}": words(`gebruiker ontvanger adres mailbox postbus geadresseerde account`),                                      //nolint:misspell // not English
-	"{pl}": words(`uzytkownik uzytkownika odbiorca odbiorcy adres adresu adresat adresata konto konta skrzynka skrzynki`), //nolint:misspell // not English
-	"{cs}": words(`uzivatel prijemce adresat schranka ucet adresa pouzivatel`),
-	"{hu}": words(`felhasznalo cimzett cim postafiok fiok`),
-	"{ro}": words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul`),
-	"{sv}": words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
-	"{da}": words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse postkassen`),
-	"{fi}": words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko`),
-	"{tr}": words(`kullanici alici hesap adres kutusu adresi hesabi`), //nolint:misspell // not English
-	"{ru}": words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент`),
-	"{uk}": words(`користувач користувача одержувач отримувач адреса скринька`),
-	"{bg}": words(`потребител потребителят получател адрес кутия`),
-	"{vi}": words(`dung khoan nhan chi`),
-	"{id}": words(`pengguna penerima alamat akun`),
+	"{boxes}":   words(`users recipients mailboxes addresses accounts receivers addressees`),
+	"{unknown}": words(`unknown invalid bad wrong nonexistent existent existing failed rejected undeliverable`),
+	// Plurals: one mailbox was asked for.
+	"{unknowns}": words(`unbekannter ungultiger inconnus invalides inexistants desconocidos invalidos inexistentes desconhecidos sconosciuti inesistenti
+		onbekende ongeldige nieznanych nieistniejacych nieprawidlowych неизвестных несуществующих невідомих neznamych neexistujicich`),
+	"{limit}": words(`limit limits limited threshold thresholds count quota maximum limite limiet limitu лимит лимита ліміт`),
+	"{de}":    words(`empfanger empfaenger empfangeradresse zieladresse empfangerpostfach zielpostfach benutzerpostfach kundenpostfach mailpostfach emailpostfach benutzerkonto mailkonto emailkonto benutzer benutzername adressat postfach konto adresse mailadresse teilnehmer nutzer user mailbox emailadresse`),
+	"{fr}":    words(`utilisateur destinataire destinataires adresse boite compte abonne`),
+	"{es}":    words(`usuario usuaria destinatario buzon direccion cuenta casilla persona correo`),
+	"{pt}":    words(`usuario utilizador destinatario caixa conta endereco`),
+	"{it}":    words(`utente destinatario indirizzo casella account`),
+	"{nl}":    words(`gebruiker ontvanger adres mailadres emailadres mailbox postbus geadresseerde account`),                 //nolint:misspell // not English
+	"{pl}":    words(`uzytkownik uzytkownika odbiorca odbiorcy adres adresu adresat adresata konto konta skrzynka skrzynki`), //nolint:misspell // not English
+	"{cs}":    words(`uzivatel prijemce adresat schranka ucet adresa pouzivatel`),
+	"{hu}":    words(`felhasznalo cimzett cim postafiok fiok`),
+	"{ro}":    words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul`),
+	"{sv}":    words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
+	"{da}":    words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse postkassen`),
+	"{fi}":    words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko`),
+	"{tr}":    words(`kullanici alici hesap adres kutusu adresi hesabi`), //nolint:misspell // not English
+	"{ru}":    words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент`),
+	"{uk}":    words(`користувач користувача одержувач отримувач адреса скринька`),
+	"{bg}":    words(`потребител потребителят получател адрес кутия`),
+	"{vi}":    words(`dung khoan nhan chi`),
+	"{id}":    words(`pengguna penerima alamat akun`),
 }
+
+// heads are what a compound is about: an "address family" is no address.
+var heads = set(`family literal format map database databases db store agent lookup lookups enumeration threshold thresholds count`)
 
 // smallWords are those that may stand at a ~.
 var smallWords = set(`is was were are be been being has have had does do did currently now already permanently administratively or and either
 	virtual local illegal invalid unknown known the this that these a an any all such here e mail email name names id address user account mailbox box part
 	specified given requested intended you your his her its their to of for in on with allowed allocated disk storage mailing some one
-	de la le les du des un une el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
+	de la le les du des un une ce cet cette el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
 	electronique postal correo electronico lettres aux mail aktiv takiego tego je jest zostalo zostala @`)
 
 // turningWords end a phrase: what follows is about another thing.
 var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client ip but policy record records mx dns reverse ptr
 	domaine dominio serveur servidor rechner hote сервер сервера absender emetteur remitente mittente остправитель домен`)
+
+// A place that is meant, "on this server", is none of them: what follows is
+// still about the mailbox.
+var (
+	placedBy = set(`on at in by with auf bei in an sur chez en em no na su presso op bij w na på i в на`)
+	thisOne  = set(`this that our the diesem unserem dem ce cet cette notre ese este nuestro nosso este esse nostro questo dit onze deze tym naszym этом нашем`)
+	oneWord  = set(`neste nesse sul nel`)
+)
+
+// asides are words to the reader; what they name is not what the reply is about.
+var asides = []string{
+	" dear sender ", " return to sender ", " returned to sender ", " returning to sender ", " notify the sender ", " note to sender ", " please check with the sender ",
+	" sehr geehrter absender ", " cher expediteur ", " estimado remitente ", " gentile mittente ", " prezado remetente ", " 尊敬的发件人 ",
+}
+
+var boxes = set(strings.Join(classes["{box}"], " "))
 
 var theLexicon = newLexicon(lexiconLists)
 
