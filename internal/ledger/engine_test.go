@@ -140,26 +140,37 @@ func TestExpiriesBearTheirTime(t *testing.T) { // I9
 // Credits given back to a grant expire with it, also where the account had
 // nothing left that could expire when it was last looked at.
 func TestReleasedCreditsExpireToo(t *testing.T) { // I9
-	d := newDesk(t)
-	d.grant("long", "", 10, SourcePack, 0, noon.Add(2*time.Hour))
-	require.True(t, d.hold(noon, "all", 10, "").Held)
-	d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
-	b := d.tables.open() // kept in memory, as the store does
-	step := func(now time.Time, op operation) any {
-		d.tables.load(b, []operation{op})
-		out := b.perform([]operation{op}, now)[0]
-		require.NoError(t, out.err)
-		require.NoError(t, d.tables.save(b))
-		b.settle(100)
-		return out.result
+	for name, until := range map[string]time.Time{
+		"to their grant": noon.Add(2 * time.Hour),
+		"in a new grant": noon.Add(95 * time.Minute), // theirs has expired by then
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.grant("long", "", 10, SourcePack, 0, until)
+			require.True(t, d.hold(noon, "all", 10, "").Held)
+			d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
+			b := d.tables.open() // kept in memory, as the store does
+			step := func(now time.Time, op operation) any {
+				d.tables.load(b, []operation{op})
+				out := b.perform([]operation{op}, now)[0]
+				require.NoError(t, out.err)
+				require.NoError(t, d.tables.save(b))
+				b.settle(100)
+				return out.result
+			}
+			step(noon.Add(90*time.Minute), Alert{Owner: "acme", Key: "looks at it", Type: "email"})
+			step(noon.Add(100*time.Minute), Release{Owner: "acme", Key: "r", HoldID: "all", Late: LateReinstate, ReinstateUntil: Until{Shared: noon.Add(2 * time.Hour)}})
+			back := d.tables.rows.lots[int64(len(d.tables.rows.lots))]
+			if until.After(noon.Add(100 * time.Minute)) {
+				back = d.tables.rows.lots[1]
+			}
+			require.EqualValues(t, 10, back.bucket[available])
+			ask := Hold{Owner: "acme", Key: "late", HoldID: "late", Lines: []Line{{Type: "email", Amount: 1, Pools: []string{""}}}}
+			require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, step(noon.Add(2*time.Hour), ask))
+			require.EqualValues(t, 10, d.tables.rows.lots[back.no].bucket[expired], "written off")
+			require.NoError(t, d.tables.replayed())
+		})
 	}
-	step(noon.Add(90*time.Minute), Alert{Owner: "acme", Key: "looks at it", Type: "email"})
-	step(noon.Add(100*time.Minute), Release{Owner: "acme", Key: "r", HoldID: "all"})
-	require.EqualValues(t, 10, d.available(1))
-	ask := Hold{Owner: "acme", Key: "late", HoldID: "late", Lines: []Line{{Type: "email", Amount: 1, Pools: []string{""}}}}
-	require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, step(noon.Add(2*time.Hour), ask))
-	require.EqualValues(t, 10, d.tables.rows.lots[1].bucket[expired], "written off")
-	require.NoError(t, d.tables.replayed())
 }
 
 // What comes back to an account is booked after what has expired in it.
