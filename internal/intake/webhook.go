@@ -34,13 +34,14 @@ func (in *Intake) WakeWebhook(ctx context.Context, endpoint string) error {
 }
 
 // PublishEvents carries events from the outbox to the webhooks until ctx is
-// done. Every worker runs it; one of them leads, the others wait to take over.
+// done. Every worker runs it; one of them leads, the others wait to take over. The
+// one that leads runs each of beside as well.
 // What it cannot do now, because Temporal or the database is away, it does
 // later.
-func (in *Intake) PublishEvents(ctx context.Context, hooks *webhook.Webhooks, log *slog.Logger) {
+func (in *Intake) PublishEvents(ctx context.Context, hooks *webhook.Webhooks, log *slog.Logger, beside ...func(context.Context)) {
 	report := func(err error) { log.Warn("Events were not published; they will be.", "error", err) }
 	p := publisher{intake: in, hooks: hooks}
-	hooks.Lead(ctx, report, p.publish)
+	hooks.Lead(ctx, report, p.publish, beside...)
 }
 
 // publisher is what the process that leads remembers.

@@ -57,6 +57,8 @@ func (t Topic) example() any {
 		return NewPlan{Org: org, Plan: "rollover-power", Version: 1, Since: end, AtPeriodEnd: true}
 	case Org:
 		return org
+	case FailedTopUp:
+		return FailedTopUp{Org: "acme", ID: 12, Type: "email", Status: "failed", Reason: "Your card was declined.", Stopped: true, At: exampleTime}
 	case DisabledWebhook:
 		return DisabledWebhook{Org: "acme", ID: "wh_7f3a2c", URL: "https://example.com/holdfast", Reason: "The endpoint answered 410 Gone."}
 	}

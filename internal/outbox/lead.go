@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,11 +21,12 @@ const (
 // until ctx is done: again and again, when there are new events, and at least
 // once a second. Another process takes over within seconds when this one dies;
 // for that long, two may work at the same time. first is true for the first call
-// since this process has taken over.
+// since this process has taken over. Each of beside runs next to it for as long as
+// this process leads: its context ends with the lead.
 //
 // An error of work is reported and does not end the lead.
-func Lead(ctx context.Context, pool *pgxpool.Pool, report func(error), work func(ctx context.Context, first bool) error) {
-	l := leader{pool: pool, id: uuid.New(), report: report}
+func Lead(ctx context.Context, pool *pgxpool.Pool, report func(error), work func(ctx context.Context, first bool) error, beside ...func(context.Context)) {
+	l := leader{pool: pool, id: uuid.New(), report: report, beside: beside}
 	defer l.resign()
 	for ctx.Err() == nil {
 		leading, err := l.renew(ctx)
@@ -43,6 +45,7 @@ type leader struct {
 	pool   *pgxpool.Pool
 	id     uuid.UUID
 	report func(error)
+	beside []func(context.Context)
 }
 
 // lead works until the lease is lost or ctx is done.
@@ -50,12 +53,12 @@ func (l *leader) lead(ctx context.Context, work func(ctx context.Context, first 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	news := make(chan struct{}, 1)
-	listening := make(chan struct{})
-	go func() {
-		defer close(listening)
-		l.listen(ctx, news)
-	}()
-	defer func() { cancel(); <-listening }()
+	var beside sync.WaitGroup
+	beside.Go(func() { l.listen(ctx, news) })
+	for _, run := range l.beside {
+		beside.Go(func() { run(ctx) })
+	}
+	defer func() { cancel(); beside.Wait() }()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	renewed := time.Now()

@@ -94,6 +94,29 @@ func TestO3_OneProcessLeads(t *testing.T) {
 }
 
 // An error is reported, and the next event is worked on all the same.
+func TestO3_WhatRunsBesideALeadEndsWithIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	pool := pgtest.New(t)
+	var beside, most atomic.Int64
+	var all sync.WaitGroup
+	leads := make(chan struct{}, 1)
+	for range 3 {
+		all.Go(func() {
+			outbox.Lead(ctx, pool, func(error) {}, func(context.Context, bool) error { return nil }, func(ctx context.Context) {
+				most.Store(max(most.Load(), beside.Add(1)))
+				defer beside.Add(-1)
+				leads <- struct{}{}
+				<-ctx.Done()
+			})
+		})
+	}
+	<-leads
+	cancel()
+	all.Wait()
+	require.EqualValues(t, 1, most.Load())
+	require.Zero(t, beside.Load())
+}
+
 func TestALeaderGoesOnAfterAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var reported []string

@@ -32,6 +32,7 @@ const (
 	OrgResumed      = "org.resumed"
 	OrgClosed       = "org.closed"
 	WebhookDisabled = "webhook.disabled"
+	TopUpFailed     = "top_up.failed"
 )
 
 // Topic describes the events of one topic.
@@ -68,6 +69,7 @@ var Topics = []Topic{
 	{OrgResumed, "The organization may order again.", Org{}},
 	{OrgClosed, "The organization was closed for good.", Org{}},
 	{WebhookDisabled, "An endpoint is not tried any more; the organization's other endpoints get this event.", DisabledWebhook{}},
+	{TopUpFailed, "Credits that a rule was to buy automatically were not bought.", FailedTopUp{}},
 }
 
 // CreditsAreLow are the data of credits.low.
@@ -175,4 +177,15 @@ type DisabledWebhook struct {
 	ID     string `json:"id" doc:"The endpoint."`
 	URL    string `json:"url" doc:"Its address."`
 	Reason string `json:"reason" doc:"Why it is not tried any more."`
+}
+
+// FailedTopUp are the data of top_up.failed.
+type FailedTopUp struct {
+	Org     string    `json:"org" doc:"The organization."`
+	ID      int64     `json:"id" doc:"The automatic purchase, as in GET /top-ups/charges."`
+	Type    string    `json:"type" doc:"Credit type."`
+	Status  string    `json:"status" doc:"failed: the payment was refused; skipped: a monthly cap is reached; unknown: the payment service did not say what became of it." enum:"failed,skipped,unknown"`
+	Reason  string    `json:"reason" doc:"Why, in a sentence."`
+	Stopped bool      `json:"stopped" doc:"Whether the rule buys nothing more until it is set again."`
+	At      time.Time `json:"at" doc:"When."`
 }

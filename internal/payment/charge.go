@@ -11,22 +11,29 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
+	"holdfast/internal/outbox"
 )
 
 const (
 	lookEvery  = 2 * time.Second  // for balances that have fallen
+	restEvery  = time.Minute      // for changes that were interrupted, where no payment service is configured
 	chargeFor  = 2 * time.Minute  // how long a process that dies keeps a charge
 	unknownFor = 20 * time.Hour   // the payment service knows a key for 24 hours
 	longestGap = 30 * time.Minute // between two questions
 )
 
-// RunTopUps buys what is due until ctx is done. Every worker runs it.
+// RunTopUps buys what is due until ctx is done. One worker runs it, the one that
+// publishes events.
 func (p *Payments) RunTopUps(ctx context.Context) {
+	every := lookEvery
+	if p.stripe == nil {
+		every = restEvery // nothing can be bought
+	}
 	for ctx.Err() == nil {
 		if err := p.BuyDue(ctx); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "Automatic purchases were not made; they are tried again.", "error", err)
 		}
-		timer := time.NewTimer(lookEvery)
+		timer := time.NewTimer(every)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -95,16 +102,21 @@ func (p *Payments) buy(ctx context.Context, id int64) error {
 type verdict struct {
 	status string // failed, skipped or unknown
 	text   string // for the customer
+	tell   bool   // an event says so
 }
 
 func (v *verdict) Error() string { return v.text }
 
 func failed(format string, args ...any) error {
-	return &verdict{"failed", fmt.Sprintf(format, args...)}
+	return &verdict{"failed", fmt.Sprintf(format, args...), true}
 }
 
 func skipped(format string, args ...any) error {
-	return &verdict{"skipped", fmt.Sprintf(format, args...)}
+	return &verdict{"skipped", fmt.Sprintf(format, args...), false}
+}
+
+func capped(format string, args ...any) error {
+	return &verdict{"skipped", fmt.Sprintf(format, args...), true}
 }
 
 // conclude writes how a purchase has ended. A refusal stops the rule: the next
@@ -124,11 +136,24 @@ func (p *Payments) conclude(ctx context.Context, c charge, err error) error {
 	failure := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE top_up SET status = $2, detail = $3, done_at = now() WHERE id = $1 AND status IN ('due', 'charging')`, c.ID, v.status, v.text)
-		if err != nil || tag.RowsAffected() == 0 || v.status == "skipped" {
+		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE top_up_rule SET stopped = $3 WHERE org = $1 AND type = $2`, c.Org, c.Type, v.text)
-		return err
+		if v.status != "skipped" {
+			if _, err = tx.Exec(ctx, `UPDATE top_up_rule SET stopped = $3 WHERE org = $1 AND type = $2`, c.Org, c.Type, v.text); err != nil {
+				return err
+			}
+		}
+		if !v.tell {
+			return nil
+		}
+		event, err := outbox.New(c.Org, outbox.TopUpFailed, outbox.FailedTopUp{
+			Org: c.Org, ID: c.ID, Type: c.Type, Status: v.status, Reason: v.text, Stopped: v.status != "skipped", At: time.Now().UTC(),
+		}, c.ID, c.Try)
+		if err != nil {
+			return err
+		}
+		return outbox.Write(ctx, tx, event)
 	})
 	if failure != nil {
 		return fmt.Errorf("the automatic purchase cannot be written: %w", failure)
@@ -191,9 +216,9 @@ func mayCharge(org account.Org, rule TopUpRule, c charge, credits, amount int64)
 	case c.Currency != rule.Currency:
 		return failed("The price is in %s, the monthly cap in %s; set the rule again.", c.Currency, rule.Currency)
 	case credits+c.Credits > rule.MonthlyCredits:
-		return skipped("The monthly cap of %d credits is reached.", rule.MonthlyCredits)
+		return capped("The monthly cap of %d credits is reached.", rule.MonthlyCredits)
 	case amount+c.Amount > rule.MonthlyAmount:
-		return skipped("The monthly cap of %d %s (smallest unit) is reached.", rule.MonthlyAmount, rule.Currency)
+		return capped("The monthly cap of %d %s (smallest unit) is reached.", rule.MonthlyAmount, rule.Currency)
 	}
 	return nil
 }
@@ -249,7 +274,7 @@ func (p *Payments) card(ctx context.Context, customer string) (string, error) {
 // and gives what was bought.
 func (p *Payments) collect(ctx context.Context, c charge) error {
 	if c.Began != nil && time.Since(*c.Began) > unknownFor {
-		return &verdict{"unknown", "The payment service did not say whether the card was charged. If it was, the credits come when it reports the payment."}
+		return &verdict{"unknown", "The payment service did not say whether the card was charged. If it was, the credits come when it reports the payment.", true}
 	}
 	intent, err := p.intent(ctx, c)
 	if err != nil {

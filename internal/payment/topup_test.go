@@ -1,17 +1,20 @@
 package payment_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
+	"holdfast/internal/outbox"
 	"holdfast/internal/payment"
 )
 
@@ -97,6 +100,35 @@ func (w *world) topUps() []payment.TopUp {
 	page, _, err := w.TopUps(w.t.Context(), org, "", 100)
 	require.NoError(w.t, err)
 	return page
+}
+
+// notMade are the events about purchases that were not made.
+func (w *world) notMade() (events []string) {
+	w.t.Helper()
+	rows, err := w.pool.Query(w.t.Context(), `SELECT payload FROM outbox WHERE topic = $1 ORDER BY id`, outbox.TopUpFailed)
+	require.NoError(w.t, err)
+	var data []byte
+	_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
+		require.NoError(w.t, outbox.Fits(outbox.TopUpFailed, data))
+		var e outbox.FailedTopUp
+		require.NoError(w.t, json.Unmarshal(data, &e))
+		require.Equal(w.t, w.bought(e.ID).Detail, e.Reason)
+		events = append(events, fmt.Sprintf("%s, stopped: %t", e.Status, e.Stopped))
+		return nil
+	})
+	require.NoError(w.t, err)
+	return events
+}
+
+func (w *world) bought(id int64) payment.TopUp {
+	w.t.Helper()
+	for _, b := range w.topUps() {
+		if b.ID == id {
+			return b
+		}
+	}
+	w.t.Fatalf("there is no automatic purchase %d", id)
+	return payment.TopUp{}
 }
 
 func (w *world) due() {
@@ -186,6 +218,7 @@ func TestP10_MonthlyCaps(t *testing.T) {
 			require.Len(t, bought, 3)
 			require.Equal(t, "skipped", bought[0].Status)
 			require.Contains(t, bought[0].Detail, c.says)
+			require.Equal(t, []string{"skipped, stopped: false", "skipped, stopped: false"}, w.notMade())
 			require.Equal(t, "paid", bought[2].Status)
 		})
 	}
@@ -217,6 +250,7 @@ func TestP11_ARefusalIsNotRepeatedBlindly(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, rules[0].Stopped, "insufficient_funds")
 	require.Equal(t, "failed", w.topUps()[0].Status)
+	require.Equal(t, []string{"failed, stopped: true"}, w.notMade())
 	w.grant("more", 500)
 	w.spendTo("o2", 50)
 	w.due()

@@ -15,8 +15,8 @@ import (
 
 // Lead runs work in one process at a time, when there are new events: see
 // outbox.Lead.
-func (w *Webhooks) Lead(ctx context.Context, report func(error), work func(ctx context.Context, first bool) error) {
-	outbox.Lead(ctx, w.pool, report, work)
+func (w *Webhooks) Lead(ctx context.Context, report func(error), work func(ctx context.Context, first bool) error, beside ...func(context.Context)) {
+	outbox.Lead(ctx, w.pool, report, work, beside...)
 }
 
 // Publish takes up to limit events from the outbox and makes a delivery of each

@@ -92,9 +92,9 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 	return stopAll(workers...)
 }
 
-// lookAfterTheRest publishes events and makes automatic purchases until ctx is
-// done, and finishes the index of an
-// import that was killed, whose leads cannot be found.
+// lookAfterTheRest publishes events and makes automatic purchases, in one process
+// of all, until ctx is done, and finishes the index of an import that was killed,
+// whose leads cannot be found.
 func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 	var tidying errgroup.Group
 	tidying.Go(func() error {
@@ -103,8 +103,7 @@ func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 		}
 		return nil
 	})
-	tidying.Go(func() error { r.Payments.RunTopUps(ctx); return nil })
-	r.Intake.PublishEvents(ctx, r.Webhooks, logger)
+	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps)
 	_ = tidying.Wait() // before the rooms are closed
 }
 
