@@ -22,12 +22,18 @@ import (
 type probe struct {
 	dnsAddr  string
 	port     int
-	deadline time.Duration // for every command
+	connect  time.Duration // for a connection, and for an answer of DNS
+	deadline time.Duration // for a session
 	patience time.Duration // for temporary refusals
 }
 
 func probeOf(l *Lab) *probe {
-	return &probe{l.DNSAddr(), l.SMTPPort(), 2 * time.Second, time.Second}
+	return &probe{l.DNSAddr(), l.SMTPPort(), 300 * time.Millisecond, 2 * time.Second, time.Second}
+}
+
+// patientProbeOf is for a busy machine.
+func patientProbeOf(l *Lab) *probe {
+	return &probe{l.DNSAddr(), l.SMTPPort(), 5 * time.Second, 30 * time.Second, 10 * time.Second}
 }
 
 // outcome is the last word about an address: a reply code with its text, the
@@ -77,7 +83,7 @@ func reverse(s string) string {
 
 // session asks one host about one address.
 func (p *probe) session(addr netip.Addr, email string, extended bool) outcome {
-	dialer := net.Dialer{Timeout: 300 * time.Millisecond}
+	dialer := net.Dialer{Timeout: p.connect}
 	conn, err := dialer.Dial("tcp", netip.AddrPortFrom(addr, uint16(p.port)).String())
 	if errors.Is(err, syscall.ECONNRESET) {
 		return outcome{text: "lost"}
@@ -242,7 +248,7 @@ func (p *probe) query(name string, rrtype uint16) ([]dns.RR, string) {
 		if edns {
 			q.SetEdns0(1232, false)
 		}
-		client := dns.Client{Timeout: 300 * time.Millisecond}
+		client := dns.Client{Timeout: p.connect}
 		m, _, err := client.Exchange(q, p.dnsAddr)
 		if err == nil && m.Truncated {
 			client.Net = "tcp"

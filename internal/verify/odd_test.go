@@ -79,8 +79,8 @@ func TestOddHosts_V1(t *testing.T) {
 		alone, mixed []int
 		hosts        func(maillab.OddHost) bool // that are asked alone
 	}{
-		{[]int{1, 2, 3}, []int{2}, everyHost},
-		{[]int{50}, nil, everyHost},
+		{[]int{1, 2, 3}, []int{2, 3}, everyHost},
+		{[]int{50}, []int{50}, everyHost},
 		{[]int{1000}, []int{1000}, maillab.OddHost.Counts},
 	} {
 		t.Run("", func(t *testing.T) {
