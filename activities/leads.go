@@ -3,6 +3,7 @@ package activities
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
@@ -10,10 +11,35 @@ import (
 
 // SelectInput is the input of SelectLeads.
 type SelectInput struct {
-	order.Input
-	Terms order.Terms `json:"terms"`
-	Round int         `json:"round,omitempty"` // 0 is the first selection
-	Count int64       `json:"count,omitempty"` // how many more leads; 0 = as many as were ordered
+	ID      string      `json:"id"`
+	Org     string      `json:"org"`
+	Member  string      `json:"member,omitempty"`
+	Request inTheBook   `json:"request"`
+	Terms   order.Terms `json:"terms"`
+	Round   int         `json:"round,omitempty"` // 0 is the first selection
+	Count   int64       `json:"count,omitempty"` // how many more leads; 0 = as many as were ordered
+}
+
+// inTheBook stands for the request of an order, which the book has: criteria of
+// 128 KB belong into a history once. Earlier builds sent the request itself; it is
+// still understood. They cannot read what is sent now and leave it to a worker that
+// can, where an empty request would mean any lead.
+type inTheBook struct{ sent *order.Request }
+
+// MarshalJSON is part of encoding/json.
+func (r inTheBook) MarshalJSON() ([]byte, error) {
+	if r.sent != nil {
+		return json.Marshal(r.sent)
+	}
+	return []byte(`"in the book"`), nil
+}
+
+// UnmarshalJSON is part of encoding/json.
+func (r *inTheBook) UnmarshalJSON(data []byte) error {
+	if len(data) == 0 || data[0] != '{' {
+		return nil
+	}
+	return json.Unmarshal(data, &r.sent)
 }
 
 // Selection is an order as it stands once its items are frozen.
@@ -28,7 +54,16 @@ type Selection struct {
 // unless that was asked for; a later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection, error) {
 	defer beat(ctx, alive)()
-	selected, err := a.freeze(ctx, in)
+	asked := order.Input{ID: in.ID, Org: in.Org, Member: in.Member}
+	if in.Request.sent != nil {
+		asked.Request = *in.Request.sent
+	} else {
+		var err error
+		if asked.Request, err = a.Book.Request(ctx, in.ID); err != nil {
+			return Selection{}, toTemporal(err)
+		}
+	}
+	selected, err := a.freeze(ctx, asked, in)
 	if err != nil {
 		return Selection{}, toTemporal(err)
 	}
@@ -43,19 +78,19 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection
 	return Selection{Order: o, Decided: selected.Decided}, toTemporal(err)
 }
 
-func (a *Activities) freeze(ctx context.Context, in SelectInput) (lead.Selected, error) {
-	switch in.Request.Kind.Spec().Source {
+func (a *Activities) freeze(ctx context.Context, asked order.Input, in SelectInput) (lead.Selected, error) {
+	switch asked.Request.Kind.Spec().Source {
 	case order.FromAddresses:
-		return a.Catalogue.SelectList(ctx, in.ID, in.Request.ListID)
+		return a.Catalogue.SelectList(ctx, in.ID, asked.Request.ListID)
 	case order.FromFields:
-		wanted, err := a.desk().Wanted(ctx, in.Input, in.Terms)
+		wanted, err := a.desk().Wanted(ctx, asked, in.Terms)
 		if err != nil {
 			return lead.Selected{}, err
 		}
 		return a.Catalogue.SelectFields(ctx, wanted)
 	case order.FromCriteria:
 	}
-	s := a.desk().Selection(in.Input, in.Terms)
-	s.Round, s.Count = in.Round+1, cmp.Or(in.Count, in.Request.Count)
+	s := a.desk().Selection(asked, in.Terms)
+	s.Round, s.Count = in.Round+1, cmp.Or(in.Count, asked.Request.Count)
 	return a.Catalogue.Select(ctx, s)
 }

@@ -144,7 +144,7 @@ func (o *office) begin(member, key string, body order.Body) (begun, order.Order)
 	if r.Order.Status.Over() {
 		return begun{}, r.Order
 	}
-	selection := do(o, o.SelectLeads, activities.SelectInput{Input: in, Terms: r.Terms})
+	selection := do(o, o.SelectLeads, activities.SelectInput{ID: in.ID, Org: in.Org, Member: in.Member, Terms: r.Terms})
 	return begun{in, r.Terms, selection}, r.Order
 }
 

@@ -260,7 +260,7 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 			boarded[i].Selected = s.Items
 			return nil
 		}
-		s, err := a.SelectLeads(ctx, SelectInput{Input: in, Terms: reserved[i].Terms})
+		s, err := a.SelectLeads(ctx, SelectInput{ID: in.ID, Org: in.Org, Member: in.Member, Request: inTheBook{&in.Request}, Terms: reserved[i].Terms})
 		if temporary(err) {
 			return err
 		}

@@ -36,7 +36,7 @@ func (o *orderRun) lacking(greylisted int64) int64 {
 // the order with what was found.
 func (o *orderRun) selectMore(ctx workflow.Context, count int64) error {
 	o.Selections++
-	in := activities.SelectInput{Input: o.in, Terms: o.terms, Round: o.Selections, Count: count}
+	in := activities.SelectInput{ID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Terms: o.terms, Round: o.Selections, Count: count}
 	summary := fmt.Sprintf("choose %d more leads", count)
 
 	var selected order.Order

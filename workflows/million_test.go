@@ -22,6 +22,9 @@ import (
 // million costs in Temporal does not depend on more.
 type arithmetic struct{}
 
+// millions are the orders by their id, and how many leads each is of.
+var millions = map[string]int64{"bought": 1_000_000, "pushed": 300_000}
+
 func (arithmetic) Reserve(_ context.Context, in order.Input) (order.Reservation, error) {
 	return order.Reservation{
 		Order:       order.Order{ID: in.ID, Org: in.Org, Status: order.Reserved},
@@ -31,7 +34,7 @@ func (arithmetic) Reserve(_ context.Context, in order.Input) (order.Reservation,
 }
 
 func (arithmetic) SelectLeads(_ context.Context, in activities.SelectInput) (activities.Selection, error) {
-	return activities.Selection{Order: order.Order{ID: in.ID, Org: in.Org, Status: order.Verifying, Selected: in.Request.Count}}, nil
+	return activities.Selection{Order: order.Order{ID: in.ID, Org: in.Org, Status: order.Verifying, Selected: millions[in.ID]}}, nil
 }
 
 func (arithmetic) Preflight(context.Context) (*activities.Outage, error) { return nil, nil }
@@ -78,8 +81,8 @@ func TestAMillionLeadsAreTwoRuns(t *testing.T) {
 	}
 	s := &stack{Rooms: &wire.Rooms{Temporal: temporal}}
 	for kind, request := range map[string]order.Request{
-		"bought": {Kind: order.LeadList, Count: 1_000_000},
-		"pushed": {Kind: order.Export, Count: 300_000, Destination: order.ToWebhook},
+		"bought": {Kind: order.LeadList, Count: millions["bought"]},
+		"pushed": {Kind: order.Export, Count: millions["pushed"], Destination: order.ToWebhook},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			run, err := temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: kind, TaskQueue: workflows.TaskQueue},

@@ -124,7 +124,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 		return nil // the run before this one works on them
 	}
 	o.enter(ctx, order.StageSelecting)
-	in := activities.SelectInput{Input: o.in, Terms: o.terms}
+	in := activities.SelectInput{ID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Terms: o.terms}
 	var selected activities.Selection
 	if err := o.book(bookkeeping(ctx, o.in.Org, o.in.Request.Kind.Spec().Choosing(o.in.Request)), a.SelectLeads, in, &selected); err != nil {
 		return err

@@ -44,7 +44,7 @@ func PerContact(ctx workflow.Context, in order.Input) (order.Order, error) {
 		return order.Order{}, err
 	}
 	var o order.Order
-	if err := workflow.ExecuteActivity(ctx, a.SelectLeads, activities.SelectInput{Input: in, Terms: reserved.Terms}).Get(ctx, &o); err != nil {
+	if err := workflow.ExecuteActivity(ctx, a.SelectLeads, activities.SelectInput{ID: in.ID, Org: in.Org, Member: in.Member, Terms: reserved.Terms}).Get(ctx, &o); err != nil {
 		return order.Order{}, err
 	}
 	window := workflow.NewSemaphore(ctx, baselineWindow)

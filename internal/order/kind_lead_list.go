@@ -3,10 +3,15 @@ package order
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // LeadList orders leads by criteria.
 const LeadList Kind = "lead_list"
+
+// shownCriteria is how many bytes of criteria Temporal's UI shows; a server takes
+// 20,000 bytes of details.
+const shownCriteria = 4_000
 
 var leadList = KindSpec{
 	Kind:   LeadList,
@@ -22,6 +27,10 @@ var leadList = KindSpec{
 		criteria, err := json.MarshalIndent(r.Criteria, "", "  ")
 		if err != nil || string(criteria) == "{}" {
 			return fmt.Sprintf("Ordered by %s, without criteria.", who)
+		}
+		if len(criteria) > shownCriteria {
+			return fmt.Sprintf("Ordered by %s. The beginning of %d KB of criteria:\n\n```json\n%s\n```",
+				who, (len(criteria)+1023)>>10, strings.ToValidUTF8(string(criteria[:shownCriteria]), ""))
 		}
 		return fmt.Sprintf("Ordered by %s.\n\n```json\n%s\n```", who, criteria)
 	},

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,6 +43,11 @@ func TestEveryKindIsDescribed(t *testing.T) {
 	}
 	plain := order.Request{Kind: order.LeadList, Count: 7}
 	require.Equal(t, "Ordered by acme, without criteria.", order.Input{Org: "acme", Request: plain}.Details())
+	large := order.Request{Kind: order.LeadList, Count: 7, Criteria: order.Criteria{Title: strings.Repeat("ü", 60_000)}}
+	details := order.Input{Org: "acme", Request: large}.Details()
+	require.Contains(t, details, "The beginning of 118 KB of criteria")
+	require.Less(t, len(details), 20_000, "what a Temporal server takes")
+	require.True(t, utf8.ValidString(details))
 	require.Equal(t, "acme: lead_list of 7", order.Input{Org: "acme", Request: plain}.Summary())
 	require.Equal(t, "export 7 leads", order.Export.Spec().Choosing(order.Request{Count: 7, ListID: "lst_1"}))
 	push := order.Request{Kind: order.Export, Count: 7, Destination: order.ToWebhook}
