@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/dashboard"
+	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/plan"
 	"holdfast/internal/site"
@@ -93,6 +94,9 @@ func handler() http.Handler {
 			return *says, nil
 		}
 		return "", nil
+	}
+	pages.Audit = func(ctx context.Context) (ledger.Report, error) {
+		return ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)

@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -292,4 +295,50 @@ func TestVerificationPage(t *testing.T) {
 	require.Equal(t, 403, f.as("ann").get("/app/operator/verification").status)
 	_, err = rooms.Pool.Exec(t.Context(), `DELETE FROM order_item WHERE order_id = $1 AND n = 1000`, id)
 	require.NoError(t, err)
+}
+
+var (
+	forms   = regexp.MustCompile(`(?s)<form([^>]*)>(.*?)</form>`)
+	buttons = regexp.MustCompile(`<button([^>]*)>`)
+)
+
+// TestFormsNeedNoScript: each form says where it goes and has a button that sends
+// it; no button stands outside of a form.
+func TestFormsNeedNoScript(t *testing.T) {
+	templates, err := filepath.Glob("templates/*.html")
+	require.NoError(t, err)
+	found := 0
+	for _, name := range templates {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, form := range forms.FindAllStringSubmatch(string(text), -1) {
+			found++
+			require.Regexp(t, `action="[^"]`, form[1], name)
+			require.Regexp(t, `method="(get|post)"`, form[1], name)
+			require.Regexp(t, `<button`, form[2], "%s: a form without a button", name)
+		}
+		require.Empty(t, buttons.FindAllString(forms.ReplaceAllString(string(text), ""), -1), "%s: a button outside of a form does nothing without a script", name)
+	}
+	require.Greater(t, found, 30)
+}
+
+// TestOrderListIsSmall: a full page of orders, each with all that a row can show,
+// has less than 100 KB.
+func TestOrderListIsSmall(t *testing.T) {
+	f := setup(t, "quick")
+	_, err := rooms.Pool.Exec(t.Context(), `
+		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, selected, valid, credits, verifying_since)
+		SELECT 'ord_' || md5($1 || n), $1, 'jane', 'lead_list', '{"kind": "lead_list", "count": 1000000}', 'hash', 'quick', 1, 'verifying', 1000000, 1000000, 500000,
+			'[{"type": "email", "held": 1000000, "captured": 500000, "released": 0}]', now() - interval '1 minute'
+		FROM generate_series(1, 60) n`, f.org)
+	require.NoError(t, err)
+	t.Cleanup(func() { // the reconciler of other tests would take them up
+		_, err := rooms.Pool.Exec(context.WithoutCancel(t.Context()), `DELETE FROM orders WHERE org = $1`, f.org)
+		require.NoError(t, err)
+	})
+	page := f.as("ann").get("/app/o/" + f.org + "/orders")
+	require.Equal(t, 200, page.status)
+	require.Equal(t, 50, strings.Count(page.body, "/orders/ord_"))
+	require.Less(t, len(page.body), 100_000)
+	t.Logf("%d bytes", len(page.body))
 }

@@ -3,6 +3,7 @@
 package orderbook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -255,6 +256,27 @@ type Filter struct {
 	Limit  int               // orders a page, 1..500; 0 means 50
 }
 
+// listQuery has the conditions of a filter that restrict, and no others: the
+// database chooses how to read by what is asked, not by what may be.
+func listQuery(f Filter, before int64) (sql string, args []any) {
+	args = []any{before, cmp.Or(f.Limit, 50) + 1}
+	sql = `SELECT ` + orderColumns + ` FROM orders WHERE seq < $1`
+	when := func(asked bool, condition string, value any) {
+		if asked {
+			args = append(args, value)
+			sql += ` AND ` + fmt.Sprintf(condition, len(args))
+		}
+	}
+	when(f.Org != "", `org = $%d`, f.Org)
+	when(f.Member != "", `member = $%d`, f.Member)
+	when(f.Status != "", `status = $%d`, string(f.Status))
+	when(f.Kind != "", `kind = $%d`, string(f.Kind))
+	when(!f.Since.IsZero(), `created_at >= $%d`, f.Since)
+	when(!f.Before.IsZero(), `created_at < $%d`, f.Before)
+	when(len(f.Data) > 0, `(org, id) IN (SELECT org, id FROM metadata WHERE thing = 'order' AND data @> $%d::text::jsonb)`, metadata.Data(f.Data).Text())
+	return sql + ` ORDER BY seq DESC LIMIT $2`, args
+}
+
 // List returns a page of orders, newest first, and the cursor of the next
 // page, empty on the last one. Orders that come in between do not shift the
 // pages.
@@ -271,14 +293,8 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 			return nil, "", fmt.Errorf("%w: %q is not a cursor; use next_cursor of the previous page", ErrInvalid, f.Cursor)
 		}
 	}
-	rows, err := b.pool.Query(ctx, `
-		SELECT `+orderColumns+`
-		FROM orders
-		WHERE seq < $1 AND ($2 = '' OR org = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR kind = $4) AND ($6 = '' OR member = $6)
-			AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
-			AND ($9 = '' OR (org, id) IN (SELECT org, id FROM metadata WHERE thing = 'order' AND ($2 = '' OR org = $2) AND data @> $9::text::jsonb))
-		ORDER BY seq DESC
-		LIMIT $5`, before, f.Org, string(f.Status), string(f.Kind), f.Limit+1, f.Member, given(f.Since), given(f.Before), metadata.Data(f.Data).Text())
+	sql, args := listQuery(f, before)
+	rows, err := b.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing orders: %w", err)
 	}
@@ -292,14 +308,6 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 	}
 	orders, err = b.live(ctx, found)
 	return orders, next, err
-}
-
-// given is a time that restricts, or nil.
-func given(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 // orderRow is a row of orders.

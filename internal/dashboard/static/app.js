@@ -21,6 +21,12 @@ function every(seconds, work) {
   }, seconds * 1000);
 }
 
+// On a phone the navigation is one line: the page that is open is in sight.
+for (const here of document.querySelectorAll(".side nav [aria-current]")) {
+  const list = here.closest("ul");
+  list.scrollLeft = here.offsetLeft - list.offsetLeft - (list.clientWidth - here.offsetWidth) / 2;
+}
+
 const purse = document.getElementById("purse");
 if (purse) every(10, () => refresh(purse.dataset.from, ["purse"]));
 
