@@ -5,6 +5,8 @@
 // log in the order of the commits: once one of them is on the disk, so are all
 // before it. Only the last one has to wait, as long as nothing outside the
 // database has learnt of the others until then.
+//
+// A [Group] makes one transaction of what many callers want at the same time.
 package commit
 
 import (

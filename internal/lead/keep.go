@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -14,72 +15,122 @@ import (
 	"holdfast/internal/suppression"
 )
 
+// newList is a list that is to be kept.
+type newList struct {
+	id      string
+	columns []string
+	upload  *Upload // nil: it comes in the body of an order
+	size    usage
+	rows    *shortList // nil: in the table upload
+}
+
 // keep copies the rows in and numbers their addresses. The rows of a short list
 // are an array; a temporary table, which costs the database several times as much
-// as they do, is for lists of any length. A list that comes in the body of an order
-// has no upload.
+// as they do, is for lists of any length. Lists of a few rows that come in the
+// bodies of orders at the same time are kept together.
 func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *listSource, upload *Upload) (List, error) {
-	var kept List
 	short, err := source.short()
 	if err != nil {
 		return List{}, refusedOr(err, org)
 	}
-	member := ""
-	if upload != nil {
-		member = upload.Member
+	l := newList{columns: source.columns, upload: upload, rows: short}
+	var kept List
+	if short != nil && upload == nil && source.n <= fewRows {
+		l.id, l.size = id.String(), usage{source.n, id.bytes}
+		kept, err = c.few.Call(ctx, fewKey{org, commit.Deferred(ctx)}, l)
+	} else {
+		err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) (err error) {
+			if short == nil {
+				if err := copyIn(ctx, tx, source); err != nil {
+					return err
+				}
+			}
+			l.id, l.size = id.String(), usage{source.n, id.bytes} // all of it was read by now
+			kept, err = c.keepOne(ctx, tx, org, l)
+			return err
+		})
 	}
-	err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
-		if short == nil {
-			if err := copyIn(ctx, tx, source); err != nil {
-				return err
-			}
-		}
-		if err := suppression.Copying(ctx, tx); err != nil {
-			return err
-		}
-		// All of it was read by now.
-		if again, err := wanted(ctx, tx, org, id.String()); err != nil || again {
-			return err
-		}
-		if err := c.admit(ctx, tx, org, usage{source.n, id.bytes}, upload != nil); err != nil {
-			return err
-		}
-		list := []any{id.String(), org, source.columns, member, id.bytes, upload != nil}
-		if short == nil {
-			if err := keepLong(ctx, tx, list, &kept); err != nil {
-				return err
-			}
-			return announceList(ctx, tx, org, upload, kept)
-		}
-		rows, err := tx.Query(ctx, `
-			WITH upload AS MATERIALIZED (
-				SELECT u.n, u.line, u.matchable, u.cleaned,
-					CASE WHEN e IS NULL THEN u.email ELSE '' END AS email,
-					CASE WHEN e IS NULL THEN u.cells::text[] ELSE array_fill(''::text, ARRAY[cardinality(u.cells::text[])]) END AS cells,
-					CASE WHEN e IS NULL THEN u.problem ELSE `+erasedProblem+` END AS problem
-				FROM unnest($7::bigint[], $8::bigint[], $9::text[], $10::bool[], $11::text[], $12::text[], $13::bool[])
-					AS u (n, line, email, cleaned, cells, problem, matchable)
-				LEFT JOIN LATERAL (SELECT true FROM suppression s
-					WHERE u.problem IS NULL AND u.email <> '' AND s.org = '' AND s.reason = 'erased'
-						AND s.subject = sha256(convert_to(lower(u.email), 'UTF8')) LIMIT 1) e (e) ON true
-			), list_in AS (`+insertList+`
-			), rows_in AS (`+insertRows+` WHERE EXISTS (SELECT FROM list_in))
-			SELECT * FROM list_in`, append(list, short.columns()...)...)
-		if err != nil {
-			return err
-		}
-		if kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List]); err != nil {
-			return err
-		}
-		return announceList(ctx, tx, org, upload, kept)
-	})
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && kept.ID == "" { // it is there already
+	if err == nil && kept.ID == "" { // it is there already
 		return c.List(ctx, org, id.String())
 	}
 	if err != nil {
 		return List{}, refusedOr(err, org)
 	}
 	return kept, nil
+}
+
+// keepOne keeps one list, unless it is there already.
+func (c *Catalogue) keepOne(ctx context.Context, tx pgx.Tx, org string, l newList) (List, error) {
+	if err := suppression.Copying(ctx, tx); err != nil {
+		return List{}, err
+	}
+	if there, err := wanted(ctx, tx, org, l.id); err != nil || there[l.id] {
+		return List{}, err
+	}
+	if err := c.admit(ctx, tx, org, l.size, l.upload != nil); err != nil {
+		return List{}, err
+	}
+	var kept []List
+	var err error
+	if l.rows != nil {
+		kept, err = insertShort(ctx, tx, org, l)
+	} else {
+		kept, err = insertLong(ctx, tx, org, l)
+	}
+	if err != nil || len(kept) == 0 {
+		return List{}, err
+	}
+	return kept[0], announceList(ctx, tx, org, l.upload, kept[0])
+}
+
+// fewKey is whose lists are kept together, and whether they wait for the disk.
+type fewKey struct {
+	org      string
+	deferred bool
+}
+
+const fewTogether = 100 // lists that are kept together at most
+
+// keepFew keeps lists of a few rows each. One that is there already has no outcome.
+func (c *Catalogue) keepFew(ctx context.Context, key fewKey, all []newList) (kept []List, err error) {
+	kept = make([]List, len(all))
+	return kept, commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
+		if err := suppression.Copying(ctx, tx); err != nil {
+			return err
+		}
+		ids := make([]string, len(all))
+		for i, l := range all {
+			ids[i] = l.id
+		}
+		there, err := wanted(ctx, tx, key.org, ids...)
+		if err != nil {
+			return err
+		}
+		var fresh []newList
+		var size usage
+		for _, l := range all {
+			if !there[l.id] {
+				there[l.id] = true // it may come twice
+				fresh, size = append(fresh, l), size.plus(l.size)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		if err := c.admit(ctx, tx, key.org, size, false); err != nil {
+			return err
+		}
+		made, err := insertShort(ctx, tx, key.org, fresh...)
+		if err != nil {
+			return err
+		}
+		for i, l := range all {
+			if k := slices.IndexFunc(made, func(m List) bool { return m.ID == l.id }); k >= 0 {
+				kept[i] = made[k]
+			}
+		}
+		return nil
+	})
 }
 
 // announceList writes the event of a list that was uploaded. One that was deleted
@@ -111,22 +162,66 @@ func refusedOr(err error, org string) error {
 	return fmt.Errorf("storing a list of %s: %w", org, err)
 }
 
-// insertList and insertRows make a list of what is in upload.
+// insertLists and insertRows make lists of what is in upload.
 const (
-	insertList = `
+	insertLists = `
 		INSERT INTO list (id, org, columns, rows, unique_rows, matchable, malformed, member, bytes, uploaded)
-		SELECT $1, $2, $3, count(*), count(DISTINCT lower(email)) FILTER (WHERE problem IS NULL),
-			count(problem) FILTER (WHERE matchable), count(problem) FILTER (WHERE NOT matchable), $4, $5, $6
-		FROM upload
+		SELECT l.id, $1, l.columns::text[], count(*), count(DISTINCT lower(u.email)) FILTER (WHERE u.problem IS NULL),
+			count(u.problem) FILTER (WHERE u.matchable), count(u.problem) FILTER (WHERE NOT u.matchable), l.member, l.bytes, l.uploaded
+		FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[]) AS l (id, columns, member, bytes, uploaded)
+		JOIN upload u ON u.list_id = l.id
+		GROUP BY l.id, l.columns, l.member, l.bytes, l.uploaded
+		ORDER BY l.id
 		ON CONFLICT (id) DO NOTHING
 		RETURNING ` + listColumns
 	insertRows = `
 		INSERT INTO list_row (list_id, n, line, item, email, cleaned, cells, problem)
-		SELECT $1, n, line, CASE WHEN problem IS NULL THEN
-				dense_rank() OVER (PARTITION BY problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
+		SELECT list_id, n, line, CASE WHEN problem IS NULL THEN
+				dense_rank() OVER (PARTITION BY list_id, problem IS NULL ORDER BY split_part(lower(email), '@', -1) COLLATE "C", lower(email) COLLATE "C")
 			END, email, cleaned, cells, problem
 		FROM upload`
 )
+
+// heads are the parameters of insertLists.
+func heads(org string, lists ...newList) []any {
+	var ids, columns, members []string
+	var bytes []int64
+	var uploaded []bool
+	for _, l := range lists {
+		member := ""
+		if l.upload != nil {
+			member = l.upload.Member
+		}
+		ids, columns, members = append(ids, l.id), append(columns, arrayOf(l.columns)), append(members, member)
+		bytes, uploaded = append(bytes, l.size.bytes), append(uploaded, l.upload != nil)
+	}
+	return []any{org, ids, columns, members, bytes, uploaded}
+}
+
+// insertShort makes lists, but for those that are there, and returns them.
+func insertShort(ctx context.Context, tx pgx.Tx, org string, lists ...newList) ([]List, error) {
+	var of []string
+	var all shortList
+	for _, l := range lists {
+		of = append(of, slices.Repeat([]string{l.id}, len(l.rows.n))...)
+		all.add(l.rows)
+	}
+	rows, _ := tx.Query(ctx, `
+		WITH upload AS MATERIALIZED (
+			SELECT u.list_id, u.n, u.line, u.matchable, u.cleaned,
+				CASE WHEN e IS NULL THEN u.email ELSE '' END AS email,
+				CASE WHEN e IS NULL THEN u.cells::text[] ELSE array_fill(''::text, ARRAY[cardinality(u.cells::text[])]) END AS cells,
+				CASE WHEN e IS NULL THEN u.problem ELSE `+erasedProblem+` END AS problem
+			FROM unnest($7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::bool[], $12::text[], $13::text[], $14::bool[])
+				AS u (list_id, n, line, email, cleaned, cells, problem, matchable)
+			LEFT JOIN LATERAL (SELECT true FROM suppression s
+				WHERE u.problem IS NULL AND u.email <> '' AND s.org = '' AND s.reason = 'erased'
+					AND s.subject = sha256(convert_to(lower(u.email), 'UTF8')) LIMIT 1) e (e) ON true
+		), list_in AS (`+insertLists+`
+		), rows_in AS (`+insertRows+` WHERE list_id IN (SELECT id FROM list_in))
+		SELECT * FROM list_in`, append(append(heads(org, lists...), of), all.columns()...)...)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[List])
+}
 
 // copyIn copies the rows of a long list into the temporary table upload.
 func copyIn(ctx context.Context, tx pgx.Tx, source *listSource) error {
@@ -140,20 +235,18 @@ func copyIn(ctx context.Context, tx pgx.Tx, source *listSource) error {
 	return nil
 }
 
-// keepLong makes a list of the table upload.
-func keepLong(ctx context.Context, tx pgx.Tx, list []any, kept *List) error {
+// insertLong makes a list of the table upload, unless it is there.
+func insertLong(ctx context.Context, tx pgx.Tx, org string, l newList) ([]List, error) {
 	if err := blankErased(ctx, tx); err != nil {
-		return err
+		return nil, err
 	}
-	rows, err := tx.Query(ctx, insertList, list...)
-	if err != nil {
-		return err
+	rows, _ := tx.Query(ctx, `WITH upload AS (SELECT ($2::text[])[1] AS list_id, u.* FROM pg_temp.upload u)`+insertLists, heads(org, l)...)
+	made, err := pgx.CollectRows(rows, pgx.RowToStructByPos[List])
+	if err != nil || len(made) == 0 {
+		return nil, err
 	}
-	if *kept, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[List]); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, insertRows, list[0])
-	return err
+	_, err = tx.Exec(ctx, `WITH upload AS (SELECT $1::text AS list_id, u.* FROM pg_temp.upload u)`+insertRows, l.id)
+	return made, err
 }
 
 // shortList is a list that is short, turned on its side as unnest wants it.
@@ -197,6 +290,13 @@ func (s *listSource) short() (*shortList, error) {
 		l.problem, l.matchable = append(l.problem, problem), append(l.matchable, row[6].(bool))
 	}
 	return &l, nil
+}
+
+// add appends the rows of another list.
+func (l *shortList) add(other *shortList) {
+	l.n, l.line, l.email = append(l.n, other.n...), append(l.line, other.line...), append(l.email, other.email...)
+	l.cleaned, l.matchable = append(l.cleaned, other.cleaned...), append(l.matchable, other.matchable...)
+	l.cells, l.problem = append(l.cells, other.cells...), append(l.problem, other.problem...)
 }
 
 func (l *shortList) columns() []any {

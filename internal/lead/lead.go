@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"holdfast/internal/commit"
 )
 
 // Catalogue gives access to the leads in PostgreSQL. It is safe for concurrent
@@ -19,6 +21,7 @@ type Catalogue struct {
 	pool      *pgxpool.Pool
 	quota     Quota
 	ownedSets ownedSets
+	few       *commit.Group[fewKey, newList, List]
 }
 
 // Option changes a catalogue.
@@ -35,6 +38,7 @@ func WithQuota(q Quota) Option {
 // New returns the catalogue stored in the database behind pool.
 func New(pool *pgxpool.Pool, options ...Option) *Catalogue {
 	c := &Catalogue{pool: pool, quota: DefaultQuota}
+	c.few = commit.NewGroup(fewTogether, c.keepFew)
 	for _, option := range options {
 		option(c)
 	}

@@ -121,10 +121,18 @@ func (c *Catalogue) admit(ctx context.Context, tx pgx.Tx, org string, list usage
 	return c.quota.refuse(uploaded, unused)
 }
 
-// wanted says whether a list is there and, if so, keeps it from expiring.
-func wanted(ctx context.Context, tx pgx.Tx, org, id string) (bool, error) {
-	tag, err := tx.Exec(ctx, `UPDATE list SET wanted_at = now() WHERE id = $1 AND org = $2`, id, org)
-	return tag.RowsAffected() > 0, err
+// wanted says which lists are there, and keeps them from expiring.
+func wanted(ctx context.Context, tx pgx.Tx, org string, ids ...string) (map[string]bool, error) {
+	rows, _ := tx.Query(ctx, `
+		UPDATE list SET wanted_at = now()
+		WHERE id IN (SELECT id FROM list WHERE id = ANY ($1) AND org = $2 ORDER BY id FOR UPDATE)
+		RETURNING id`, ids, org)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	there := make(map[string]bool, len(list))
+	for _, id := range list {
+		there[id] = true
+	}
+	return there, err
 }
 
 // Want is List for an order that is about to use it: it does not expire now.

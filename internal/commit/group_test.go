@@ -1,0 +1,69 @@
+package commit_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/commit"
+)
+
+// Calls that come while one is carried out share the next turn, those of other
+// keys do not wait, and one that fails spoils no other.
+func TestCallsThatComeTogetherShareATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unlucky := errors.New("unlucky")
+		var turns [][]int // of acme
+		goOn := make(chan struct{})
+		group := commit.NewGroup(3, func(_ context.Context, key string, calls []int) ([]int, error) {
+			if key == "acme" {
+				turns = append(turns, calls)
+				<-goOn
+			}
+			squares := make([]int, len(calls))
+			for i, n := range calls {
+				if n == 13 {
+					return nil, unlucky
+				}
+				squares[i] = n * n
+			}
+			return squares, nil
+		})
+		call := func(n int) {
+			go func() {
+				square, err := group.Call(t.Context(), "acme", n)
+				if n == 13 {
+					assert.ErrorIs(t, err, unlucky)
+					return
+				}
+				assert.NoError(t, err)
+				assert.Equal(t, n*n, square)
+			}()
+			synctest.Wait()
+		}
+
+		call(1)
+		other, err := group.Call(t.Context(), "globex", 7)
+		require.NoError(t, err)
+		require.Equal(t, 49, other)
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = group.Call(gone, "acme", 2)
+		require.ErrorIs(t, err, context.Canceled, "a call waits no longer than its caller does")
+
+		for n := 11; n <= 15; n++ {
+			call(n)
+		}
+		close(goOn)
+		synctest.Wait()
+		require.Equal(t, [][]int{{1}, {2, 11, 12}, {13, 14, 15}, {13}, {14}, {15}}, turns)
+
+		call(20)
+		require.Equal(t, []int{20}, turns[len(turns)-1], "when none is under way, a call waits for nothing")
+	})
+}
