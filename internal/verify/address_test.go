@@ -152,4 +152,7 @@ func TestSuggestion(t *testing.T) {
 	} {
 		require.Equal(t, want, l.meantDomain(text), text)
 	}
+	for _, domain := range append(namesIn(t, "lists/own/free.txt"), "email.com", "life.com", "cloud.com", "libera.it", "live.de", "orange.com") {
+		require.Empty(t, l.meantDomain(domain), domain)
+	}
 }

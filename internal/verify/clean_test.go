@@ -39,6 +39,29 @@ func TestReadAddressTakesAnAddressOutOfItsWrapping(t *testing.T) {
 		"ａｎｎ＠ｘ．ｔｅｓｔ":                             "ann@x.test",
 		"ann＠x.test。":                            "ann@x.test",
 		"ann﹫x.test":                             "ann@x.test",
+		`"'ann@x.test'"`:                         "ann@x.test",
+		"「ann@x.test」":                           "ann@x.test",
+		"【ann@x.test】、":                          "ann@x.test",
+		"• ann@x.test":                           "ann@x.test",
+		"ann@x.test…":                            "ann@x.test",
+		"ann@x.test!":                            "ann@x.test",
+		"ann@x.test?":                            "ann@x.test",
+		"ann@x.test/":                            "ann@x.test",
+		"ann@x.test\x00":                         "ann@x.test",
+		"mailto://ann@x.test":                    "ann@x.test",
+		"Email: ann@x.test":                      "ann@x.test",
+		"E-Mail : ann@x.test":                    "ann@x.test",
+		"SMTP:ann@x.test":                        "ann@x.test",
+		"ann@x.test (Ann Lee)":                   "ann@x.test",
+		"Ann Lee (ann@x.test)":                   "ann@x.test",
+		"ann @ x.test":                           "ann@x.test",
+		"ann@ x.test":                            "ann@x.test",
+		"ann@x .test":                            "ann@x.test",
+		"[ann@x.test](mailto:ann@x.test)":        "ann@x.test",
+		"&lt;ann@x.test&gt;":                     "ann@x.test",
+		"ann&#64;x.test":                         "ann@x.test",
+		"ann%40x.test":                           "ann@x.test",
+		"ann@x.test<br>":                         "ann@x.test",
 	} {
 		a, cleaned, err := ReadAddress(text)
 		require.NoError(t, err, "%q", text)
@@ -50,6 +73,7 @@ func TestReadAddressTakesAnAddressOutOfItsWrapping(t *testing.T) {
 	for _, text := range []string{
 		"x@@y", "x@@y.test", "ann", "@x.test", "ann@", "ann@x", "a@b.test, c@d.test", "a@b.test;c@d.test", "ann@[192.0.2.1]", "",
 		"<>", "Ann <ann>", "a..b@x.test", ".ann@x.test", "mailto:", "ann lee@x.test", "a@b@c.test", "Ann <ann@x.test> <bob@x.test> and more",
+		"ann@x,test", "ann@x..test", "ann lee @ x.test", "ann(at)x.test", "Ann ann@x.test", "http://ann@x.test", "ann@x.test (bob@x.test)", "ann@x test",
 	} {
 		_, cleaned, err := ReadAddress(text)
 		require.Error(t, err, "%q", text)

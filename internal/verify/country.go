@@ -17,12 +17,17 @@ var dialled = sync.OnceValue(phonenumbers.GetSupportedRegions)
 // country.
 func Country(text string) string {
 	text = strings.TrimSpace(text)
+	if language, country, ok := strings.Cut(strings.ReplaceAll(text, "_", "-"), "-"); ok && len(language) == 2 && len(country) == 2 {
+		text = country // de-DE
+	}
 	code := strings.ToUpper(text)
 	switch code {
 	case "":
 		return ""
 	case "UK":
 		return "GB"
+	case "AMERICA":
+		return "US"
 	case "EL": // the European Union's code of Greece
 		return "GR"
 	}
@@ -30,6 +35,11 @@ func Country(text string) string {
 		return code
 	}
 	c := countries.ByName(text)
+	for _, formal := range []string{"the ", "federal republic of ", "republic of ", "kingdom of ", "state of "} {
+		if rest, ok := strings.CutPrefix(strings.ToLower(text), formal); ok && !c.IsValid() {
+			c = countries.ByName(rest)
+		}
+	}
 	if !c.IsValid() {
 		return ""
 	}

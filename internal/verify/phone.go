@@ -103,6 +103,11 @@ func readNumber(number, text, region string) (*phonenumbers.PhoneNumber, bool) {
 	if err == nil && phonenumbers.IsValidNumber(n) {
 		return n, true
 	}
+	if first, _, two := strings.Cut(number, "/"); two { // behind it stands another number, or the rest of this one
+		if alone, err := phonenumbers.Parse(first, region); err == nil && phonenumbers.IsValidNumber(alone) {
+			return alone, true
+		}
+	}
 	if rest, ok := strings.CutPrefix(number, "00"); ok {
 		if abroad, err := phonenumbers.Parse("+"+rest, region); err == nil && phonenumbers.IsValidNumber(abroad) {
 			return abroad, true
@@ -135,6 +140,7 @@ func dialledPart(text string) string {
 	for _, r := range text {
 		d := digitOf(r)
 		switch {
+		case d == 0 && digits == 0 && strings.HasPrefix(part.String(), "+"): // +0049: no country's code begins with 0
 		case d >= 0:
 			digits++
 			part.WriteByte(byte('0' + d))
@@ -145,7 +151,7 @@ func dialledPart(text string) string {
 			part.Reset()
 			part.WriteByte('+')
 		case part.Len() == 0: // what stands in front
-		case unicode.IsLetter(r), strings.ContainsRune("#;,*=", r):
+		case unicode.IsLetter(r), strings.ContainsRune("#;,*=|\n", r):
 			if digits > 0 {
 				return part.String()
 			}

@@ -51,6 +51,15 @@ func TestCheckPhone(t *testing.T) {
 		{"+49 30 901820 / +49 171 2345678", "", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
 		{"\u200e+49 30 901820\u202c", "", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
 		{"＋４９ ３０ ９０１８２０", "", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"030 901820 / 0171 2345678", "DE", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"030 901820 | 0171 2345678", "DE", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"030 901820\n0171 2345678", "DE", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"+0049 30 901820", "", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"030 901820", "de-DE", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"030 901820", "Federal Republic of Germany", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+		{"020-1234567", "The Netherlands", Valid, NumberPattern, "+31201234567", "fixed_line", "NL"},
+		{"(415) 555-2671", "en_US", Valid, NumberPattern, "+14155552671", "fixed_line_or_mobile", "US"},
+		{"(415) 555-2671", "America", Valid, NumberPattern, "+14155552671", "fixed_line_or_mobile", "US"},
 		{"1-800-FLOWERS", "US", Valid, NumberPattern, "+18003569377", "toll_free", "US"},
 
 		// Possible, but in no known range, or without its area code.

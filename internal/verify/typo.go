@@ -8,15 +8,18 @@ var wellKnown = []string{
 	"qq.com", "163.com",
 }
 
+// neighbours are domains of their own, one slip away from a well-known one.
+var neighbours = set(`cloud.com libera.it life.com like.com line.com love.com five.com give.com olive.com alive.com mail.com emails.com`)
+
 // meantDomain returns the well-known domain that was probably meant: one slip
 // of the keyboard away, from a name that is not well known itself. Short names
 // have too many neighbours of their own.
 func (l *lists) meantDomain(domain string) string {
-	if largestList.has(domain) || l.free[domain] {
+	if largestList.has(domain) || l.free[domain] || neighbours[domain] {
 		return ""
 	}
 	for _, known := range wellKnown {
-		if len(known) >= 8 && oneSlip(domain, known) {
+		if len(known) >= 9 && oneSlip(domain, known) {
 			return known
 		}
 	}
