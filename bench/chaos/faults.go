@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fault is something that goes wrong, and for how long.
+// fault is something that goes wrong, and for how long. Every one ends by itself.
 type fault struct {
 	what string
 	do   func(ctx context.Context, rng *rand.Rand)
@@ -20,54 +20,105 @@ type happened struct {
 	ended time.Time
 }
 
-// faults are all kinds of them. Every one ends by itself.
+// faults are all kinds of them.
 func (s *stack) faults() []fault {
-	some := func(list []*process, rng *rand.Rand) *process { return list[rng.IntN(len(list))] }
-	freeze := func(list []*process) func(context.Context, *rand.Rand) {
+	return slices.Concat(s.processFaults(), s.networkFaults(), s.outerFaults(), s.diskFaults())
+}
+
+// processFaults kill and freeze each process.
+func (s *stack) processFaults() []fault {
+	kill := func(list []*process) func(context.Context, *rand.Rand) {
+		return func(_ context.Context, rng *rand.Rand) { list[rng.IntN(len(list))].signal(syscall.SIGKILL) }
+	}
+	stop := func(list []*process) func(context.Context, *rand.Rand) {
 		return func(_ context.Context, rng *rand.Rand) {
-			p := some(list, rng)
+			p := list[rng.IntN(len(list))]
 			p.signal(syscall.SIGSTOP)
 			time.Sleep(time.Duration(200+rng.IntN(2500)) * time.Millisecond)
 			p.signal(syscall.SIGCONT)
 		}
 	}
-	late := func(p *proxy) func(context.Context, *rand.Rand) {
-		return func(_ context.Context, rng *rand.Rand) {
-			p.set(time.Duration(5+rng.IntN(60))*time.Millisecond, false)
-			time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
-			p.set(0, false)
-		}
+	return []fault{
+		{"worker killed", kill(s.workers)},
+		{"worker frozen", stop(s.workers)},
+		{"server killed", kill(s.servers)},
+		{"server frozen", stop(s.servers)},
+		{"PostgreSQL killed", func(context.Context, *rand.Rand) { send(s.postmaster(), syscall.SIGKILL) }},
+		{"PostgreSQL frozen", func(_ context.Context, rng *rand.Rand) { freeze(s.postmaster(), rng) }},
+		{"PostgreSQL session killed", func(ctx context.Context, _ *rand.Rand) { send(s.backend(ctx), syscall.SIGKILL) }},
+		{"PostgreSQL session frozen", func(ctx context.Context, rng *rand.Rand) { freeze(s.backend(ctx), rng) }},
+		{"PostgreSQL sessions terminated", s.terminateSessions},
+		{"Temporal killed", func(context.Context, *rand.Rand) { send(s.temporalPID(), syscall.SIGKILL) }},
+		{"Temporal frozen", func(_ context.Context, rng *rand.Rand) { freeze(s.temporalPID(), rng) }},
+		{"workflow terminated", s.terminateWorkflow},
 	}
-	deaf := func(p *proxy) func(context.Context, *rand.Rand) {
-		return func(_ context.Context, rng *rand.Rand) {
-			p.set(0, true)
-			time.Sleep(time.Duration(300+rng.IntN(2000)) * time.Millisecond)
-			p.cut()
-			p.set(0, false)
-		}
+}
+
+// networkFaults are between the product and its two servers.
+func (s *stack) networkFaults() (list []fault) {
+	for name, p := range map[string]*proxy{"PostgreSQL": s.postgres, "Temporal": s.temporal} {
+		list = append(list, []fault{
+			{name + " connections cut", func(context.Context, *rand.Rand) { p.cut() }},
+			{name + " slow", func(_ context.Context, rng *rand.Rand) {
+				p.set(trouble{delay: time.Duration(5+rng.IntN(60)) * time.Millisecond})
+				time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
+				p.set(trouble{})
+			}},
+			{name + " half open", func(_ context.Context, rng *rand.Rand) {
+				p.set(trouble{deaf: true})
+				time.Sleep(time.Duration(300+rng.IntN(2000)) * time.Millisecond)
+				p.cut()
+				p.set(trouble{})
+			}},
+			{name + " answers lost", func(_ context.Context, rng *rand.Rand) {
+				p.set(trouble{loses: true})
+				time.Sleep(time.Duration(20+rng.IntN(300)) * time.Millisecond)
+				p.set(trouble{})
+			}},
+		}...)
+	}
+	slices.SortFunc(list, func(a, b fault) int { // a map has no order, a seed has
+		return slices.Compare([]byte(a.what), []byte(b.what))
+	})
+	return list
+}
+
+// outerFaults are of those whom the product talks to.
+func (s *stack) outerFaults() []fault {
+	during := func(rng *rand.Rand, set func(on bool)) {
+		set(true)
+		time.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond)
+		set(false)
 	}
 	return []fault{
-		{"worker killed", func(_ context.Context, rng *rand.Rand) { some(s.workers, rng).signal(syscall.SIGKILL) }},
-		{"worker frozen", freeze(s.workers)},
-		{"server killed", func(_ context.Context, rng *rand.Rand) { some(s.servers, rng).signal(syscall.SIGKILL) }},
-		{"server frozen", freeze(s.servers)},
-		{"PostgreSQL connections cut", func(context.Context, *rand.Rand) { s.postgres.cut() }},
-		{"PostgreSQL slow", late(s.postgres)},
-		{"PostgreSQL half open", deaf(s.postgres)},
-		{"PostgreSQL sessions terminated", s.terminateSessions},
-		{"Temporal connections cut", func(context.Context, *rand.Rand) { s.temporal.cut() }},
-		{"Temporal slow", late(s.temporal)},
-		{"Temporal half open", deaf(s.temporal)},
-		{"workflow terminated", s.terminateWorkflow},
-		{"webhook receiver failing", func(_ context.Context, rng *rand.Rand) {
-			s.receiver.failing.Store(true)
-			time.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond)
-			s.receiver.failing.Store(false)
+		{"webhook receiver failing", func(_ context.Context, rng *rand.Rand) { during(rng, s.receiver.failing.Store) }},
+		{"webhook receiver's answers lost", func(_ context.Context, rng *rand.Rand) { during(rng, s.receiver.loses.Store) }},
+		{"payment service failing", func(_ context.Context, rng *rand.Rand) { during(rng, s.stripe.failing.Store) }},
+		{"mail hosts dark", func(_ context.Context, rng *rand.Rand) { during(rng, s.data.Lab.DarkenHosts) }},
+		{"DNS dark", func(_ context.Context, rng *rand.Rand) { during(rng, s.data.Lab.DarkenDNS) }},
+		{"database's clock off by minutes", func(ctx context.Context, rng *rand.Rand) {
+			s.skew(ctx, rng, time.Duration(rng.IntN(8*60)-4*60)*time.Second)
+		}},
+		{"database's clock off by hours", func(ctx context.Context, rng *rand.Rand) {
+			s.skew(ctx, rng, time.Duration(1+rng.IntN(3))*time.Hour*time.Duration(1-2*rng.IntN(2)))
 		}},
 	}
 }
 
+func (s *stack) diskFaults() []fault {
+	if s.disk == nil {
+		return nil
+	}
+	return []fault{{"PostgreSQL's disk full", func(_ context.Context, rng *rand.Rand) {
+		empty := s.disk.fill()
+		time.Sleep(time.Duration(300+rng.IntN(2000)) * time.Millisecond)
+		empty()
+	}}}
+}
+
 func (s *stack) terminateSessions(ctx context.Context, _ *rand.Rand) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	_, _ = s.rooms.Pool.Exec(ctx, `
 		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5`) // ours may be among them
@@ -75,6 +126,8 @@ func (s *stack) terminateSessions(ctx context.Context, _ *rand.Rand) {
 
 // terminateWorkflow takes an open order's workflow away: reconcile must find it.
 func (s *stack) terminateWorkflow(ctx context.Context, _ *rand.Rand) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	var id string
 	if s.rooms.Pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT ride_id FROM order_ride WHERE order_id = o.id), id) FROM orders o
@@ -83,11 +136,37 @@ func (s *stack) terminateWorkflow(ctx context.Context, _ *rand.Rand) {
 	}
 }
 
-// torment makes faults, one after the other and at times two at once, until ctx is
-// done.
-func (s *stack) torment(ctx context.Context, rng *rand.Rand) {
-	kinds := s.faults()
-	for ctx.Err() == nil {
+// ownClock gives the database a clock that can be off: the product finds these
+// functions before PostgreSQL's own.
+const ownClock = `
+CREATE SCHEMA chaos;
+CREATE TABLE chaos.skew (by interval NOT NULL);
+INSERT INTO chaos.skew VALUES ('0');
+CREATE FUNCTION chaos.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT pg_catalog.clock_timestamp() + by FROM chaos.skew';
+CREATE FUNCTION chaos.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + by FROM chaos.skew';
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = chaos, pg_catalog, public', current_database()); END $$`
+
+// skew sets the database's clock wrong for a while. Setting it right is tried until
+// it is done.
+func (s *stack) skew(ctx context.Context, rng *rand.Rand, by time.Duration) {
+	set := func(ctx context.Context, by time.Duration) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_, err := s.rooms.Pool.Exec(ctx, `UPDATE chaos.skew SET by = make_interval(secs => $1)`, by.Seconds())
+		return err
+	}
+	_ = set(ctx, by)
+	time.Sleep(time.Duration(300+rng.IntN(1500)) * time.Millisecond)
+	for set(context.WithoutCancel(ctx), 0) != nil {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// torment makes faults, one after the other, until ctx is done. Others may do the
+// same at the same time.
+func (s *stack) torment(ctx context.Context, rng *rand.Rand, pattern func(string) bool) {
+	kinds := slices.DeleteFunc(s.faults(), func(f fault) bool { return !pattern(f.what) })
+	for ctx.Err() == nil && len(kinds) > 0 {
 		f := kinds[rng.IntN(len(kinds))]
 		f.do(ctx, rng)
 		s.mu.Lock()
@@ -98,7 +177,7 @@ func (s *stack) torment(ctx context.Context, rng *rand.Rand) {
 }
 
 // recovery is how long it took from the end of each fault of a kind until the next
-// order was accepted: the median and the worst.
+// order was accepted: the median and the worst. Other faults went on.
 func recovery(list []happened, accepts []time.Time) (rows [][]string) {
 	times := map[string][]time.Duration{}
 	slices.SortFunc(accepts, time.Time.Compare)

@@ -1,120 +1,41 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// client is a customer's backend: it repeats a request under the same key until it
-// has a definite answer, on whichever server answers, and keeps a record.
-type client struct {
-	urls  []string
-	http  *http.Client
-	key   string // of the member
-	admin string // operator key
-	org   string
-	leads []string // ids that it has seen in results
-
-	mu       sync.Mutex
-	orders   map[string]accepted // by idempotency key
-	granted  int64
-	problems []string
-	accepts  []time.Time
-	refused  atomic.Int64
-	repeated atomic.Int64
-}
-
-type accepted struct{ id, status string }
-
-func (c *client) complain(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.problems = append(c.problems, fmt.Sprintf(format, args...))
-}
-
-// send sends a request once. status 0: no answer.
-func (c *client) send(ctx context.Context, within time.Duration, server int, key, path, idem string, body any) (status int, answer []byte) {
-	text, _ := json.Marshal(body) // maps of strings and numbers
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.urls[server%len(c.urls)]+"/api/v1"+path, bytes.NewReader(text))
-	if err != nil {
-		return 0, nil
-	}
-	request.Header.Set("Authorization", "Bearer "+key)
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", idem)
-	response, err := c.http.Do(request)
-	if err != nil {
-		return 0, nil
-	}
-	defer func() { _ = response.Body.Close() }()
-	if answer, err = io.ReadAll(response.Body); err != nil {
-		return 0, nil
-	}
-	return response.StatusCode, answer
-}
-
-// insist repeats a request until its answer is definite. At times it does not wait
-// for an answer, or asks both servers at once.
-func (c *client) insist(ctx context.Context, rng *rand.Rand, key, path, idem string, body any) (status int, answer []byte) {
-	for try := 0; ctx.Err() == nil; try++ {
-		within := 20 * time.Second
-		if try == 0 && rng.IntN(10) == 0 {
-			within = time.Duration(1+rng.IntN(80)) * time.Millisecond // the answer is lost
-		}
-		if rng.IntN(8) == 0 {
-			c.repeated.Add(1)
-			go c.send(ctx, 20*time.Second, try+1, key, path, idem, body) // a double click
-		}
-		status, answer = c.send(ctx, within, try, key, path, idem, body)
-		if status != 0 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout {
-			return status, answer
-		}
-		c.repeated.Add(1)
-		time.Sleep(time.Duration(50+rng.IntN(400)) * time.Millisecond)
-	}
-	return 0, nil
-}
-
-// work makes requests until ctx is done; those that were begun are finished.
+// work makes requests until ctx is done; those that were begun are finished before
+// last ends.
 func (c *client) work(ctx, last context.Context, rng *rand.Rand, name string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		idem := fmt.Sprintf("%s-%d", name, n)
-		switch rng.IntN(12) {
-		case 0:
-			c.grant(last, rng, idem)
-		case 1, 2, 3:
-			c.verify(last, rng, idem)
-		case 4, 5:
-			c.order(last, rng, idem, c.reveal(rng))
-		case 6:
-			c.order(last, rng, idem, map[string]any{"kind": "verify", "emails": emails(rng, 1+rng.IntN(40))})
+		who := c.customers[0]
+		if rng.IntN(6) == 0 {
+			who = c.customers[1] // who has few credits
+		}
+		switch rng.IntN(24) {
+		case 0, 1:
+			c.grant(last, rng, who, idem)
+		case 2, 3, 4, 5:
+			c.single(last, rng, who, idem)
+		case 6, 7:
+			c.verify(last, rng, who, idem)
+		case 8:
+			c.buy(last, rng, idem)
+		case 9:
+			c.upload(last, rng, who, idem)
+		case 10:
+			c.check(last, rng, who, idem)
 		default:
-			c.order(last, rng, idem, map[string]any{"kind": "lead_list", "count": 1 + rng.IntN(40), "fill": rng.IntN(6) == 0})
+			c.order(last, rng, who, idem, c.body(rng, who))
 		}
 		time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
 	}
-}
-
-func (c *client) grant(ctx context.Context, rng *rand.Rand, idem string) {
-	amount := int64(1 + rng.IntN(100))
-	status, answer := c.insist(ctx, rng, c.admin, "/orgs/"+c.org+"/grants", idem, map[string]any{"type": "email", "amount": amount, "source": "pack"})
-	if status != http.StatusCreated {
-		c.complain("a grant was answered %d: %s", status, answer)
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.granted += amount
 }
 
 func emails(rng *rand.Rand, n int) []string {
@@ -125,61 +46,134 @@ func emails(rng *rand.Rand, n int) []string {
 	return list
 }
 
-func (c *client) verify(ctx context.Context, rng *rand.Rand, idem string) {
-	status, answer := c.insist(ctx, rng, c.key, "/verify/batch", idem, map[string]any{"emails": emails(rng, 1+rng.IntN(3))})
-	var v struct{ Order struct{ ID, Status string } }
-	if status != http.StatusOK || json.Unmarshal(answer, &v) != nil {
-		c.refuse(status, answer)
-		return
-	}
-	c.note(idem, v.Order.ID, v.Order.Status)
-}
-
-func (c *client) reveal(rng *rand.Rand) map[string]any {
+// some are ids of leads that stay.
+func (c *client) some(rng *rand.Rand) []string {
 	ids := make([]string, 1+rng.IntN(10))
 	for i := range ids {
 		ids[i] = c.leads[rng.IntN(len(c.leads))]
 	}
-	if rng.IntN(3) == 0 {
-		return map[string]any{"kind": "export", "lead_ids": ids}
-	}
-	return map[string]any{"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}}
+	return ids
 }
 
-func (c *client) order(ctx context.Context, rng *rand.Rand, idem string, body any) {
-	status, answer := c.insist(ctx, rng, c.key, "/orders", idem, body)
-	var o struct{ ID, Status string }
-	if status != http.StatusCreated || json.Unmarshal(answer, &o) != nil {
-		c.refuse(status, answer)
+// body is an order of any kind.
+func (c *client) body(rng *rand.Rand, who *customer) map[string]any {
+	fields := [][]string{{"email"}, {"phone"}, {"email", "phone"}}[rng.IntN(3)]
+	switch rng.IntN(10) {
+	case 0, 1:
+		return map[string]any{"kind": "reveal", "lead_ids": c.some(rng), "fields": fields}
+	case 2:
+		return map[string]any{"kind": "export", "lead_ids": c.some(rng)}
+	case 3:
+		return map[string]any{"kind": "export", "lead_ids": c.some(rng), "destination": "webhook", "webhook_id": who.webhook}
+	case 4:
+		return map[string]any{"kind": "verify", "emails": emails(rng, 1+rng.IntN(40))}
+	case 5:
+		return map[string]any{"kind": "verify", "list_id": who.list(rng)}
+	case 6:
+		return map[string]any{"kind": "enrich", "list_id": who.list(rng), "fields": fields}
+	default:
+		return map[string]any{"kind": "lead_list", "count": 1 + rng.IntN(40), "fill": rng.IntN(6) == 0}
+	}
+}
+
+// single verifies one address: calls that come together ride together.
+func (c *client) single(ctx context.Context, rng *rand.Rand, who *customer, idem string) {
+	c.verified(ctx, rng, who, request{
+		path: "/verify", key: who.key, idem: idem, body: map[string]any{"email": emails(rng, 1)[0]}, what: "verify, one address",
+	})
+}
+
+func (c *client) verify(ctx context.Context, rng *rand.Rand, who *customer, idem string) {
+	c.verified(ctx, rng, who, request{
+		path: "/verify/batch", key: who.key, idem: idem, body: map[string]any{"emails": emails(rng, 1+rng.IntN(3))}, what: "verify, batch",
+	})
+}
+
+func (c *client) verified(ctx context.Context, rng *rand.Rand, who *customer, r request) {
+	status, answer := c.insist(ctx, rng, r)
+	var v struct{ Order struct{ ID, Status string } }
+	if status != http.StatusOK || json.Unmarshal(answer, &v) != nil {
+		c.refuse(r.what, status, answer)
 		return
 	}
-	c.note(idem, o.ID, o.Status)
+	c.note(who, r.idem, "verify", v.Order.ID, v.Order.Status)
+}
+
+func (c *client) order(ctx context.Context, rng *rand.Rand, who *customer, idem string, body map[string]any) {
+	r := request{path: "/orders", key: who.key, idem: idem, body: body, what: "order, " + body["kind"].(string)}
+	if body["destination"] != nil {
+		r.what += " to a webhook"
+	}
+	if rng.IntN(5) == 0 {
+		r.path += "?wait=2s" // such orders ride together
+	}
+	status, answer := c.insist(ctx, rng, r)
+	var o struct{ ID, Status string }
+	if status != http.StatusCreated || json.Unmarshal(answer, &o) != nil {
+		c.refuse(r.what, status, answer)
+		return
+	}
+	c.note(who, idem, body["kind"].(string), o.ID, o.Status)
+	step := func(word string) {
+		c.insist(ctx, rng, request{path: "/orders/" + o.ID + "/" + word, key: who.key, body: map[string]any{}, what: word})
+	}
 	switch rng.IntN(10) {
 	case 0:
-		c.insist(ctx, rng, c.key, "/orders/"+o.ID+"/cancel", idem+"-c", map[string]any{})
+		step("cancel")
 	case 1:
-		c.insist(ctx, rng, c.key, "/orders/"+o.ID+"/pause", idem+"-p", map[string]any{})
-		c.insist(ctx, rng, c.key, "/orders/"+o.ID+"/resume", idem+"-r", map[string]any{})
+		step("pause")
+		step("resume")
 	case 2: // the same again, later: the same order
-		again, answer := c.insist(ctx, rng, c.key, "/orders", idem, body)
+		again, answer := c.insist(ctx, rng, r)
 		var same struct{ ID string }
 		if json.Unmarshal(answer, &same) != nil || same.ID != o.ID {
 			c.complain("the key %s gave order %s, then %d %s", idem, o.ID, again, answer)
 		}
+	case 3:
+		time.Sleep(time.Second)
+		c.reverse(ctx, rng, who, idem+"-back", o.ID)
+	case 4:
+		time.Sleep(time.Second)
+		c.bounce(ctx, rng, who, idem+"-bounce", o.ID)
 	}
 }
 
-// refuse takes note of a definite refusal: missing credits are none of ours.
-func (c *client) refuse(status int, answer []byte) {
-	c.refused.Add(1)
-	if status != 0 && status != http.StatusPaymentRequired && status != http.StatusUnprocessableEntity && status != http.StatusConflict {
-		c.complain("a request was answered %d: %s", status, answer)
+// check looks at what anybody may look at; it must answer, and change nothing.
+func (c *client) check(ctx context.Context, rng *rand.Rand, who *customer, idem string) {
+	paths := []string{"/credits", "/credits/history", "/orders", "/events", "/orgs/" + who.org}
+	path := paths[rng.IntN(len(paths))]
+	if status, answer := c.insist(ctx, rng, request{method: http.MethodGet, path: path, key: who.key, what: "look"}); status != http.StatusOK && status != 0 {
+		c.complain("GET %s (%s) was answered %d: %s", path, idem, status, answer)
 	}
 }
 
-func (c *client) note(idem, id, status string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.orders[idem] = accepted{id, status}
-	c.accepts = append(c.accepts, time.Now())
+// upload uploads a list: addresses of nobody, and of leads that may be erased.
+func (c *client) upload(ctx context.Context, rng *rand.Rand, who *customer, idem string) {
+	text := "email,company\n"
+	for _, email := range emails(rng, 5+rng.IntN(10)) {
+		text += email + ",Nowhere\n"
+	}
+	for range 5 {
+		text += c.known[rng.IntN(len(c.known))] + ",Somewhere\n"
+	}
+	status, answer := c.insist(ctx, rng, request{
+		path: "/lists", key: who.key, idem: idem, text: text, header: map[string]string{"Content-Type": "text/csv"}, what: "upload",
+	})
+	var l struct {
+		ID string `json:"id"`
+	}
+	if status != http.StatusCreated || json.Unmarshal(answer, &l) != nil {
+		c.refuse("upload", status, answer)
+		return
+	}
+	who.mu.Lock()
+	defer who.mu.Unlock()
+	who.lists = append(who.lists, l.ID)
+	who.lists = who.lists[max(0, len(who.lists)-10):]
+}
+
+func (w *customer) list(rng *rand.Rand) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lists[rng.IntN(len(w.lists))]
 }

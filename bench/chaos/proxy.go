@@ -13,10 +13,16 @@ type proxy struct {
 	listener net.Listener
 	server   string
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	trouble trouble
+}
+
+// trouble is what a proxy does to what passes.
+type trouble struct {
 	delay time.Duration
 	deaf  bool // nothing is passed on, and nobody is told: connections are half open
+	loses bool // questions pass, answers do not: the connection breaks off
 }
 
 func startProxy(server string) (*proxy, error) {
@@ -51,7 +57,7 @@ func (p *proxy) serve(client net.Conn) {
 	done := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		go func() {
-			p.pass(way[1], way[0])
+			p.pass(way[1], way[0], way[0] == server)
 			done <- struct{}{}
 		}()
 	}
@@ -68,12 +74,17 @@ func (p *proxy) keep(c net.Conn, open bool) {
 	}
 }
 
-func (p *proxy) pass(to io.Writer, from io.Reader) {
+func (p *proxy) pass(to io.Writer, from io.Reader, answers bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		for p.waits() {
+		t := p.now()
+		for ; t.deaf; t = p.now() {
 			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(t.delay)
+		if t.loses && answers {
+			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
@@ -84,22 +95,16 @@ func (p *proxy) pass(to io.Writer, from io.Reader) {
 	}
 }
 
-// waits holds back what passes: once for the delay, for ever while deaf.
-func (p *proxy) waits() bool {
-	p.mu.Lock()
-	delay, deaf := p.delay, p.deaf
-	p.mu.Unlock()
-	if deaf {
-		return true
-	}
-	time.Sleep(delay)
-	return false
-}
-
-func (p *proxy) set(delay time.Duration, deaf bool) {
+func (p *proxy) now() trouble {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.delay, p.deaf = delay, deaf
+	return p.trouble
+}
+
+func (p *proxy) set(t trouble) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble = t
 }
 
 // cut breaks all connections off.

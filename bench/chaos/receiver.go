@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 type receiver struct {
 	*httptest.Server
 	failing atomic.Bool
+	loses   atomic.Bool // it takes an event, and its answer is lost
 
 	mu   sync.Mutex
 	came map[string][]string // by order, topics
@@ -39,8 +41,11 @@ func newReceiver() *receiver {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.all++
-		if id := event.Data.ID; id != "" && !slices.Contains(r.came[id], event.Type) {
+		if id := event.Data.ID; strings.HasPrefix(event.Type, "order.") && !slices.Contains(r.came[id], event.Type) {
 			r.came[id] = append(r.came[id], event.Type)
+		}
+		if r.loses.Load() {
+			panic(http.ErrAbortHandler)
 		}
 	}))
 	return r

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,66 +15,142 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"holdfast/internal/account"
 	"holdfast/internal/config"
 	"holdfast/internal/devstack"
 	"holdfast/internal/lead"
 	"holdfast/internal/maillab"
+	"holdfast/internal/payment"
 	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
 )
 
 const (
 	operatorKey = "chaos-operator-key"
-	org         = "acme"
 	leads       = 3000
+	kept        = 2800 // of them; the others are erased on the way
 )
 
 // stack is the product as it runs in production, each part in a process of its own,
-// with a proxy in front of PostgreSQL and one in front of Temporal. The mail lab and
-// the webhook receiver are in this process; so is what looks at the database.
+// with a proxy in front of PostgreSQL and one in front of Temporal. The mail lab, the
+// payment service and the webhook receiver are in this process; so is what looks at
+// the database.
 type stack struct {
 	dir                string
 	data               *devstack.Servers
+	disk               *disk // PostgreSQL's; nil where this machine allows none
 	postgres, temporal *proxy
 	workers, servers   []*process
 	urls               []string
 	rooms              *wire.Rooms // beside the proxies
 	receiver           *receiver
-	memberKey          string
-	leadIDs            []string
+	stripe             *stripe
+	customers          []*customer
+	clockwork          *clockwork
+	leadIDs, known     []string
+	erasable           []person
 	pause              time.Duration // the longest between two faults
 
 	mu       sync.Mutex
 	happened []happened
+	stopping bool
 }
 
 func startStack(ctx context.Context, dir string) (s *stack, err error) {
-	s = &stack{dir: dir, receiver: newReceiver()}
+	s = &stack{dir: dir, receiver: newReceiver(), stripe: newStripe()}
+	s.disk = mountDisk(filepath.Join(dir, "data", "postgres"))
 	s.data, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine}, OperatorKey: operatorKey,
-		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000,
+		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, MaxOrderCount: 1_000_000, Sandbox: true,
 	}, devstack.ServerOptions{
 		Dir: filepath.Join(dir, "data"), Lab: maillab.Config{Domains: 60, GreylistDelay: 500 * time.Millisecond},
-		Note: func(text string) { fmt.Fprintln(os.Stderr, text) },
+		PostgresSettings: postgresSettings, Note: note,
 	})
 	if err != nil {
-		return nil, err
+		return s, errors.Join(err, s.disk.unmount())
 	}
 	if err := postgres.Migrate(ctx, s.data.Config.DatabaseURL); err != nil {
 		return s, err
 	}
-	if s.rooms, err = wire.Open(ctx, s.data.Config, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if s.rooms, err = wire.Open(ctx, s.data.Config, slog.New(slog.DiscardHandler)); err != nil {
 		return s, err
 	}
-	if err := s.furnish(ctx); err != nil {
+	if err := s.seed(ctx); err != nil {
 		return s, err
 	}
-	return s, s.startProduct(ctx)
+	if _, err := s.rooms.Pool.Exec(ctx, ownClock); err != nil {
+		return s, err
+	}
+	if err := s.startProduct(ctx); err != nil {
+		return s, err
+	}
+	go s.superviseServers()
+	return s, nil
 }
 
-// furnish makes plans, an organization with credits, a key, leads and a webhook.
-func (s *stack) furnish(ctx context.Context) error {
+func note(text string) { fmt.Fprintln(os.Stderr, text) }
+
+// seed makes plans, organizations with keys and webhooks, and leads.
+func (s *stack) seed(ctx context.Context) error {
+	if err := s.seedPlan(ctx); err != nil {
+		return err
+	}
+	for _, org := range []string{"acme", "poor", "buyer"} {
+		w, err := s.seedOrg(ctx, org, "chaos")
+		if err != nil {
+			return err
+		}
+		s.customers = append(s.customers, w)
+	}
+	begin := time.Date(2028, 1, 31, 9, 0, 0, 0, time.UTC)
+	clock, err := s.rooms.TestClocks.Create(ctx, "tick", begin)
+	if err != nil {
+		return err
+	}
+	w, err := s.seedOrg(ctx, "tick", monthly[0])
+	if err != nil {
+		return err
+	}
+	s.clockwork = &clockwork{customer: w, clock: clock.ID, at: begin}
+	if _, err := s.rooms.Payments.MapPrice(ctx, payment.Price{ID: packPrice, Type: "email", Credits: packCredits}); err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if err := s.data.Lab.World().WriteCatalogue(&file, leads, 0.6); err != nil {
+		return err
+	}
+	if _, err := s.rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
+		return err
+	}
+	if err := s.readLeads(ctx); err != nil {
+		return err
+	}
+	_, err = s.rooms.Intake.EnsureReconcile(ctx, time.Minute)
+	return err
+}
+
+func (s *stack) readLeads(ctx context.Context) error {
+	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
+	if err != nil {
+		return err
+	}
+	var p person
+	_, err = pgx.ForEachRow(rows, []any{&p.id, &p.email}, func() error {
+		s.known = append(s.known, p.email)
+		if len(s.known) <= kept {
+			s.leadIDs = append(s.leadIDs, p.id)
+		} else {
+			s.erasable = append(s.erasable, p)
+		}
+		return nil
+	})
+	return err
+}
+
+// seedPlan makes a plan that sells everything and gives back after seconds.
+func (s *stack) seedPlan(ctx context.Context) error {
 	a := s.rooms.Accounts
 	if err := a.EnsurePresets(ctx); err != nil {
 		return err
@@ -86,40 +161,39 @@ func (s *stack) furnish(ctx context.Context) error {
 	}
 	p := *sold
 	p.ID, p.RefundDelay = "chaos", 2*time.Second
-	for action, of := range map[string]string{"verify": "prepaid-verification", "reveal_email": "licence-monthly", "export": "licence-monthly"} {
+	p.Credits["phone"] = p.Credits["email"]
+	for of, actions := range map[string][]string{
+		"prepaid-verification": {"verify"},
+		"rollover-ignite":      {"reveal_email", "reveal_phone", "enrich_email", "enrich_phone", "export"},
+	} {
 		other, err := a.Plan(ctx, of, 0)
 		if err != nil {
 			return err
 		}
-		p.Actions[action] = other.Actions[action]
+		for _, action := range actions {
+			p.Actions[action] = other.Actions[action]
+		}
 	}
-	if _, err := a.SavePlan(ctx, &p); err != nil {
-		return err
-	}
-	if _, err := a.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: p.ID}); err != nil {
-		return err
+	_, err = a.SavePlan(ctx, &p)
+	return err
+}
+
+func (s *stack) seedOrg(ctx context.Context, org, plan string) (*customer, error) {
+	a := s.rooms.Accounts
+	w := &customer{org: org, change: map[string]int64{}}
+	if _, err := a.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: plan}); err != nil {
+		return nil, err
 	}
 	if _, err := a.CreateMember(ctx, account.Member{Org: org, ID: "jane", Name: "Jane", Role: account.RoleAdmin}); err != nil {
-		return err
+		return nil, err
 	}
-	if _, s.memberKey, err = a.CreateKey(ctx, org, "jane", ""); err != nil {
-		return err
+	_, key, err := a.CreateKey(ctx, org, "jane", "")
+	if err != nil {
+		return nil, err
 	}
-	if _, _, err := s.rooms.Webhooks.Create(ctx, org, s.receiver.URL, nil); err != nil {
-		return err
-	}
-	var file bytes.Buffer
-	if err := s.data.Lab.World().WriteCatalogue(&file, leads, 0.6); err != nil {
-		return err
-	}
-	if _, err := s.rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
-		return err
-	}
-	if err := s.rooms.Pool.QueryRow(ctx, `SELECT array_agg(id) FROM (SELECT id FROM lead ORDER BY no LIMIT 400) l`).Scan(&s.leadIDs); err != nil {
-		return err
-	}
-	_, err = s.rooms.Intake.EnsureReconcile(ctx, time.Minute)
-	return err
+	hook, _, err := s.rooms.Webhooks.Create(ctx, org, s.receiver.URL, nil)
+	w.key, w.webhook = key, hook.ID
+	return w, err
 }
 
 // startProduct builds the programs and starts two of each behind the proxies.
@@ -145,7 +219,8 @@ func (s *stack) startProduct(ctx context.Context) error {
 	at.Host = s.postgres.address()
 	cfg.DatabaseURL, cfg.TemporalAddress = at.String(), s.temporal.address()
 	env := append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32",
-		"HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_METRICS_ADDR=127.0.0.1:0", "HOLDFAST_REQUESTS_PER_MINUTE=0")
+		"HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_SANDBOX=true",
+		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_METRICS_ADDR=127.0.0.1:0", "HOLDFAST_REQUESTS_PER_MINUTE=0")
 	log, err := os.Create(filepath.Join(s.dir, "product.log"))
 	if err != nil {
 		return err
@@ -180,6 +255,10 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 func (s *stack) stop() error {
+	s.mu.Lock()
+	s.stopping = true
+	data := s.data
+	s.mu.Unlock()
 	var all sync.WaitGroup
 	for _, p := range append(append([]*process{}, s.servers...), s.workers...) {
 		all.Go(p.stop)
@@ -189,5 +268,6 @@ func (s *stack) stop() error {
 		s.rooms.Close()
 	}
 	s.receiver.Close()
-	return errors.Join(s.data.Stop(), os.RemoveAll(s.dir))
+	s.stripe.Close()
+	return errors.Join(data.Stop(), s.disk.unmount(), os.RemoveAll(s.dir))
 }

@@ -49,11 +49,12 @@ func reseal(t *testing.T, pool *pgxpool.Pool, change func(e *entry)) {
 		head := []byte{}
 		for _, e := range entries {
 			e.prevHash = head
+			was := e.seq
 			change(e)
 			e.hash = e.sum("acme")
 			head = e.hash
-			if _, err := tx.Exec(ctx, `UPDATE credit_entry SET at = $2, member = $3, postings = $4::text::json, prev_hash = $5, hash = $6
-				WHERE owner = 'acme' AND seq = $1`, e.seq, e.at, e.memo.Member, string(e.postingsJSON), e.prevHash, e.hash); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE credit_entry SET at = $2, member = $3, postings = $4::text::json, prev_hash = $5, hash = $6, seq = $7
+				WHERE owner = 'acme' AND seq = $1`, was, e.at, e.memo.Member, string(e.postingsJSON), e.prevHash, e.hash, e.seq); err != nil {
 				return err
 			}
 		}
@@ -110,7 +111,17 @@ func TestAuditFindsTamperingUnderNewHashes(t *testing.T) {
 				e.prevHash = []byte("another")
 			}
 		}, "acme/3", "not chained"},
-		"overdrawn": {replaceIn(4, `"amount":4`, `"amount":7`), "acme/4", "more credits of hold"},
+		"gap": {func(e *entry) {
+			if e.seq == 5 {
+				e.seq = 6
+			}
+		}, "acme/6", "entries in between are missing"},
+		"grant overdrawn": {func(e *entry) {
+			replaceIn(3, `"amount":6`, `"amount":26`)(e)
+			replaceIn(3, `"balance":14`, `"balance":-6`)(e)
+		}, "acme/3", "credits more from grant"},
+		"spent after its end": {replaceIn(1, `"source":"pack"`, `"source":"pack","expires_at":"2020-01-01T00:00:00Z"`), "acme/3", "after they have expired"},
+		"overdrawn":           {replaceIn(4, `"amount":4`, `"amount":7`), "acme/4", "more credits of hold"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := pgtest.New(t)

@@ -311,3 +311,27 @@ func requireClean(t *testing.T, pool *pgxpool.Pool) {
 	require.True(t, report.Clean())
 	require.Positive(t, report.Entries)
 }
+
+// A hold that is there is neither replaced nor added to, by another hold or by a
+// charge, open or closed.
+func TestI4_AHoldIDIsUsedOnce(t *testing.T) {
+	ctx := t.Context()
+	l := ledger.New(pgtest.New(t))
+	t.Cleanup(l.Close)
+	_, err := l.Grant(ctx, ledger.Grant{Owner: "acme", Key: "g", Type: "email", Amount: 100, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	lines := []ledger.Line{{Type: "email", Amount: 5, Pools: []string{""}}}
+	_, err = l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "k", HoldID: "h", Lines: lines})
+	require.NoError(t, err)
+	for _, state := range []string{"open", "closed"} {
+		_, err = l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "another " + state, HoldID: "h", Lines: lines})
+		require.ErrorIs(t, err, ledger.ErrInvalid, state)
+		_, err = l.Charge(ctx, ledger.Charge{Owner: "acme", Key: "charge " + state, HoldID: "h", Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Amount: 1}}})
+		require.ErrorIs(t, err, ledger.ErrInvalid, state)
+		_, err = l.Release(ctx, ledger.Release{Owner: "acme", Key: "r", HoldID: "h"})
+		require.NoError(t, err)
+	}
+	balances, err := l.Balances(ctx, "acme")
+	require.NoError(t, err)
+	require.EqualValues(t, 100, balances[0].Available)
+}

@@ -47,6 +47,9 @@ const defaultTTL = 300
 // else: every other name does not exist.
 func (l *Lab) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	l.countQuery(q)
+	if l.dnsDark.Load() {
+		return
+	}
 	overTCP := w.RemoteAddr().Network() == "tcp"
 	answer := new(dns.Msg)
 	answer.SetReply(q)

@@ -175,6 +175,9 @@ func (h *mailHost) serve(conn net.Conn) {
 		client = addr.AddrPort().Addr().Unmap()
 	}
 	h.lab.connections.Add(1)
+	if h.lab.hostsDark.Load() {
+		return
+	}
 	answer, nth := h.admit(client, time.Now())
 	defer h.leave(client)
 	c := &conversation{lab: h.lab, host: h, manner: h.manner, client: client, nth: nth, conn: conn}

@@ -40,6 +40,8 @@ type Lab struct {
 	listedMu sync.Mutex
 	listed   map[netip.Addr]map[*host]bool // clients that hosts refuse; no hosts: all do
 
+	hostsDark, dnsDark atomic.Bool
+
 	askedMu sync.Mutex
 	asked   map[question]int
 

@@ -511,6 +511,34 @@ func TestO6_CancelKeepsWhatWasDelivered(t *testing.T) {
 	require.Equal(t, []string{"order.reserved", "order.started", "order.cancelled"}, f.topics("ord_1"))
 }
 
+// An order can end when its items are chosen and the order does not say yet how
+// many they are: the worker that chose them died.
+func TestO3_AnOrderEndsBetweenTheChoiceOfItemsAndItsNextStatus(t *testing.T) {
+	f := setup(t)
+	for id, end := range map[string]func(tally order.Tally) error{
+		"ord_cancelled": func(tally order.Tally) error { return f.Cancel(f.ctx, "ord_cancelled", tally, nil) },
+		"ord_failed": func(tally order.Tally) error {
+			return f.Fail(f.ctx, "ord_failed", order.Failure{Code: order.CodeInternal}, tally, nil)
+		},
+	} {
+		_, err := f.Create(f.ctx, newOrder(id))
+		require.NoError(t, err)
+		_, err = f.pool.Exec(f.ctx, `
+			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at)
+			SELECT $1, n, n, gen_random_uuid(), 'p@example.test', false, 'unknown', 'not_new', now() FROM generate_series(1, 5) n`, id)
+		require.NoError(t, err)
+		tally, _, err := f.Tally(f.ctx, id)
+		require.NoError(t, err)
+		require.EqualValues(t, 5, tally.Verified())
+		require.NoError(t, end(tally))
+		o, err := f.Get(f.ctx, "acme", id)
+		require.NoError(t, err)
+		require.True(t, o.Status.Over())
+		require.EqualValues(t, 5, o.Selected)
+		require.Equal(t, tally, o.Tally)
+	}
+}
+
 func TestFailSaysWhy(t *testing.T) {
 	f := setup(t)
 	f.verifying("ord_1", 2)

@@ -258,11 +258,13 @@ func orderNow(id string) string {
 	return `(SELECT ` + orgNow + ` FROM orders o WHERE o.id = ` + id + `)`
 }
 
+// write writes the changes. An order can end between the choice of its items and
+// its next status, which says how many they are: then they are counted here.
 func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE orders o SET
 			status = c.status,
-			selected = coalesce(c.selected, o.selected),
+			selected = greatest(coalesce(c.selected, o.selected), chosen.items),
 			reasons = coalesce(c.reasons::jsonb, o.reasons),
 			credits = coalesce(c.credits::jsonb, o.credits),
 			failure = coalesce(c.failure::jsonb, o.failure),
@@ -280,6 +282,7 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 			settled_at = CASE WHEN c.status IN ('settled', 'cancelled', 'failed') THEN `+orgNow+` END
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
 			AS c (id, status, selected, reasons, credits, failure, tally, refund_after)
+		LEFT JOIN LATERAL (SELECT max(n) AS items FROM order_item i WHERE i.order_id = c.id AND c.status IN ('cancelled', 'failed')) chosen ON true
 		WHERE o.id = c.id`,
 		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter)
 	return err

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// compareOrders holds the database against what the client was told, and what its
+// receiver was sent.
+func (s *stack) compareOrders(ctx context.Context, c *client) ([]proof, error) {
+	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, status FROM orders`)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string]string{}
+	var id, status string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &status}, func() error { stored[id] = status; return nil }); err != nil {
+		return nil, err
+	}
+	once := proof{what: "each accepted request is one order, each order was answered", of: int64(len(c.orders))}
+	events := proof{what: "events came at least once, those of an order in order"}
+	told := map[string]bool{}
+	for key, a := range c.orders {
+		if _, there := stored[a.id]; !there || told[a.id] {
+			once.wrong = append(once.wrong, key+" "+a.id)
+		}
+		told[a.id] = true
+	}
+	for id, status := range stored {
+		if status != "rejected" && !told[id] {
+			once.wrong = append(once.wrong, id+" was never answered")
+		}
+		came := s.receiver.of(id)
+		events.of += int64(len(came))
+		if !slices.Contains(came, "order."+status) || !inOrder(came) {
+			events.wrong = append(events.wrong, fmt.Sprintf("%s is %s: %v", id, status, came))
+		}
+	}
+	return []proof{once, events}, nil
+}
+
+// inOrder says whether the first arrivals of an order's events are in the order in
+// which they happened. It may stop and go on while it runs.
+func inOrder(came []string) bool {
+	steps := map[string]int{
+		"order.reserved": 1, "order.started": 2, "order.paused": 2, "order.outage": 2, "order.resumed": 2, "order.completed": 3,
+	}
+	last := 0
+	for _, topic := range came {
+		step, ok := steps[topic]
+		if !ok {
+			step = 4 // it has ended
+		}
+		if step < last {
+			return false
+		}
+		last = step
+	}
+	return true
+}
+
+// compareCredits holds what each customer has against what the client was told:
+// what was given is there or charged, and what was answered to be credited back is.
+func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) {
+	there := proof{what: "granted + bought − voided − refunded = available + charged"}
+	returned := proof{what: "what reversals and bounces answered was credited back, once"}
+	sales := proof{what: "each sale was given once", of: int64(c.done["event of Stripe"])}
+	for _, w := range c.customers {
+		var have, reversed, purchases int64
+		if err := s.rooms.Pool.QueryRow(ctx, `
+			SELECT (SELECT coalesce(sum(available + held), 0) FROM credit_account WHERE owner = $1)
+					+ (SELECT coalesce(sum(captured - reversed), 0) FROM credit_hold WHERE owner = $1),
+				(SELECT coalesce(sum(reversed), 0) FROM credit_hold WHERE owner = $1),
+				(SELECT count(*) FROM purchase WHERE org = $1 AND source = 'stripe')`, w.org).Scan(&have, &reversed, &purchases); err != nil {
+			return nil, err
+		}
+		there.of += w.total()
+		if have != w.total() {
+			there.wrong = append(there.wrong, fmt.Sprintf("%s was given %d (%v), there are %d", w.org, w.total(), w.change, have))
+		}
+		returned.of += reversed
+		if reversed != w.change[back] {
+			returned.wrong = append(returned.wrong, fmt.Sprintf("%s was told of %d, there are %d", w.org, w.change[back], reversed))
+		}
+		if purchases*packCredits != w.change[bought] {
+			sales.wrong = append(sales.wrong, fmt.Sprintf("%s bought %d credits, there are %d purchases", w.org, w.change[bought], purchases))
+		}
+	}
+	return []proof{there, returned, sales}, nil
+}
+
+var address = regexp.MustCompile(`[a-z0-9._+-]+@[a-z0-9.-]+\.test`) // all domains of the lab end in .test
+
+// lookForErased looks for those who were erased in every row of the database, and
+// for anybody's address and for secrets in Temporal's store and in the log.
+func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
+	erased := proof{what: "who was erased is in no row of the database", of: int64(len(c.erased))}
+	rows, err := s.rooms.Pool.Query(ctx, `SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range tables {
+		var found []string
+		if err := s.rooms.Pool.QueryRow(ctx, `
+			SELECT coalesce(array_agg(gone || ' in ' || t), '{}') FROM unnest($1::text[]) gone
+			JOIN LATERAL (SELECT left(t::text, 300) FROM `+pgx.Identifier{table}.Sanitize()+` t WHERE position(gone IN lower(t::text)) > 0 LIMIT 1) found (t) ON true`, c.erased).Scan(&found); err != nil {
+			return nil, fmt.Errorf("the table %s cannot be searched: %w", table, err)
+		}
+		for _, email := range found {
+			erased.wrong = append(erased.wrong, table+" has "+email)
+		}
+	}
+	clean := proof{what: "no address and no key is in the log or in Temporal's store (bytes)"}
+	secrets := []string{operatorKey, stripeSecret}
+	for _, w := range c.customers {
+		secrets = append(secrets, w.key)
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "data", "temporal", "temporal.db*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append(files, filepath.Join(s.dir, "product.log")) {
+		n, wrong, err := search(file, secrets)
+		if err != nil {
+			return nil, err
+		}
+		clean.of += n
+		clean.wrong = append(clean.wrong, wrong...)
+	}
+	return []proof{erased, clean}, nil
+}
+
+// search looks for addresses and secrets in a file.
+func search(file string, secrets []string) (n int64, wrong []string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	in := bufio.NewReaderSize(f, 1<<20)
+	var rest string // what the pieces before may have begun
+	block := make([]byte, 1<<20)
+	for {
+		k, err := in.Read(block)
+		text := rest + string(block[:k])
+		for _, a := range address.FindAllString(text, 3) {
+			wrong = append(wrong, filepath.Base(file)+" has "+a)
+		}
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				wrong = append(wrong, filepath.Base(file)+" has a secret")
+			}
+		}
+		rest = text[max(0, len(text)-200):]
+		if err != nil {
+			return info.Size(), wrong[:min(len(wrong), 10)], nil //nolint:nilerr // the end of the file
+		}
+	}
+}
