@@ -12,10 +12,13 @@ export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 GOLANGCI_LINT := v2.15.0
 WORKFLOWCHECK := v0.6.0
 OAPI_CODEGEN  := v2.8.2
+CYCLONEDX     := v1.10.0
+GOVULNCHECK   := v1.9.0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast
 TOOLS := $(CACHE)/tools/$(shell go env GOVERSION)
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)
 CHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK)
+SBOM := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX)
 CODEGEN := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN)
 
 ARGS ?=
@@ -164,6 +167,18 @@ clients: # what reads the description in tests, where it can be had
 	@scripts/openapi
 	@$(MAKE) --no-print-directory $(CODEGEN) || echo "oapi-codegen cannot be built: no Go client is generated" >&2
 
+.PHONY: security
+security: $(LINT) ## gosec, licences of what we build from, known vulnerabilities (these need vuln.go.dev)
+	$(LINT) run --enable-only gosec ./...
+	go test -C deploy ./licences
+	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
+
+.PHONY: sbom
+sbom: $(SBOM) ## a bill of materials in bin/sbom.json (CycloneDX), and the list of licences that a test checks
+	@mkdir -p bin
+	$(SBOM) mod -licenses -json -output bin/sbom.json .
+	go test -C deploy ./licences -sbom $(CURDIR)/bin/sbom.json
+
 .PHONY: clean
 clean: ## remove bin/ (data of `make dev` and the user's cache stay)
 	rm -rf bin
@@ -179,6 +194,12 @@ $(CHECK):
 	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
 	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK)
 	@mv $(TOOLS)/new-$(@F)/workflowcheck $@
+
+$(SBOM):
+	@echo "building cyclonedx-gomod $(CYCLONEDX)"
+	@rm -rf $(TOOLS)/new-$(@F) && mkdir -p $(TOOLS)/new-$(@F)
+	@cd / && GOBIN=$(TOOLS)/new-$(@F) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX)
+	@mv $(TOOLS)/new-$(@F)/cyclonedx-gomod $@
 
 $(CODEGEN):
 	@echo "building oapi-codegen $(OAPI_CODEGEN)"

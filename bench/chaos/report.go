@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"holdfast/bench/report"
 )
 
 // tell prints the result, and writes the report.
@@ -23,7 +25,7 @@ func (s *stack) tell(o options, c *client, took time.Duration, proofs []proof) e
 		}
 	}
 	if o.report != "" {
-		if err := replacePart(o.report, "chaos", text); err != nil {
+		if err := report.ReplacePart(o.report, "chaos", text); err != nil {
 			return err
 		}
 	}
@@ -55,19 +57,4 @@ func (s *stack) describe(o options, c *client, took time.Duration, proofs []proo
 	fmt.Fprintf(&b, "\nAgain: `make chaos ARGS=\"-seed %d -for %s -callers %d -pause %s -at-once %d\"`. The load and the faults are the same; their timing is the machine's.\n",
 		o.seed, o.span, o.callers, o.pause, o.atOnce)
 	return b.String(), failed
-}
-
-// replacePart puts text in place of what stands between two marks of a file.
-func replacePart(file, mark, text string) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	begin, end := "<!-- "+mark+" begins -->\n", "<!-- "+mark+" ends -->\n"
-	before, rest, found := strings.Cut(string(old), begin)
-	_, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		return fmt.Errorf("%s has no part %q; write the lines %q and %q where it belongs", file, mark, strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	return os.WriteFile(file, []byte(before+begin+text+end+after), 0o644) //nolint:gosec // a page of the documentation
 }

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
+
+	"holdfast/bench/report"
 )
 
 type result struct {
@@ -105,9 +108,13 @@ func (b *results) summary(mutants []mutant) string {
 
 // report writes a table of the results.
 func (b *results) report(file string, mutants []mutant) error {
-	list, _ := b.of(mutants)
+	list, counts := b.of(mutants)
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s.\n\n| file | mutant | what it would mean | killed by |\n|---|---|---|---|\n", b.summary(mutants))
+	commits := map[string]bool{}
+	for _, r := range list {
+		commits[r.Commit] = true
+	}
+	fmt.Fprintf(&text, "%s. That is %d of %d that are not equivalent and were run. Commits: %s. Each killing test passed without the mutant in the same run.\n\n| file | mutant | what it would mean | killed by |\n|---|---|---|---|\n", b.summary(mutants), counts[killed], len(list)-counts[equivalent], strings.Join(slices.Sorted(maps.Keys(commits)), ", "))
 	for _, r := range list {
 		by := r.By
 		if r.Outcome != killed {
@@ -115,5 +122,5 @@ func (b *results) report(file string, mutants []mutant) error {
 		}
 		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", r.File, r.Name, r.Why, by)
 	}
-	return os.WriteFile(file, []byte(text.String()), 0o644)
+	return report.ReplacePart(file, "mutants", text.String())
 }

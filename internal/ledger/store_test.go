@@ -104,6 +104,14 @@ func TestInvalidRequests(t *testing.T) {
 			_, err := l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "k", HoldID: "h", Lines: append(line, line...)})
 			return err
 		},
+		"pool twice": func() error {
+			_, err := l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "k", HoldID: "h", Lines: []ledger.Line{{Type: "email", Amount: 1, Pools: []string{"bob", "", "bob"}}}})
+			return err
+		},
+		"too large": func() error {
+			_, err := l.Grant(ctx, ledger.Grant{Owner: "acme", Key: "k", Type: "email", Amount: ledger.MaxAmount + 1, Source: ledger.SourcePack})
+			return err
+		},
 		"negative amount": func() error {
 			_, err := l.Capture(ctx, ledger.Capture{Owner: "acme", Key: "k", HoldID: "h", Type: "email", Amount: -1})
 			return err
@@ -334,4 +342,20 @@ func TestI4_AHoldIDIsUsedOnce(t *testing.T) {
 	balances, err := l.Balances(ctx, "acme")
 	require.NoError(t, err)
 	require.EqualValues(t, 100, balances[0].Available)
+}
+
+// A key stands for one request: with other facts it is refused.
+func TestI7_AKeyStandsForItsFacts(t *testing.T) {
+	ctx := t.Context()
+	l := newLedger(t)
+	_, err := l.Grant(ctx, ledger.Grant{Owner: "acme", Key: "g", Type: "email", Amount: 100, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	_, err = l.Hold(ctx, ledger.Hold{Owner: "acme", Key: "k", HoldID: "h", Lines: []ledger.Line{{Type: "email", Amount: 10, Pools: []string{""}}}})
+	require.NoError(t, err)
+	capture := ledger.Capture{Owner: "acme", Key: "c", HoldID: "h", Type: "email", UnitCost: 1, Facts: []ledger.Fact{{Subject: [16]byte{1}}}}
+	_, err = l.Capture(ctx, capture)
+	require.NoError(t, err)
+	capture.Facts = []ledger.Fact{{Subject: [16]byte{2}}}
+	_, err = l.Capture(ctx, capture)
+	require.ErrorIs(t, err, ledger.ErrKeyReused)
 }
