@@ -67,7 +67,7 @@ func (a *authority) issue(serial *big.Int, certFile, keyFile string) (*ecdsa.Pri
 	template := &x509.Certificate{
 		SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		BasicConstraintsValid: true, IsCA: a.cert == nil, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
@@ -89,11 +89,85 @@ func (a *authority) issue(serial *big.Int, certFile, keyFile string) (*ecdsa.Pri
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// client trusts the authority alone, and makes a connection for each request.
-func (a *authority) client() *http.Client {
+func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	return pool
+}
+
+// client trusts the authority alone, and makes a connection for each request.
+func (a *authority) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: a.pool(), MinVersion: tls.VersionTLS12}}}
+}
+
+// secureTemporal puts TLS in front of a Temporal server, for clients that have a
+// certificate, and returns its address and the settings of a client.
+func (a *authority) secureTemporal(server string) (address string, env map[string]string) {
+	a.t.Helper()
+	a.issue(big.NewInt(8), "temporal.pem", "temporal.key")
+	a.issue(big.NewInt(9), "worker.pem", "worker.key")
+	cert, err := tls.LoadX509KeyPair(a.file("temporal.pem"), a.file("temporal.key"))
+	require.NoError(a.t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool(),
+		NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12,
+	})
+	require.NoError(a.t, err)
+	a.t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			outside, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			go pass(a.t.Context(), outside, server)
+		}
+	}()
+	return listener.Addr().String(), map[string]string{
+		"TEMPORAL_TLS_SERVER_CA_CERT_PATH": a.file("ca.pem"),
+		"TEMPORAL_TLS_CLIENT_CERT_PATH":    a.file("worker.pem"),
+		"TEMPORAL_TLS_CLIENT_KEY_PATH":     a.file("worker.key"),
+	}
+}
+
+// pass carries bytes between a connection and a server until one of them ends.
+func pass(ctx context.Context, outside net.Conn, server string) {
+	defer outside.Close()
+	var dialer net.Dialer
+	inside, err := dialer.DialContext(ctx, "tcp", server)
+	if err != nil {
+		return
+	}
+	defer inside.Close()
+	go func() {
+		_, _ = io.Copy(inside, outside)
+		_ = inside.Close()
+	}()
+	_, _ = io.Copy(outside, inside)
+}
+
+// refusesStrangers: who does not trust the authority, or has no certificate of it,
+// does not reach Temporal.
+func refusesStrangers(t *testing.T, address string, env map[string]string) {
+	t.Helper()
+	reach := func(without string) error {
+		for name, value := range env {
+			t.Setenv(name, value)
+			if strings.Contains(name, without) {
+				require.NoError(t, os.Unsetenv(name))
+			}
+		}
+		options, err := config.Config{TemporalAddress: address, TemporalNamespace: "default"}.Temporal()
+		require.NoError(t, err)
+		temporal, err := client.DialContext(t.Context(), options)
+		if err == nil {
+			temporal.Close()
+		}
+		return err
+	}
+	require.NoError(t, reach("nothing"))
+	require.Error(t, reach("SERVER_CA"))
+	require.Error(t, reach("CLIENT"))
 }
 
 // securePostgres turns TLS on and returns the URL that demands it.
@@ -232,7 +306,7 @@ func (p *production) payloads(id string) (list []*commonpb.Payload) {
 
 // Two builds run side by side: an order stays with the build that began it, a new
 // one begins with the current build. All that Temporal stores is encrypted; serve,
-// the codec server and PostgreSQL speak TLS with a CA of our own.
+// the codec server, PostgreSQL and Temporal speak TLS with a CA of our own.
 func TestProductionSettings(t *testing.T) {
 	p := startProduction(t)
 	p.current("a")
@@ -242,6 +316,14 @@ func TestProductionSettings(t *testing.T) {
 	newer := p.servers.Config
 	newer.Worker.BuildID = "b"
 	newer.DatabaseURL = ca.securePostgres(p.rooms, filepath.Join(p.dir, "postgres", "data"))
+	var secured map[string]string
+	newer.TemporalAddress, secured = ca.secureTemporal(newer.TemporalAddress)
+	t.Run("Temporal speaks TLS", func(t *testing.T) { refusesStrangers(t, newer.TemporalAddress, secured) })
+	var settings []string
+	for name, value := range secured {
+		t.Setenv(name, value)
+		settings = append(settings, name+"="+value)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var worker errgroup.Group
 	worker.Go(func() error { return wire.RunWorker(ctx, newer, slog.New(slog.DiscardHandler)) })
@@ -263,9 +345,9 @@ func TestProductionSettings(t *testing.T) {
 	require.Empty(t, report.Findings)
 
 	ca.issue(big.NewInt(100), "serve.pem", "serve.key")
-	w := newWorld(t, "HOLDFAST_DATABASE_URL="+newer.DatabaseURL, "TEMPORAL_ADDRESS="+newer.TemporalAddress, "HOLDFAST_CODEC_KEYS="+newer.Codec.Keys,
+	w := newWorld(t, append(settings, "HOLDFAST_DATABASE_URL="+newer.DatabaseURL, "TEMPORAL_ADDRESS="+newer.TemporalAddress, "HOLDFAST_CODEC_KEYS="+newer.Codec.Keys,
 		"HOLDFAST_CODEC_TOKEN=token", "HOLDFAST_CODEC_ADDR=127.0.0.1:0", "HOLDFAST_DRAIN_WAIT=0s",
-		"HOLDFAST_HTTP_TLS_CERT="+ca.file("serve.pem"), "HOLDFAST_HTTP_TLS_KEY="+ca.file("serve.key"))
+		"HOLDFAST_HTTP_TLS_CERT="+ca.file("serve.pem"), "HOLDFAST_HTTP_TLS_KEY="+ca.file("serve.key"))...)
 	t.Run("serve speaks TLS", func(t *testing.T) { servesTLS(t, w, ca) })
 	t.Run("codec server", func(t *testing.T) { decodes(t, w, ca, p.payloads(first)[0]) })
 }
@@ -317,4 +399,20 @@ func decodes(t *testing.T, w *world, ca *authority, payload *commonpb.Payload) {
 	var decoded commonpb.Payloads
 	require.NoError(t, protojson.Unmarshal(text, &decoded))
 	require.Contains(t, string(decoded.GetPayloads()[0].GetData()), "acme")
+}
+
+// TestStockTemporal: a Temporal server with its own defaults carries orders out.
+func TestStockTemporal(t *testing.T) {
+	stack, err := stacktest.Start(t.Context(), stacktest.Options{
+		Config: config.Config{SMTPHelo: "verifier.test"}, Lab: maillab.Config{Domains: 20}, Seed: seedProduction, Stock: true,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stack.Stop()) })
+	p := &production{t: t, dir: stack.Dir, servers: stack, rooms: stack.Rooms}
+	first, second := p.delivered("first"), p.delivered("second")
+	p.settle(first)
+	p.settle(second)
+	report, err := ledger.Audit(t.Context(), p.rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
 }

@@ -32,8 +32,9 @@ type ServerOptions struct {
 	// PostgresOptions.
 	PostgresSettings []string
 	Unsynced         bool
-	// Unfair starts a Temporal server that ignores fairness keys, Namespaces one
-	// that has these besides default.
+	// Stock starts a Temporal server without our dynamic configuration, Unfair one
+	// that ignores fairness keys, Namespaces one that has these besides default.
+	Stock      bool
 	Unfair     bool
 	Namespaces []string
 	// Note, when set, hears of anything that takes long; Up hears of every part
@@ -87,7 +88,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	starting.Go(func() (err error) {
 		began := time.Now()
 		s.Temporal, err = StartTemporal(startCtx, TemporalOptions{
-			Address: cfg.TemporalAddress, Dir: filepath.Join(o.Dir, "temporal"), Unfair: o.Unfair, Namespaces: o.Namespaces, Note: note,
+			Address: cfg.TemporalAddress, Dir: filepath.Join(o.Dir, "temporal"), Stock: o.Stock, Unfair: o.Unfair, Namespaces: o.Namespaces, Note: note,
 		})
 		if err == nil {
 			up("Temporal", cmp.Or(s.Temporal.UIURL, s.Temporal.Address), began)

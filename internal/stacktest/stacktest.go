@@ -27,6 +27,7 @@ type Options struct {
 	Log        *slog.Logger   // nil: none
 	Note       func(string)   // hears of what takes long; may be nil
 	NoWorker   bool           // StartWorker starts one later
+	Stock      bool           // Temporal has its own defaults; so has every stack where HOLDFAST_TEST_STOCK is set
 
 	// Seed fills the database before the worker starts; it may be nil.
 	Seed func(context.Context, *wire.Rooms, *maillab.Lab) error
@@ -72,6 +73,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	lab.GreylistDelay = cmp.Or(lab.GreylistDelay, 500*time.Millisecond)
 	s.servers, err = devstack.StartServers(ctx, cfg, devstack.ServerOptions{
 		Dir: s.Dir, Lab: lab, Namespaces: o.Namespaces, Unsynced: true, Note: o.Note,
+		Stock: o.Stock || os.Getenv("HOLDFAST_TEST_STOCK") != "",
 	})
 	if err != nil {
 		return err
