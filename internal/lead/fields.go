@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/commit"
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/suppression"
 	"holdfast/internal/verdicts"
 )
@@ -345,16 +346,18 @@ func freezeFields(ctx context.Context, tx pgx.Tx, s FieldSelection) (Selected, e
 	if err != nil {
 		return Selected{}, err
 	}
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, field, value, keys, already_owned, verdict, reason,
-			mx_host, smtp_code, smtp_enhanced, checked_at, carries, carried, same_as)
+	if _, err := orderbook.Freeze(ctx, tx, orderbook.NewItems{
+		Columns: `order_id, n, lead_no, fingerprint, field, value, keys, already_owned, verdict, reason,
+			mx_host, smtp_code, smtp_enhanced, checked_at, carries, carried, same_as`,
+		Query: `
 		SELECT $10, (rank - 1) * $11 + ord, lead_no, subject, field, value, keys, owned, verdict, reason,
 			nullif(mx_host, ''), nullif(smtp_code, 0), nullif(smtp_enhanced, ''),
 			CASE WHEN verdict IS NOT NULL THEN CASE WHEN reason = 'owned' THEN coalesce(checked_at, now()) ELSE now() END END,
 			CASE WHEN goes THEN carries END, CASE WHEN goes THEN carried END,
 			CASE WHEN reason = 'duplicate' THEN (first_rank - 1) * $11 + first_ord END
-		FROM (`+fieldItems+`) i CROSS JOIN LATERAL (SELECT verdict IS DISTINCT FROM 'unknown' OR reason = 'duplicate' AS goes) g
-		ORDER BY 2`, append(parameters, s.OrderID, int64(len(s.Fields)))...); err != nil {
+		FROM (` + fieldItems + `) i CROSS JOIN LATERAL (SELECT verdict IS DISTINCT FROM 'unknown' OR reason = 'duplicate' AS goes) g
+		ORDER BY 2`,
+	}, append(parameters, s.OrderID, int64(len(s.Fields)))...); err != nil {
 		return Selected{}, err
 	}
 	if s.ListID != "" {

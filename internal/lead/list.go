@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/suppression"
 	"holdfast/internal/verify"
 )
@@ -258,22 +259,24 @@ func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (m
 		if err := use(ctx, tx, of...); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `
-			WITH fresh AS MATERIALIZED (
+		if _, err := orderbook.Freeze(ctx, tx, orderbook.NewItems{
+			With: `fresh AS MATERIALIZED (
 				INSERT INTO order_selection (order_id, list_id, items)
 				SELECT o.order_id, l.id, l.unique_rows
 				FROM unnest($1::text[], $2::text[]) AS o (order_id, list_id) JOIN list l ON l.id = o.list_id
 				ORDER BY o.order_id
 				ON CONFLICT DO NOTHING
-				RETURNING order_id, list_id)
-			INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at)
+				RETURNING order_id, list_id)`,
+			Columns: "order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at",
+			Query: `
 			SELECT order_id, item, 0,
 				encode(substr(sha256(convert_to('email:' || lower(email), 'UTF8')), 1, 16), 'hex')::uuid, email, false,
 				CASE WHEN email = '' THEN 'unknown' END, CASE WHEN email = '' THEN $3 END, CASE WHEN email = '' THEN now() END -- erased
 			FROM fresh CROSS JOIN LATERAL (
 				SELECT DISTINCT ON (item) item, email FROM list_row
 				WHERE list_id = fresh.list_id AND item IS NOT NULL
-				ORDER BY item, n) r`, orders, of, order.ReasonSuppressed); err != nil {
+				ORDER BY item, n) r`,
+		}, orders, of, order.ReasonSuppressed); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT order_id, items FROM order_selection WHERE order_id = ANY ($1) AND round = 1`, orders)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/suppression"
 )
 
@@ -231,17 +232,16 @@ func freeze(ctx context.Context, tx pgx.Tx, s Selection, before int64, picked []
 	for i, c := range picked {
 		leads[i] = c.No
 	}
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, keys, already_owned)
+	written, err := orderbook.Freeze(ctx, tx, orderbook.NewItems{Columns: "order_id, n, lead_no, fingerprint, value, keys, already_owned", Query: `
 		SELECT $4, $7 + row_number() OVER (ORDER BY l.email_domain, l.no), l.no, l.fingerprint, l.email, ARRAY[l.email_key],
-			$6 AND `+isOwned("$8")+`
+			$6 AND ` + isOwned("$8") + `
 		FROM unnest($5::bigint[]) AS picked (no)
 		JOIN lead l USING (no)
-		ORDER BY 2`, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned, before, s.PerLead)
+		ORDER BY 2`}, s.Org, s.FactType, s.FactScope, s.OrderID, leads, s.IncludeOwned, before, s.PerLead)
 	if err != nil {
 		return Selected{}, err
 	}
-	selected := Selected{Items: before + tag.RowsAffected()}
+	selected := Selected{Items: before + written}
 	if s.IncludeOwned {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM order_item WHERE order_id = $1 AND already_owned`, s.OrderID).
 			Scan(&selected.AlreadyOwned); err != nil {

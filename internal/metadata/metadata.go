@@ -110,6 +110,16 @@ func (s *Store) Keep(ctx context.Context, org string, thing Thing, id string, d 
 	return kept[id], err
 }
 
+// KeepOfOrder notes the metadata of an order that is about to be made, and returns
+// what is kept: of an order that is there, what it came with.
+func KeepOfOrder(ctx context.Context, pool *pgxpool.Pool, org, id string, d Data) (kept Data, err error) {
+	err = pool.QueryRow(ctx, `
+		INSERT INTO metadata AS m (org, thing, id, data) VALUES ($1, $4, $2, $3)
+		ON CONFLICT (org, thing, id) DO UPDATE SET data = CASE WHEN EXISTS (SELECT FROM orders WHERE orders.id = $2) THEN m.data ELSE EXCLUDED.data END
+		RETURNING data`, org, id, d, Order).Scan(&kept)
+	return kept, err
+}
+
 // Of returns the metadata of several things of one kind, by id; those without
 // any are missing.
 func (s *Store) Of(ctx context.Context, org string, thing Thing, ids []string) (map[string]Data, error) {

@@ -198,11 +198,7 @@ func (b *Book) NoteMetadata(ctx context.Context, org, id string, data metadata.D
 	if len(data) == 0 {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	var kept metadata.Data
-	err := b.pool.QueryRow(ctx, `
-		INSERT INTO metadata AS m (org, thing, id, data) VALUES ($1, 'order', $2, $3)
-		ON CONFLICT (org, thing, id) DO UPDATE SET data = CASE WHEN EXISTS (SELECT FROM orders WHERE orders.id = $2) THEN m.data ELSE EXCLUDED.data END
-		RETURNING data`, org, id, data).Scan(&kept)
+	kept, err := metadata.KeepOfOrder(ctx, b.pool, org, id, data)
 	if err != nil {
 		return nil, fmt.Errorf("the metadata of order %s was not kept: %w", id, err)
 	}

@@ -1,0 +1,55 @@
+package postgres_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// besides are packages that may write to another's table, and why.
+var besides = map[string]map[string]string{
+	"lead":   {"internal/postgres": "a migration in Go makes keys that SQL cannot"},
+	"orders": {"starter": "the sample data of dev has a past"},
+	"outbox": {"starter": "the sample data of dev has a past", "internal/webhook": "takes events out and removes them"},
+}
+
+// Each table is written by one package, so that what is true of its rows is kept
+// in one place.
+func TestEachTableHasOneWriter(t *testing.T) {
+	writes := regexp.MustCompile(`\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|Identifier\{")\s*([a-z_]+)`)
+	writers := map[string][]string{}
+	for _, top := range []string{"activities", "internal", "starter", "worker", "workflows"} {
+		require.NoError(t, filepath.WalkDir(filepath.Join("../..", top), func(path string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case entry.IsDir() && (entry.Name() == "record" || entry.Name() == "stacktest" || entry.Name() == "pgtest"):
+				return filepath.SkipDir // what tests are made with
+			case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+				return nil
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			writer, err := filepath.Rel("../..", filepath.Dir(path))
+			for _, m := range writes.FindAllSubmatch(source, -1) {
+				if table := string(m[1]); besides[table][writer] == "" && !slices.Contains(writers[table], writer) {
+					writers[table] = append(writers[table], writer)
+				}
+			}
+			return err
+		}))
+	}
+	require.Equal(t, []string{"internal/orderbook"}, writers["order_item"])
+	require.Greater(t, len(writers), 50)
+	for table, list := range writers {
+		require.Len(t, list, 1, "%s is written by several packages", table)
+	}
+}
