@@ -99,7 +99,7 @@ func (a *app) orderListCommand() *cobra.Command {
 	var org, member, from, to, cursor string
 	var limit int
 	status := oneOf("", "reserved", "verifying", "completed", "settled", "rejected", "cancelled", "failed")
-	kind := oneOf("", "lead_list", "verify", "reveal", "enrich", "export")
+	kind := oneOf("", order.KindNames()...)
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List orders, newest first",

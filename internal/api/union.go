@@ -3,26 +3,12 @@ package api
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"holdfast/internal/order"
 )
-
-// orderKinds describe the body of an order of each kind. What it takes stands with
-// the kind; needs is what it cannot do without, besides kind.
-var orderKinds = []struct {
-	kind   order.Kind
-	schema string
-	about  string
-	needs  []string
-}{
-	{order.LeadList, "LeadListOrder", "Delivers leads that match criteria.", []string{"count"}},
-	{order.Verify, "VerifyOrder", "Delivers verdicts on addresses: emails, or those of a list.", nil},
-	{order.Reveal, "RevealOrder", "Delivers fields of leads by their ids.", []string{"fields"}},
-	{order.Enrich, "EnrichOrder", "Delivers what is new about the rows of a list.", []string{"list_id", "fields"}},
-	{order.Export, "ExportOrder", "Delivers leads as a file or to a webhook: lead_ids, those of a list, or those of an order.", nil},
-}
 
 // describeOrders makes the body of an order a union by its kind in the
 // description, so that a generated client cannot mix the fields of two kinds.
@@ -34,17 +20,18 @@ func describeOrders(doc *huma.OpenAPI) {
 		Description:   "An order, by its kind.",
 		Discriminator: &huma.Discriminator{PropertyName: "kind", Mapping: map[string]string{}},
 	}
-	for _, k := range orderKinds {
-		s := &huma.Schema{Type: huma.TypeObject, Description: k.about, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
-		for _, name := range append([]string{"member", "metadata"}, k.kind.Spec().Takes...) {
+	for _, kind := range order.Kinds() {
+		spec := kind.Spec()
+		s := &huma.Schema{Type: huma.TypeObject, Description: spec.Delivers, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
+		for _, name := range append([]string{"member", "metadata"}, spec.Takes...) {
 			s.Properties[name] = all.Properties[name]
 		}
-		s.Properties["kind"] = &huma.Schema{Type: huma.TypeString, Enum: []any{string(k.kind)}, Description: "The kind of the order.", Examples: []any{string(k.kind)}}
-		s.Required = append([]string{"kind"}, k.needs...)
-		schemas[k.schema] = s
-		ref := "#/components/schemas/" + k.schema
+		s.Properties["kind"] = &huma.Schema{Type: huma.TypeString, Enum: []any{string(kind)}, Description: "The kind of the order.", Examples: []any{string(kind)}}
+		s.Required = append([]string{"kind"}, spec.Needs...)
+		schemas[schemaOf(kind)] = s
+		ref := "#/components/schemas/" + schemaOf(kind)
 		union.OneOf = append(union.OneOf, &huma.Schema{Ref: ref})
-		union.Discriminator.Mapping[string(k.kind)] = ref
+		union.Discriminator.Mapping[string(kind)] = ref
 	}
 	schemas["NewOrder"] = union
 	for _, path := range []string{"/orders", "/quotes"} {
@@ -53,6 +40,15 @@ func describeOrders(doc *huma.OpenAPI) {
 		content.Schema = refTo("NewOrder")
 	}
 	delete(schemas, "OrderBody")
+}
+
+// schemaOf names the schema of a kind's order: lead_list is LeadListOrder.
+func schemaOf(kind order.Kind) string {
+	var name strings.Builder
+	for word := range strings.SplitSeq(string(kind), "_") {
+		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return name.String() + "Order"
 }
 
 // describeHeaders declares the headers of all answers.

@@ -30,6 +30,7 @@ var functions = template.FuncMap{
 	}, "first": cmp.Or[string], "join": strings.Join,
 	"pair":  func(v view, orders []order.Order) []any { return []any{v, orders} },
 	"list":  func(items ...string) []string { return items },
+	"kinds": order.KindNames,
 	"items": func(items ...any) []any { return items },
 	"add":   func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
 	"money": money, "amount": func(n int64) string { return strings.Fields(money(n, "x"))[0] }, "pretty": pretty,

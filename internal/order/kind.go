@@ -25,6 +25,7 @@ type KindSpec struct {
 	Kind   Kind
 	Source Source
 	Takes  []string // members of the body that the kind has, by their JSON names
+	Needs  []string // those of them without which there is no order
 	Item   string   // what is counted: a lead, an address, a field
 	Owes   string   // what the count of a request is of: leads, addresses, rows
 
@@ -35,6 +36,9 @@ type KindSpec struct {
 
 	// Lacks says what a request of the kind lacks, nil where it is complete.
 	Lacks func(Request) error
+
+	// Delivers is what the API's description says of the kind: one sentence.
+	Delivers string
 
 	// What people read of an order: what its items are chosen by, what was ordered
 	// (Temporal's UI), and what was asked for (the command line).
@@ -56,6 +60,15 @@ func Kinds() []Kind {
 		kinds[i] = s.Kind
 	}
 	return kinds
+}
+
+// KindNames are the kinds as texts.
+func KindNames() []string {
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = string(s.Kind)
+	}
+	return names
 }
 
 // Spec is what is known of the kind; nothing of one that there is not.
@@ -99,14 +112,6 @@ func or(words []string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-}
-
-func kindNames() string {
-	names := make([]string, len(specs))
-	for i, s := range specs {
-		names[i] = string(s.Kind)
-	}
-	return or(names)
 }
 
 func fieldNames(fields []Field) string {

@@ -9,6 +9,8 @@ var enrich = KindSpec{
 	Kind:     Enrich,
 	Source:   FromFields,
 	Takes:    []string{"list_id", "fields"},
+	Needs:    []string{"list_id", "fields"},
+	Delivers: "Delivers what is new about the rows of a list.",
 	Item:     "field",
 	Owes:     "rows",
 	PerField: true,

@@ -6,12 +6,13 @@ import "fmt"
 const Export Kind = "export"
 
 var export = KindSpec{
-	Kind:    Export,
-	Source:  FromFields,
-	Takes:   []string{"lead_ids", "list_id", "order_id", "destination", "webhook_id"},
-	Item:    "lead",
-	Owes:    "leads",
-	Exports: true,
+	Kind:     Export,
+	Source:   FromFields,
+	Takes:    []string{"lead_ids", "list_id", "order_id", "destination", "webhook_id"},
+	Delivers: "Delivers leads as a file or to a webhook: lead_ids, those of a list, or those of an order.",
+	Item:     "lead",
+	Owes:     "leads",
+	Exports:  true,
 	Lacks: func(r Request) error {
 		switch {
 		case r.ListID == "" && r.OrderID == "":

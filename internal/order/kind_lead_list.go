@@ -14,12 +14,14 @@ const LeadList Kind = "lead_list"
 const shownCriteria = 4_000
 
 var leadList = KindSpec{
-	Kind:   LeadList,
-	Source: FromCriteria,
-	Takes:  []string{"count", "criteria", "fill", "include_owned", "include_known_bad"},
-	Item:   "lead",
-	Owes:   "leads",
-	Lacks:  func(Request) error { return nil },
+	Kind:     LeadList,
+	Source:   FromCriteria,
+	Takes:    []string{"count", "criteria", "fill", "include_owned", "include_known_bad"},
+	Needs:    []string{"count"},
+	Delivers: "Delivers leads that match criteria.",
+	Item:     "lead",
+	Owes:     "leads",
+	Lacks:    func(Request) error { return nil },
 	Choosing: func(r Request) string {
 		return fmt.Sprintf("choose %d leads", r.Count)
 	},

@@ -9,6 +9,8 @@ var reveal = KindSpec{
 	Kind:     Reveal,
 	Source:   FromFields,
 	Takes:    []string{"lead_ids", "list_id", "fields"},
+	Needs:    []string{"fields"},
+	Delivers: "Delivers fields of leads by their ids.",
 	Item:     "field",
 	Owes:     "leads",
 	PerField: true,

@@ -6,12 +6,13 @@ import "fmt"
 const Verify Kind = "verify"
 
 var verify = KindSpec{
-	Kind:   Verify,
-	Source: FromAddresses,
-	Takes:  []string{"emails", "list_id"},
-	Item:   "address",
-	Owes:   "addresses",
-	Shares: true,
+	Kind:     Verify,
+	Source:   FromAddresses,
+	Takes:    []string{"emails", "list_id"},
+	Delivers: "Delivers verdicts on addresses: emails, or those of a list.",
+	Item:     "address",
+	Owes:     "addresses",
+	Shares:   true,
 	Lacks: func(r Request) error {
 		switch {
 		case r.ListID == "":

@@ -34,7 +34,7 @@ func (r Request) Validate(maxCount int64) error {
 	}
 	spec := r.Kind.Spec()
 	if !spec.Known() {
-		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use %s.", r.Kind, kindNames())}
+		return &InvalidError{"kind", fmt.Sprintf("There is no order kind %q; use %s.", r.Kind, or(KindNames()))}
 	}
 	if err := spec.Lacks(r); err != nil {
 		return err
