@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/ledger"
 	"holdfast/internal/order"
+	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
 	"holdfast/internal/suppression"
 )
@@ -39,7 +40,7 @@ func TestTheDescriptionTypesWhatItDescribes(t *testing.T) {
 		}
 	}
 	for at, want := range map[string]int{
-		"Order.status": 7, "Order.kind": 5, "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 21, "WebhookDelivery.event": 24,
+		"Order.status": 7, "Order.kind": len(order.Kinds()), "OrderReason.verdict": 6, "OrderFailure.code": 2, "Problem.code": 21, "WebhookDelivery.event": len(outbox.Topics),
 		"LeadRow.verdict": 6, "BillingEntry.kind": 8, "BillingEntry.source": 6, "OrderProgress.stage": 6,
 		"PlanCredit.owner": 2, "PlanCharge.per": 3, "Plan.plan_change": 2,
 	} {
