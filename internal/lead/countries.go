@@ -50,11 +50,7 @@ func (c *Catalogue) countriesOfRows(ctx context.Context, orderID string, items [
 	if err != nil || selection.List == "" || len(selection.Fields) == 0 {
 		return err
 	}
-	var columns []string
-	if err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, selection.List).Scan(&columns); err != nil {
-		return noList(err)
-	}
-	at := countryColumn(columns)
+	at := countryColumn(selection.Columns)
 	if at < 0 {
 		return nil
 	}

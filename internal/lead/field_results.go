@@ -2,7 +2,6 @@ package lead
 
 import (
 	"context"
-	"errors"
 	"io"
 	"slices"
 	"time"
@@ -61,10 +60,10 @@ type fieldWriter struct {
 	values  []any    // of ours, of the row that is written
 }
 
-func newFieldWriter(of selectionOf, columns []string) *fieldWriter {
-	f := &fieldWriter{of: of, enrich: of.Kind.Spec().Matches, id: findMatchColumns(columns).id}
+func newFieldWriter(of selectionOf) *fieldWriter {
+	f := &fieldWriter{of: of, enrich: of.Kind.Spec().Matches, id: findMatchColumns(of.Columns).id}
 	if f.enrich {
-		f.columns, f.ours = columns, []string{"lead_id"}
+		f.columns, f.ours = of.Columns, []string{"lead_id"}
 	} else {
 		f.ours = slices.Clone(revealColumns)
 	}
@@ -94,12 +93,7 @@ func (f *fieldWriter) name(field order.Field) string {
 // cells, then for each field its value where that was delivered, the verdict and
 // the reason. A row with nothing decided yet is left out.
 func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf, format string) error {
-	var columns []string
-	err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, of.List).Scan(&columns)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // without one, the list was deleted: the row's cells are not there
-		return err
-	}
-	f := newFieldWriter(of, columns)
+	f := newFieldWriter(of)
 	write, flush, err := writeBeside(w, format, f.columns, namesBeside(f.columns, "found_", f.ours))
 	if err != nil {
 		return err

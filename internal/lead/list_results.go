@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -24,22 +23,18 @@ var verdictColumns = append([]string{"verdict", "reason"}, evidenceColumns...)
 // delivered verdict yet is left out; a malformed one comes with the reason
 // malformed and what is wrong with it in place of a verdict. Of a list that was
 // deleted the addresses are left.
-func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, orderID, listID, format string) error {
-	var columns []string
+func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, of selectionOf, format string) error {
+	columns := of.Columns
 	from := `SELECT cells, item, n, problem, cleaned FROM list_row WHERE list_id = $2`
-	err := c.pool.QueryRow(ctx, `SELECT columns FROM list WHERE id = $1`, listID).Scan(&columns)
-	if errors.Is(err, pgx.ErrNoRows) { // deleted: the addresses are the order's, too
-		columns, err = []string{"email"}, nil
+	if columns == nil { // deleted: the addresses are the order's, too
+		columns = []string{"email"}
 		from = `SELECT ARRAY[value] AS cells, n AS item, n, NULL AS problem, false AS cleaned FROM order_item WHERE order_id = $1 AND $2 <> ''`
-	}
-	if err != nil {
-		return err
 	}
 	rows, err := c.pool.Query(ctx, `
 		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
 		FROM (`+from+`) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
 		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
-		ORDER BY r.n`, orderID, listID)
+		ORDER BY r.n`, of.OrderID, of.List)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, form
 	case of.Kind.Spec().PerField:
 		err = c.writeFields(ctx, w, of, format)
 	case !of.Kind.Spec().Exports && of.List != "":
-		err = c.writeListResults(ctx, w, orderID, of.List, format)
+		err = c.writeListResults(ctx, w, of, format)
 	default:
 		err = c.writeLeads(ctx, w, of, format, opts)
 	}
@@ -89,15 +89,16 @@ type selectionOf struct {
 	OrderID string
 	Kind    order.Kind // empty where nothing was entered in the book
 	List    string     // "" when its items are not a list's
+	Columns []string   // of the list; nil where it was deleted
 	Fields  []order.Field
 	Owned   bool // it was to have what is owned, too
 }
 
 func (c *Catalogue) selectionOf(ctx context.Context, orderID string) (selectionOf, error) {
 	rows, _ := c.pool.Query(ctx, `
-		SELECT s.order_id, coalesce(o.kind, ''), coalesce(s.list_id, ''), coalesce(s.fields, '{}'),
+		SELECT s.order_id, coalesce(o.kind, ''), coalesce(s.list_id, ''), l.columns, coalesce(s.fields, '{}'),
 			coalesce((o.request ->> 'include_owned')::boolean, false)
-		FROM order_selection s LEFT JOIN orders o ON o.id = s.order_id WHERE s.order_id = $1 AND s.round = 1`, orderID)
+		FROM order_selection s LEFT JOIN orders o ON o.id = s.order_id LEFT JOIN list l ON l.id = s.list_id WHERE s.order_id = $1 AND s.round = 1`, orderID)
 	of, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[selectionOf])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return selectionOf{OrderID: orderID}, nil
