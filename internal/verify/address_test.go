@@ -132,7 +132,12 @@ func TestLists(t *testing.T) {
 	}
 	require.True(t, l.isRole("Info"))
 	require.True(t, l.isRole("sales+emea"))
-	require.False(t, l.isRole("ada.lovelace"))
+	for _, local := range []string{"info2", "sales-uk", "support.de", "vertrieb_at", "contact-us", "karriere", "accueil", "zamowienia", "klantenservice", "owner-list"} {
+		require.True(t, l.isRole(local), local)
+	}
+	for _, local := range []string{"ada.lovelace", "ann2", "ann.uk", "hr.li", "paris1", "info.lovelace", "sales-rep-ann", "7"} {
+		require.False(t, l.isRole(local), local)
+	}
 
 	require.NoError(t, l.amend(strings.NewReader("# ours\nallow mailinator.com\ndisposable Junk.Example # new\nfree mail.example\nrole frontdesk\n")))
 	require.False(t, l.isDisposable("x.mailinator.com"))

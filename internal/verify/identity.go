@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/internal/netguard"
+
 	"blitiri.com.ar/go/spf"
 )
 
@@ -124,7 +126,7 @@ func (e *Engine) netResolver() *net.Resolver {
 func (e *Engine) seenAddress() (netip.Addr, IdentityCheck) {
 	check := IdentityCheck{Check: "address"}
 	for _, text := range []string{e.cfg.PublicAddr, e.cfg.SourceAddr} {
-		if addr, err := netip.ParseAddr(text); err == nil && (text == e.cfg.PublicAddr || isPublic(addr)) {
+		if addr, err := netip.ParseAddr(text); err == nil && (text == e.cfg.PublicAddr || netguard.Public(addr)) {
 			check.State, check.Detail = CheckOK, fmt.Sprintf("mail hosts see %s", addr)
 			return addr, check
 		}
@@ -143,7 +145,7 @@ func (e *Engine) seenAddress() (netip.Addr, IdentityCheck) {
 	defer conn.Close() //nolint:errcheck // nothing was sent
 	local, _ := conn.LocalAddr().(*net.UDPAddr)
 	addr := local.AddrPort().Addr().Unmap()
-	if !isPublic(addr) {
+	if !netguard.Public(addr) {
 		check.Detail = fmt.Sprintf("the machine's own address %s is private", addr)
 		return netip.Addr{}, check
 	}
@@ -151,15 +153,18 @@ func (e *Engine) seenAddress() (netip.Addr, IdentityCheck) {
 	return addr, check
 }
 
-func isPublic(addr netip.Addr) bool {
-	return addr.IsGlobalUnicast() && !addr.IsPrivate()
-}
+// privateNames end names that are known within a network only (RFC 6761, RFC 6762,
+// RFC 8375, and custom).
+var privateNames = []string{"local", "localdomain", "localhost", "lan", "internal", "intranet", "home", "corp", "private", "home.arpa", "invalid"}
 
 // isFullName reports whether a HELO name is a domain name that others could
-// look up.
+// look up. An address is none.
 func isFullName(name string) bool {
-	_, err := parseDomain(name)
-	return err == nil && !strings.HasSuffix(name, ".localdomain") && !strings.HasSuffix(name, ".local")
+	if _, err := parseDomain(name); err != nil {
+		return false
+	}
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err != nil && !slices.ContainsFunc(privateNames, func(of string) bool { return strings.HasSuffix("."+strings.ToLower(name), "."+of) })
 }
 
 func failedCheck(name, advice, format string, args ...any) IdentityCheck {

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -102,9 +103,11 @@ func TestIdentityThatMailHostsDistrust(t *testing.T) {
 
 // The default name, that of a machine without a domain, is refused in a sentence.
 func TestABareHostNameIsRefused(t *testing.T) {
-	_, err := verify.New(verify.Config{DNSServers: []string{"127.0.0.1:53"}, Helo: "box"})
-	require.ErrorContains(t, err, `mail hosts refuse the EHLO name "box"`)
-	require.ErrorContains(t, err, "HOLDFAST_SMTP_HELO")
+	for _, helo := range []string{"box", "localhost", "box.local", "box.lan", "ip-10-0-0-5.ec2.internal", "box.home.arpa", "BOX.LOCALDOMAIN", "192.0.2.1"} {
+		_, err := verify.New(verify.Config{DNSServers: []string{"127.0.0.1:53"}, Helo: helo})
+		require.ErrorContains(t, err, fmt.Sprintf("mail hosts refuse the EHLO name %q", helo))
+		require.ErrorContains(t, err, "HOLDFAST_SMTP_HELO")
+	}
 	e, err := verify.New(verify.Config{DNSServers: []string{"127.0.0.1:53"}, Helo: "mail.ours.example"})
 	require.NoError(t, err)
 	e.Close()

@@ -193,11 +193,23 @@ func (l *lists) isFree(domain string) bool {
 	return freeList.has("." + parent)
 }
 
-// isRole looks the local part up without its +tag.
+// isRole looks the local part up without its +tag, and without a number or a
+// country behind it: info2, sales-uk, support.de.
 func (l *lists) isRole(local string) bool {
 	local, _, _ = strings.Cut(strings.ToLower(local), "+")
-	return l.role[local] || roleList.has(local)
+	if l.names(local) {
+		return true
+	}
+	base := strings.TrimRight(local, "0123456789")
+	if at := strings.LastIndexAny(local, "-._"); at > 0 && len(local)-at == 3 && Country(local[at+1:]) != "" {
+		base = local[:at]
+	}
+	base = strings.TrimRight(base, "-._")
+	return len(base) > 3 && l.names(base)
 }
+
+// names reports whether a local part names a function.
+func (l *lists) names(local string) bool { return l.role[local] || roleList.has(local) }
 
 // isRelay reports whether a domain gives out addresses that pass mail on.
 func isRelay(domain string) bool {

@@ -69,11 +69,11 @@ func TestLargeProvidersAreNeverDisposable(t *testing.T) {
 func TestRelaysAreAFlagOfTheirOwn(t *testing.T) {
 	l, err := newLists("")
 	require.NoError(t, err)
-	for _, domain := range []string{"duck.com", "mozmail.com", "privaterelay.appleid.com", "simplelogin.com", "simplelogin.co", "ann.anonaddy.com", "passmail.net"} {
+	for _, domain := range []string{"duck.com", "mozmail.com", "privaterelay.appleid.com", "simplelogin.com", "simplelogin.co", "ann.anonaddy.com", "passmail.net", "marketplace.amazon.nl", "members.ebay.de"} {
 		require.True(t, isRelay(domain), domain)
 		require.False(t, l.isDisposable(domain), domain)
 	}
-	for _, domain := range []string{"appleid.com", "apple.com", "icloud.com", "gmail.com", "notduck.com"} {
+	for _, domain := range []string{"appleid.com", "apple.com", "icloud.com", "gmail.com", "notduck.com", "amazon.nl", "ebay.de", "craigslist.org"} {
 		require.False(t, isRelay(domain), domain)
 	}
 }
