@@ -3,6 +3,12 @@
 // address. Both talk to the mail lab on loopback, in the same run.
 //
 //	go run -C bench ./verify
+//
+// To compare with an older engine, measure it just before on the same machine:
+//
+//	git worktree add /tmp/before 405e5e5
+//	(cd /tmp/before && go run ./bench/verify --stream 0 --out /tmp/before-results)
+//	go run -C bench ./verify --stream 0 --before /tmp/before-results/verify.json
 package main
 
 import (
@@ -27,7 +33,7 @@ import (
 
 type options struct {
 	addresses, domains, baseline, runs, stream int
-	only, out, profile                         string
+	only, out, profile, before                 string
 }
 
 func main() {
@@ -41,6 +47,7 @@ func main() {
 	flag.IntVar(&o.stream, "stream", 1_000_000, "addresses to send through starter verify while its memory is watched; 0 for none")
 	flag.StringVar(&o.only, "only", "", "measure only the hosts whose name contains this")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the engine's runs, mail hosts included, to this file")
+	flag.StringVar(&o.before, "before", "", "compare the rates with this earlier JSON result, such as that of an older checkout, measured just before")
 	flag.StringVar(&o.out, "out", "results", "folder for the JSON result and the plot")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Measures the verification engine against one connection per address.\n\nExample: go run -C bench ./verify --runs 1\n\n")
@@ -85,6 +92,14 @@ func run(ctx context.Context, o options) error {
 		{"1 shared host, 20 ms a command", maillab.Shared, 0, 20 * time.Millisecond, 1.5},
 	}
 	worlds = slices.DeleteFunc(worlds, func(w world) bool { return !strings.Contains(w.name, o.only) })
+	var before rates
+	if o.before != "" {
+		var err error
+		if before, err = readRates(o.before); err != nil {
+			return err
+		}
+	}
+	var now []comparison
 	r := report.New("verify", fmt.Sprintf("Verifying %d addresses at %d domains, median of %d runs", o.addresses, o.domains, o.runs))
 	table := r.Table("", "hosts", "client", "addresses/s", "CPU µs each", "connections/1,000", "DNS queries/1,000", "unknown/1,000", "times the rate", "times less CPU", "target")
 	var labels []string
@@ -102,6 +117,7 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: the engine gave %d wrong verdicts", w.name, wrong)
 		}
 		row := func(hosts, client string, f, than figures, target string) {
+			now = append(now, comparison{w.name, client, f.rate})
 			table.Add(hosts, client, f.rate, f.cpu, f.connections, f.queries, f.unknown, f.rate/than.rate, than.cpu/f.cpu, target)
 		}
 		row(w.name, "one connection each", m.baseline, m.baseline, "")
@@ -112,6 +128,9 @@ func run(ctx context.Context, o options) error {
 		ours, theirs = append(ours, m.engine.rate), append(theirs, m.baseline.rate)
 	}
 	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT. Rates and CPU time are compared in plain text, and with STARTTLS, which the engine uses unless told otherwise. At the host where each command takes 20 ms it keeps %d under way, and %d addresses are verified. Client and mail hosts share this machine.", workers, slowWorkers, slowAddresses)
+	if before != nil {
+		before.compare(r, now)
+	}
 	if o.stream > 0 {
 		if err := measureStream(ctx, o.stream, r); err != nil {
 			return err

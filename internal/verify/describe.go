@@ -11,8 +11,10 @@ func ProviderOf(mxHost string) string {
 	if mxHost == "" {
 		return ""
 	}
-	if p := providerOf(mxHost); p != nil {
-		return p.name
+	for _, list := range [][]provider{providers, hosters} {
+		if p := ownerOf(list, mxHost); p != nil {
+			return p.name
+		}
 	}
 	return otherProvider
 }

@@ -77,3 +77,14 @@ func TestRelaysAreAFlagOfTheirOwn(t *testing.T) {
 		require.False(t, isRelay(domain), domain)
 	}
 }
+
+func TestProvidersAreNamedByMailHost(t *testing.T) {
+	for host, want := range map[string]string{
+		"aspmx.l.google.com": "google", "example-com.mail.protection.outlook.com": "microsoft", "mta5.am0.yahoodns.net": "yahoo",
+		"mx1.emailsrvr.com": "rackspace", "smtp.rzone.de": "strato", "route1.mx.cloudflare.net": "cloudflare",
+		"mx.notrzone.de": "other", "mail.company.example": "other", "": "",
+	} {
+		require.Equal(t, want, ProviderOf(host), host)
+	}
+	require.Nil(t, providerOf("smtp.rzone.de"), "its hosts have limits of their own")
+}

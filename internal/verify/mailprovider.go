@@ -82,6 +82,31 @@ var providers = []provider{
 	{name: "trendmicro", suffixes: []string{"in.tmes.trendmicro.com", "in.hes.trendmicro.com"}},
 }
 
+// hosters run mail hosts for many domains. They have a name in results; their
+// hosts have limits of their own.
+var hosters = []provider{
+	{name: "alibaba", suffixes: []string{"mxhichina.com", "aliyun.com", "alibaba-inc.com"}},
+	{name: "amazon", suffixes: []string{"amazonaws.com", "awsapps.com"}},
+	{name: "cloudflare", suffixes: []string{"mx.cloudflare.net"}},
+	{name: "gandi", suffixes: []string{"gandi.net"}},
+	{name: "godaddy", suffixes: []string{"secureserver.net"}},
+	{name: "hornetsecurity", suffixes: []string{"hornetsecurity.com"}},
+	{name: "hostinger", suffixes: []string{"hostinger.com"}},
+	{name: "infomaniak", suffixes: []string{"infomaniak.ch", "infomaniak.com"}},
+	{name: "libero", suffixes: []string{"libero.it"}},
+	{name: "mailbox.org", suffixes: []string{"mailbox.org"}},
+	{name: "mailgun", suffixes: []string{"mailgun.org"}},
+	{name: "namecheap", suffixes: []string{"privateemail.com", "registrar-servers.com"}},
+	{name: "naver", suffixes: []string{"naver.com", "worksmobile.com"}},
+	{name: "rackspace", suffixes: []string{"emailsrvr.com"}},
+	{name: "seznam", suffixes: []string{"seznam.cz"}},
+	{name: "sophos", suffixes: []string{"sophos.com"}},
+	{name: "spamexperts", suffixes: []string{"antispamcloud.com", "spamexperts.com"}},
+	{name: "strato", suffixes: []string{"rzone.de"}},
+	{name: "t-online", suffixes: []string{"t-online.de"}},
+	{name: "tuta", suffixes: []string{"tutanota.de"}},
+}
+
 // startRate is how many sessions a second are begun at first.
 func (p *provider) startRate() float64 {
 	if p == nil || p.pace.perSecond == 0 {
@@ -91,11 +116,13 @@ func (p *provider) startRate() float64 {
 }
 
 // providerOf returns the provider that an MX name belongs to, or nil.
-func providerOf(mx string) *provider {
-	for i := range providers {
-		for _, suffix := range providers[i].suffixes {
+func providerOf(mx string) *provider { return ownerOf(providers, mx) }
+
+func ownerOf(list []provider, mx string) *provider {
+	for i := range list {
+		for _, suffix := range list[i].suffixes {
 			if rest, ok := strings.CutSuffix(mx, suffix); ok && (rest == "" || rest[len(rest)-1] == '.') {
-				return &providers[i]
+				return &list[i]
 			}
 		}
 	}

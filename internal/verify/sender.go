@@ -179,14 +179,14 @@ func (p *Pool) place(ctx context.Context, domain string, list []*item) {
 		return
 	}
 	host, _, of := path.keys()
-	key := host
+	key, provider := host, otherProvider
 	if of != nil {
-		key = domain
+		key, provider = domain, of.name
 	}
 	order := p.order(key)
 	free := e.lists.isFree(domain)
 	for _, it := range list {
-		it.host, it.provider, it.order = host, path.provider(), order
+		it.host, it.provider, it.order = host, provider, order
 		if free {
 			it.order = p.order(strings.ToLower(it.email))
 		}
