@@ -57,7 +57,7 @@ type rule struct {
 // classifier remembers the meaning of replies: hosts say the same to most
 // addresses, and reading a text anew costs more than the rest of the answer.
 type classifier struct {
-	sender string // the address that mail comes from, in lower case
+	sender string // the address that mail comes from
 	mu     sync.Mutex
 	seen   memory[saying, finding]
 }
@@ -72,15 +72,15 @@ type saying struct {
 }
 
 func newClassifier(sender string) *classifier {
-	return &classifier{sender: strings.ToLower(sender), seen: newMemory[saying, finding](1 << 14)}
+	return &classifier{sender: sender, seen: newMemory[saying, finding](1 << 14)}
 }
 
 // classify is the function of that name, with memory. Where the host names our
 // sender's address, it speaks of the sender: "no such user" is not about the
 // address that was asked for.
 func (c *classifier) classify(at stage, r reply, p *provider, about Address) finding {
-	if strings.Contains(r.text, "@") && c.sender != "" && !strings.EqualFold(about.String(), c.sender) {
-		r.text = strings.ReplaceAll(strings.ToLower(r.text), c.sender, "sender")
+	if c.sender != "" && strings.Contains(r.text, c.sender) && about.String() != c.sender {
+		r.text = strings.ReplaceAll(r.text, c.sender, "sender")
 	}
 	s := saying{at, r.code, r.enhanced, p, newPhrases(r.text, about)}
 	c.mu.Lock()
