@@ -89,11 +89,12 @@ func (a *app) addCommands(root *cobra.Command) {
 		{groupOrders, "Leads and orders:", []*cobra.Command{a.orderCommand(), a.leadsCommand(), a.listCommand(), a.suppressionCommand(), a.bouncesCommand()}},
 		{groupAccounts, "Accounts and credits:", []*cobra.Command{
 			a.orgCommand(), a.memberCommand(), a.keyCommand(), a.planCommand(), a.creditsCommand(), a.purchasesCommand(),
+			a.reportCommand(), a.forgetCommand(), a.loginLinkCommand(), a.clockCommand(),
 		}},
 		{groupEvents, "Events:", []*cobra.Command{a.webhookCommand(), a.eventCommand(), a.listenCommand()}},
 		{groupStack, "The stack:", []*cobra.Command{a.demoCommand(), a.devCommand(), a.serveCommand(), a.codecServerCommand()}},
 		{groupDatabase, "On the database (HOLDFAST_DATABASE_URL, or a dev stack); so does order recover:", []*cobra.Command{
-			a.migrateCommand(), a.importCommand(), a.auditCommand(), a.reportCommand(), a.scheduleCommand(), a.forgetCommand(), a.loginLinkCommand(),
+			a.migrateCommand(), a.importCommand(), a.auditCommand(), a.scheduleCommand(),
 		}},
 		{groupHere, "On this machine:", []*cobra.Command{a.loginCommand(), a.logoutCommand(), a.meCommand(), a.verifyCommand()}},
 	} {

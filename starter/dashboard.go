@@ -12,6 +12,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/api"
+	"holdfast/internal/config"
 	"holdfast/internal/dashboard"
 	"holdfast/internal/ledger"
 	"holdfast/internal/site"
@@ -53,20 +54,24 @@ ends after --for. It cannot be shown again: what is stored is its hash.`,
 		Example: examples("holdfast login-link --org acme --member jane"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withDatabase(cmd, func(rooms *wire.Rooms) error {
-				m, secret, err := rooms.Accounts.CreateLoginLink(cmd.Context(), org, member, life)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				path, err := s.inOrg(ctx, org, "/login-links")
 				if err != nil {
 					return err
 				}
-				link := dashboard.LoginLink(strings.TrimSuffix(cmp.Or(server, a.serverAddress(rooms)), "/"), secret)
+				var made api.LoginLink
+				if err := s.Post(ctx, path, nil, api.LoginLinkBody{Member: member, For: life.String()}, &made); err != nil {
+					return err
+				}
+				link := dashboard.LoginLink(strings.TrimSuffix(cmp.Or(server, s.server), "/"), made.Token)
 				if a.json {
 					return a.printJSON(struct {
 						Org    string `json:"org"`
 						Member string `json:"member"`
 						URL    string `json:"url"`
-					}{m.Org, m.ID, link})
+					}{made.Org, made.Member, link})
 				}
-				a.note("Logs %s in, once, within %s.", m.ID, cmp.Or(life, account.LoginLinkLife))
+				a.note("Logs %s in, once, within %s.", made.Member, life)
 				a.say("%s", link)
 				return nil
 			})
@@ -74,15 +79,10 @@ ends after --for. It cannot be shown again: what is stored is its hash.`,
 	}
 	addOrgFlag(cmd, &org)
 	cmd.Flags().StringVar(&member, "member", "", "who logs in; the organization's only admin when left out")
-	cmd.Flags().StringVar(&server, "server", "", "address of the server, such as https://holdfast.example; this machine's when left out")
+	cmd.Flags().StringVar(&server, "server", "", "address of the dashboard, such as https://holdfast.example; the server's when left out")
 	cmd.Flags().DurationVar(&life, "for", account.LoginLinkLife, "how long the link can be used")
 	return cmd
 }
 
-// serverAddress is where the dev stack serves or, without one, where serve would.
-func (a *app) serverAddress(rooms *wire.Rooms) string {
-	if dev, err := a.findDev(rooms.Config); err == nil && dev.DatabaseURL == rooms.Config.DatabaseURL {
-		return dev.Dashboard
-	}
-	return "http://" + rooms.Config.HTTPAddr
-}
+// serverAddress is where serve would serve with this configuration.
+func serverAddress(cfg config.Config) string { return "http://" + cfg.HTTPAddr }

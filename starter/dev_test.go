@@ -10,11 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/order"
+	"holdfast/internal/testclock"
 )
 
 // startDev starts a dev stack in the default place, as a newcomer does, and
@@ -246,6 +248,12 @@ func cancelled(t *testing.T, w *world, running order.Order) {
 	w.run("order", "pause", o.ID).fails(exitFailed, "over already")
 	require.Contains(t, w.run("forget", "nobody@nowhere.test").ok().stdout, "1 entry added")
 	w.run("order", "resume", o.ID).fails(exitFailed, "over already")
+	var clock testclock.Clock
+	w.run("clock", "create", "--org", "rehearsal", "--at", "2028-01-31T09:00:00Z", "--json").ok().into(&clock)
+	w.run("org", "create", "rehearsal", "--plan", "workspace-paid").ok()
+	w.run("clock", "advance", clock.ID, "--to", "2028-03-31", "--wait", "--json").ok().into(&clock)
+	require.Equal(t, testclock.Ready, clock.Status)
+	require.Equal(t, "2028-03-31", clock.At.Format(time.DateOnly))
 	// An order that waits for its refund gets it at once.
 	w.run("order", "cancel", running.ID, "--json").ok().into(&o)
 	require.Equal(t, order.Settled, o.Status)

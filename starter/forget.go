@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/api"
 	"holdfast/internal/erasure"
 )
 
@@ -27,28 +30,44 @@ name in an uploaded list without the address; internal/erasure says more.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, addresses []string) error {
-			rooms, err := a.openDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer rooms.Close()
-			report, err := rooms.Erasures.Erase(cmd.Context(), erasure.Request{Emails: addresses, LeadIDs: leads})
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(report)
-			}
-			t := newTable("erased", ">number")
-			t.add("leads of the catalogue", number(report.Leads))
-			t.add("items of orders", number(report.Items))
-			t.add("rows of lists", number(report.ListRows))
-			t.add("remembered verdicts", number(report.Verdicts))
-			a.print(t)
-			a.say("%s added to everybody's suppression list.", count(report.Suppressed, "entry"))
-			return nil
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				report, err := forget(ctx, s, addresses, leads)
+				if err != nil {
+					return err
+				}
+				return answer(a, report, a.showErased)
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&leads, "lead", nil, "ids of leads")
 	return cmd
+}
+
+// forget erases people, as many at a time as the API takes.
+func forget(ctx context.Context, s *session, addresses, leads []string) (sum erasure.Report, err error) {
+	const most = 100
+	for len(addresses)+len(leads) > 0 {
+		emails, ids := addresses[:min(most, len(addresses))], leads[:min(most, len(leads))]
+		addresses, leads = addresses[len(emails):], leads[len(ids):]
+		var report erasure.Report
+		if err := s.Post(ctx, "/erasures", nil, api.ErasureBody{Emails: emails, LeadIDs: ids}, &report); err != nil {
+			return sum, err
+		}
+		sum.Leads += report.Leads
+		sum.Items += report.Items
+		sum.ListRows += report.ListRows
+		sum.Verdicts += report.Verdicts
+		sum.Suppressed += report.Suppressed
+	}
+	return sum, nil
+}
+
+func (a *app) showErased(report erasure.Report) {
+	t := newTable("erased", ">number")
+	t.add("leads of the catalogue", number(report.Leads))
+	t.add("items of orders", number(report.Items))
+	t.add("rows of lists", number(report.ListRows))
+	t.add("remembered verdicts", number(report.Verdicts))
+	a.print(t)
+	a.say("%s added to everybody's suppression list.", count(report.Suppressed, "entry"))
 }

@@ -43,6 +43,7 @@ type listener struct {
 
 	newest time.Time            // of the events that were seen
 	seen   map[string]time.Time // events of the last while, by id
+	last   time.Time            // of the event that was taken last
 }
 
 func (a *app) listenCommand() *cobra.Command {
@@ -57,8 +58,9 @@ webhook is: for receivers under development that the server cannot reach. The
 signing secret is printed at the beginning; --secret sets it.
 
 When the connection to the server breaks, it waits and goes on with the next event
-after the last one that was seen. An event that the receiver does not take a
-connection for is sent again until it does.`,
+after the last one that was seen, however long that takes. An event that the
+receiver does not take a connection for is sent again until it does. When it ends
+it says which --since goes on there: the last event comes again.`,
 		Example: examples(
 			"holdfast listen --org acme",
 			"holdfast listen --org acme --forward http://localhost:3000/holdfast",
@@ -77,7 +79,11 @@ connection for is sent again until it does.`,
 				if l.org, err = s.needOrg(ctx, org); err != nil {
 					return err
 				}
-				return l.run(ctx, from)
+				err = l.run(ctx, from)
+				if err == nil && !l.last.IsZero() {
+					l.note("To go on from here: --since %s", l.last.UTC().Format(time.RFC3339Nano))
+				}
+				return err
 			})
 		},
 	}
@@ -223,6 +229,7 @@ func (l *listener) query(cursor string, from time.Time, limit int) url.Values {
 
 // take prints an event and forwards it.
 func (l *listener) take(ctx context.Context, e webhook.Event) error {
+	l.last = e.Timestamp
 	if l.forward == "" {
 		if l.json {
 			return json.NewEncoder(l.out).Encode(e)

@@ -34,15 +34,21 @@ type location struct {
 // two apart, so that each is written once.
 type session struct {
 	*client.Client
-	close func()
-	dev   bool   // it is a dev stack's
-	asked string // the organization that was named
+	close  func()
+	dev    bool   // it is a dev stack's
+	asked  string // the organization that was named
+	server string // where its dashboard is
 }
 
 // endpoint is an API that is configured.
 type endpoint struct {
 	url, key string
 	dev      bool
+}
+
+// server is the address without the API's path.
+func (e endpoint) server() string {
+	return strings.TrimSuffix(strings.TrimSuffix(e.url, "/"), client.Prefix)
 }
 
 // api lets a command work with the API. In this process, it needs the database
@@ -88,7 +94,7 @@ func (a *app) connect(ctx context.Context, open opener) (*session, error) {
 	of := client.Config{URL: at.url, Key: at.key, Agent: "holdfast/" + build.Read().ID()}
 	if at.url != "" {
 		c, err := client.New(of)
-		return &session{Client: c, close: func() {}, dev: at.dev}, err
+		return &session{Client: c, close: func() {}, dev: at.dev, server: at.server()}, err
 	}
 	rooms, err := open(ctx)
 	if err != nil {
@@ -99,7 +105,7 @@ func (a *app) connect(ctx context.Context, open opener) (*session, error) {
 	transport, stop := client.Local(api.New(served))
 	of.URL, of.Key, of.Transport = "http://holdfast.local", cmp.Or(at.key, served.OperatorKey), transport
 	c, err := client.New(of)
-	return &session{Client: c, close: func() { stop(); rooms.Close() }}, err
+	return &session{Client: c, close: func() { stop(); rooms.Close() }, server: serverAddress(cfg)}, err
 }
 
 // findAPI says which API is configured: --url or HOLDFAST_URL; else the database

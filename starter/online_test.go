@@ -28,6 +28,7 @@ import (
 	"holdfast/internal/outbox"
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/site"
+	"holdfast/internal/testclock"
 	"holdfast/internal/webhook"
 	"holdfast/internal/wire"
 )
@@ -84,9 +85,16 @@ func TestCommandsOverHTTP(t *testing.T) {
 	here(t, "", "credits", "--org", "nobody").fails(exitFailed, "nobody")
 	require.Contains(t, must("me").stdout, "The key of the operator at "+server.URL)
 	key := strings.TrimSpace(must("key", "create", "--org", "acme", "--member", "ann").stdout)
+	require.Contains(t, must("report", "revenue", "--org", "acme").stdout, "month,org,currency")
+	here(t, "", "report", "journal", "--org", "nobody").fails(exitFailed, "nobody")
+	require.Contains(t, must("forget", "gone@example.com", "--lead", "L1").stdout, "added to everybody's suppression list")
 
 	t.Setenv("HOLDFAST_API_KEY", key)
 	require.Contains(t, must("me").stdout, "ann of acme, admin")
+	require.Contains(t, must("login-link").stdout, server.URL+"/app/login/link?token=hl_")
+	require.Contains(t, must("login-link", "--member", "ann", "--server", "https://holdfast.example/").stdout, "https://holdfast.example/app/login/link?token=hl_")
+	here(t, "", "login-link", "--for", "25h").fails(exitFailed, "24 hours")
+	here(t, "", "forget", "ann@example.com").fails(exitFailed, "role does not allow")
 	var view billing.Credits
 	must("credits", "--json").into(&view)
 	require.EqualValues(t, 500, view.Credits[0].Available)
@@ -121,6 +129,26 @@ func TestCommandsOverHTTP(t *testing.T) {
 	require.NotEmpty(t, refused.RequestID)
 	here(t, "", "credits", "--key", "hf_wrong").fails(exitFailed, "not known or has been revoked")
 	here(t, "", "credits", "--url", "http://127.0.0.1:1", "--key", "k").fails(exitFailed, "does not answer")
+}
+
+// Test clocks are made, looked at and deleted over HTTP; TestDev advances one.
+func TestClockCommandsOverHTTP(t *testing.T) {
+	s := newServed(t)
+	c := site.API(s.rooms)
+	c.OperatorKey, c.Sandbox = testOperator, true
+	server := httptest.NewServer(api.New(c))
+	t.Cleanup(server.Close)
+	alone(t, "HOLDFAST_URL", server.URL, "HOLDFAST_API_KEY", testOperator)
+	must := func(args ...string) outcome { t.Helper(); return here(t, "", args...).ok() }
+	var made testclock.Clock
+	must("clock", "create", "--org", "rehearsal", "--at", "2028-01-31T09:00:00Z", "--json").into(&made)
+	require.Equal(t, "rehearsal", made.Org)
+	require.Contains(t, must("clock", "show", made.ID).stdout, "for rehearsal")
+	require.Contains(t, must("clock", "list").stdout, made.ID)
+	require.Contains(t, must("clock", "delete", made.ID).stdout, "deleted")
+	here(t, "", "clock", "show", made.ID).fails(exitFailed, "no such test clock")
+	here(t, "", "clock", "create", "--org", "rehearsal").fails(exitUsage, `"at" not set`)
+	here(t, "", "clock", "create", "--org", "rehearsal", "--at", "soon").fails(exitUsage, "is no time")
 }
 
 // The lists, webhooks and suppressions of a customer.
@@ -280,6 +308,22 @@ func TestListen(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Empty(t, came, "each once, and nothing from before")
+
+	// What happens while nobody listens comes to the next one, from where this one ended.
+	happen(outbox.OrgSuspended, "4")
+	_, since, found := strings.Cut(output.String(), "--since ")
+	require.True(t, found, output.String())
+	again, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		ended <- newCLI(&bytes.Buffer{}, &output, &output).execute(again, []string{
+			"listen", "--org", "acme", "--forward", receiver.URL, "--secret", secret, "--since", strings.Fields(since)[0],
+		})
+	}()
+	next(outbox.OrgClosed) // the last one comes again
+	next(outbox.OrgSuspended)
+	stop()
+	require.NoError(t, <-ended)
 }
 
 // serveAt serves at an address until it is stopped, with all of its connections.

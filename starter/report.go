@@ -1,15 +1,11 @@
 package main
 
 import (
-	"encoding/csv"
+	"context"
 	"errors"
 	"regexp"
-	"time"
 
 	"github.com/spf13/cobra"
-
-	"holdfast/internal/payment"
-	"holdfast/internal/wire"
 )
 
 var monthPattern = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])$`)
@@ -33,21 +29,9 @@ The audit compares purchases with the ledger's journal.`,
 					return errors.New("a month is written like 2026-03; correct --from or --to")
 				}
 			}
-			return a.withDatabase(cmd, func(rooms *wire.Rooms) error {
-				if org != "" {
-					if _, err := rooms.Accounts.Org(cmd.Context(), org); err != nil {
-						return err // a typing error proves nothing
-					}
-				}
-				bookings, err := rooms.Payments.Bookings(cmd.Context(), org, time.Now())
-				if err != nil {
-					return err
-				}
-				rows := payment.BookingRows(bookings, from, to)
-				if args[0] == "revenue" {
-					rows = payment.MonthRows(payment.Months(bookings), from, to)
-				}
-				return csv.NewWriter(a.out).WriteAll(rows)
+			return a.api(cmd, func(ctx context.Context, s *session) error {
+				query := set(s.org(org), "from", from, "to", to)
+				return s.Download(ctx, "/reports/"+args[0]+".csv", query, a.out)
 			})
 		},
 	}

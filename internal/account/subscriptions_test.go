@@ -222,6 +222,20 @@ func TestChangeAtPeriodEnd(t *testing.T) {
 	require.WithinDuration(t, *change.Since, *changes[2].Since, 0)
 }
 
+// I3: a second change at the moment of the first one follows the plan that the
+// first one led to.
+func TestTwoChangesAtOnce(t *testing.T) {
+	b := setup(t)
+	b.org(t, "acme", "workspace-paid", time.Now().Add(-20*24*time.Hour).Truncate(time.Second))
+	now := time.Now()
+	first, err := b.ChangePlan(t.Context(), "acme", "licence-monthly", now)
+	require.NoError(t, err)
+	require.False(t, first.AtPeriodEnd, "workspace-paid changes at once")
+	second, err := b.ChangePlan(t.Context(), "acme", "rollover-boost", now)
+	require.NoError(t, err)
+	require.True(t, second.AtPeriodEnd, "licence-monthly with its next period")
+}
+
 // I3: members who hold licences are topped up in their own credit months, and
 // only those who were there.
 func TestPlanChangeReachesLicences(t *testing.T) {

@@ -53,6 +53,7 @@ var access = map[string]struct {
 	"PUT /api/v1/orgs/{org}/members/{member}/budget":          {"admin", `{"type":"email","amount":5}`},
 	"POST /api/v1/orgs/{org}/keys":                            {"admin", `{"member":"jane"}`},
 	"GET /api/v1/orgs/{org}/keys":                             {"admin", ""},
+	"POST /api/v1/orgs/{org}/login-links":                     {"admin", `{"member":"jane"}`},
 	"DELETE /api/v1/orgs/{org}/keys/{id}":                     {"admin", ""},
 	"POST /api/v1/orgs/{org}/grants":                          {"operator", `{"type":"email","amount":5,"source":"pack"}`},
 	"GET /api/v1/orgs/{org}/grants":                           {"admin", ""},

@@ -119,6 +119,7 @@ func New(c Config) *API {
 	a.webhookLife()
 	a.events()
 	a.erasures()
+	a.loginLinks()
 	a.payments()
 	a.testClocks()
 	a.finish()

@@ -275,6 +275,64 @@ func TestB2_RollOverCap(t *testing.T) {
 	w.requireBalanced(t)
 }
 
+// B2: what is left of credits that the plan in force at the end does not allot
+// stays: it neither gave them nor takes them away.
+func TestB2_WhatAPlanDoesNotAllotItDoesNotTake(t *testing.T) {
+	w := setup(t)
+	w.plan(t, "gives", "allotment: 100, at_period_end: roll_over")
+	w.plan(t, "sells", "at_period_end: expire")
+	w.org(t, "acme", "gives", day("2099-01-10"))
+	w.sweep(t, day("2099-01-10"))
+	_, err := w.ChangePlan(t.Context(), "acme", "sells", day("2099-01-20"))
+	require.NoError(t, err)
+	for _, at := range []string{"2099-02-10", "2099-03-10"} {
+		w.sweep(t, day(at))
+		require.EqualValues(t, 100, w.available(t, "acme", "", "email"), at)
+	}
+	w.requireBalanced(t)
+}
+
+// B3: a change that waited comes into force in the period that it begins: its
+// thresholds are compared with the new allotment, not with what was left.
+func TestB3_AChangeAtThePeriodsEndComesAfterItsAllotment(t *testing.T) {
+	w := setup(t)
+	w.plan(t, "before", "allotment: 100, at_period_end: expire", "plan_change: at_period_end")
+	w.plan(t, "after", "allotment: 100, at_period_end: expire, low_balance: [20]")
+	w.org(t, "acme", "before", day("2099-01-10"))
+	w.sweep(t, day("2099-01-10"))
+	_, err := w.ledger.Hold(t.Context(), ledger.Hold{
+		Owner: "acme", Key: "h", HoldID: "h", Lines: []ledger.Line{{Type: "email", Amount: 95, Pools: []string{""}}},
+	})
+	require.NoError(t, err)
+	_, err = w.ChangePlan(t.Context(), "acme", "after", day("2099-01-20"))
+	require.NoError(t, err)
+	applied, err := w.ApplyChanges(t.Context(), day("2099-02-10"), account.Pending{}, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, applied.Seen)
+	require.Zero(t, w.events(t, "acme", "credits.low"))
+	require.Equal(t, int64(100), w.available(t, "acme", "", "email"))
+	w.requireBalanced(t)
+}
+
+// B3: whoever comes first after a period's end completes a change of that period
+// whose process died: what it brings belongs to the period that is over.
+func TestB3_ATouchCompletesAChangeOfThePeriodBefore(t *testing.T) {
+	w := setup(t)
+	end := w.boundary(t, time.Second)
+	w.monthly(t, "acme", "rollover-ignite", end)
+	_, err := w.accounts.ChangePlan(t.Context(), "acme", "rollover-boost", end.Add(-30*time.Minute))
+	require.NoError(t, err) // and the process dies
+	w.await(t, end)
+	org, err := w.Current(t.Context(), "acme")
+	require.NoError(t, err)
+	period, err := org.Period(end.Add(-time.Hour))
+	require.NoError(t, err)
+	topUp := 7_000 * int64(30*time.Minute) / int64(period.End.Sub(period.Start))
+	require.Positive(t, topUp)
+	require.Equal(t, 5_000+topUp+12_000, w.available(t, "acme", "", "email"))
+	w.requireBalanced(t)
+}
+
 // B3: an upgrade gives the rest of the period's difference at once and once;
 // after a crash between the change and its top-ups the sweep completes it.
 func TestB3_ACrashedChangeIsCompleted(t *testing.T) {

@@ -382,7 +382,6 @@ func (b *books) moveInto(e *entry, m move, l, into *lot, n int64) *posting {
 	into.bucket[available] += n
 	a.available += n
 	b.list(into)
-	a.sooner(into)
 	b.changedLot(into)
 	p.Balance = a.available
 	p.Into = into.no
