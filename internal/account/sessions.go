@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"holdfast/internal/errcode"
+	"holdfast/internal/idempotency"
 )
 
 const (
@@ -19,10 +20,13 @@ const (
 	SessionIdle = 12 * time.Hour
 	// SessionLife is how long a session lives at most.
 	SessionLife = 7 * 24 * time.Hour
+
 	// LoginLinkLife is how long a login link can be used where nothing else is said.
 	LoginLinkLife = 15 * time.Minute
 
 	maxLoginLinkLife = 24 * time.Hour
+
+	linkStart = "hl_" // of the secrets of login links
 )
 
 // Session is a login of the dashboard: of a member, or of the operator.
@@ -117,7 +121,8 @@ func (a *Accounts) CloseSession(ctx context.Context, secret string) error {
 // CreateLoginLink makes a secret that logs a member in once, within life; 0 is
 // LoginLinkLife. Without a member it is for the organization's only admin.
 // ErrNotFound where there is no such member, ErrInvalid where it is not clear
-// which admin is meant or life is too long.
+// which admin is meant or life is too long. The same request again, by its
+// idempotency key, gets the same link.
 func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life time.Duration) (m Member, secret string, err error) {
 	if life == 0 {
 		life = LoginLinkLife
@@ -143,14 +148,30 @@ func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life
 	if err != nil {
 		return m, "", err
 	}
-	secret = "hl_" + random(32)
-	hash := sha256.Sum256([]byte(secret))
-	if _, err := a.pool.Exec(ctx, `
-		INSERT INTO login_link (hash, org, member, expires_at) VALUES ($1, $2, $3, now() + $4::interval)`,
-		hash[:], org, m.ID, life); err != nil {
-		return m, "", fmt.Errorf("the login link was not made: %w", err)
+	made := idempotency.Made{ID: m.ID, Salt: idempotency.NewSalt(ctx)}
+	secret = linkStart + random(32)
+	if made.Salt != nil {
+		secret = linkStart + lower(idempotency.Secret(ctx, made.Salt))
 	}
-	return m, secret, nil
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+		before, again, err := idempotency.Claim(ctx, tx, org, "login_link", made)
+		if err != nil {
+			return err
+		}
+		if again { // the same link, used or not
+			secret = linkStart + lower(idempotency.Secret(ctx, before.Salt))
+			return nil
+		}
+		hash := sha256.Sum256([]byte(secret))
+		_, err = tx.Exec(ctx, `
+			INSERT INTO login_link (hash, org, member, expires_at) VALUES ($1, $2, $3, now() + $4::interval)`,
+			hash[:], org, m.ID, life)
+		return err
+	})
+	if err != nil && !errcode.Permanent(err) {
+		err = fmt.Errorf("the login link was not made: %w", err)
+	}
+	return m, secret, err
 }
 
 func (a *Accounts) onlyAdmin(ctx context.Context, org string) (admin Member, err error) {

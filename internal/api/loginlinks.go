@@ -26,8 +26,12 @@ func (a *API) loginLinks() {
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/login-links", name: "createLoginLink", tag: "Organizations", status: http.StatusCreated, needs: admin,
 		summary: "Make a link that logs a member in to the dashboard, once",
-		about:   "The link is the address of the dashboard, /app/login/link?token= and the token. It cannot be shown again: what is stored is its hash.",
-	}, func(ctx context.Context, in *struct{ Body LoginLinkBody }) (*answer[LoginLink], error) {
+		about:   "The link is the address of the dashboard, /app/login/link?token= and the token. What is stored is its hash; the same request with the same Idempotency-Key and API key shows the same link again, used or not.",
+	}, func(ctx context.Context, in *struct {
+		Repeatable
+		Body LoginLinkBody
+	},
+	) (*answer[LoginLink], error) {
 		life, err := time.ParseDuration(cmp.Or(in.Body.For, account.LoginLinkLife.String()))
 		if err != nil {
 			return nil, invalid("body.for", "The time is a duration from 1s to 24h, such as 15m.")

@@ -103,6 +103,7 @@ func TestA4_WhatIsMadeIsMadeOnce(t *testing.T) {
 		{"/orgs", operatorKey, map[string]any{"id": other, "name": "B", "plan": "quick"}, map[string]any{"id": other, "name": "C", "plan": "quick"}, "id"},
 		{"/orgs/" + f.org + "/members", f.admin, map[string]any{"id": "kim", "name": "Kim"}, map[string]any{"id": "kim", "name": "Tim"}, "id"},
 		{"/orgs/" + f.org + "/keys", f.admin, map[string]any{"member": "jane"}, map[string]any{"member": "bob"}, "key"},
+		{"/orgs/" + f.org + "/login-links", f.admin, map[string]any{"member": "jane"}, map[string]any{"member": "jane", "for": "1m"}, "token"},
 		{"/webhooks", f.admin, map[string]any{"url": "https://example.com/"}, map[string]any{"url": "https://example.com/b"}, "secret"},
 	} {
 		first := f.call("POST", c.path, c.key, c.body, "Idempotency-Key", "once").is(201)
