@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ var (
 // release in messages which are lost, doubled and overtaken, two servers whose
 // clocks differ and that die before and after every commit, order processes that
 // die between any two steps and are taken up again, cancellations, bounces, period
-// ends and purchases in between. A world follows from its seed alone. In the end
+// ends, changes of plan and purchases in between. A world follows from its seed alone. In the end
 // the faults stop, and the books must be exact: see simWorld.verify.
 func TestSimulate(t *testing.T) {
 	if *simulateSeed != 0 {
@@ -46,7 +47,7 @@ func TestSimulate(t *testing.T) {
 	t.Logf("%d worlds, %d steps, %.0f a second; faults: %v", worlds, steps, float64(steps)/time.Since(began).Seconds(), faults)
 	for _, what := range []string{
 		"lost", "doubled", "late", "answer lost", "died before commit", "died after commit", "order process died", "cancelled", "clock stepped",
-		"period ended", "offer outlived its period", "insufficient",
+		"period ended", "plan changed", "offer outlived its period", "insufficient",
 	} {
 		require.NotZero(t, faults[what], "%s never happened: the simulation tests less than it says", what)
 	}
@@ -105,6 +106,15 @@ type simOrg struct {
 	answers map[string]string // by key, the first answer
 	granted int64             // credits that came from outside
 	packs   int
+	family  []*plan.Plan // that it may change to
+	changes simChanges
+}
+
+// simChanges are those of plan within a period.
+type simChanges struct {
+	period   int
+	start    int64 // allotment of the plan that the period began with
+	switches []plan.Switch
 }
 
 var simPlans = []struct{ id, action string }{
@@ -131,6 +141,9 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 		for _, p := range presets {
 			if p.ID == chosen.id {
 				o.plan, o.action = p, p.Actions[chosen.action]
+			}
+			if strings.HasPrefix(p.ID, "rollover-") && strings.HasPrefix(chosen.id, "rollover-") {
+				o.family = append(o.family, p)
 			}
 		}
 		for _, owner := range append([]string{""}, "ann", "bob") {
@@ -194,6 +207,8 @@ func (w *simWorld) step() {
 		w.buy(o, 1+w.rng.Int64N(60))
 	case n < 99:
 		w.renew(o, o.members[w.rng.IntN(len(o.members))])
+	case n < 100 && len(o.family) > 0 && w.chance(50):
+		w.change(o)
 	case w.fault("clock stepped", 300):
 		w.skew[w.rng.IntN(simServers)] = time.Duration(w.rng.IntN(3600)-1800) * time.Second
 	}
@@ -343,6 +358,33 @@ func (w *simWorld) renew(o *simOrg, pool string) {
 			w.faults["period ended"]++
 		}
 	})
+}
+
+// change moves an organization to another plan of the same prices, as billing does:
+// what the rest of the period entitles to is given at once.
+func (w *simWorld) change(o *simOrg) {
+	p := plan.PeriodN(o.anchor, o.period[""], time.UTC)
+	if o.period[""] < 0 || !p.Contains(w.now) {
+		return // a period is renewed first
+	}
+	allotment := func(of *plan.Plan) int64 { return of.Credits[o.creditType()].Allotment }
+	if len(o.changes.switches) == 0 || o.changes.period != p.N {
+		o.changes = simChanges{period: p.N, start: allotment(o.plan)}
+	}
+	o.plan = o.family[w.rng.IntN(len(o.family))]
+	c := &o.changes
+	c.switches = append(c.switches, plan.Switch{At: w.now, Allotment: allotment(o.plan)})
+	tops := plan.TopUps(p, c.start, c.switches)
+	w.faults["plan changed"]++
+	if top := tops[len(tops)-1]; top > 0 {
+		g := Grant{
+			Owner: o.id, Key: fmt.Sprintf("switch/%d/%d", p.N, len(tops)), Type: o.creditType(), Amount: top, Source: SourceAllotment,
+			ExpiresAt: o.plan.GrantExpiry(o.creditType(), p), BurnBy: o.plan.BurnBy(o.creditType(), p),
+		}
+		for range 1 + w.rng.IntN(3) {
+			w.send(o, g, func(outcome) {})
+		}
+	}
 }
 
 func (o *simOrg) creditType() string { return o.action.Charges[0].Type }
