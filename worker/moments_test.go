@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/config"
@@ -19,6 +20,7 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/wire"
 )
 
@@ -110,7 +112,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 		moments  map[string]moment
 	}{{"large", leadList(momentary), 2, moments}, {"small", fewLeads(t, rooms), 1, smallMoments}} {
 		quiet := <-free
-		undisturbed, err := quiet.order(ctx, size.name+"-undisturbed", size.request, nil)
+		undisturbed, err := quiet.order(ctx, size.name+"-undisturbed", intake.Submission{Request: size.request}, nil)
 		free <- quiet
 		require.NoError(t, err)
 		require.Equal(t, order.Settled, undisturbed.Order.Status)
@@ -121,7 +123,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 			running.Go(func() error {
 				lane := <-free
 				defer func() { free <- lane }()
-				got, err := lane.order(ctx, size.name+"-"+strings.NewReplacer(",", "", " ", "-").Replace(name), size.request, &m)
+				got, err := lane.order(ctx, size.name+"-"+strings.NewReplacer(",", "", " ", "-").Replace(name), intake.Submission{Request: size.request}, &m)
 				if err != nil {
 					return fmt.Errorf("%s order, %s: %w", size.name, name, err)
 				}
@@ -141,6 +143,8 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }
+
+var errMissed = errors.New("the order was over before the moment came")
 
 // leadList is an order for so many leads that each organization finds again.
 func leadList(count int64) order.Request {
@@ -220,8 +224,8 @@ type itemState struct {
 
 // order has a new organization make an order, lets the worker die at the
 // moment, if there is one, starts another and waits for the outcome.
-func (l *lane) order(ctx context.Context, org string, request order.Request, m *moment) (outcome, error) {
-	if err := createOrg(ctx, l.rooms, org, 2*request.Count); err != nil {
+func (l *lane) order(ctx context.Context, org string, submission intake.Submission, m *moment) (outcome, error) {
+	if err := createOrg(ctx, l.rooms, org, 2000); err != nil {
 		return outcome{}, err
 	}
 	succeeded := make(chan error, 1)
@@ -233,7 +237,7 @@ func (l *lane) order(ctx context.Context, org string, request order.Request, m *
 			succeeded <- err
 		})
 	}
-	submission := intake.Submission{Org: org, Key: "order", Request: request}
+	submission.Org, submission.Key = org, "order"
 	o, err := l.rooms.Intake.Submit(ctx, submission)
 	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
 		o, err = l.rooms.Intake.Submit(ctx, submission)
@@ -241,9 +245,10 @@ func (l *lane) order(ctx context.Context, org string, request order.Request, m *
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := l.rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil); err != nil {
+	if err := l.over(ctx, org, o.ID); err != nil {
 		return outcome{}, err
 	}
+	var missed error
 	if m != nil {
 		select {
 		case err := <-succeeded:
@@ -251,10 +256,34 @@ func (l *lane) order(ctx context.Context, org string, request order.Request, m *
 				return outcome{}, err
 			}
 		default:
-			return outcome{}, errors.New("the order was over before the moment came")
+			missed = errMissed
 		}
 	}
-	return l.outcome(ctx, org, o.ID)
+	found, err := l.outcome(ctx, org, o.ID)
+	return found, errors.Join(err, missed)
+}
+
+// over waits until an order has ended: its own workflow, or the one that it shares.
+func (l *lane) over(ctx context.Context, org, id string) error {
+	for {
+		o, err := l.rooms.Book.Get(ctx, org, id)
+		if err == nil && o.Status.Over() {
+			err = l.rooms.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
+			var shared *serviceerror.NotFound
+			if errors.As(err, &shared) {
+				return nil
+			}
+			return err
+		}
+		if err != nil && !errors.Is(err, orderbook.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("order %s is not over: %w", id, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (l *lane) outcome(ctx context.Context, org, id string) (outcome, error) {
@@ -275,7 +304,7 @@ func (l *lane) outcome(ctx context.Context, org, id string) (outcome, error) {
 		return found, err
 	}
 	rows, _ = l.rooms.Pool.Query(ctx, `
-		SELECT type, scope, subject::text, cost, reversed FROM credit_fact WHERE owner = $1 ORDER BY 1, 2, 3`, org)
+		SELECT type, replace(scope, $2, 'the order'), subject::text, cost, reversed FROM credit_fact WHERE owner = $1 ORDER BY 1, 2, 3`, org, id)
 	if found.Facts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[fact]); err != nil {
 		return found, err
 	}

@@ -31,6 +31,7 @@ type proxy struct {
 	moment *moment // nil: none
 	seen   int     // statements that begin like it
 	strike func()
+	record *[]string // where statements are noted; nil: nowhere
 }
 
 func startProxy(server string) (*proxy, error) {
@@ -58,11 +59,21 @@ func (p *proxy) await(m moment, strike func()) {
 	p.moment, p.seen, p.strike = &m, 0, strike
 }
 
+// recordTo notes the statements from now on, until it is called with nil.
+func (p *proxy) recordTo(list *[]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.record = list
+}
+
 // sees counts a statement and reports whether it is the one waited for, and
 // whether the strike comes at its commit.
 func (p *proxy) sees(statement string) (now, atCommit bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.record != nil && statement != "" {
+		*p.record = append(*p.record, statement)
+	}
 	if p.moment == nil || !strings.HasPrefix(statement, p.moment.statement) {
 		return false, false
 	}

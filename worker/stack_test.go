@@ -32,12 +32,20 @@ const lanes = 13
 
 func laneName(i int) string { return fmt.Sprintf("lane-%d", i) }
 
+// kindLanes are those of the test of all kinds of orders.
+const kindLanes = 3
+
+func kindLane(i int) string { return fmt.Sprintf("kinds-%d", i) }
+
 // servers are PostgreSQL and Temporal for all tests of this package: a test has a
 // database, a mail lab and a Temporal namespace of its own.
 var servers = sync.OnceValues(func() (*stacktest.Stack, error) {
 	namespaces := []string{"kill", "rush", "health"}
 	for i := range lanes {
 		namespaces = append(namespaces, laneName(i))
+	}
+	for i := range kindLanes {
+		namespaces = append(namespaces, kindLane(i))
 	}
 	var err error
 	running, err = stacktest.Start(context.Background(), stacktest.Options{Namespaces: namespaces, NoWorker: true})

@@ -1,0 +1,186 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/intake"
+	"holdfast/internal/ledger"
+	"holdfast/internal/maillab"
+	"holdfast/internal/order"
+)
+
+var (
+	allMoments  = flag.Bool("moments.all", false, "kill a worker at each write of each kind of order, not at some")
+	momentsSeed = flag.Uint64("moments.seed", 0, "chooses the moments; 0: others each time")
+)
+
+// someMoments is how many moments are tried where not all are.
+const someMoments = 16
+
+// A worker dies by SIGKILL before or after any of the writes that an order of any
+// kind makes, as they were seen in an order that nothing happened to; another
+// worker takes over. The books afterwards say the same.
+func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
+	stack := newStack(t, kindLane(0), maillab.Config{
+		Domains: 60, GreylistDelay: 200 * time.Millisecond, Only: []maillab.Kind{maillab.Ordinary, maillab.Shared, maillab.Greylisting},
+	})
+	stack.seed(t, 200)
+	stack.sellEverything(t)
+	free := make(chan *lane, kindLanes)
+	for i := range kindLanes {
+		free <- newLane(t, stack.cfg, kindLane(i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+
+	type trial struct {
+		name string
+		of   intake.Submission
+		want outcome
+		at   moment
+	}
+	var cases []trial
+	submissions := stack.submissions(t)
+	for _, name := range slices.Sorted(maps.Keys(submissions)) { // a seed chooses the same ones again
+		of := submissions[name]
+		quiet := <-free
+		var statements []string
+		quiet.proxy.recordTo(&statements)
+		want, err := quiet.order(ctx, name+"-undisturbed", of, nil)
+		quiet.proxy.recordTo(nil)
+		free <- quiet
+		require.NoError(t, err, name)
+		require.Equal(t, order.Settled, want.Order.Status, name)
+		require.NotEmpty(t, want.Facts, name)
+		for i, m := range writes(statements) {
+			cases = append(cases, trial{fmt.Sprintf("%s-%d", name, i), of, want, m})
+		}
+	}
+	seed := *momentsSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	rng.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+	t.Logf("%d moments; -moments.seed %d", len(cases), seed)
+	if !*allMoments {
+		cases = cases[:min(len(cases), someMoments)]
+	}
+	var mu sync.Mutex
+	got := make([]outcome, len(cases))
+	missed := 0
+	var running errgroup.Group
+	for i, c := range cases {
+		running.Go(func() error {
+			lane := <-free
+			defer func() { free <- lane }()
+			o, err := lane.order(ctx, c.name, c.of, &c.at)
+			mu.Lock()
+			defer mu.Unlock()
+			got[i] = o
+			// How often greylisted items are written depends on when they are asked again.
+			if errors.Is(err, errMissed) && strings.HasPrefix(c.name, "greylisting") {
+				missed++
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("%s, %+v: %w", c.name, c.at, err)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, running.Wait())
+	for i, c := range cases {
+		if strings.HasPrefix(c.name, "greylisting") { // a host that was asked before the worker died does not wait again
+			delete(c.want.Entries, "capture")
+			delete(got[i].Entries, "capture")
+		}
+		require.Equal(t, c.want, got[i], "%s, %+v", c.name, c.at)
+	}
+	require.Less(t, missed, max(2, len(cases)/4))
+	report, err := ledger.Audit(ctx, stack.rooms.Pool, ledger.AuditOptions{})
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+}
+
+// writing are statements that change an order, its items, its list or credits.
+var writing = regexp.MustCompile(`^(INSERT INTO|UPDATE|DELETE FROM|WITH) .*\b(orders|order_\w+|credit_\w+|list_row|verdict\w*)\b`)
+
+// writes are the moments before and after each writing statement.
+func writes(statements []string) (list []moment) {
+	seen := map[string]int{}
+	for _, s := range statements {
+		if !writing.MatchString(s) {
+			continue
+		}
+		begins := s[:min(len(s), 60)]
+		seen[begins]++
+		list = append(list, moment{begins, seen[begins], false}, moment{begins, seen[begins], true})
+	}
+	return list
+}
+
+// sellEverything adds all actions to the plan that orders run under.
+func (s *stack) sellEverything(t *testing.T) {
+	ctx, a := t.Context(), s.rooms.Accounts
+	p, err := a.Plan(ctx, "verified-leads", 0)
+	require.NoError(t, err)
+	all := *p
+	for of, actions := range map[string][]string{
+		"prepaid-verification": {"verify"},
+		"rollover-ignite":      {"reveal_email", "enrich_email", "export"},
+	} {
+		other, err := a.Plan(ctx, of, 0)
+		require.NoError(t, err)
+		for _, action := range actions {
+			all.Actions[action] = other.Actions[action]
+		}
+	}
+	_, err = a.SavePlan(ctx, &all)
+	require.NoError(t, err)
+}
+
+// submissions are orders of all kinds but lead lists.
+func (s *stack) submissions(t *testing.T) map[string]intake.Submission {
+	ctx := t.Context()
+	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
+	require.NoError(t, err)
+	type person struct{ ID, Email string }
+	people, err := pgx.CollectRows(rows, pgx.RowToStructByPos[person])
+	require.NoError(t, err)
+	var ids, steady, grey []string
+	for _, p := range people {
+		_, domain, _ := strings.Cut(p.Email, "@")
+		switch {
+		case s.lab.World().KindOf(domain) == maillab.Greylisting:
+			grey = append(grey, p.Email)
+		case len(ids) < 12:
+			ids, steady = append(ids, p.ID), append(steady, p.Email)
+		}
+	}
+	require.NotEmpty(t, grey)
+	grey = append(grey[:min(len(grey), 6)], steady[:3]...)
+	email := []order.Field{order.EmailField}
+	return map[string]intake.Submission{
+		"reveal":      {Request: order.Request{Kind: order.Reveal, Fields: email}, LeadIDs: ids},
+		"export":      {Request: order.Request{Kind: order.Export}, LeadIDs: ids},
+		"verify":      {Request: order.Request{Kind: order.Verify}, Emails: steady},
+		"together":    {Request: order.Request{Kind: order.Verify}, Emails: steady[:2], Together: true},
+		"greylisting": {Request: order.Request{Kind: order.Verify}, Emails: grey},
+	}
+}
