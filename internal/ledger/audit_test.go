@@ -63,6 +63,7 @@ func TestAuditFindsTampering(t *testing.T) {
 		"entry's key":            {byForce + `UPDATE credit_entry SET key = 'other' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
 		"entry's result":         {byForce + `UPDATE credit_entry SET result = '{"charged":0}' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
 		"entry's facts":          {byForce + `UPDATE credit_entry SET facts = facts || '\x00' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
+		"entry's reason":         {byForce + `UPDATE credit_entry SET reason = 'another' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
 		"entry's time, a bit":    {byForce + `UPDATE credit_entry SET at = at + interval '1 microsecond' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
 		"entry's time":           {byForce + `UPDATE credit_entry SET at = at - interval '1 day' WHERE seq = 5`, "credit_entry", "acme/5", "I6"},
 		"entry removed":          {byForce + `DELETE FROM credit_entry WHERE seq = 5`, "credit_entry", "acme/6", "I6"},

@@ -265,3 +265,13 @@ func TestRule_N10_InTheLedger(t *testing.T) {
 	}
 	require.Zero(t, b.left(t, "jane", "email"), "no transfer")
 }
+
+// What is charged by the lead pays for all values that come with it, unless each
+// time costs again.
+func TestRule_K2_ValuesComeWithTheirLead(t *testing.T) {
+	lead, ann, bob := plan.Subject{1}, plan.Subject{2}, plan.Subject{3}
+	item := plan.Item{Verdict: "valid", Lead: lead, Values: []plan.Subject{ann, bob}}
+	require.Equal(t, []plan.Due{{Subject: lead, With: item.Values}}, plan.Price{Per: plan.PerLead}.Due(item, nil))
+	require.Equal(t, []plan.Due{{Subject: lead}}, plan.Price{Per: plan.PerLead, EveryTime: true}.Due(item, nil))
+	require.Equal(t, []plan.Due{{Subject: ann}, {Subject: bob}}, plan.Price{Per: plan.PerContact}.Due(item, nil))
+}

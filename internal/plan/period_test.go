@@ -120,3 +120,17 @@ func TestPeriodsCoverAllTimeOnce(t *testing.T) {
 		require.LessOrEqual(t, length, 33*24*time.Hour)
 	})
 }
+
+// The end of a period is the beginning of the next one, and of that one alone.
+func TestTheEndOfAPeriod(t *testing.T) {
+	anchor := time.Date(2026, 1, 31, 9, 0, 0, 0, time.UTC)
+	for n := range 24 {
+		p, next := plan.PeriodN(anchor, n, time.UTC), plan.PeriodN(anchor, n+1, time.UTC)
+		require.Equal(t, p.End, next.Start)
+		require.False(t, p.Contains(p.End))
+		require.True(t, p.Contains(p.End.Add(-time.Nanosecond)))
+		require.True(t, next.Contains(p.End))
+		require.Equal(t, n+1, plan.PeriodAt(anchor, p.End, time.UTC).N)
+		require.Equal(t, n, plan.PeriodAt(anchor, p.End.Add(-time.Nanosecond), time.UTC).N)
+	}
+}
