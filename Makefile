@@ -106,6 +106,10 @@ mutate: postgres devserver ## make faults in the product one at a time and run t
 chaos: postgres devserver ## kill, freeze and cut off the product under load, then prove that the books are exact (ARGS="-for 10m -seed 17")
 	@cd bench && go run ./chaos $(ARGS)
 
+.PHONY: soak-load
+soak-load: postgres devserver ## the load of chaos without faults for FOR (10m): memory, goroutines, files, connections, size, plotted
+	@cd bench && go run ./chaos -soak results/soak.json -for $(FOR) $(ARGS)
+
 .PHONY: helm
 helm: ## render the Helm chart for its defaults and examples and decode it with Kubernetes' types
 	go test -C deploy/helm ./...
@@ -168,8 +172,7 @@ clients: # what reads the description in tests, where it can be had
 	@$(MAKE) --no-print-directory $(CODEGEN) || echo "oapi-codegen cannot be built: no Go client is generated" >&2
 
 .PHONY: security
-security: $(LINT) ## gosec, licences of what we build from, known vulnerabilities (these need vuln.go.dev)
-	$(LINT) run --enable-only gosec ./...
+security: ## licences of what we build from, and known vulnerabilities (these need vuln.go.dev)
 	go test -C deploy ./licences
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
 

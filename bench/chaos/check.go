@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,7 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 		case err == nil && open+events == 0:
 			return time.Since(began), nil
 		case time.Since(began) > within || ctx.Err() != nil:
-			return 0, fmt.Errorf("after %s %d orders are open and %d events on their way: %w", within, open, events, err)
+			return 0, errors.Join(err, fmt.Errorf("after %s %d orders are open and %d events on their way", within, open, events))
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

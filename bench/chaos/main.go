@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/bench/report"
 	"holdfast/internal/devstack"
 	"holdfast/internal/ledger"
 )
@@ -30,6 +31,7 @@ type options struct {
 	settle  time.Duration
 	only    string
 	report  string
+	soak    string
 }
 
 func main() {
@@ -39,10 +41,14 @@ func main() {
 	flag.IntVar(&o.callers, "callers", 8, "clients at the same time")
 	flag.DurationVar(&o.pause, "pause", 1500*time.Millisecond, "the longest between two faults")
 	flag.IntVar(&o.atOnce, "at-once", 2, "faults at the same time, at most")
-	flag.DurationVar(&o.settle, "settle", 8*time.Minute, "how long everything may take to settle after the last request")
+	flag.DurationVar(&o.settle, "settle", 15*time.Minute, "how long everything may take to settle after the last request")
 	flag.StringVar(&o.only, "only", "", "regular expression: kinds of faults")
 	flag.StringVar(&o.report, "report", "", "Markdown file to write the report to, in place of the one that is there")
+	flag.StringVar(&o.soak, "soak", "", "JSON file to write what the product takes over time to, with a plot beside it; without faults, unless -only chooses some")
 	flag.Parse()
+	if o.soak != "" && o.only == "" {
+		o.only = "^$"
+	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1_000_000)
 	}
@@ -78,7 +84,15 @@ func run(ctx context.Context, o options) (err error) {
 		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{},
 	}
 	c.fund(ctx)
+	var samples []sample
+	sampling, sampled := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	if o.soak != "" {
+		watch.Go(func() { samples = s.soak(sampling, max(o.span/120, time.Second)) })
+	}
 	heads, err := s.load(ctx, o, c, only)
+	sampled()
+	watch.Wait()
 	if err != nil {
 		return errors.Join(err, s.tail())
 	}
@@ -93,7 +107,19 @@ func run(ctx context.Context, o options) (err error) {
 	if err := s.tell(o, c, took, proofs); err != nil {
 		return errors.Join(err, s.tail())
 	}
-	return nil
+	return tellSoak(o, samples)
+}
+
+func tellSoak(o options, samples []sample) error {
+	if o.soak == "" {
+		return nil
+	}
+	text, err := describeSoak(o.soak, samples)
+	fmt.Println(text)
+	if err != nil || o.report == "" {
+		return err
+	}
+	return report.ReplacePart(o.report, "soak", text)
 }
 
 // fund gives credits and uploads lists once the servers answer.
@@ -120,7 +146,7 @@ func (c *client) fund(ctx context.Context) {
 func (s *stack) load(ctx context.Context, o options, c *client, only *regexp.Regexp) (heads []ledger.Head, err error) {
 	faulty, end := context.WithTimeout(ctx, o.span)
 	defer end()
-	last, cancel := context.WithTimeout(ctx, o.span+4*time.Minute) // for requests that were begun
+	last, cancel := context.WithTimeout(ctx, o.span+8*time.Minute) // for requests that were begun
 	defer cancel()
 	random := func(stream int) *rand.Rand { return rand.New(rand.NewPCG(o.seed, uint64(stream))) }
 	var working sync.WaitGroup

@@ -15,6 +15,7 @@ type process struct {
 	args    []string
 	env     []string
 	log     *os.File
+	metrics string // where its metrics are
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd

@@ -24,7 +24,7 @@ func (s *stack) tell(o options, c *client, took time.Duration, proofs []proof) e
 			fmt.Printf("WRONG: %s: %s\n", p.what, wrong)
 		}
 	}
-	if o.report != "" {
+	if o.report != "" && o.soak == "" {
 		if err := report.ReplacePart(o.report, "chaos", text); err != nil {
 			return err
 		}

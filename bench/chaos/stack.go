@@ -220,7 +220,7 @@ func (s *stack) startProduct(ctx context.Context) error {
 	cfg.DatabaseURL, cfg.TemporalAddress = at.String(), s.temporal.address()
 	env := append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32",
 		"HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_SANDBOX=true",
-		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_METRICS_ADDR=127.0.0.1:0", "HOLDFAST_REQUESTS_PER_MINUTE=0")
+		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_REQUESTS_PER_MINUTE=0")
 	log, err := os.Create(filepath.Join(s.dir, "product.log"))
 	if err != nil {
 		return err
@@ -231,10 +231,17 @@ func (s *stack) startProduct(ctx context.Context) error {
 			return err
 		}
 		s.urls = append(s.urls, "http://"+address)
-		s.workers = append(s.workers, &process{name: fmt.Sprint("worker ", i), program: filepath.Join(s.dir, "worker"), env: env, log: log})
+		var metrics [2]string
+		for j := range metrics {
+			if metrics[j], err = freeAddress(ctx); err != nil {
+				return err
+			}
+		}
+		with := func(more ...string) []string { return append(append([]string{}, env...), more...) }
+		s.workers = append(s.workers, &process{name: fmt.Sprint("worker ", i), program: filepath.Join(s.dir, "worker"), env: with("HOLDFAST_METRICS_ADDR=" + metrics[0]), log: log, metrics: metrics[0]})
 		s.servers = append(s.servers, &process{
 			name: fmt.Sprint("server ", i), program: filepath.Join(s.dir, "starter"), args: []string{"serve"},
-			env: append(append([]string{}, env...), "HOLDFAST_HTTP_ADDR="+address), log: log,
+			env: with("HOLDFAST_METRICS_ADDR="+metrics[1], "HOLDFAST_HTTP_ADDR="+address), log: log, metrics: metrics[1],
 		})
 	}
 	for _, p := range append(append([]*process{}, s.workers...), s.servers...) {

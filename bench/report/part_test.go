@@ -27,7 +27,7 @@ func TestTheReliabilityPageHasItsParts(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "reliability.md")
 	require.NoError(t, os.WriteFile(file, page, 0o600))
-	for _, part := range []string{"chaos", "mutants"} {
+	for _, part := range []string{"chaos", "mutants", "soak"} {
 		require.NoError(t, ReplacePart(file, part, "new\n"))
 	}
 }
