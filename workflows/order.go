@@ -160,8 +160,7 @@ func (o *orderRun) awaitRefund(ctx workflow.Context) {
 		o.awaitTestClock(ctx, what)
 		return
 	}
-	// A database whose clock was ahead for a moment keeps nobody's credits longer.
-	wait := min(o.Order.RefundAt.Sub(workflow.Now(ctx)), o.terms.RefundDelay)
+	wait := refundWait(*o.Order.RefundAt, workflow.Now(ctx), o.terms.RefundDelay)
 	if wait <= 0 {
 		return
 	}
@@ -171,6 +170,12 @@ func (o *orderRun) awaitRefund(ctx workflow.Context) {
 		workflow.GetLogger(ctx).Info("The refund delay was cut short.", "reason", err)
 	}
 	o.waitFor(ctx, "", time.Time{})
+}
+
+// refundWait is how long a refund waits: until it is due by the database's clock,
+// and never longer than the plan says, as it would after that clock was ahead.
+func refundWait(due, now time.Time, delay time.Duration) time.Duration {
+	return min(due.Sub(now), delay)
 }
 
 // settle releases what is left of the hold.
