@@ -32,6 +32,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.runs, "runs", 5, "orders to take the median of, at least 1")
 	flag.IntVar(&o.accepts, "accepts", 300, "small orders to measure the acceptance with")
 	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
+	flag.BoolVar(&o.stock, "stock", false, "on a Temporal server with its own defaults; the result is order-stock")
 	flag.StringVar(&o.out, "out", "results", "folder for the JSON result")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Measures the acceptance and the delivery of orders.\n\nExample: go run -C bench ./order --runs 3 --latency 20ms\n\n")
@@ -47,6 +48,7 @@ func parse() (o options, err error) {
 type options struct {
 	leads, runs, accepts int
 	latency              time.Duration
+	stock                bool
 	out                  string
 }
 
@@ -62,7 +64,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := stand.Start(ctx, stand.Options{Leads: o.leads, Lab: maillab.Config{Latency: o.latency}})
+	s, err := stand.Start(ctx, stand.Options{Leads: o.leads, Lab: maillab.Config{Latency: o.latency}, Stock: o.stock})
 	if err != nil {
 		return err
 	}
@@ -73,6 +75,9 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 	b := &bench{options: o, Stand: s, report: report.New("order", "Orders: acceptance and delivery")}
+	if o.stock {
+		b.report = report.New("order-stock", "Orders on a Temporal server with its own defaults")
+	}
 	for _, step := range []func(context.Context) error{b.acceptance, b.small, b.delivery} {
 		if err := step(ctx); err != nil {
 			return err

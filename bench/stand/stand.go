@@ -34,6 +34,7 @@ import (
 type Options struct {
 	Leads   int            // of the catalogue, half of them valid
 	Lab     maillab.Config // its greylisting hosts let go after GreylistDelay, or one second
+	Stock   bool           // a Temporal server with its own defaults
 	Unfair  bool           // a Temporal server that ignores fairness keys
 	Profile string         // file for the worker's CPU profile; "" = none
 }
@@ -115,7 +116,7 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	s.Servers, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: o.Lab.GreylistDelay + 200*time.Millisecond, MaxOrderCount: order.MaxCount,
 	}, devstack.ServerOptions{
-		Dir: dir, Lab: o.Lab, Unfair: o.Unfair, Note: func(text string) { Note("%s", text) },
+		Dir: dir, Lab: o.Lab, Stock: o.Stock, Unfair: o.Unfair, Note: func(text string) { Note("%s", text) },
 	})
 	if err != nil {
 		return s, err
