@@ -47,7 +47,16 @@ type rides struct {
 // departures are the rides of an organization.
 type departures struct {
 	waiting  []*rider
-	underway bool // one keeps the others back
+	underway bool          // one keeps the others back
+	awaited  int           // how many riders the next one waits for
+	complete chan struct{} // closed when they are there
+}
+
+func (d *departures) join(r *rider) {
+	d.waiting = append(d.waiting, r)
+	if len(d.waiting) == d.awaited {
+		close(d.complete)
+	}
 }
 
 // rider is an order that waits for its reservation.
@@ -97,7 +106,7 @@ func (in *Intake) together(ctx context.Context, input order.Input) (order.Reserv
 		d = &departures{}
 		in.rides.of[input.Org] = d
 	}
-	d.waiting = append(d.waiting, r)
+	d.join(r)
 	in.rides.mu.Unlock()
 	in.depart(context.WithoutCancel(ctx), input.Org)
 	select {
@@ -125,9 +134,34 @@ func (in *Intake) depart(ctx context.Context, org string) {
 	slow := time.AfterFunc(rideFor, makeWay)
 	go func() {
 		defer makeWay()
-		defer slow.Stop()
+		began := time.Now()
 		in.board(ctx, riders)
+		if slow.Stop() {
+			in.rides.gather(d, n, time.Since(began)/2)
+		}
 	}()
+}
+
+// gather waits, after a ride that several shared, until as many wait for the next
+// one, but at most half as long as the ride took. Callers who ask for one address
+// after the other come back a moment after they are answered; without it the first
+// of them would have the next ride for themselves, and all others wait for its end.
+func (r *rides) gather(d *departures, riders int, most time.Duration) {
+	r.mu.Lock()
+	if riders == 1 || len(d.waiting) >= riders {
+		r.mu.Unlock()
+		return
+	}
+	complete := make(chan struct{})
+	d.awaited, d.complete = riders, complete
+	r.mu.Unlock()
+	select {
+	case <-complete:
+	case <-time.After(most):
+	}
+	r.mu.Lock()
+	d.awaited = 0
+	r.mu.Unlock()
 }
 
 // makeWay lets the next ride of an organization depart.
