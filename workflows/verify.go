@@ -105,30 +105,13 @@ func (o *orderRun) runRound(ctx workflow.Context) error {
 		}
 	}
 
-	var verified []batch // waiting to be charged
-	allVerified := false
+	var verified verifiedBatches
 	charging := workflow.NewWaitGroup(ctx)
 	charging.Add(1)
 	workflow.GoNamed(ctx, "charge", func(ctx workflow.Context) {
 		defer charging.Done()
-		// A charge that has begun is seen through, cancelled or not.
-		ctx, cancel := workflow.NewDisconnectedContext(ctx)
-		defer cancel()
-		for {
-			if err := workflow.Await(ctx, func() bool { return len(verified) > 0 || allVerified }); err != nil {
-				fail(err)
-				return
-			}
-			if len(verified) == 0 || firstErr != nil {
-				return
-			}
-			n := min(len(verified), chargeAtOnce)
-			next := verified[:n]
-			verified = verified[n:]
-			if err := o.charge(ctx, next); err != nil {
-				fail(err)
-				return
-			}
+		if err := o.chargeVerified(ctx, &verified, &firstErr); err != nil {
+			fail(err)
 		}
 	})
 
@@ -160,14 +143,41 @@ func (o *orderRun) runRound(ctx workflow.Context) error {
 				return
 			}
 			if !o.chargedAtTheEnd() {
-				verified = append(verified, *b)
+				verified.uncharged = append(verified.uncharged, *b)
 			}
 		})
 	}
 	verification.Wait(ctx)
-	allVerified = true
+	verified.all = true
 	charging.Wait(ctx)
 	return firstErr
+}
+
+// verifiedBatches are what verification hands to charging.
+type verifiedBatches struct {
+	uncharged []batch
+	all       bool // no more come
+}
+
+// chargeVerified charges batches as they come, until all are charged or failed is
+// set. A charge that has begun is seen through, cancelled or not.
+func (o *orderRun) chargeVerified(ctx workflow.Context, verified *verifiedBatches, failed *error) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	for {
+		if err := workflow.Await(ctx, func() bool { return len(verified.uncharged) > 0 || verified.all }); err != nil {
+			return err
+		}
+		if len(verified.uncharged) == 0 || *failed != nil {
+			return nil
+		}
+		n := min(len(verified.uncharged), chargeAtOnce)
+		next := verified.uncharged[:n]
+		verified.uncharged = verified.uncharged[n:]
+		if err := o.charge(ctx, next); err != nil {
+			return err
+		}
+	}
 }
 
 func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {

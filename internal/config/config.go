@@ -75,7 +75,7 @@ type Config struct {
 	MillionVerifier Provider `env:", prefix=HOLDFAST_MILLIONVERIFIER_"`
 
 	// Who says whether a telephone number is good: pattern (the numbering plan
-	// of its country; nobody is asked) or twilio (the carrier, by a lookup).
+	// of its country, without a request) or twilio (the carrier, by a lookup).
 	PhoneLookup string   `env:"HOLDFAST_PHONE_LOOKUP, default=pattern"`
 	Twilio      Provider `env:", prefix=HOLDFAST_TWILIO_"`
 
@@ -135,7 +135,7 @@ type Codec struct {
 	Keys string `env:"KEYS" secret:"true"`
 
 	Addr    string   `env:"ADDR, default=127.0.0.1:8234"` // where codec-server listens
-	Token   string   `env:"TOKEN" secret:"true"`          // whoever has it may decrypt
+	Token   string   `env:"TOKEN" secret:"true"`          // its holder may decrypt
 	Origins []string `env:"ORIGINS"`                      // of Temporal UIs whose pages may ask
 }
 
@@ -222,6 +222,36 @@ func (c Config) check() error {
 	if c.DrainWait < 0 {
 		bad("HOLDFAST_DRAIN_WAIT", "is %s; write a duration such as 5s, or 0 not to wait", c.DrainWait)
 	}
+	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
+		bad("HOLDFAST_HTTP_TLS_CERT", "and HOLDFAST_HTTP_TLS_KEY go together; write both files, or none")
+	}
+	c.OIDC.check(bad)
+	c.checkSMTP(bad)
+	c.Worker.check(bad)
+	c.checkProviders(bad)
+	c.checkPhoneLookup(bad)
+	if c.RequestsPerMinute < 0 {
+		bad("HOLDFAST_REQUESTS_PER_MINUTE", "is %d; write a number from 0, which is no limit", c.RequestsPerMinute)
+	}
+	if c.OutageLimit < 0 {
+		bad("HOLDFAST_OUTAGE_LIMIT", "is %s; write a duration such as 24h, or 0 to wait without end", c.OutageLimit)
+	}
+	if c.MaxOrderCount < 1 {
+		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)
+	}
+	if c.ListRows < 0 || c.ListBytes < 0 {
+		bad("HOLDFAST_LIST_ROWS and HOLDFAST_LIST_BYTES", "are %d and %d; write numbers from 1", c.ListRows, c.ListBytes)
+	}
+	if _, err := c.level(); err != nil {
+		bad("HOLDFAST_LOG_LEVEL", "is %q; write debug, info, warn or error", c.LogLevel)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
+		bad("HOLDFAST_LOG_FORMAT", "is %q; write text or json", c.LogFormat)
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) checkSMTP(bad func(name, format string, args ...any)) {
 	if c.SMTPPort < 1 || c.SMTPPort > 65535 {
 		bad("HOLDFAST_SMTP_PORT", "is %d; write a number from 1 to 65535", c.SMTPPort)
 	}
@@ -246,32 +276,6 @@ func (c Config) check() error {
 	if !slices.Contains([]string{"", "opportunistic", "required", "never"}, c.SMTPTLS) {
 		bad("HOLDFAST_SMTP_TLS", "is %q; write opportunistic, required or never", c.SMTPTLS)
 	}
-	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
-		bad("HOLDFAST_HTTP_TLS_CERT", "and HOLDFAST_HTTP_TLS_KEY go together; write both files, or none")
-	}
-	c.OIDC.check(bad)
-	c.Worker.check(bad)
-	c.checkProviders(bad)
-	c.checkPhoneLookup(bad)
-	if c.RequestsPerMinute < 0 {
-		bad("HOLDFAST_REQUESTS_PER_MINUTE", "is %d; write a number from 0, which is no limit", c.RequestsPerMinute)
-	}
-	if c.OutageLimit < 0 {
-		bad("HOLDFAST_OUTAGE_LIMIT", "is %s; write a duration such as 24h, or 0 to wait without end", c.OutageLimit)
-	}
-	if c.MaxOrderCount < 1 {
-		bad("HOLDFAST_MAX_ORDER_COUNT", "is %d; write a number from 1", c.MaxOrderCount)
-	}
-	if c.ListRows < 0 || c.ListBytes < 0 {
-		bad("HOLDFAST_LIST_ROWS and HOLDFAST_LIST_BYTES", "are %d and %d; write numbers from 1", c.ListRows, c.ListBytes)
-	}
-	if _, err := c.level(); err != nil {
-		bad("HOLDFAST_LOG_LEVEL", "is %q; write debug, info, warn or error", c.LogLevel)
-	}
-	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
-		bad("HOLDFAST_LOG_FORMAT", "is %q; write text or json", c.LogFormat)
-	}
-	return errors.Join(problems...)
 }
 
 func (w Worker) check(bad func(name, format string, args ...any)) {

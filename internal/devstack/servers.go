@@ -111,6 +111,12 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 		}
 		return nil, errors.Join(err, s.Stop())
 	}
+	s.configure(cfg, o)
+	return s, nil
+}
+
+// configure says in the configuration where the servers are.
+func (s *Servers) configure(cfg config.Config, o ServerOptions) {
 	s.Config.DatabaseURL = s.Postgres.URL
 	s.Config.TemporalAddress = s.Temporal.Address
 	if s.Lab != nil {
@@ -127,7 +133,6 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	if s.Lab == nil && len(cfg.SMTPAllow) == 0 && onLoopback(cfg.DNSServers) {
 		s.Config.SMTPAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	return s, nil
 }
 
 // onLoopback reports whether all of the name servers run on this machine: then
