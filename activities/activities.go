@@ -46,10 +46,10 @@ type Activities struct {
 	OutageLimit time.Duration
 }
 
-// beat tells Temporal every second that the activity is alive, with whatever
-// progress says. The heartbeat is also how a cancellation reaches an activity.
+// heartbeat tells Temporal every second that the activity is alive, with what
+// progress returns. The heartbeat is also how a cancellation reaches an activity.
 // The function returned stops it.
-func beat(ctx context.Context, progress func() any) (stop func()) {
+func heartbeat(ctx context.Context, progress func() any) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(time.Second)
@@ -68,4 +68,4 @@ func beat(ctx context.Context, progress func() any) (stop func()) {
 	return func() { close(done) }
 }
 
-func alive() any { return nil }
+func noProgress() any { return nil }

@@ -44,7 +44,7 @@ func (a *WebhookActivities) PushExport(ctx context.Context, in PushInput) error 
 	var tried atomic.Int64
 	tried.Store(triedBefore(ctx))
 	through := context.WithoutCancel(ctx)
-	defer beat(through, func() any { return tried.Load() })()
+	defer heartbeat(through, func() any { return tried.Load() })()
 	if err := a.Book.Withhold(ctx, in.OrderID, in.From, in.To, []string{string(verify.Valid)}); err != nil {
 		return toTemporal(err)
 	}

@@ -15,9 +15,9 @@ import (
 
 // FinishRide charges and delivers orders whose items have their verdicts, and
 // ends those that nothing is refunded of later. It says which are over: others
-// wait for their refund, or are to be cancelled, paused or failed.
+// wait for their refund, or have to be cancelled, paused or failed.
 func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	return atOnce(ctx, a, func(ctx context.Context) ([]bool, error) { return a.finishRide(ctx, legs) })
 }
 
@@ -146,7 +146,7 @@ func (f *finish) captureAll(ctx context.Context) error {
 			}
 		}
 	}
-	paid := map[string][]bool{} // by another order, meanwhile
+	paid := map[string][]bool{} // by another order, in between
 	for k, captured := range f.Ledger.CaptureAll(ctx, ops) {
 		closing := f.open[dues[k].id]
 		if closing == nil {

@@ -53,7 +53,7 @@ type Selection struct {
 // matched. Of a lead_list it leaves out what the organization owns already,
 // unless that was asked for; a later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	asked := order.Input{ID: in.ID, Org: in.Org, Member: in.Member}
 	if in.Request.sent != nil {
 		asked.Request = *in.Request.sent
@@ -74,7 +74,7 @@ func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection
 		return Selection{}, toTemporal(err)
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
-	o.Selected = selected.Items // after this round, whatever an earlier run of the order had selected by then
+	o.Selected = selected.Items // after this round, also where an earlier run of the order had selected more
 	return Selection{Order: o, Decided: selected.Decided}, toTemporal(err)
 }
 

@@ -17,7 +17,7 @@ type Reconciled = reconcile.Result
 // Reconcile takes up again every open order that no workflow is running for. It
 // may be repeated at any time.
 func (a *ReconcileActivities) Reconcile(ctx context.Context) (Reconciled, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	done, err := a.Reconciler.Run(ctx)
 	return done, toTemporal(err)
 }

@@ -31,7 +31,7 @@ type ReleaseInput struct {
 // was charged is delivered first. An order that never got as far as a hold ends
 // all the same.
 func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	ended := order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}
 	known, err := a.Book.Get(ctx, in.Org, in.OrderID)
 	entered := !errors.Is(err, orderbook.ErrNotFound)

@@ -34,12 +34,12 @@ type ResetFailure = billing.Failure
 // however often the page is repeated. A subscription that cannot be reset is
 // reported and left for the next sweep.
 func (a *Activities) ResetPage(ctx context.Context, in ResetPageInput) (ResetPage, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	page, err := a.billing().Sweep(ctx, in.Before, in.After, in.Limit)
 	if err != nil {
 		return ResetPage{}, toTemporal(err)
 	}
-	told(ctx, "A subscription cannot be reset; the next sweep tries it again.", page.Failures)
+	logFailures(ctx, "A subscription cannot be reset; the next sweep tries it again.", page.Failures)
 	return page, nil
 }
 
@@ -56,17 +56,17 @@ type AppliedChanges = billing.Applied
 // ApplyPlanChanges completes plan changes that waited for their time or were
 // interrupted.
 func (a *Activities) ApplyPlanChanges(ctx context.Context, in ApplyChangesInput) (AppliedChanges, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	applied, err := a.billing().ApplyChanges(ctx, in.Before, in.After, in.Limit)
 	if err != nil {
 		return AppliedChanges{}, toTemporal(err)
 	}
-	told(ctx, "A plan change cannot be applied; the next sweep tries it again.", applied.Failures)
+	logFailures(ctx, "A plan change cannot be applied; the next sweep tries it again.", applied.Failures)
 	return applied, nil
 }
 
-// told logs every failure with what is needed to find it.
-func told(ctx context.Context, text string, failures []ResetFailure) {
+// logFailures logs every failure with what is needed to find it.
+func logFailures(ctx context.Context, text string, failures []ResetFailure) {
 	for i, f := range failures {
 		activity.GetLogger(ctx).Error(text, "org", f.Org, "member", f.Member, "period", f.Period, "error", f.Reason)
 		failures[i].Reason = verify.WithoutAddresses(f.Reason)

@@ -52,7 +52,7 @@ type Refusal struct {
 // orders are carried out at once: most are over then, and the ride takes one
 // workflow task.
 func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	return atOnce(ctx, a, func(ctx context.Context) ([]Boarded, error) { return a.board(ctx, ride) })
 }
 
@@ -300,7 +300,7 @@ func (a *Activities) VerifyRide(ctx context.Context, legs []Leg) ([]bool, error)
 
 func (a *Activities) verifyRide(ctx context.Context, legs []Leg) ([]bool, error) {
 	var checked atomic.Int64
-	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
+	defer heartbeat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 	var ids []string
 	for _, leg := range legs {
 		if leg.Decided < leg.Selected {

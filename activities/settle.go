@@ -46,7 +46,7 @@ type Captured struct {
 // charge is in the ledger. Items the organization owns already are delivered
 // free.
 func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	if _, err := a.billing().Current(ctx, in.Org); err != nil { // a period that has ended is booked before the charge
 		return Captured{}, toTemporal(err)
 	}
@@ -83,7 +83,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	paid := make([]bool, len(items)) // by another order, meanwhile
+	paid := make([]bool, len(items)) // by another order, in between
 	for _, c := range in.Terms.Charges {
 		if err := a.charge(ctx, in, c, items, paid); err != nil {
 			return err
@@ -102,7 +102,7 @@ func (a *Activities) capture(ctx context.Context, in CaptureInput, r Range) erro
 	return err
 }
 
-// leaveOut takes what another order has paid for meanwhile out of a list of
+// leaveOut takes what another order has paid for in between out of a list of
 // leads, unless the list is to have what is owned.
 func (a *Activities) leaveOut(ctx context.Context, orderID string, items []orderbook.Fact, paid []bool) (deliver []orderbook.Fact, err error) {
 	request, err := a.Book.Request(ctx, orderID)
@@ -289,7 +289,7 @@ type DeliverInput struct {
 // DeliverOrder counts the items, closes the list and marks the order completed.
 // Items still greylisted stay unknown.
 func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.Order, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
 		return order.Order{}, toTemporal(err)
 	}

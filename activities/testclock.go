@@ -14,7 +14,7 @@ type TestClockActivities struct {
 
 // WalkTestClock leads a test clock to the time that is noted with it.
 func (a *TestClockActivities) WalkTestClock(ctx context.Context, clock string) error {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	return toTemporal(a.Clocks.Walk(ctx, clock, a.Orders))
 }
 

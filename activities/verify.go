@@ -45,7 +45,7 @@ type BatchResult struct {
 	Outage     *Outage     `json:"outage,omitempty"` // why the rest has no verdict
 }
 
-// Outage says why nothing can be verified just now, whoever is asked.
+// Outage says why nothing can be verified just now, at any host.
 type Outage struct {
 	Reason  string `json:"reason"`  // connect_failed, blocked, dns_error, …
 	Message string `json:"message"` // one sentence for a person
@@ -65,7 +65,7 @@ func (a *Activities) outageOf(err error) *Outage {
 
 // Preflight tells whether verification can work at all; nil means that it can.
 func (a *Activities) Preflight(ctx context.Context) (*Outage, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	err := a.Verifier.Preflight(ctx)
 	if o := a.outageOf(err); o != nil {
 		return o, nil
@@ -99,7 +99,7 @@ type BatchProgress struct {
 // On cancellation, in an outage and when the worker stops it keeps what it has.
 func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	var checked atomic.Int64
-	defer beat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
+	defer heartbeat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 
 	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, in.Due)
 	if err != nil {

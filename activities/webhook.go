@@ -27,7 +27,7 @@ type WebhookRound = webhook.Round
 // DeliverWebhooks sends what is due to an endpoint. Repeated after a crash, it
 // sends what was not noted as sent: an event arrives at least once.
 func (a *WebhookActivities) DeliverWebhooks(ctx context.Context, in DeliverWebhooksInput) (WebhookRound, error) {
-	defer beat(ctx, alive)()
+	defer heartbeat(ctx, noProgress)()
 	round, err := a.Webhooks.Deliver(ctx, in.Endpoint, in.Limit)
 	return round, toTemporal(err)
 }

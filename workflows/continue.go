@@ -27,7 +27,7 @@ const (
 )
 
 // OrderInput starts the workflow Order. MaxEvents and Carried are the
-// workflow's own: whoever starts an order leaves them empty.
+// workflow's own: clients leave them empty.
 type OrderInput struct {
 	order.Input
 	MaxEvents int      `json:"max_events,omitempty"` // instead of longHistory
@@ -49,7 +49,7 @@ type carried struct {
 	Ending      *activities.Outage `json:"ending,omitempty"`      // it has lasted too long: what has no verdict ends as unknown
 	Selections  int                `json:"selections,omitempty"`  // times that more candidates were looked for
 	Exhausted   bool               `json:"exhausted,omitempty"`   // there are no more
-	Paused      bool               `json:"paused,omitempty"`      // somebody wants the order to wait
+	Paused      bool               `json:"paused,omitempty"`      // the order was asked to wait
 	Parts       int64              `json:"parts,omitempty"`       // handed over so far
 }
 
@@ -103,7 +103,7 @@ func condense(batches []batch) []batch {
 	return joined
 }
 
-// unfold is what the next run makes of it: the ranges that nobody has looked at
+// unfold is what the next run makes of it: the ranges without results
 // are batches again.
 func unfold(condensed []batch) []batch {
 	var batches []batch
@@ -118,8 +118,8 @@ func unfold(condensed []batch) []batch {
 }
 
 // join joins neighbours as long as together they have no more greylisted items
-// than the limit and are all open or all done. What nobody has looked at yet is
-// joined to one range, which the next run splits anew.
+// than the limit and are all open or all done. What has no results yet is
+// joined to one range, which the next run splits again.
 func join(batches []batch, limit int64) []batch {
 	var joined []batch
 	for _, b := range batches {

@@ -50,7 +50,7 @@ func (o *orderRun) answerEveryone(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-// stands notes where the order stands, for whoever looks at it in Temporal. What
+// stands notes where the order stands, for readers of Temporal. What
 // a small order does passes too fast to be looked for, until it waits or ends.
 func (o *orderRun) stands(ctx workflow.Context, now order.Order) error {
 	o.Order = now
@@ -164,7 +164,7 @@ func (o *orderRun) describe(ctx workflow.Context) {
 }
 
 // failureOf says in a sentence for the customer why an order failed. Only
-// errors of our own making carry one; whatever else happened is ours to look
+// errors of our own making carry one; all else is ours to look
 // up in Temporal, not the customer's to read.
 func failureOf(cause error) *order.Failure {
 	if info, refused := activities.Refused(cause); refused && info.Text != "" {

@@ -14,7 +14,7 @@ import (
 // to fill 10,000, with one in two about fourteen.
 const selections = 200
 
-// lacking is how many leads an order that is to be filled has yet to find. What
+// lacking is how many leads an order with fill has yet to find. What
 // is greylisted may turn out valid in a later round and is not replaced before,
 // so that no more leads are ever valid than were ordered and paid for.
 func (o *orderRun) lacking(greylisted int64) int64 {

@@ -44,7 +44,7 @@ type orderRun struct {
 	failure error              // set when the reservation could not be decided
 	outage  *activities.Outage // nothing can be verified just now
 	waited  bool               // for an outage to end, and verification has not worked since
-	resumed bool               // somebody wants the order to go on
+	resumed bool               // the order was asked to go on
 	begun   int                // batches and parts begun in this run
 	waits   time.Time          // since when the order waits for something
 	shown   order.Status       // by the search attribute
@@ -66,7 +66,7 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 		return nil // rejected, or finished by an earlier run
 	}
 	if o.Reservation.RequestHash != o.in.Request.Hash() {
-		return nil // another order's key: its submitter is told so, the order stays as it is
+		return nil // another order's key: its submitter learns it, the order stays as it is
 	}
 	if o.cancelledBefore() {
 		return temporal.NewCanceledError()
@@ -186,7 +186,7 @@ func (o *orderRun) settle(ctx workflow.Context) error {
 // giveBack ends an order that cannot go on: what was delivered stays delivered
 // and charged, the rest is released at once. The cause is returned, so that the
 // workflow ends as cancelled or failed; but an order whose list was closed by
-// then is settled, whatever the cause was.
+// then is settled, for any cause.
 func (o *orderRun) giveBack(ctx workflow.Context, cause error) error {
 	if err := ctx.Err(); err != nil {
 		cause = err // what failed since the order was cancelled was not tried again

@@ -37,7 +37,7 @@ func deadHosts() (zone []dns.RR) {
 // the order ends at once.
 func TestAnOrderThatMeetsDeadHostsAloneIsNoOutage(t *testing.T) {
 	s := realStack(t)
-	rows, err := s.Pool.Query(t.Context(), `SELECT email FROM lead WHERE id = ANY ($1)`, s.told(t, 40, "valid", "true"))
+	rows, err := s.Pool.Query(t.Context(), `SELECT email FROM lead WHERE id = ANY ($1)`, s.withVerdict(t, 40, "valid", "true"))
 	require.NoError(t, err)
 	good, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)

@@ -58,9 +58,8 @@ func (o *orderRun) endsWaiting(ctx workflow.Context) bool {
 	return true
 }
 
-// awaitRecovery pauses an order while nothing can be verified, whoever is
-// asked: our port is closed, our address is listed, DNS is down. It goes on by
-// itself after a while, or at once when somebody resumes it.
+// awaitRecovery pauses an order while nothing can be verified at any host: our port is closed, our address is listed, DNS is down. It goes on by
+// itself after a while, or at once when it is resumed.
 func (o *orderRun) awaitRecovery(ctx workflow.Context) error {
 	outage := *o.outage
 	wait := min(firstRecovery<<min(o.Recoveries, 4), lastRecovery)

@@ -54,7 +54,7 @@ func (r *rideRun) answer(ctx workflow.Context) ([]activities.Boarded, error) {
 	}
 	slim := slices.Clone(r.boarded)
 	for i := range slim {
-		slim[i].Terms = nil // nobody asks for them
+		slim[i].Terms = nil // they are not used again
 	}
 	return slim, r.failure
 }
@@ -123,8 +123,8 @@ func (r *rideRun) finish(ctx workflow.Context, final []bool) error {
 	return nil
 }
 
-// handOver gives each order that is not over a workflow of its own, whatever
-// became of the ride.
+// handOver gives each order that is not over a workflow of its own, at any end
+// of the ride.
 func (r *rideRun) handOver(ctx workflow.Context) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // never cancelled: that would cancel the orders' workflows
 	starting := map[string]workflow.Future{}

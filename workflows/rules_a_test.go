@@ -84,7 +84,7 @@ func TestRule_A9_BouncesAreCreditedBackOnce(t *testing.T) {
 func TestRule_A7_TwoHundredAndFiftyAndEight(t *testing.T) {
 	s := realStack(t)
 	org := s.org(t, "rollover-boost", map[string]int64{"email": 300, "phone": 60})
-	valid, invalid := s.told(t, 208, "valid", "true"), s.told(t, 2, "invalid", "true")
+	valid, invalid := s.withVerdict(t, 208, "valid", "true"), s.withVerdict(t, 2, "invalid", "true")
 
 	o := s.settled(t, reveal(org, "", "emails", valid[:200], order.EmailField))
 	require.Equal(t, map[string]int64{"email": 200}, captured(o))

@@ -51,7 +51,7 @@ func TestRule_K6_N9_WhoUsedWhat(t *testing.T) {
 func TestRule_K1_K2_FourTypesOncePerLead(t *testing.T) {
 	s := realStack(t)
 	org := s.org(t, "workspace-paid", map[string]int64{"email": 100, "phone": 100, "direct_email": 100, "export": 100})
-	ids := s.told(t, 10, "valid", "phone LIKE '%;%' AND direct_email <> ''")
+	ids := s.withVerdict(t, 10, "valid", "phone LIKE '%;%' AND direct_email <> ''")
 	o := s.settled(t, reveal(org, "", "all", ids, order.EmailField, order.PhoneField, order.DirectEmailField))
 	charged := captured(o)
 	require.EqualValues(t, 10, charged["email"])
@@ -73,7 +73,7 @@ func TestRule_K1_K2_FourTypesOncePerLead(t *testing.T) {
 func TestRule_K3_K4_EveryExportCostsOrIsRefused(t *testing.T) {
 	s := realStack(t)
 	org := s.org(t, "workspace-paid", map[string]int64{"email": 50, "export": 90})
-	ids := s.told(t, 40, "valid", "true")
+	ids := s.withVerdict(t, 40, "valid", "true")
 	s.settled(t, reveal(org, "", "unlock", ids, order.EmailField))
 	for _, key := range []string{"first", "second"} {
 		require.Equal(t, map[string]int64{"export": 40}, captured(s.settled(t, export(org, "", key, ids))))
@@ -91,7 +91,7 @@ func TestRule_K3_K4_EveryExportCostsOrIsRefused(t *testing.T) {
 // themselves, on the paid plan the members share.
 func TestRule_K5_PersonalOrShared(t *testing.T) {
 	s := realStack(t)
-	ids := s.told(t, 10, "valid", "true")
+	ids := s.withVerdict(t, 10, "valid", "true")
 	for plan, janePays := range map[string]int64{"workspace-free": 10, "workspace-paid": 0} {
 		org := s.org(t, plan, nil)
 		s.member(t, org, "bob")

@@ -110,7 +110,7 @@ func TestRule_N1_N2_OwnCostsPaidOnce(t *testing.T) {
 	org := s.org(t, "licence-monthly", nil)
 	s.member(t, org, "bob")
 	s.member(t, org, "jane")
-	ids := s.told(t, 10, "valid", ownNumber+" AND profile <> ''")
+	ids := s.withVerdict(t, 10, "valid", ownNumber+" AND profile <> ''")
 	fields := []order.Field{order.EmailField, order.PhoneField, order.ProfileField}
 	costs := map[string]int64{"email": 10, "phone": 10, "profile": 10}
 	require.Equal(t, costs, captured(s.settled(t, reveal(org, "bob", "bobs", ids, fields...))))
@@ -137,7 +137,7 @@ func TestRule_N3_N4_N5_N11_ExportsOfTwoMembers(t *testing.T) {
 	org := s.org(t, "licence-monthly", map[string]int64{"email": 500})
 	s.member(t, org, "bob")
 	s.member(t, org, "jane")
-	found, missing := s.told(t, 310, "valid", "true"), s.told(t, 10, "invalid", "true")
+	found, missing := s.withVerdict(t, 310, "valid", "true"), s.withVerdict(t, 10, "invalid", "true")
 
 	bobs := s.settled(t, export(org, "bob", "bobs", append(found[:190:190], missing...)))
 	require.Equal(t, map[string]int64{"email": 190}, captured(bobs))
@@ -163,7 +163,7 @@ func TestRule_N3_N4_N5_N11_ExportsOfTwoMembers(t *testing.T) {
 func TestRule_N12_AnExportIsQuotedAndUndone(t *testing.T) {
 	s := realStack(t)
 	org := s.org(t, "licence-monthly", map[string]int64{"email": 30})
-	ids := s.told(t, 31, "valid", "true")
+	ids := s.withVerdict(t, 31, "valid", "true")
 	beyond, err := s.Intake.Quote(t.Context(), export(org, "", "beyond", ids))
 	require.NoError(t, err)
 	require.False(t, beyond.Covered)

@@ -24,7 +24,7 @@ import (
 func TestWhatASmallOrderCosts(t *testing.T) {
 	s := realStack(t)
 	credits := map[string]int64{"email": 100, "phone": 100, "profile": 100}
-	valid := s.told(t, 2, "valid", "true")
+	valid := s.withVerdict(t, 2, "valid", "true")
 	var email string
 	require.NoError(t, s.Pool.QueryRow(t.Context(), `SELECT email FROM lead WHERE id = $1`, valid[0]).Scan(&email))
 	for _, c := range []struct {

@@ -211,9 +211,9 @@ func (s *stack) leads(t *testing.T, n int, condition string) []string {
 // leads share is paid for once.
 const ownNumber = `phone <> '' AND phone NOT LIKE '%;%' AND id IN (SELECT min(id) FROM lead GROUP BY phone_keys)`
 
-// told are the ids of so many leads that have the verdict in truth, at hosts
+// withVerdict are the ids of so many leads that have the verdict in truth, at hosts
 // that tell it to anybody who asks.
-func (s *stack) told(t *testing.T, n int, verdict, condition string) (ids []string) {
+func (s *stack) withVerdict(t *testing.T, n int, verdict, condition string) (ids []string) {
 	t.Helper()
 	rows, err := s.Pool.Query(t.Context(), `SELECT id, email FROM lead WHERE `+condition+` ORDER BY no`)
 	require.NoError(t, err)

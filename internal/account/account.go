@@ -26,8 +26,8 @@ import (
 	"holdfast/internal/plan"
 )
 
-// The errors of this package, to be told apart with errors.Is. The text of an
-// error is one sentence for the caller.
+// The errors of this package, for errors.Is. The text of an error
+// is one sentence for the caller.
 var (
 	ErrNotFound = errcode.New(errcode.NotFound, "not found")
 	ErrExists   = errcode.New(errcode.Conflict, "already exists")

@@ -178,7 +178,7 @@ func (a *Accounts) RemoveMember(ctx context.Context, org, id string) (Member, er
 	}
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE member SET email = NULL, removed_at = `+clock.SQL("org", "now()")+` WHERE org = $1 AND id = $2 AND removed_at IS NULL`, org, id)
-		if err != nil || tag.RowsAffected() == 0 { // somebody else did, just now
+		if err != nil || tag.RowsAffected() == 0 { // another call did, just now
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE api_key SET revoked_at = now() WHERE org = $1 AND member = $2 AND revoked_at IS NULL`, org, id); err != nil {

@@ -138,7 +138,7 @@ func (b *Billing) Bounce(ctx context.Context, request Bounces, now time.Time) (B
 
 // mayReport looks at what the organization's plan says of bounces that customers
 // report, and counts them against its cap. A report that is repeated is counted
-// once, and stays counted whatever comes of it: the cap is on what is claimed.
+// once, and stays counted whether or not it is accepted: the cap is on what is claimed.
 func (b *Billing) mayReport(ctx context.Context, org account.Org, r *bounceReport) error {
 	if r.request.By == ByOperator || len(r.emails) == 0 {
 		return nil

@@ -45,7 +45,7 @@ func (e *GrantError) ErrorInfo() errcode.Info {
 }
 
 // Grant gives credits, once for each key, and returns the grant's number. The
-// same request again gets the same answer, whatever has become of the plan.
+// same request again gets the same answer, also after the plan has changed.
 //
 // Errors: *GrantError, ErrNoKey, account.ErrNotFound where there is no such
 // member, ledger.ErrKeyReused.

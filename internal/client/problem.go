@@ -44,7 +44,7 @@ func (p *Problem) Error() string {
 }
 
 // Refused reports whether the request itself is wrong: repeated, it is refused
-// again whatever the state of the server.
+// again in any state of the server.
 func (p *Problem) Refused() bool { return p.Code == "invalid_request" || p.Code == "malformed_request" }
 
 const (

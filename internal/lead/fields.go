@@ -39,7 +39,7 @@ type FieldWanted struct {
 	Field     order.Field
 	FactType  string // credit type of the fact; "" = the field cannot be owned
 	FactScope string // "" = once per organization
-	PerLead   bool   // who has paid for the field of a lead has paid for whatever stands there
+	PerLead   bool   // who has paid for the field of a lead has paid for any value of it
 }
 
 // FieldCount says what the items of one field would come to.

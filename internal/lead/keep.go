@@ -15,7 +15,7 @@ import (
 	"holdfast/internal/suppression"
 )
 
-// newList is a list that is to be kept.
+// newList is a list before it is kept.
 type newList struct {
 	id      string
 	columns []string

@@ -72,7 +72,7 @@ func (c *Catalogue) KeepList(ctx context.Context, org, column string, r io.Reade
 	return c.Upload(ctx, Upload{Org: org, Column: column}, r)
 }
 
-// Upload is a file that is to be kept as a list.
+// Upload is a file that becomes a list.
 type Upload struct {
 	Org     string
 	Member  string // who sends it; empty: the organization
@@ -138,7 +138,7 @@ func (c *Catalogue) KeepEmails(ctx context.Context, org string, emails []string)
 }
 
 // KeepLeadIDs stores lead ids, each once, as a list with the column id. Its Rows
-// is their number. Ids that nobody knows are kept, but not if all are so.
+// is their number. Unknown ids are kept, but not if all are so.
 //
 // Errors: *ListError.
 func (c *Catalogue) KeepLeadIDs(ctx context.Context, org string, ids []string) (List, error) {

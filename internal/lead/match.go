@@ -19,7 +19,7 @@ const (
 	ambiguous = order.ReasonAmbiguous // what it says fits more than one lead
 )
 
-// matchColumns are the columns of a list that say whom a row is about, by
+// matchColumns are the columns of a list that say who a row is about, by
 // position; -1 where the list has no such column.
 type matchColumns struct{ id, first, last, name, company, domain int }
 
@@ -99,7 +99,7 @@ type matched struct {
 }
 
 // matchMost is how many leads a name or a domain may have before a row that says
-// no more of a person is ambiguous, whoever they are.
+// no more of a person is ambiguous.
 const matchMost = "50"
 
 // oneOf says in SQL which of the leads of a condition is meant: of several with

@@ -123,7 +123,7 @@ func (a *factAudit) rows(ctx context.Context, facts []fact) (map[factID]fact, er
 	return found, err
 }
 
-// finish looks up the rest and finds facts nobody was charged for. It returns
+// finish looks up the rest and finds facts without a charge. It returns
 // the number of fact rows.
 func (a *factAudit) finish(ctx context.Context) (int64, error) {
 	if err := a.settle(ctx); err != nil {

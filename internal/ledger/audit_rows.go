@@ -37,7 +37,7 @@ func (a *auditor) checkClosed(ctx context.Context) error {
 	})
 }
 
-// checkHolds looks up all other holds, and finds holds nobody opened.
+// checkHolds looks up all other holds, and finds holds that were never opened.
 func (a *auditor) checkHolds(ctx context.Context) error {
 	rest := make([]*hold, 0, len(a.replay.holds))
 	for _, h := range a.replay.holds {

@@ -115,7 +115,7 @@ type sums struct {
 	known map[string]sum
 }
 
-// maxSums bounds the memory; beyond it everything is added up anew.
+// maxSums bounds the memory; beyond it everything is added up again.
 const maxSums = 10_000
 
 func (s *sums) get(owner string) (sum, bool) {

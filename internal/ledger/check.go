@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// fresh is what a batch has read of a lane and is to be checked before anything
+// fresh is what a batch has read of a lane and checks before anything
 // is built on it.
 type fresh struct {
 	pools   map[string]struct{}

@@ -16,7 +16,7 @@ type outcome struct {
 }
 
 // perform runs a batch against the books: pure, no I/O, no clock. It returns one
-// outcome per operation; what is to be written is in b.changes.
+// outcome per operation; what has to be written is in b.changes.
 func (b *books) perform(ops []operation, now time.Time) []outcome {
 	outcomes := make([]outcome, len(ops))
 	for i, op := range ops {

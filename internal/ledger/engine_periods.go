@@ -132,7 +132,7 @@ func (op Alert) run(b *books, e *entry) (any, error) {
 
 // watch looks at the accounts an entry has moved credits in, as they are after
 // all of it. Falling to a threshold is an event; being below it already is none
-// unless the threshold is new, so each fall is told once until the account has
+// unless the threshold is new, so each fall is announced once until the account has
 // risen above the threshold again.
 func (b *books) watch(e *entry) {
 	for i := range e.postings {

@@ -70,7 +70,7 @@ func (t term) in(part int64) term {
 
 // term is what a filter asks for; not narrow where it selects every line.
 func (f *HistoryFilter) term() (t term, narrow bool) {
-	if f.OrderID != "" { // few entries, whatever else is asked for
+	if f.OrderID != "" { // few entries, with any other filter
 		return orderTerm(f.OrderID), true
 	}
 	return lineTerm(f.Kind, f.Type, f.Pool, f.Member), f.Kind != "" || f.Type != "" || f.Pool != nil || f.Member != ""

@@ -24,7 +24,7 @@ var (
 	// ErrInvalid says that the request makes no sense as written.
 	ErrInvalid = errcode.Narrow(errcode.InvalidInLedger, "the ledger request is invalid")
 	// ErrPeriodOver says that the time is over up to which a hold or a charge
-	// was meant: a credit period has ended since, and it is to be made again.
+	// was meant: a credit period has ended since, make it again.
 	ErrPeriodOver = errors.New("a credit period has ended since the request was made")
 	// ErrClosed says that the ledger has been closed.
 	ErrClosed = errors.New("the ledger is closed")
@@ -50,7 +50,7 @@ const (
 )
 
 // LateRelease says what becomes of credits that return to a grant which has
-// expired meanwhile.
+// expired since.
 type LateRelease string
 
 // The ways to treat a late return. The empty value means Reinstate.

@@ -25,7 +25,7 @@ type replay struct {
 	budgets  map[budgetID]int64
 	taken    int64   // credits taken back by voids
 	opened   int64   // holds ever
-	closed   []*hold // closed by the latest entries; whoever takes them empties it
+	closed   []*hold // closed by the latest entries; emptied by the code that takes them
 
 	report func(invariant, table, key, problem string)
 }

@@ -309,7 +309,7 @@ func line(kind string, pools []string, b Budget, seen *[]string) error {
 	return firstError(required("credit type", kind), texts("pool", pools...), texts("budget", b.Name))
 }
 
-// charge checks what is to be paid: facts at a unit cost, or an amount.
+// charge checks the price: facts at a unit cost, or an amount.
 func charge(facts []Fact, unitCost, n int64) error {
 	if len(facts) > 0 && n != 0 {
 		return invalid("a capture takes either facts or an amount, not both")

@@ -9,7 +9,7 @@ import (
 
 // FactsSince returns the subjects of the facts of a type and scope that were
 // charged or reversed after an entry of an organization's journal, in the order
-// of the journal: what somebody who knows the facts as of that entry has to look
+// of the journal: what a reader that knows the facts as of that entry has to look
 // at again. Whether they are owned now, table credit_fact says; read it in the
 // same snapshot.
 func FactsSince(ctx context.Context, tx pgx.Tx, owner, kind, scope string, seq int64) ([][16]byte, error) {

@@ -68,7 +68,7 @@ type laneWork struct {
 	damage   error // the lane's rows contradict each other: nothing is written for it
 	unproven bool  // the head of its books was not compared with the journal yet
 	asked    needs // what the last round trip asked for
-	fresh    fresh // what was read by this batch and is to be checked
+	fresh    fresh // what was read by this batch and is not checked yet
 	behind   *behind
 	clock    *time.Time // the organization's own time, where it has a test clock
 }
@@ -209,7 +209,7 @@ func (l *Ledger) finish(q *pending, t *batch) {
 	}
 }
 
-// prepare drops calls nobody waits for and puts the lanes in locking order.
+// prepare drops calls without a waiting caller and puts the lanes in locking order.
 func (t *batch) prepare() {
 	t.byOwner = make(map[string]*laneWork, len(t.lanes))
 	slices.SortFunc(t.lanes, func(a, b *laneWork) int { return strings.Compare(a.lane.owner, b.lane.owner) })

@@ -57,7 +57,7 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 }
 
 // admit looks again at who orders and at whose things the request names, as the
-// intake has: whoever reaches Temporal can start an order without it.
+// intake has: a client that reaches Temporal can start an order without it.
 //
 // Errors: account.ErrNotFound, *order.InvalidError.
 func (d *Desk) admit(ctx context.Context, in order.Input) error {

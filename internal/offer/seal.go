@@ -109,7 +109,7 @@ func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64,
 	return list.Rows, err
 }
 
-// deliveredBy is how many leads an order has delivered that is to be exported.
+// deliveredBy is how many leads an order has delivered that is exported.
 func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
 	refuse := func(format string, args ...any) (int64, error) {
 		return 0, &order.InvalidError{Field: "order_id", Message: fmt.Sprintf(format, args...)}

@@ -79,7 +79,7 @@ const (
 	ReasonDuplicate  = "duplicate"  // unknown: another item of the order has the same value, which stands for it
 	ReasonNotNew     = "not_new"    // unknown: the row that is enriched says it already
 	ReasonNotOwned   = "not_owned"  // unknown: nothing of the lead has been paid for that could be exported
-	ReasonSuppressed = "suppressed" // unknown: the person must not be given to anybody, or not to this organization
+	ReasonSuppressed = "suppressed" // unknown: the person must not be given to any organization, or not to this one
 )
 
 // Destination says where an export goes.
@@ -92,7 +92,7 @@ const (
 )
 
 // Body is a request as its customer sends it, with addresses in it. Intake
-// stores these as a list before anything else hears of the order: a Body never
+// stores these as a list before anything else knows the order: a Body never
 // travels through Temporal.
 type Body struct {
 	Request

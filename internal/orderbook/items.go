@@ -112,7 +112,7 @@ func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 	return nil
 }
 
-// goesOut says in SQL whether the item i is to be delivered and is not yet: its
+// goesOut says in SQL whether the item i is deliverable and not yet delivered: its
 // verdict is final and one of $4, or it carries what the organization owns, or is
 // a field that it owns and that could not be verified again; and the reason is
 // not $5, suppressed.
@@ -123,7 +123,7 @@ const goesOut = `i.delivered_at IS NULL AND i.retry_at IS NULL AND i.reason <> $
 
 // Billable returns the items from..to (inclusive) whose verdict is final, one
 // of verdicts, and that are not delivered yet, by number. An item that carries
-// what the organization owns goes out whatever its verdict is. Whoever was
+// what the organization owns goes out with any verdict. A person who was
 // suppressed since the selection becomes unknown first, and is not among them.
 // The set stays the same until Deliver, a later round of verification or a later
 // suppression.
@@ -182,7 +182,7 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 	return delivered, nil
 }
 
-// LeaveOut notes of items that another order has paid for them meanwhile, and
+// LeaveOut notes of items that another order has paid for them since, and
 // that they are not delivered a second time.
 func (b *Book) LeaveOut(ctx context.Context, orderID string, items []Fact) error {
 	numbers, owned := make([]int64, len(items)), slices.Clone(items)

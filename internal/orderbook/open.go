@@ -61,7 +61,7 @@ func (b *Book) OpenOrder(ctx context.Context, id string) (OpenOrder, error) {
 
 // RequestCancel notes the request to cancel an order of an organization, and
 // returns it. It says whether this is the first such request; later ones change
-// nothing. An order that was over before anybody asked is ErrOver.
+// nothing. An order that was over before the request is ErrOver.
 func (b *Book) RequestCancel(ctx context.Context, org, id string) (o order.Order, first bool, err error) {
 	tag, err := b.pool.Exec(ctx, `
 		UPDATE orders SET cancel_requested_at = now()

@@ -47,7 +47,7 @@ func (b *Book) NextRefund(ctx context.Context, org string, after, by time.Time) 
 }
 
 // Busy reports whether orders of an organization are being carried out: those that
-// are paused, or wait for somebody else, are not.
+// are paused, or wait for another, are not.
 func (b *Book) Busy(ctx context.Context, org string) (busy bool, err error) {
 	err = b.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM orders WHERE org = $1 AND status IN ('reserved', 'verifying') AND paused_at IS NULL

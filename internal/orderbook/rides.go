@@ -80,7 +80,7 @@ func (b *Book) Line(ctx context.Context, id string) (Line, error) {
 }
 
 // GiveUpLine notes that a ride that has not begun is not to take an order along.
-// Whoever notes it looks afterwards whether the ride has begun before.
+// The caller looks afterwards whether the ride has begun before.
 func (b *Book) GiveUpLine(ctx context.Context, id string) error {
 	if _, err := b.pool.Exec(ctx, `UPDATE order_ride SET given_up_at = coalesce(given_up_at, now()) WHERE order_id = $1`, id); err != nil {
 		return fmt.Errorf("giving up the line of order %s: %w", id, err)

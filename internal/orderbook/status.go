@@ -89,7 +89,7 @@ var ways = map[order.Status][]order.Status{
 
 // passed says whether an order that stands at now has been at the status, so
 // that the change was made before. Only a finished way proves that: an order
-// that was cancelled may have been verifying or not, and is told ErrOver.
+// that was cancelled may have been verifying or not, and gets ErrOver.
 func passed(now, status order.Status) bool {
 	if now == status {
 		return true
@@ -100,7 +100,7 @@ func passed(now, status order.Status) bool {
 }
 
 // end is how an order that stands at now ends when it is asked to end in
-// another status: what is delivered is settled, whatever stopped the order, and
+// another status: what is delivered is settled, for any cause of the end, and
 // what has ended stays as it ended. It is decided while the row is locked,
 // because a cancellation and the last step of an order can come together.
 func end(now, to order.Status, u update) (order.Status, update) {

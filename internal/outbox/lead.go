@@ -14,7 +14,7 @@ const (
 	leaseFor   = 15 * time.Second // how long a process that dies keeps the others waiting
 	renewEvery = leaseFor / 3
 	pollEvery  = time.Second           // where no notification comes through
-	gather     = 20 * time.Millisecond // what is written meanwhile is carried on together
+	gather     = 20 * time.Millisecond // what is written in this time is carried on together
 )
 
 // Lead runs work in one process at a time, of all that call it on a database,

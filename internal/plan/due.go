@@ -28,8 +28,8 @@ type Item struct {
 	Values  []Subject // the values that are delivered: one address, several numbers; none where the item is no value
 }
 
-// Due is a unit that an item owes. Whoever has paid for the subject, or for all
-// that comes with it, has paid for it.
+// Due is a unit that an item owes. An organization that has paid for the subject,
+// or for all that comes with it, has paid for it.
 type Due struct {
 	Subject Subject
 	With    []Subject // is paid for with it

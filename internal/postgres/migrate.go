@@ -142,7 +142,7 @@ func withGoose(ctx context.Context, url string, do func(*goose.Provider, *sql.DB
 		return unreachable(config.ConnConfig, err)
 	}
 	// A second process asks each second, for up to ten minutes: the longest
-	// migration somebody may sit through.
+	// that a migration may take.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
 	if err != nil {
 		return err

@@ -243,7 +243,7 @@ func held(lines []ledger.HoldLine) bool {
 
 // repair takes an order up again, or releases a hold that has none. A workflow
 // that starts again goes on where the book says that the order stands, and ends
-// it where it is to be cancelled.
+// it where a cancellation was requested.
 func (r *Reconciler) repair(ctx context.Context, l Lost, in order.Input) error {
 	if l.Status != "" {
 		r.log.Warn("An order was open without a running workflow; it is taken up again.", "order", l.OrderID, "org", l.Org, "status", l.Status, "cancelled", l.Cancelled)

@@ -28,8 +28,8 @@ import (
 	"holdfast/internal/outbox"
 )
 
-// Errors of this package, to be told apart with errors.Is. The text of an error
-// is one sentence for the caller.
+// Errors of this package, for errors.Is. The text of an error is one sentence for
+// the caller.
 var (
 	ErrNotFound = errcode.Narrow(errcode.WebhookNotFound, "there is no such webhook or delivery")
 	ErrInvalid  = errcode.New(errcode.Invalid, "the webhook cannot be made like this")
@@ -80,7 +80,7 @@ func New(pool *pgxpool.Pool, c Config) *Webhooks {
 // Collectors are the metrics of these webhooks, for the registry of the process.
 func (w *Webhooks) Collectors() []prometheus.Collector { return []prometheus.Collector{w.attempts} }
 
-// Endpoint is an address that hears of an organization's events.
+// Endpoint is an address that gets an organization's events.
 type Endpoint struct {
 	ID             string     `json:"id"`
 	URL            string     `json:"url"`
@@ -157,7 +157,7 @@ func checkEvents(events []string) error {
 	return nil
 }
 
-// checkURL looks at what can be told without resolving the name; the address it
+// checkURL checks what needs no resolving of the name; the address it
 // leads to is checked at every connection.
 func (w *Webhooks) checkURL(address string) error {
 	u, err := url.Parse(address)
@@ -224,7 +224,7 @@ func (w *Webhooks) Delete(ctx context.Context, org, id string) error {
 }
 
 // Enable lets a disabled endpoint be tried again, from the next event on. What
-// failed meanwhile can be asked for again, delivery by delivery.
+// failed before can be asked for again, delivery by delivery.
 func (w *Webhooks) Enable(ctx context.Context, org, id string) error {
 	tag, err := w.pool.Exec(ctx, `
 		UPDATE webhook_endpoint SET disabled_at = NULL, disabled_reason = '', failing_since = NULL

@@ -34,9 +34,9 @@ func TestAWorkerStartsWithABareName(t *testing.T) {
 	pool := pgtest.New(t)
 	r := &Rooms{Config: cfg, Pool: pool, Log: slog.New(slog.NewTextHandler(&log, nil)), Ledger: ledger.New(pool), Temporal: healthy{}}
 	r.identity.check = func(context.Context) ([]verify.IdentityReport, error) { return nil, nil }
-	acts, hangUp, err := r.Activities()
+	acts, closeSessions, err := r.Activities()
 	require.NoError(t, err)
-	t.Cleanup(hangUp)
+	t.Cleanup(closeSessions)
 	var outage *verify.OutageError
 	require.ErrorAs(t, acts.Verifier.Preflight(t.Context()), &outage)
 	require.ErrorAs(t, acts.Verifier.Verify(t.Context(), []string{"a@b.example"}, nil), &outage)

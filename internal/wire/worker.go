@@ -218,9 +218,9 @@ func deployment(settings config.Worker) worker.DeploymentOptions {
 	}
 }
 
-// Activities are the activities on these rooms, verified by whom the
-// configuration says. hangUp ends all mail sessions politely.
-func (r *Rooms) Activities() (acts *activities.Activities, hangUp func(), err error) {
+// Activities are the activities on these rooms, verified as the
+// configuration says. closeSessions ends all mail sessions politely.
+func (r *Rooms) Activities() (acts *activities.Activities, closeSessions func(), err error) {
 	verification, err := openOrExplain(r.Config, r.recentHosts, verdicts.NewSpending(r.Pool))
 	if err != nil {
 		return nil, nil, err
