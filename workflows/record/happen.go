@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // happening is what comes between the beginning and the end of an order.
 type happening struct {
-	before func(r *recorder)                                            // it is submitted
+	before func(ctx context.Context, r *recorder) error                 // it is submitted
 	then   func(ctx context.Context, r *recorder, org, id string) error // it runs
 	tries  bool                                                         // a step must have been tried again
 }
@@ -20,20 +21,27 @@ type happening struct {
 var here = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 var (
-	// paused pauses an order that verifies, and resumes it when it waits for that.
-	paused = &happening{then: func(ctx context.Context, r *recorder, org, id string) error {
-		if err := r.await(ctx, id, verifies); err != nil {
+	// paused pauses an order that cannot select yet, and resumes it when it waits for
+	// that before its first batch.
+	paused = &happening{
+		before: func(ctx context.Context, r *recorder) (err error) {
+			if r.lock, err = r.Pool.Begin(ctx); err == nil {
+				_, err = r.lock.Exec(ctx, `LOCK TABLE order_item IN EXCLUSIVE MODE`)
+			}
 			return err
-		}
-		if _, err := r.Intake.Pause(ctx, org, id); err != nil {
-			return err
-		}
-		return r.resumeWhenWaiting(ctx, org, id)
-	}}
+		},
+		then: func(ctx context.Context, r *recorder, org, id string) error {
+			_, err := r.Intake.Pause(ctx, org, id)
+			if err := errors.Join(err, r.lock.Rollback(ctx)); err != nil {
+				return err
+			}
+			return r.resumeWhenWaiting(ctx, org, id)
+		},
+	}
 
 	// outage lets all mail hosts refuse us, until the order waits for that to end.
 	outage = &happening{
-		before: func(r *recorder) { r.lab.List(here) },
+		before: func(_ context.Context, r *recorder) error { r.lab.List(here); return nil },
 		then: func(ctx context.Context, r *recorder, org, id string) error {
 			defer r.lab.Unlist(here)
 			if err := r.await(ctx, id, waits); err != nil {

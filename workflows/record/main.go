@@ -1,6 +1,6 @@
 // Command record runs orders of every kind and of every kind of ending, and
 // resets, on real servers and writes their histories to
-// workflows/testdata/replay, where the replay test reads them. Record anew only
+// workflows/testdata/replay, where the replay test reads them. Record again only
 // after a change that breaks no running order: a recording that no longer
 // replays is the warning that a change needs workflow.GetVersion.
 //
@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
@@ -41,7 +42,7 @@ import (
 )
 
 // stories are the orders to record. acme has 5,000 credits and buys leads, broke has none, beta
-// has 1,000 and has lists verified, gamma has some of each type and reveals,
+// has 3,000 and has lists verified, gamma has some of each type and reveals,
 // enriches and exports.
 var stories = []struct {
 	name      string
@@ -49,14 +50,14 @@ var stories = []struct {
 	request   order.Request
 	given     given       // what comes with the request
 	cancel    order.Stage // the stage in which the order is cancelled, if any
-	pause     bool        // while it verifies; it is resumed
-	maxEvents int         // for an order that continues: of each run
+	happens   *happening
+	maxEvents int // for an order that continues: of each run
 	want      order.Status
 }{
 	{name: "settled", org: "acme", request: leads(3000, false), want: order.Settled}, // with greylisting hosts, so with a second round
 	{name: "rejected", org: "acme", request: leads(1_000_000, false), want: order.Rejected},
 	{name: "cancelled", org: "acme", request: leads(1000, false), cancel: order.StageVerifying, want: order.Cancelled},
-	{name: "paused", org: "acme", request: leads(1200, false), pause: true, want: order.Settled},
+	{name: "paused", org: "acme", request: leads(1200, false), happens: paused, want: order.Settled},
 	{name: "cut-short", org: "acme", request: leads(100, false), cancel: order.StageRefunding, want: order.Settled},
 	{name: "filled", org: "acme", request: leads(200, true), want: order.Settled},
 	{name: "continued", org: "acme", request: leads(1500, false), maxEvents: 10, want: order.Settled},
@@ -68,6 +69,33 @@ var stories = []struct {
 	{name: "enriched-cancelled", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(150), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
 	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
+
+	// What can come between: a pause, an outage, steps that fail and are tried again,
+	// and one that fails for good; and histories that have not ended.
+	{name: "verified-paused", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails, 120), happens: paused, want: order.Settled},
+	{name: "revealed-paused", org: "gamma", request: reveal, given: fresh(ids, 120), happens: paused, want: order.Settled},
+	{name: "enriched-paused", org: "gamma", request: enrich, given: fresh(people, 120), happens: paused, want: order.Settled},
+	{name: "exported-paused", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids, 120), happens: paused, want: order.Settled},
+	{name: "waited", org: "acme", request: leads(120, false), happens: outage, want: order.Settled},
+	{name: "verified-waited", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails, 120), happens: outage, want: order.Settled},
+	{name: "revealed-waited", org: "gamma", request: reveal, given: fresh(ids, 120), happens: outage, want: order.Settled},
+	{name: "enriched-waited", org: "gamma", request: enrich, given: fresh(people, 120), happens: outage, want: order.Settled},
+	{name: "exported-waited", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids, 120), happens: outage, want: order.Settled},
+	{name: "retried", org: "acme", request: leads(120, false), happens: retries, want: order.Settled},
+	{name: "verified-retried", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails, 120), happens: retries, want: order.Settled},
+	{name: "revealed-retried", org: "gamma", request: reveal, given: fresh(ids, 120), happens: retries, want: order.Settled},
+	{name: "enriched-retried", org: "gamma", request: enrich, given: fresh(people, 120), happens: retries, want: order.Settled},
+	{name: "exported-retried", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids, 120), happens: retries, want: order.Settled},
+	{name: "failed", org: "acme", request: leads(120, false), happens: failure, want: order.Failed},
+	{name: "verified-failed", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails, 120), happens: failure, want: order.Failed},
+	{name: "revealed-failed", org: "gamma", request: reveal, given: fresh(ids, 120), happens: failure, want: order.Failed},
+	{name: "enriched-failed", org: "gamma", request: enrich, given: fresh(people, 120), happens: failure, want: order.Failed},
+	{name: "exported-failed", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids, 120), happens: failure, want: order.Failed},
+	{name: "open", org: "acme", request: leads(120, false), happens: open, want: order.Settled},
+	{name: "verified-open", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails, 120), happens: open, want: order.Settled},
+	{name: "revealed-open", org: "gamma", request: reveal, given: fresh(ids, 120), happens: open, want: order.Settled},
+	{name: "enriched-open", org: "gamma", request: enrich, given: fresh(people, 120), happens: open, want: order.Settled},
+	{name: "exported-open", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids, 120), happens: open, want: order.Settled},
 
 	// Small ones do their bookkeeping within workflow tasks.
 	{name: "small-list", org: "acme", request: leads(90, false), want: order.Settled}, // with greylisting hosts
@@ -85,6 +113,11 @@ var stories = []struct {
 const (
 	leadsPlan  = "verified-leads"
 	fieldsPlan = "licence-monthly"
+)
+
+var (
+	reveal = order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField}}
+	enrich = order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}
 )
 
 func leads(count int64, fill bool) order.Request {
@@ -111,6 +144,10 @@ func main() {
 // recorder writes recordings from a stack of its own.
 type recorder struct {
 	*wire.Rooms
+	lab  *maillab.Lab
+	used int // leads of the catalogue that were given out
+	skip int // leads that the next order is not given
+	lock pgx.Tx
 	out  string
 	only []string // the names of the recordings to make; empty: all
 }
@@ -128,7 +165,7 @@ func (r *recorder) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = stack.Stop() }()
-	r.Rooms = stack.Rooms
+	r.Rooms, r.lab = stack.Rooms, stack.Lab
 	for _, story := range stories {
 		if !r.wants("order-" + story.name) {
 			continue
@@ -143,7 +180,7 @@ func (r *recorder) run(ctx context.Context) error {
 		if story.maxEvents > 0 {
 			err = r.continued(ctx, id, sub, story.maxEvents)
 		} else {
-			err = r.order(ctx, id, sub, story.cancel, story.pause)
+			err = r.order(ctx, id, sub, story.cancel, story.happens)
 		}
 		if err != nil {
 			return err
@@ -165,7 +202,12 @@ func (r *recorder) run(ctx context.Context) error {
 	return r.webhooks(ctx)
 }
 
-func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage, pause bool) error {
+func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage, happens *happening) error {
+	if happens != nil && happens.before != nil {
+		if err := happens.before(ctx, r); err != nil {
+			return err
+		}
+	}
 	if _, err := r.Intake.Submit(ctx, sub); err != nil {
 		return err
 	}
@@ -177,12 +219,30 @@ func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, 
 			return err
 		}
 	}
-	if pause {
-		if err := r.pause(ctx, sub.Org, id); err != nil {
+	if happens != nil {
+		if err := happens.then(ctx, r, sub.Org, id); err != nil {
 			return err
 		}
 	}
-	return r.save(ctx, id, "", "order-"+sub.Key)
+	h, err := r.history(ctx, id, "", happens != open)
+	if err != nil {
+		return err
+	}
+	if happens == open {
+		if err := r.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil); err != nil {
+			return err
+		}
+	} else if happens != nil && happens.tries && !triedAgain(h) {
+		return fmt.Errorf("no step of the order %s was tried again; its recording is of no use", sub.Key)
+	}
+	return r.write(h, "order-"+sub.Key)
+}
+
+// triedAgain reports whether an activity took more than one attempt.
+func triedAgain(h *history.History) bool {
+	return slices.ContainsFunc(h.Events, func(e *history.HistoryEvent) bool {
+		return e.GetActivityTaskStartedEventAttributes().GetAttempt() > 1
+	})
 }
 
 // continued records the first and the second run of an order that continues.
@@ -196,7 +256,7 @@ func (r *recorder) continued(ctx context.Context, id string, sub intake.Submissi
 	if err := run.Get(ctx, nil); err != nil {
 		return err
 	}
-	end, err := r.history(ctx, id, first)
+	end, err := r.history(ctx, id, first, true)
 	if err != nil {
 		return err
 	}
@@ -231,7 +291,7 @@ func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	}{
 		{"acme", leadsPlan, map[string]int64{"email": 5000}},
 		{"broke", leadsPlan, nil},
-		{"beta", "prepaid-verification", map[string]int64{"email": 1000}},
+		{"beta", "prepaid-verification", map[string]int64{"email": 3000}},
 		{"gamma", fieldsPlan, map[string]int64{"email": 3000, "phone": 200, "profile": 100}},
 	} {
 		if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org.id, Name: org.id, Plan: org.plan}); err != nil {
@@ -250,53 +310,31 @@ func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	return err
 }
 
-// pause pauses an order that verifies, and resumes it when it waits for that.
-func (r *recorder) pause(ctx context.Context, org, id string) error {
-	if err := r.await(ctx, id, func(p order.Progress) bool { return p.Stage == order.StageVerifying }); err != nil {
-		return err
-	}
-	if _, err := r.Intake.Pause(ctx, org, id); err != nil {
-		return err
-	}
-	if err := r.await(ctx, id, func(p order.Progress) bool { return p.Waiting != "" }); err != nil {
-		return err
-	}
-	_, err := r.Intake.Resume(ctx, org, id)
-	return err
-}
-
-// await waits until an order is as it should be.
-func (r *recorder) await(ctx context.Context, id string, is func(order.Progress) bool) error {
-	for {
-		p, err := r.Intake.Progress(ctx, id)
-		if err != nil || is(p) {
-			return err
-		}
-		if p.Stage == order.StageOver {
-			return fmt.Errorf("the order %s was over too early", id)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // save waits for the end of a workflow and writes the history of one of its
 // runs, the last where runID is empty.
 func (r *recorder) save(ctx context.Context, id, runID, name string) error {
-	h, err := r.history(ctx, id, runID)
+	h, err := r.history(ctx, id, runID, true)
 	if err != nil {
 		return err
 	}
+	return r.write(h, name)
+}
+
+func (r *recorder) write(h *history.History, name string) error {
 	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(h)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%s: %d events\n", name, len(h.Events))
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(r.out, name+".json"), append(data, '\n'), 0o644)
 }
 
-func (r *recorder) history(ctx context.Context, id, runID string) (*history.History, error) {
+func (r *recorder) history(ctx context.Context, id, runID string, toItsEnd bool) (*history.History, error) {
 	h := &history.History{}
-	events := r.Temporal.GetWorkflowHistory(ctx, id, runID, true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := r.Temporal.GetWorkflowHistory(ctx, id, runID, toItsEnd, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // webhooks records deliveries to an endpoint that refuses the first event, so
-// that it is waited for, and gets another one meanwhile.
+// that it is waited for, and gets another one in this time.
 func (r *recorder) webhooks(ctx context.Context) error {
 	const name = "webhook-delivered"
 	if !r.wants(name) {
