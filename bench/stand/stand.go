@@ -37,6 +37,7 @@ type Options struct {
 	Stock   bool           // a Temporal server with its own defaults
 	Unfair  bool           // a Temporal server that ignores fairness keys
 	Profile string         // file for the worker's CPU profile; "" = none
+	Workers bool           // the caller starts workers with AddWorker
 }
 
 // Stand is a running stand. The mail lab is in this process.
@@ -130,6 +131,9 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	if err := s.stock(ctx, o.Leads); err != nil {
 		return s, err
 	}
+	if o.Workers {
+		return s, nil
+	}
 	return s, s.startWorker(o.Profile)
 }
 
@@ -150,21 +154,47 @@ func (s *Stand) Stop() error {
 }
 
 func (s *Stand) startWorker(profile string) error {
-	program, err := os.Executable()
+	w, err := s.AddWorker(profileVariable + "=" + profile)
 	if err != nil {
 		return err
 	}
-	s.worker = exec.Command(program, workerWord) //nolint:noctx // lives until Stop
-	s.worker.Env = append(wire.WorkerEnv(s.Servers.Config), "HOLDFAST_LOG_LEVEL=error", profileVariable+"="+profile)
-	s.worker.Stderr = os.Stderr
-	s.worker.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop it
-	if err := s.worker.Start(); err != nil {
-		s.worker = nil
-		return err
-	}
-	s.ended = make(chan error, 1)
-	go func() { s.ended <- s.worker.Wait() }()
+	s.worker, s.ended = w.cmd, w.ended
 	return nil
+}
+
+// Worker is a worker's process that the caller ends.
+type Worker struct {
+	cmd   *exec.Cmd
+	ended chan error // how it ended, once it has
+}
+
+// AddWorker starts a worker with more environment variables.
+func (s *Stand) AddWorker(env ...string) (*Worker, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{exec.Command(program, workerWord), make(chan error, 1)} //nolint:noctx // the caller ends it
+	w.cmd.Env = append(append(wire.WorkerEnv(s.Servers.Config), "HOLDFAST_LOG_LEVEL=error"), env...)
+	w.cmd.Stderr = os.Stderr
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop it
+	if err := w.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { w.ended <- w.cmd.Wait() }()
+	return w, nil
+}
+
+// Stop ends a worker, which drains.
+func (w *Worker) Stop() error {
+	_ = w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	return <-w.ended
+}
+
+// Kill ends a worker as a power cut does.
+func (w *Worker) Kill() {
+	_ = w.cmd.Process.Kill() // it may have ended by itself
+	<-w.ended
 }
 
 // stock imports the catalogue and makes the plan that orders run under: the
