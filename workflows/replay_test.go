@@ -16,12 +16,18 @@ import (
 )
 
 // recordings are what there must be: orders of every kind and of every kind of
-// ending, and what else runs for long.
+// ending, what can come between, orders that have not ended, and what else runs
+// for long.
 var recordings = []string{
 	"order-settled", "order-rejected", "order-cancelled", "order-cut-short", "order-filled", "order-continued", "order-continued-again",
 	"order-verified-list", "order-revealed", "order-revealed-on-file", "order-enriched", "order-exported", "order-pushed",
 	"order-small-list", "order-small-rejected", "order-small-cancelled", "order-small-cut-short", "order-small-verified",
 	"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
+	"order-verified-cancelled", "order-enriched-cancelled",
+	"order-paused", "order-verified-paused", "order-revealed-paused", "order-enriched-paused", "order-exported-paused", "order-waited",
+	"order-retried", "order-verified-retried", "order-revealed-retried", "order-enriched-retried", "order-exported-retried",
+	"order-failed", "order-verified-failed", "order-revealed-failed", "order-enriched-failed", "order-exported-failed",
+	"order-open", "order-verified-open", "order-revealed-open", "order-enriched-open", "order-exported-open",
 	"ride-carried-out", "ride-handed-over",
 	"reset-scheduled", "reset-continued", "webhook-delivered",
 }
