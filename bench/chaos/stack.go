@@ -220,7 +220,7 @@ func (s *stack) startProduct(ctx context.Context) error {
 	cfg.DatabaseURL, cfg.TemporalAddress = at.String(), s.temporal.address()
 	env := append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32",
 		"HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_SANDBOX=true",
-		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_WORKER_ADDR=127.0.0.1:0", "HOLDFAST_REQUESTS_PER_MINUTE=0")
+		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_REQUESTS_PER_MINUTE=0")
 	log, err := os.Create(filepath.Join(s.dir, "product.log"))
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ func (s *stack) startProduct(ctx context.Context) error {
 			}
 		}
 		with := func(more ...string) []string { return append(append([]string{}, env...), more...) }
-		s.workers = append(s.workers, &process{name: fmt.Sprint("worker ", i), program: filepath.Join(s.dir, "worker"), env: with("HOLDFAST_METRICS_ADDR=" + metrics[0]), log: log, metrics: metrics[0]})
+		s.workers = append(s.workers, &process{name: fmt.Sprint("worker ", i), program: filepath.Join(s.dir, "worker"), env: with("HOLDFAST_WORKER_ADDR=" + metrics[0]), log: log, metrics: metrics[0]})
 		s.servers = append(s.servers, &process{
 			name: fmt.Sprint("server ", i), program: filepath.Join(s.dir, "starter"), args: []string{"serve"},
 			env: with("HOLDFAST_METRICS_ADDR="+metrics[1], "HOLDFAST_HTTP_ADDR="+address), log: log, metrics: metrics[1],

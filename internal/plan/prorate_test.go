@@ -90,7 +90,9 @@ func entitlement(start int64, switches []plan.Switch) *big.Rat {
 func TestSwitchesOfOtherPeriods(t *testing.T) {
 	p := plan.PeriodN(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), 0, time.UTC)
 	for _, at := range []time.Time{p.Start.Add(-time.Nanosecond), p.Start.AddDate(0, -1, 0), p.End, p.End.AddDate(0, 1, 0)} {
-		require.Equal(t, []int64{0}, plan.TopUps(p, 100, []plan.Switch{{At: at, Allotment: 1000}}), at)
+		for _, allotment := range []int64{0, 1000} {
+			require.Equal(t, []int64{0}, plan.TopUps(p, 100, []plan.Switch{{At: at, Allotment: allotment}}), at)
+		}
 	}
 	require.Equal(t, []int64{900}, plan.TopUps(p, 100, []plan.Switch{{At: p.Start, Allotment: 1000}}))
 }
