@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -65,8 +66,18 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "the description does not say that\n  "+strings.Join(lies, "\n  "))
 			return 1
 		}
+		if missed := seen.missed(); code == 0 && everyTest() && len(missed) > 0 {
+			fmt.Fprintln(os.Stderr, "the description says what no test has seen:\n  "+strings.Join(missed, "\n  "))
+			return 1
+		}
 		return code
 	}())
+}
+
+// everyTest reports whether all tests ran, not some that were chosen.
+func everyTest() bool {
+	chosen := func(name string) bool { return flag.Lookup(name).Value.String() != "" }
+	return !testing.Short() && !chosen("test.run") && !chosen("test.skip") && !chosen("test.list") && !chosen("test.fuzz")
 }
 
 func startStack() (stop func() error, err error) {
