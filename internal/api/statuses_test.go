@@ -21,6 +21,7 @@ func TestA26_RarerAnswers(t *testing.T) {
 	id := f.call("POST", "/orders?wait=25s", f.jane, leadList(2), "Idempotency-Key", "o").is(201).text("id")
 	f.call("POST", "/orders/"+id+"/reverse", operatorKey, map[string]any{"reason": "too much", "type": "email", "amount": 1000}, "Idempotency-Key", "r").is(409)
 
+	f.call("POST", here+"/members", f.admin, map[string]any{"id": "bob", "name": "Another"}).is(409)
 	f.call("PATCH", here+"/members/bob", f.admin, map[string]any{"email": "one@" + f.org + ".test"}).is(200)
 	f.call("PATCH", here+"/members/jane", f.admin, map[string]any{"email": "one@" + f.org + ".test"}).is(409)
 
