@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"holdfast/internal/config"
 )
@@ -22,7 +23,8 @@ const helperEnv = "HOLDFAST_DEVSTACK_HELPER"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperEnv)
 	if dir == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
+		return
 	}
 	servers, err := StartServers(context.Background(), config.Config{DNSServers: []string{"127.0.0.1:53"}}, ServerOptions{Dir: dir})
 	if err != nil {
