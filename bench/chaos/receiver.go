@@ -45,7 +45,9 @@ func newReceiver() *receiver {
 			r.came[id] = append(r.came[id], event.Type)
 		}
 		if r.loses.Load() {
-			panic(http.ErrAbortHandler)
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				_ = conn.Close() // the answer is lost
+			}
 		}
 	}))
 	return r

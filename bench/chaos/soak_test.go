@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,7 +17,7 @@ func TestScrape(t *testing.T) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	defer server.Close()
-	values, err := scrape(context.Background(), strings.TrimPrefix(server.URL, "http://"))
+	values, err := scrape(t.Context(), strings.TrimPrefix(server.URL, "http://"))
 	require.NoError(t, err)
 	for _, name := range []string{"go_goroutines", "process_open_fds", "process_resident_memory_bytes"} {
 		require.Positive(t, values[name], name)
