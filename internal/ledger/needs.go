@@ -12,11 +12,6 @@ type needs struct {
 	captures map[int64]struct{}  // entries whose facts are asked for
 }
 
-func (n *needs) empty() bool {
-	return !n.allPools && len(n.pools)+len(n.holds)+len(n.lots)+len(n.budgets)+
-		len(n.facts)+len(n.origins)+len(n.captures) == 0
-}
-
 func add[K comparable](set *map[K]struct{}, k K) {
 	if *set == nil {
 		*set = map[K]struct{}{}

@@ -104,6 +104,11 @@ func (t *tables) save(b *books) error {
 	return nil
 }
 
+func (n *needs) empty() bool {
+	return !n.allPools && len(n.pools)+len(n.holds)+len(n.lots)+len(n.budgets)+
+		len(n.facts)+len(n.origins)+len(n.captures) == 0
+}
+
 // load reads what the operations need and the books lack, as load.go does.
 func (t *tables) load(b *books, ops []operation) {
 	for _, op := range ops {
