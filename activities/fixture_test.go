@@ -55,7 +55,9 @@ func knownLeads(changed bool) []known {
 	last := maps.Clone(ann)
 	last[order.PhoneField], last[order.ProfileField] = []string{"+442070313000", "+16502530000", third}, []string{"calm"}
 	return []known{
-		{"ann-1", ann}, {"ann-2", ann}, {"ann-3", last},
+		{"ann-1", ann},
+		{"ann-2", ann},
+		{"ann-3", last},
 		{"bob", map[order.Field][]string{order.EmailField: {bob}, order.PhoneField: {sharedNumber}, order.ProfileField: {"calm"}}},
 		{"sue", map[order.Field][]string{order.EmailField: {sue}, order.PhoneField: {sharedNumber}, order.DirectEmailField: {"invalid.sue@home.test"}}},
 		{"tim", map[order.Field][]string{

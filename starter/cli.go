@@ -12,7 +12,6 @@ import (
 
 	"holdfast/internal/build"
 	"holdfast/internal/config"
-	"holdfast/internal/wire"
 )
 
 // app is what every command has at hand.
@@ -167,16 +166,6 @@ func (c *cli) execute(ctx context.Context, args []string) error {
 		return usagef("%s; see %s --help", text, cmd.CommandPath())
 	}
 	return err
-}
-
-// withDatabase opens the database for a command that works on it.
-func (a *app) withDatabase(cmd *cobra.Command, do func(*wire.Rooms) error) error {
-	rooms, err := a.openDatabase(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer rooms.Close()
-	return do(rooms)
 }
 
 // group makes a command that only holds others. Its example is theirs.

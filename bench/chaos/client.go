@@ -22,7 +22,6 @@ type client struct {
 	leads     []string // ids of leads that stay
 	known     []string // addresses of leads of all sorts
 	customers []*customer
-	stripe    *stripe
 
 	mu       sync.Mutex
 	orders   map[string]accepted // by organization and idempotency key

@@ -169,7 +169,7 @@ func search(file string, secrets []string) (n int64, wrong []string, err error) 
 		}
 		rest = text[max(0, len(text)-200):]
 		if err != nil {
-			return info.Size(), wrong[:min(len(wrong), 10)], nil //nolint:nilerr // the end of the file
+			return info.Size(), wrong[:min(len(wrong), 10)], nil // the end of the file
 		}
 	}
 }

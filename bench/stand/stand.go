@@ -194,7 +194,9 @@ func (w *Worker) Stop() error {
 // Kill ends a worker as a power cut does.
 func (w *Worker) Kill() {
 	_ = w.cmd.Process.Kill() // it may have ended by itself
-	<-w.ended
+	if err := <-w.ended; err == nil {
+		Note("a worker had ended before it was killed")
+	}
 }
 
 // stock imports the catalogue and makes the plan that orders run under: the

@@ -140,11 +140,11 @@ func setSignOnCookie(w http.ResponseWriter, r *http.Request, value string, age i
 	})
 }
 
-// refusedLogin is why somebody is not logged in, in a sentence for them.
-type refusedLogin string
+// loginError is why somebody is not logged in, in a sentence for them.
+type loginError string
 
 // Error is that sentence.
-func (r refusedLogin) Error() string { return string(r) }
+func (e loginError) Error() string { return string(e) }
 
 func (d *Dashboard) endSignOn(w http.ResponseWriter, r *http.Request) {
 	b, err := begunBy(r)
@@ -157,7 +157,7 @@ func (d *Dashboard) endSignOn(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		session, members, err = d.openSignOn(r.Context(), email, b.Org)
 	}
-	var refused refusedLogin
+	var refused loginError
 	switch {
 	case errors.As(err, &refused):
 		d.renderLogin(w, http.StatusForbidden, loginPage{Problem: refused.Error()})
@@ -173,7 +173,7 @@ func (d *Dashboard) endSignOn(w http.ResponseWriter, r *http.Request) {
 
 // begunBy finds the login that an answer of the provider belongs to.
 func begunBy(r *http.Request) (begun, error) {
-	const again = refusedLogin("This login was begun in another browser or took longer than 10 minutes; log in again.")
+	const again = loginError("This login was begun in another browser or took longer than 10 minutes; log in again.")
 	var b begun
 	cookie, err := r.Cookie(signOnCookie)
 	if err != nil {
@@ -192,7 +192,7 @@ func begunBy(r *http.Request) (begun, error) {
 // provider has to have verified it: else anybody could give ours as theirs.
 func (s *signOn) identify(ctx context.Context, r *http.Request, b begun) (email string, err error) {
 	if problem := r.URL.Query().Get("error"); problem != "" {
-		return "", refusedLogin("The provider of single sign-on refused the login: " + cmp.Or(r.URL.Query().Get("error_description"), problem) + ".")
+		return "", loginError("The provider of single sign-on refused the login: " + cmp.Or(r.URL.Query().Get("error_description"), problem) + ".")
 	}
 	provider, err := s.discover(ctx)
 	if err != nil {
@@ -218,9 +218,9 @@ func (s *signOn) identify(ctx context.Context, r *http.Request, b begun) (email 
 	case person.Subject != proof.Subject:
 		return "", errors.New("the provider's answers are about two people")
 	case person.Email == "":
-		return "", refusedLogin("The provider of single sign-on did not tell your e-mail address; ask its administrator to allow the scope email.")
+		return "", loginError("The provider of single sign-on did not tell your e-mail address; ask its administrator to allow the scope email.")
 	case !person.EmailVerified:
-		return "", refusedLogin("The provider of single sign-on has not verified your address " + person.Email + "; verify it there, then log in again.")
+		return "", loginError("The provider of single sign-on has not verified your address " + person.Email + "; verify it there, then log in again.")
 	}
 	return strings.ToLower(person.Email), nil
 }
@@ -241,7 +241,7 @@ func (d *Dashboard) openSignOn(ctx context.Context, email, org string) (session 
 	}
 	switch len(members) {
 	case 0:
-		return "", nil, refusedLogin("You are logged in as " + email + ", but no organization has a member with this address. Ask an admin of your organization to enter it on the page “Team”, then log in again.")
+		return "", nil, loginError("You are logged in as " + email + ", but no organization has a member with this address. Ask an admin of your organization to enter it on the page “Team”, then log in again.")
 	case 1:
 		session, err = d.Accounts.OpenMemberSession(ctx, members[0])
 		return session, nil, err

@@ -101,7 +101,9 @@ func TestC8_AListIsItsOwners(t *testing.T) {
 func TestC8_ListsThatComeTogether(t *testing.T) {
 	f := setup(t)
 	deferred := commit.Losable(f.ctx)
-	body := func(i int) []string { return []string{fmt.Sprintf("ann%d@x.test", i/2), "no address", fmt.Sprintf("ANN%d@x.test", i/2), "bob@y.test"} }
+	body := func(i int) []string {
+		return []string{fmt.Sprintf("ann%d@x.test", i/2), "no address", fmt.Sprintf("ANN%d@x.test", i/2), "bob@y.test"}
+	}
 	kept := make([]lead.List, 50)
 	for _, err := range atOnce(func(i int) (err error) {
 		ctx := f.ctx
@@ -115,13 +117,13 @@ func TestC8_ListsThatComeTogether(t *testing.T) {
 	}
 	for i, list := range kept {
 		require.Equal(t, kept[i/2*2].ID, list.ID)
-		require.EqualValues(t, []int64{4, 2, 1}, []int64{list.Rows, list.Unique, list.Matchable + list.Malformed})
+		require.Equal(t, []int64{4, 2, 1}, []int64{list.Rows, list.Unique, list.Matchable + list.Malformed})
 		again, err := f.KeepEmails(f.ctx, "acme", body(i))
 		require.NoError(t, err)
 		require.Equal(t, list, again)
 		var rows, items int64
 		require.NoError(t, f.pool.QueryRow(f.ctx, `SELECT count(*), max(item) FROM list_row WHERE list_id = $1`, list.ID).Scan(&rows, &items))
-		require.EqualValues(t, []int64{4, 2}, []int64{rows, items})
+		require.Equal(t, []int64{4, 2}, []int64{rows, items})
 	}
 	lists, err := f.Lists(f.ctx, "acme", time.Time{}, "", 100)
 	require.NoError(t, err)

@@ -98,7 +98,7 @@ func unwrap(text string) string {
 }
 
 // labels stand before an address, with a colon.
-var labels = set(`mailto email e-mail mail smtp sip xmpp address e-mail-address emailaddress to from cc bcc contact adresse adres correo courriel`)
+var labels = set(`mailto email e-mail mail smtp sip xmpp address e-mail-address emailaddress to from cc bcc contact adresse adres correo courriel`) //nolint:misspell // not English
 
 // decoded takes the way of writing off that HTML, URLs and labels have.
 func decoded(text string) (string, bool) {

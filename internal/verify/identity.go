@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/internal/netguard"
-
 	"blitiri.com.ar/go/spf"
+
+	"holdfast/internal/netguard"
 )
 
 // States of an identity's check.

@@ -84,7 +84,8 @@ func lockedAnd(more given) given {
 }
 
 // fresh gives what no other order was given, so that there is something to verify.
-func fresh(what func(n int) given, n int) given {
+func fresh(what func(n int) given) given {
+	const n = 120
 	return func(ctx context.Context, r *recorder, sub *intake.Submission) error {
 		r.used = max(r.used, usedByOthers) + n
 		r.skip = r.used - n
