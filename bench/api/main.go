@@ -53,7 +53,7 @@ func main() {
 	span := flag.Duration("time", 3*time.Second, "how long each measurement takes")
 	out := flag.String("out", "results", "folder for the JSON result")
 	only := flag.String("only", "", `"verify": measure POST /verify alone`)
-	profiles := flag.String("profile", "", "folder for CPU profiles of POST /verify; its statements are reported too")
+	profiles := flag.String("profile", "", "folder for CPU profiles of POST /verify and POST /orders; their statements are reported too")
 	flag.Usage = func() {
 		_, _ = fmt.Fprint(flag.CommandLine.Output(), "Measures the HTTP API.\n\nExample: go run -C bench ./api --callers 32\n\n")
 		flag.PrintDefaults()
@@ -123,7 +123,12 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	var accepted []string
 	if o.only == "" {
-		accepted = b.orders(ctx, r, rooms, o.callers)
+		if err := profile(ctx, b.profiles, "orders", r, rooms, func() error {
+			accepted = b.orders(ctx, r, rooms, o.callers)
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	return errors.Join(b.examine(ctx, r, rooms, accepted), r.Print(os.Stdout), save(r, o.out))
 }

@@ -69,14 +69,22 @@ func (s *ownedSets) put(of ownership, set ownedSet) {
 }
 
 // owned returns a set with those of the leads that the organization owns, and
-// perhaps others. Of few leads it looks at each, unless it knows what the
-// organization owns; of many it reads all the organization's facts once and
-// afterwards what its journal and the catalogue have had since.
+// perhaps others. Of few leads it looks at each, unless the organization owns fewer
+// still or it is known what it owns; of many it reads all the organization's facts
+// once and afterwards what its journal and the catalogue have had since.
 func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitmap) (*roaring.Bitmap, error) {
 	const few = 20_000
 	of := ownership{s.Org, s.FactType, s.FactScope, s.PerLead}
 	set := c.ownedSets.get(of)
-	if set.leads == nil && leads.GetCardinality() <= few {
+	each := set.leads == nil && leads.GetCardinality() <= few
+	if each {
+		fewer, err := c.ownsFewer(ctx, of, leads.GetCardinality())
+		if err != nil {
+			return nil, err
+		}
+		each = !fewer
+	}
+	if each {
 		return numbers(ctx, c.pool, `
 			SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
 			WHERE `+isOwned("$5"), s.Org, s.FactType, s.FactScope, leads.ToArray(), s.PerLead)
@@ -91,6 +99,14 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 	}
 	c.ownedSets.put(of, set)
 	return set.leads, nil
+}
+
+// ownsFewer says whether an organization has fewer facts than n.
+func (c *Catalogue) ownsFewer(ctx context.Context, of ownership, n uint64) (fewer bool, err error) {
+	err = c.pool.QueryRow(ctx, `
+		SELECT count(*) < $4 FROM (SELECT FROM credit_fact WHERE owner = $1 AND type = $2 AND scope = $3 LIMIT $4) f`,
+		of.org, of.factType, of.factScope, int64(n)).Scan(&fewer) //nolint:gosec // leads have numbers of 32 bits
+	return fewer, err
 }
 
 // upToDate returns the set as it is now. It looks again at the leads whose facts

@@ -152,3 +152,32 @@ func TestC5_OwnedLeadsAreCountedExactly(t *testing.T) {
 		}
 	}
 }
+
+// C5: whether the leads are looked at one by one, or what the organization owns is
+// read, follows from which is less; the count is the same.
+func TestC5_OwnedLeadsOfFewAreCountedExactly(t *testing.T) {
+	f := setup(t)
+	_, err := f.Import(f.ctx, file(t, people(200, 5)), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	for _, owned := range []int{0, 1, 30, 120} { // fewer than all leads, more than those of most countries
+		org := fmt.Sprintf("org%d", owned)
+		_, err := f.pool.Exec(f.ctx, `
+			INSERT INTO credit_fact (owner, type, scope, subject, seq, cost, reversed)
+			SELECT $1, 'email', '', email_key, 1, 1, no % 3 = 0 FROM lead WHERE no % 2 = 0 GROUP BY email_key, no % 3 = 0 ORDER BY email_key LIMIT $2
+			ON CONFLICT DO NOTHING`, org, owned)
+		require.NoError(t, err)
+		for _, country := range []string{"", "US", "DE", "JP"} {
+			criteria := order.Criteria{}
+			if country != "" {
+				criteria.Country = []string{country}
+			}
+			counted, err := f.Count(f.ctx, lead.Selection{Org: org, FactType: "email", Criteria: criteria})
+			require.NoError(t, err)
+			var want int64
+			require.NoError(t, f.pool.QueryRow(f.ctx, `
+				SELECT count(*) FROM lead l JOIN credit_fact f ON f.subject = l.email_key AND f.owner = $1 AND NOT f.reversed
+				WHERE $2 = '' OR l.country = $2`, org, country).Scan(&want))
+			require.Equal(t, want, counted.AlreadyOwned, "%s in %q", org, country)
+		}
+	}
+}
