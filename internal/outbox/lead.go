@@ -83,12 +83,13 @@ func (l *leader) lead(ctx context.Context, work func(ctx context.Context, first 
 	}
 }
 
-// renew takes the lease, where it is free, or keeps it.
+// renew takes the lease, where it is free, or keeps it. One that ends later than any
+// lease that begins now was written by a clock that was ahead; it is free, too.
 func (l *leader) renew(ctx context.Context) (leading bool, err error) {
 	tag, err := l.pool.Exec(ctx, `
 		INSERT INTO lease (name, holder, until) VALUES ('outbox', $1, now() + $2 * interval '1 millisecond')
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-		WHERE lease.holder = excluded.holder OR lease.until < now()`, l.id, leaseFor.Milliseconds())
+		WHERE lease.holder = excluded.holder OR lease.until NOT BETWEEN now() AND excluded.until`, l.id, leaseFor.Milliseconds())
 	if err != nil {
 		return false, fmt.Errorf("the lease on the outbox cannot be had: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -115,6 +116,35 @@ func TestO3_WhatRunsBesideALeadEndsWithIt(t *testing.T) {
 	all.Wait()
 	require.EqualValues(t, 1, most.Load())
 	require.Zero(t, beside.Load())
+}
+
+// O3: a lease that was taken while the database's clock was ahead, by a process
+// that has died, keeps nobody waiting for that clock; one that is in force does.
+func TestO3_ALeaseOfAnotherTimeIsFree(t *testing.T) {
+	for name, c := range map[string]struct {
+		until string
+		leads bool
+	}{
+		"it has ended":        {"now() - interval '1 ms'", true},
+		"the clock was ahead": {"now() + interval '1 hour'", true},
+		"it is in force":      {"now() + interval '10 s'", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.New(t)
+			_, err := pool.Exec(t.Context(), `INSERT INTO lease (name, holder, until) VALUES ('outbox', gen_random_uuid(), `+c.until+`)`)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			leads := false
+			outbox.Lead(ctx, pool, func(error) {}, func(context.Context, bool) error {
+				leads = true
+				cancel()
+				return nil
+			})
+			require.Equal(t, c.leads, leads)
+		})
+	}
 }
 
 func TestALeaderGoesOnAfterAnError(t *testing.T) {
