@@ -39,14 +39,15 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 		l.id, l.size = id.String(), usage{source.n, id.bytes}
 		kept, err = c.few.Call(ctx, fewKey{org, commit.Deferred(ctx)}, l)
 	} else {
-		err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) (err error) {
+		err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 			if short == nil {
 				if err := copyIn(ctx, tx, source); err != nil {
 					return err
 				}
 			}
 			l.id, l.size = id.String(), usage{source.n, id.bytes} // all of it was read by now
-			kept, err = c.keepOne(ctx, tx, org, l)
+			made, err := c.keepAll(ctx, tx, org, l)
+			kept = made[l.id]
 			return err
 		})
 	}
@@ -59,31 +60,8 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 	return kept, nil
 }
 
-// keepOne keeps one list, unless it is there already.
-func (c *Catalogue) keepOne(ctx context.Context, tx pgx.Tx, org string, l newList) (List, error) {
-	if err := suppression.Copying(ctx, tx); err != nil {
-		return List{}, err
-	}
-	if there, err := wanted(ctx, tx, org, l.id); err != nil || there[l.id] {
-		return List{}, err
-	}
-	if err := c.admit(ctx, tx, org, l.size, l.upload != nil); err != nil {
-		return List{}, err
-	}
-	var kept []List
-	var err error
-	if l.rows != nil {
-		kept, err = insertShort(ctx, tx, org, l)
-	} else {
-		kept, err = insertLong(ctx, tx, org, l)
-	}
-	if err != nil || len(kept) == 0 {
-		return List{}, err
-	}
-	return kept[0], announceList(ctx, tx, org, l.upload, kept[0])
-}
-
-// fewKey is whose lists are kept together, and whether they wait for the disk.
+// fewKey says which lists are kept together: those of an organization that wait for
+// the disk, or those that do not.
 type fewKey struct {
 	org      string
 	deferred bool
@@ -92,45 +70,63 @@ type fewKey struct {
 const fewTogether = 100 // lists that are kept together at most
 
 // keepFew keeps lists of a few rows each. One that is there already has no outcome.
-func (c *Catalogue) keepFew(ctx context.Context, key fewKey, all []newList) (kept []List, err error) {
-	kept = make([]List, len(all))
+func (c *Catalogue) keepFew(ctx context.Context, key fewKey, all []newList) ([]List, error) {
+	kept := make([]List, len(all))
 	return kept, commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
-		if err := suppression.Copying(ctx, tx); err != nil {
-			return err
-		}
-		ids := make([]string, len(all))
+		made, err := c.keepAll(ctx, tx, key.org, all...)
 		for i, l := range all {
-			ids[i] = l.id
+			kept[i] = made[l.id]
 		}
-		there, err := wanted(ctx, tx, key.org, ids...)
-		if err != nil {
-			return err
-		}
-		var fresh []newList
-		var size usage
-		for _, l := range all {
-			if !there[l.id] {
-				there[l.id] = true // it may come twice
-				fresh, size = append(fresh, l), size.plus(l.size)
-			}
-		}
-		if len(fresh) == 0 {
-			return nil
-		}
-		if err := c.admit(ctx, tx, key.org, size, false); err != nil {
-			return err
-		}
-		made, err := insertShort(ctx, tx, key.org, fresh...)
-		if err != nil {
-			return err
-		}
-		for i, l := range all {
-			if k := slices.IndexFunc(made, func(m List) bool { return m.ID == l.id }); k >= 0 {
-				kept[i] = made[k]
-			}
-		}
-		return nil
+		return err
 	})
+}
+
+// keepAll keeps lists, but for those that are there already, and returns by ID what
+// it has made. A list in the table upload comes alone.
+func (c *Catalogue) keepAll(ctx context.Context, tx pgx.Tx, org string, all ...newList) (map[string]List, error) {
+	if err := suppression.Copying(ctx, tx); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(all))
+	for i, l := range all {
+		ids[i] = l.id
+	}
+	there, err := wanted(ctx, tx, org, ids)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []newList
+	var size usage
+	for _, l := range all {
+		if !there[l.id] {
+			there[l.id] = true // it may come twice
+			fresh, size = append(fresh, l), size.plus(l.size)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	upload := fresh[0].upload // it comes alone
+	if err := c.admit(ctx, tx, org, size, upload != nil); err != nil {
+		return nil, err
+	}
+	var lists []List
+	if fresh[0].rows != nil {
+		lists, err = insertShort(ctx, tx, org, fresh...)
+	} else {
+		lists, err = insertLong(ctx, tx, org, fresh[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	made := make(map[string]List, len(lists))
+	for _, l := range lists {
+		made[l.ID] = l
+		if err := announceList(ctx, tx, org, upload, l); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
 }
 
 // announceList writes the event of a list that was uploaded. One that was deleted

@@ -76,18 +76,16 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 	const few = 20_000
 	of := ownership{s.Org, s.FactType, s.FactScope, s.PerLead}
 	set := c.ownedSets.get(of)
-	each := set.leads == nil && leads.GetCardinality() <= few
-	if each {
-		fewer, err := c.ownsFewer(ctx, of, leads.GetCardinality())
+	if n := leads.GetCardinality(); set.leads == nil && n <= few {
+		fewer, err := c.ownsFewer(ctx, of, n)
 		if err != nil {
 			return nil, err
 		}
-		each = !fewer
-	}
-	if each {
-		return numbers(ctx, c.pool, `
-			SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
-			WHERE `+isOwned("$5"), s.Org, s.FactType, s.FactScope, leads.ToArray(), s.PerLead)
+		if !fewer {
+			return numbers(ctx, c.pool, `
+				SELECT l.no FROM unnest($4::bigint[]) AS few (no) JOIN lead l USING (no)
+				WHERE `+isOwned("$5"), s.Org, s.FactType, s.FactScope, leads.ToArray(), s.PerLead)
+		}
 	}
 	// One snapshot: what the journal says was charged is in the facts, too.
 	err := pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {

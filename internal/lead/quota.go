@@ -122,17 +122,22 @@ func (c *Catalogue) admit(ctx context.Context, tx pgx.Tx, org string, list usage
 }
 
 // wanted says which lists are there, and keeps them from expiring.
-func wanted(ctx context.Context, tx pgx.Tx, org string, ids ...string) (map[string]bool, error) {
+func wanted(ctx context.Context, tx pgx.Tx, org string, ids []string) (map[string]bool, error) {
 	rows, _ := tx.Query(ctx, `
 		UPDATE list SET wanted_at = now()
 		WHERE id IN (SELECT id FROM list WHERE id = ANY ($1) AND org = $2 ORDER BY id FOR UPDATE)
 		RETURNING id`, ids, org)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	there := make(map[string]bool, len(list))
-	for _, id := range list {
-		there[id] = true
+	return idSet(rows)
+}
+
+// idSet reads rows of one id each.
+func idSet(rows pgx.Rows) (map[string]bool, error) {
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
 	}
-	return there, err
+	return set, err
 }
 
 // Want is List for an order that is about to use it: it does not expire now.
@@ -156,13 +161,9 @@ func use(ctx context.Context, tx pgx.Tx, ids ...string) error {
 // Missing are those of some lists that an organization does not have.
 func (c *Catalogue) Missing(ctx context.Context, org string, ids []string) (map[string]bool, error) {
 	rows, _ := c.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS i (id) WHERE NOT EXISTS (SELECT FROM list WHERE id = i.id AND org = $2)`, ids, org)
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	missing, err := idSet(rows)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the lists of %s: %w", org, err)
-	}
-	missing := make(map[string]bool, len(found))
-	for _, id := range found {
-		missing[id] = true
 	}
 	return missing, nil
 }
