@@ -71,10 +71,7 @@ func (a *Accounts) CreateKey(ctx context.Context, org, member string, role Role)
 		return Key{}, "", errcode.Say(ErrInvalid, "%s is not an admin and cannot have an admin's key; ask for the role member.", member)
 	}
 	made := idempotency.Made{ID: "key_" + random(10), Salt: idempotency.NewSalt(ctx)}
-	secret := secretStart + random(32)
-	if made.Salt != nil {
-		secret = secretAgain(ctx, made.Salt)
-	}
+	secret := newSecret(ctx, secretStart, made.Salt)
 	var again bool
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) (err error) {
 		if made, again, err = idempotency.Claim(ctx, tx, org, "key", made); err != nil || again {
@@ -106,15 +103,20 @@ func (a *Accounts) madeKey(ctx context.Context, made idempotency.Made) (Key, str
 	if err != nil || made.Salt == nil {
 		return key, "", err
 	}
-	secret := secretAgain(ctx, made.Salt)
+	secret := newSecret(ctx, secretStart, made.Salt)
 	if secret[:prefixLength] != key.Prefix { // its caller had another key the first time
 		secret = ""
 	}
 	return key, secret, nil
 }
 
-func secretAgain(ctx context.Context, salt []byte) string {
-	return secretStart + lower(idempotency.Secret(ctx, salt))
+// newSecret makes a secret with a beginning by which people recognize what it is
+// for. With a salt, a repeated request makes the same one again.
+func newSecret(ctx context.Context, start string, salt []byte) string {
+	if salt == nil {
+		return start + random(32)
+	}
+	return start + lower(idempotency.Secret(ctx, salt))
 }
 
 func (a *Accounts) keyOf(ctx context.Context, id string) (Key, error) {

@@ -149,17 +149,14 @@ func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life
 		return m, "", err
 	}
 	made := idempotency.Made{ID: m.ID, Salt: idempotency.NewSalt(ctx)}
-	secret = linkStart + random(32)
-	if made.Salt != nil {
-		secret = linkStart + lower(idempotency.Secret(ctx, made.Salt))
-	}
+	secret = newSecret(ctx, linkStart, made.Salt)
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		before, again, err := idempotency.Claim(ctx, tx, org, "login_link", made)
 		if err != nil {
 			return err
 		}
 		if again { // the same link, used or not
-			secret = linkStart + lower(idempotency.Secret(ctx, before.Salt))
+			secret = newSecret(ctx, linkStart, before.Salt)
 			return nil
 		}
 		hash := sha256.Sum256([]byte(secret))
