@@ -4,10 +4,8 @@
 package capacity
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -39,17 +37,13 @@ const (
 
 // results are the figures of one benchmark.
 type results struct {
-	report.Report
+	*report.Report
 	dir string
 }
 
 func load(dir, name string) (results, error) {
-	r := results{dir: dir}
-	text, err := os.ReadFile(filepath.Join(dir, name+".json"))
-	if err != nil {
-		return r, err
-	}
-	return r, json.Unmarshal(text, &r.Report)
+	r, err := report.Load(filepath.Join(dir, name+".json"))
+	return results{r, dir}, err
 }
 
 // at is the figure in a column of the first row whose first cells are these.

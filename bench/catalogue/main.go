@@ -21,13 +21,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/bench/report"
-	"holdfast/internal/devstack"
+	"holdfast/bench/stand"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
-	"holdfast/internal/postgres"
 )
 
 func main() {
@@ -56,19 +55,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // a temporary folder
-	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{})
+	pool, _, closeDatabase, err := stand.Database(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer server.Stop() //nolint:errcheck // nobody wants this server back
-	if err := postgres.Migrate(ctx, server.URL); err != nil {
-		return err
-	}
-	pool, err := postgres.Open(ctx, server.SocketURL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+	defer closeDatabase() //nolint:errcheck // nobody wants this server back
 
 	b := &bench{
 		pool: pool, catalogue: lead.New(pool), book: orderbook.New(pool),

@@ -22,12 +22,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/bench/report"
-	"holdfast/internal/devstack"
+	"holdfast/bench/stand"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/postgres"
 )
 
 const (
@@ -69,19 +68,11 @@ func run(ctx context.Context, list string, rounds int, out string) (err error) {
 		}
 		sizes = append(sizes, n)
 	}
-	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{})
+	pool, _, closeDatabase, err := stand.Database(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := postgres.Migrate(ctx, server.URL); err != nil {
-		return err
-	}
-	pool, err := postgres.Open(ctx, server.SocketURL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+	defer func() { err = errors.Join(err, closeDatabase()) }()
 	b := &bench{pool: pool, catalogue: lead.New(pool), ledger: ledger.New(pool), rounds: rounds, series: map[string]*report.Series{}}
 	defer b.ledger.Close()
 	if err := b.furnish(ctx); err != nil {

@@ -15,9 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/bench/report"
-	"holdfast/internal/devstack"
+	"holdfast/bench/stand"
 	"holdfast/internal/ledger"
-	"holdfast/internal/postgres"
 )
 
 const usage = `Measures the credit ledger: operations per second and latencies, on one hot
@@ -76,22 +75,14 @@ func bench(ctx context.Context, s settings) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{URL: s.url})
+	pool, url, closeDatabase, err := stand.Database(ctx, s.url)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := postgres.Migrate(ctx, server.URL); err != nil {
-		return err
-	}
-	pool, err := postgres.Open(ctx, server.SocketURL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+	defer func() { err = errors.Join(err, closeDatabase()) }()
 
 	b := &benchmark{
-		settings: s, pool: pool, url: server.SocketURL,
+		settings: s, pool: pool, url: url,
 		length: time.Duration(s.seconds * float64(time.Second)),
 		report: report.New("ledger", "Credit ledger: PostgreSQL with fsync on"),
 	}

@@ -242,3 +242,16 @@ func (r *Report) Save(dir string) (string, error) {
 	path := filepath.Join(dir, r.Name+".json")
 	return path, os.WriteFile(path, append(b, '\n'), 0o644)
 }
+
+// Load reads a report that Save has written. Its figures are float64.
+func Load(file string) (*Report, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("the result of a benchmark cannot be read: %w", err)
+	}
+	var r Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%s is not the JSON result of a benchmark: %w", file, err)
+	}
+	return &r, nil
+}

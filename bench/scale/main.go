@@ -12,7 +12,6 @@ import (
 
 	"holdfast/bench/report"
 	"holdfast/bench/stand"
-	"holdfast/internal/ledger"
 )
 
 func main() { stand.Main("scale", run, nil) }
@@ -129,12 +128,8 @@ func (b *bench) quarter(ctx context.Context, org, id string) error {
 
 // finish audits the books and tells the results.
 func (b *bench) finish(ctx context.Context) error {
-	audited, err := ledger.Audit(ctx, b.Rooms.Pool, ledger.AuditOptions{})
-	if err != nil {
+	if err := b.Audit(ctx); err != nil {
 		return err
-	}
-	if len(audited.Findings) > 0 {
-		return fmt.Errorf("the audit has %d findings, the first: %+v", len(audited.Findings), audited.Findings[0])
 	}
 	b.report.Note("Each order delivered and charged what its items say, and the audit of the books found nothing, the killed worker included. What it had begun is done again after its heartbeats have been missing.")
 	b.report.Note("Workers, PostgreSQL, Temporal and the mail lab share the cores of this machine: with two cores a second worker adds what one core of a worker cannot use, and more workers add nothing.")

@@ -46,8 +46,7 @@ type Stand struct {
 	Rooms   *wire.Rooms
 
 	dir    string
-	worker *exec.Cmd
-	ended  chan error // how the worker ended, once it has
+	worker *Worker // nil: the caller starts workers
 }
 
 // workerWord as the only argument makes the program a stand's worker.
@@ -134,15 +133,15 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	if o.Workers {
 		return s, nil
 	}
-	return s, s.startWorker(o.Profile)
+	s.worker, err = s.AddWorker(profileVariable + "=" + o.Profile)
+	return s, err
 }
 
 // Stop ends the worker, which drains, and the servers, and removes all data.
 func (s *Stand) Stop() error {
 	var err error
 	if s.worker != nil {
-		_ = s.worker.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		err = <-s.ended
+		err = s.worker.Stop()
 	}
 	if s.Rooms != nil {
 		s.Rooms.Close()
@@ -153,14 +152,8 @@ func (s *Stand) Stop() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-func (s *Stand) startWorker(profile string) error {
-	w, err := s.AddWorker(profileVariable + "=" + profile)
-	if err != nil {
-		return err
-	}
-	s.worker, s.ended = w.cmd, w.ended
-	return nil
-}
+// workerEnded says whether the stand's worker has ended by itself.
+func (s *Stand) workerEnded() bool { return s.worker != nil && len(s.worker.ended) > 0 }
 
 // Worker is a worker's process that the caller ends.
 type Worker struct {
@@ -251,7 +244,7 @@ func (s *Stand) Submit(ctx context.Context, org, key string, leads int) (order.O
 			Org: org, Key: key, Request: order.Request{Kind: order.LeadList, Count: int64(leads)},
 		})
 		switch {
-		case errors.Is(err, intake.ErrNoAnswer) && ctx.Err() == nil && len(s.ended) == 0:
+		case errors.Is(err, intake.ErrNoAnswer) && ctx.Err() == nil && !s.workerEnded():
 			continue
 		case err == nil && o.Status == order.Rejected:
 			err = fmt.Errorf("order %s is rejected: %s", o.ID, o.Failure.Message)

@@ -51,7 +51,7 @@ func (s *Stand) CPU() (CPU, error) {
 		switch {
 		case p.pid == self:
 			c.Lab += p.cpu
-		case p.pid == s.worker.Process.Pid:
+		case p.pid == s.worker.cmd.Process.Pid:
 			c.Worker += p.cpu
 		case !below(processes, p, self):
 		case p.name == "postgres":
@@ -127,13 +127,13 @@ func parseStat(line string) (process, error) {
 
 // ForgetPeak makes PeakMemory count anew.
 func (s *Stand) ForgetPeak() error {
-	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.worker.Process.Pid), []byte("5"), 0)
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.worker.cmd.Process.Pid), []byte("5"), 0)
 }
 
 // PeakMemory is the most memory, in bytes, that was resident in the worker at
 // any moment since ForgetPeak, as the kernel has counted it.
 func (s *Stand) PeakMemory() (int64, error) {
-	path := fmt.Sprintf("/proc/%d/status", s.worker.Process.Pid)
+	path := fmt.Sprintf("/proc/%d/status", s.worker.cmd.Process.Pid)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 
 	"holdfast/bench/report"
 )
@@ -16,17 +14,12 @@ type rates map[[2]string]float64
 
 // readRates reads the result of an earlier run: the first table of its JSON.
 func readRates(file string) (rates, error) {
-	text, err := os.ReadFile(file)
+	earlier, err := report.Load(file)
 	if err != nil {
-		return nil, fmt.Errorf("the earlier result cannot be read: %w", err)
+		return nil, err
 	}
-	var earlier struct {
-		Tables []struct {
-			Rows [][]any `json:"rows"`
-		} `json:"tables"`
-	}
-	if err := json.Unmarshal(text, &earlier); err != nil || len(earlier.Tables) == 0 {
-		return nil, fmt.Errorf("%s is not the JSON result of this command: %w", file, err)
+	if len(earlier.Tables) == 0 {
+		return nil, fmt.Errorf("%s has no table of rates; it is not the result of this command", file)
 	}
 	list, hosts := rates{}, ""
 	for _, row := range earlier.Tables[0].Rows {
