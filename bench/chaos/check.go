@@ -22,6 +22,7 @@ type proof struct {
 // settle waits until everything is over by itself: orders, and events on their way.
 func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Duration, err error) {
 	began := time.Now()
+	told := began
 	for {
 		var open, events int
 		err := s.rooms.Pool.QueryRow(ctx, `
@@ -32,6 +33,10 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 			return time.Since(began), nil
 		case time.Since(began) > within || ctx.Err() != nil:
 			return 0, errors.Join(err, fmt.Errorf("after %s %d orders are open and %d events on their way", within, open, events))
+		}
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			note(fmt.Sprintf("settling for %s: %d orders are open and %d events on their way", time.Since(began).Round(time.Second), open, events))
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

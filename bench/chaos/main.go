@@ -67,6 +67,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.report != "" { // found out now, not after the run
+		if err := report.CheckPart(o.report, o.part()); err != nil {
+			return err
+		}
+	}
 	dir, err := devstack.TempDir("holdfast-chaos-")
 	if err != nil {
 		return err
@@ -84,6 +89,9 @@ func run(ctx context.Context, o options) (err error) {
 		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{},
 	}
 	c.fund(ctx)
+	telling, told := context.WithCancel(ctx)
+	defer told()
+	go s.tellProgress(telling, o, c)
 	var samples []sample
 	sampling, sampled := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -92,6 +100,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	heads, err := s.load(ctx, o, c, only)
 	sampled()
+	told()
 	watch.Wait()
 	if err != nil {
 		return errors.Join(err, s.tail())
@@ -110,6 +119,14 @@ func run(ctx context.Context, o options) (err error) {
 	return tellSoak(o, samples)
 }
 
+// part is the part of the report that the run writes.
+func (o options) part() string {
+	if o.soak != "" {
+		return "soak"
+	}
+	return "chaos"
+}
+
 func tellSoak(o options, samples []sample) error {
 	if o.soak == "" {
 		return nil
@@ -119,7 +136,7 @@ func tellSoak(o options, samples []sample) error {
 	if err != nil || o.report == "" {
 		return err
 	}
-	return report.ReplacePart(o.report, "soak", text)
+	return report.ReplacePart(o.report, o.part(), text)
 }
 
 // fund gives credits and uploads lists once the servers answer.

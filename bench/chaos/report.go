@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,35 @@ import (
 
 	"holdfast/bench/report"
 )
+
+// tellEvery is how often a run says how far it is.
+const tellEvery = 15 * time.Second
+
+// tellProgress says how far the load is, until ctx is done.
+func (s *stack) tellProgress(ctx context.Context, o options, c *client) {
+	began := time.Now()
+	every := time.NewTicker(tellEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		s.mu.Lock()
+		faults := len(s.happened)
+		s.mu.Unlock()
+		c.mu.Lock()
+		orders, problems := len(c.orders), len(c.problems)
+		c.mu.Unlock()
+		what := "under faults"
+		if time.Since(began) > o.span {
+			what = "finishing the requests that were begun"
+		}
+		note(fmt.Sprintf("%s of %s, %s: %d faults, %d orders accepted, %d requests repeated, %d contradictions so far",
+			time.Since(began).Round(time.Second), o.span, what, faults, orders, c.repeated.Load(), problems))
+	}
+}
 
 // tell prints the result, and writes the report.
 func (s *stack) tell(o options, c *client, took time.Duration, proofs []proof) error {
@@ -25,7 +55,7 @@ func (s *stack) tell(o options, c *client, took time.Duration, proofs []proof) e
 		}
 	}
 	if o.report != "" && o.soak == "" {
-		if err := report.ReplacePart(o.report, "chaos", text); err != nil {
+		if err := report.ReplacePart(o.report, o.part(), text); err != nil {
 			return err
 		}
 	}

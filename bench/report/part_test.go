@@ -18,7 +18,21 @@ func TestReplacePart(t *testing.T) {
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, "a\n<!-- x begins -->\nnew\n<!-- x ends -->\nz\n", string(text))
+	require.NoError(t, CheckPart(file, "x"))
+	require.ErrorContains(t, CheckPart(file, "y"), "has no part")
 	require.ErrorContains(t, ReplacePart(file, "y", "new\n"), "has no part")
+}
+
+// A page that is missing is made, and written to again.
+func TestReplacePartMakesThePage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.md")
+	for _, text := range []string{"first\n", "second\n"} {
+		require.NoError(t, CheckPart(file, "x"))
+		require.NoError(t, ReplacePart(file, "x", text))
+		page, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, "<!-- x begins -->\n"+text+"<!-- x ends -->\n", string(page))
+	}
 }
 
 // The page that the harnesses write to has their parts.
