@@ -38,11 +38,12 @@ type BatchInput struct {
 
 // BatchResult is how the items of a batch stand after a round.
 type BatchResult struct {
-	Done       int64       `json:"done"`       // items with a final verdict
-	Greylisted int64       `json:"greylisted"` // items whose host said "later"
-	RetryAt    time.Time   `json:"retry_at,omitzero"`
-	Tally      order.Tally `json:"tally"`
-	Outage     *Outage     `json:"outage,omitempty"` // why the rest has no verdict
+	Done       int64         `json:"done"`       // items with a final verdict
+	Greylisted int64         `json:"greylisted"` // items whose host said "later"
+	RetryAt    time.Time     `json:"retry_at,omitzero"`
+	RetryIn    time.Duration `json:"retry_in,omitzero"` // until then, when the batch ended; RetryAt is of another clock than the workflow's
+	Tally      order.Tally   `json:"tally"`
+	Outage     *Outage       `json:"outage,omitempty"` // why the rest has no verdict
 }
 
 // Outage says why nothing can be verified just now, at any host.
@@ -119,7 +120,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	if p.Pending > 0 && outage == nil { // to be asked again, not to be passed over in silence
 		return BatchResult{}, toTemporal(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
 	}
-	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, Tally: p.Tally, Outage: outage}, nil
+	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, RetryIn: p.RetryIn, Tally: p.Tally, Outage: outage}, nil
 }
 
 func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []orderbook.Item, checked *atomic.Int64) error {

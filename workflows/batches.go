@@ -1,6 +1,10 @@
 package workflows
 
-import "holdfast/activities"
+import (
+	"time"
+
+	"holdfast/activities"
+)
 
 const (
 	minBatch = 500  // items per activity for small orders
@@ -12,6 +16,15 @@ type batch struct {
 	From, To int64 // item numbers, both inclusive
 	Open     bool  // to be verified in the current round
 	activities.BatchResult
+	Again time.Time `json:",omitzero"` // when the greylisted ones may be asked, by the workflow's clock
+}
+
+// again is Again, which batches of older builds have not.
+func (b batch) again() time.Time {
+	if b.Again.IsZero() {
+		return b.RetryAt
+	}
+	return b.Again
 }
 
 // untouched reports whether no item of an open batch has been looked at.
@@ -25,6 +38,9 @@ func (b *batch) add(next batch) {
 	b.Tally.Add(next.Tally)
 	if next.RetryAt.After(b.RetryAt) {
 		b.RetryAt = next.RetryAt
+	}
+	if later := next.again(); later.After(b.again()) {
+		b.Again = later
 	}
 }
 

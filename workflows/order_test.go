@@ -162,6 +162,27 @@ func TestGreylistedAddressesAreAskedAgainAfterADurableTimer(t *testing.T) {
 	w.requireBalance(600, 0)
 }
 
+// The clocks of workers, of the database and of Temporal differ. An address whose
+// host said "later" waits for as long as it should, whichever of them is wrong.
+func TestGreylistedAddressesWaitForNoOtherClock(t *testing.T) {
+	for _, ahead := range []time.Duration{3 * time.Hour, -3 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			w := newWorld(t, 50, 50)
+			w.verifier.greylisted, w.verifier.ahead = 1, ahead
+			env := w.env()
+			var waiting, after order.Progress
+			env.RegisterDelayedCallback(func() { waiting = progress(t, env) }, 4*time.Minute)
+			env.RegisterDelayedCallback(func() { after = progress(t, env) }, 6*time.Minute)
+			run(env, input(50))
+
+			require.NoError(t, env.GetWorkflowError())
+			require.Contains(t, waiting.Waiting, "round 2 of 3 for 5 greylisted addresses")
+			require.NotContains(t, after.Waiting, "greylisted")
+			require.Equal(t, order.Tally{Valid: 25, Invalid: 25}, w.stored(input(50).ID).Tally)
+		})
+	}
+}
+
 func TestAddressesGreylistedForGoodStayUnknownAndFree(t *testing.T) {
 	w := newWorld(t, 100, 100)
 	w.verifier.greylisted = 1000

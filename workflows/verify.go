@@ -39,7 +39,7 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 		if o.outage == nil {
 			o.noteRecovered(ctx)
 		}
-		greylisted, again := o.greylisted()
+		greylisted, again, due := o.greylisted()
 		lacking := o.lacking(greylisted)
 		switch {
 		case o.outage != nil && o.endsWaiting(ctx): // the next round ends it
@@ -60,7 +60,7 @@ func (o *orderRun) verifyAndCharge(ctx workflow.Context) error {
 			if err := o.awaitGreylist(ctx, greylisted, again); err != nil {
 				return err
 			}
-			o.Batches, o.Due = regroup(o.Batches), again
+			o.Batches, o.Due = regroup(o.Batches), due
 		default:
 			return o.chargeUndecided(ctx, greylisted)
 		}
@@ -190,7 +190,10 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
 		return err
 	}
-	b.BatchResult = result
+	b.BatchResult, b.Again = result, result.RetryAt
+	if result.RetryIn > 0 {
+		b.Again = workflow.Now(ctx).Add(result.RetryIn)
+	}
 	if b.Outage != nil {
 		o.outage = b.Outage // what was verified is charged, the rest of the batch stays open
 	} else {
@@ -254,15 +257,19 @@ func (o *orderRun) awaitGreylist(ctx workflow.Context, count int64, again time.T
 }
 
 // greylisted is how many items wait for another round, and when all of them
-// may be asked again.
-func (o *orderRun) greylisted() (count int64, again time.Time) {
+// may be asked again: by the workflow's clock, which sets the timer, and by that of
+// the database, which says which items are due.
+func (o *orderRun) greylisted() (count int64, again, due time.Time) {
 	for _, b := range o.Batches {
 		count += b.Greylisted
-		if b.RetryAt.After(again) {
-			again = b.RetryAt
+		if later := b.again(); later.After(again) {
+			again = later
+		}
+		if b.RetryAt.After(due) {
+			due = b.RetryAt
 		}
 	}
-	return count, again
+	return count, again, due
 }
 
 // recount brings the progress up to date with the batches.
@@ -274,7 +281,7 @@ func (o *orderRun) recount(ctx workflow.Context) {
 		p.Tally.Add(b.Tally)
 	}
 	var again time.Time
-	if p.Greylisted, again = o.greylisted(); p.Greylisted > 0 {
+	if p.Greylisted, again, _ = o.greylisted(); p.Greylisted > 0 {
 		p.Again = &again
 	}
 	o.describe(ctx)

@@ -189,6 +189,7 @@ type byName struct {
 	during     func(call int) error // runs in each call before anything is answered
 	slow       string               // the first time, this address has no answer before the call ends
 	out        func(call int) bool  // whether there is an outage; call 0 is a preflight
+	ahead      time.Duration        // of the clock of its worker
 }
 
 func (v *byName) outage(call int) error {
@@ -232,10 +233,10 @@ func (v *byName) Verify(ctx context.Context, emails []string, each func(int, ver
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := verify.Result{Email: email, Verdict: verify.Invalid, Reason: verify.NoSuchUser, CheckedAt: time.Now()}
+		r := verify.Result{Email: email, Verdict: verify.Invalid, Reason: verify.NoSuchUser, CheckedAt: time.Now().Add(v.ahead)}
 		switch {
 		case later && i%10 == 0:
-			r.Verdict, r.Reason, r.RetryAt = verify.Unknown, verify.Greylisted, time.Now().Add(5*time.Minute)
+			r.Verdict, r.Reason, r.RetryAt = verify.Unknown, verify.Greylisted, r.CheckedAt.Add(5*time.Minute)
 		case strings.HasPrefix(email, "valid."):
 			r.Verdict, r.Reason = verify.Valid, verify.Accepted
 		}

@@ -86,12 +86,12 @@ func (a *Accounts) Session(ctx context.Context, secret string, proofs []string) 
 	var stale bool
 	err := a.pool.QueryRow(ctx, `
 		SELECT s.id, coalesce(s.org, ''), coalesce(s.member, ''), coalesce(k.role, m.role, ''), s.operator IS NOT NULL,
-			s.seen_at < now() - interval '1 minute'
+			s.seen_at NOT BETWEEN now() - interval '1 minute' AND now() OR s.created_at > now()
 		FROM session s
 		LEFT JOIN member m ON m.org = s.org AND m.id = s.member
 		LEFT JOIN organization o ON o.id = s.org
 		LEFT JOIN api_key k ON k.id = s.key_id
-		WHERE s.hash = $1 AND s.seen_at > now() - $2::interval AND s.created_at > now() - $3::interval
+		WHERE s.hash = $1 AND s.seen_at BETWEEN now() - $2::interval AND now() + $3::interval AND s.created_at BETWEEN now() - $3::interval AND now() + $3::interval
 			AND CASE WHEN s.operator IS NOT NULL THEN s.operator = ANY ($4)
 				ELSE m.removed_at IS NULL AND o.closed_at IS NULL AND k.revoked_at IS NULL END`,
 		hash[:], SessionIdle, SessionLife, marks).
@@ -100,7 +100,7 @@ func (a *Accounts) Session(ctx context.Context, secret string, proofs []string) 
 		return Session{}, errcode.Say(ErrNotFound, "The session has ended; log in again.")
 	}
 	if err == nil && stale {
-		_, err = a.pool.Exec(ctx, `UPDATE session SET seen_at = now() WHERE hash = $1`, hash[:])
+		_, err = a.pool.Exec(ctx, `UPDATE session SET seen_at = now(), created_at = least(created_at, now()) WHERE hash = $1`, hash[:])
 	}
 	if err != nil {
 		return Session{}, fmt.Errorf("the session cannot be read: %w", err)
@@ -112,7 +112,7 @@ func (a *Accounts) Session(ctx context.Context, secret string, proofs []string) 
 func (a *Accounts) CloseSession(ctx context.Context, secret string) error {
 	hash := sha256.Sum256([]byte(secret))
 	if _, err := a.pool.Exec(ctx, `
-		DELETE FROM session WHERE hash = $1 OR seen_at < now() - $2::interval`, hash[:], SessionIdle); err != nil {
+		DELETE FROM session WHERE hash = $1 OR seen_at NOT BETWEEN now() - $2::interval AND now() + $3::interval`, hash[:], SessionIdle, SessionLife); err != nil {
 		return fmt.Errorf("the session was not closed: %w", err)
 	}
 	return nil
@@ -196,8 +196,8 @@ func (a *Accounts) UseLoginLink(ctx context.Context, secret string) (session str
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		var org, member string
 		err := tx.QueryRow(ctx, `
-			UPDATE login_link SET used_at = now() WHERE hash = $1 AND used_at IS NULL AND expires_at > now()
-			RETURNING org, member`, hash[:]).Scan(&org, &member)
+			UPDATE login_link SET used_at = now() WHERE hash = $1 AND used_at IS NULL AND expires_at BETWEEN now() AND now() + $2::interval
+			RETURNING org, member`, hash[:], 2*maxLoginLinkLife).Scan(&org, &member)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errcode.Say(ErrNotFound, "The login link was used before or is too old; ask for a new one.")
 		}

@@ -311,9 +311,17 @@ func TestE5_BesideEverythingThatRuns(t *testing.T) {
 // E6: who is suppressed after the selection and before the charge is neither
 // delivered nor charged; what is charged already is delivered.
 func TestE6_SuppressedBeforeTheCharge(t *testing.T) {
+	for _, ahead := range []string{"0", "3 hours"} { // of the clock by which the order was entered
+		t.Run(ahead, func(t *testing.T) { suppressedBeforeTheCharge(t, ahead) })
+	}
+}
+
+func suppressedBeforeTheCharge(t *testing.T, ahead string) {
 	w := setup(t)
 	w.importFile(file(5))
 	items := w.order("ord_1")
+	_, err := w.pool.Exec(t.Context(), `UPDATE orders SET created_at = now() + $1::interval`, ahead)
+	require.NoError(t, err)
 	require.NoError(t, w.book.WriteVerdicts(t.Context(), "ord_1", verdictsOf(w.pending("ord_1"))))
 	book := ledger.New(w.pool)
 	t.Cleanup(book.Close)

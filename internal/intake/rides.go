@@ -323,7 +323,7 @@ func (in *Intake) boarded(ctx context.Context, input order.Input) (order.Reserva
 		if err != nil || entered {
 			return order.Reservation{RequestHash: line.RequestHash}, err
 		}
-		if line.Age >= beginsWithin {
+		if line.Age.Abs() >= beginsWithin { // the clock may have been ahead
 			runs, err := in.begins(ctx, line)
 			if err != nil {
 				return order.Reservation{}, err

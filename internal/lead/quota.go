@@ -143,7 +143,7 @@ func idSet(rows pgx.Rows) (map[string]bool, error) {
 // Want is List for an order that is about to use it: it does not expire now.
 func (c *Catalogue) Want(ctx context.Context, org, id string) (List, error) {
 	if _, err := c.pool.Exec(ctx, `
-		UPDATE list SET wanted_at = now() WHERE id = $1 AND org = $2 AND used_at IS NULL AND wanted_at < now() - interval '1 hour'`, id, org); err != nil {
+		UPDATE list SET wanted_at = now() WHERE id = $1 AND org = $2 AND used_at IS NULL AND wanted_at NOT BETWEEN now() - interval '1 hour' AND now()`, id, org); err != nil {
 		return List{}, fmt.Errorf("reading the list %s: %w", id, err)
 	}
 	return c.List(ctx, org, id)
@@ -211,7 +211,7 @@ func (c *Catalogue) ExpireLists(ctx context.Context, limit int) (int, error) {
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT id FROM list
-			WHERE used_at IS NULL AND wanted_at < now() - $1::bigint * interval '1 second'
+			WHERE used_at IS NULL AND wanted_at NOT BETWEEN now() - $1::bigint * interval '1 second' AND now() + $1::bigint * interval '1 second'
 				AND id NOT IN (SELECT request ->> 'list_id' FROM orders WHERE status IN `+openStatuses+` AND request ? 'list_id')
 			LIMIT $2 FOR UPDATE SKIP LOCKED`, int64(UnusedFor.Seconds()), limit)
 		var err error

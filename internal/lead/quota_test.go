@@ -197,4 +197,15 @@ func TestC13_UnusedListsExpire(t *testing.T) {
 	_, err = f.List(f.ctx, "acme", inBody.ID)
 	require.ErrorIs(t, err, lead.ErrNoList)
 	require.EqualValues(t, 5, f.count(t, "list_row"))
+
+	// Nor does a clock that was ahead keep a list for ever.
+	_, err = f.pool.Exec(f.ctx, `UPDATE list SET wanted_at = now() + interval '1 year' WHERE id = ANY ($1)`, []string{ids["wanted"], ids["again"]})
+	require.NoError(t, err)
+	_, err = f.Want(f.ctx, "acme", ids["wanted"])
+	require.NoError(t, err)
+	n, err = f.ExpireLists(f.ctx, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, err = f.List(f.ctx, "acme", ids["wanted"])
+	require.NoError(t, err)
 }

@@ -120,7 +120,7 @@ var (
 			(SELECT count(*) FROM webhook_endpoint WHERE deleted_at IS NULL AND disabled_at IS NULL AND failing_since IS NOT NULL),
 			(SELECT count(*) FROM webhook_endpoint WHERE deleted_at IS NULL AND disabled_at IS NOT NULL),
 			greatest(0, extract(epoch FROM now() - (SELECT due_at FROM subscription s WHERE ` + clock.None("s.org") + ` ORDER BY due_at LIMIT 1)))::float8,
-			(SELECT count(*) FROM verification_outage WHERE ended_at IS NULL AND seen_at > now() - interval '20 minutes'),
+			(SELECT count(*) FROM verification_outage WHERE ended_at IS NULL AND seen_at BETWEEN now() - interval '20 minutes' AND now() + interval '20 minutes'),
 			(SELECT coalesce(sum(outages), 0)::bigint FROM verification_outage)`
 )
 

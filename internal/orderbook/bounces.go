@@ -23,7 +23,8 @@ func (b *Book) CountBounces(ctx context.Context, org, key string, addresses, mos
 		var before int64
 		if err := tx.QueryRow(ctx, `
 			SELECT EXISTS (SELECT FROM bounce_report WHERE org = $1 AND key = $2),
-				(SELECT coalesce(sum(addresses), 0)::bigint FROM bounce_report WHERE org = $1 AND at > `+clock.SQL("$1", "now()")+` - $3::bigint * interval '1 second')`,
+				(SELECT coalesce(sum(addresses), 0)::bigint FROM bounce_report WHERE org = $1 AND at BETWEEN t.now - t.span AND t.now + t.span)
+			FROM (SELECT `+clock.SQL("$1", "now()")+` AS now, $3::bigint * interval '1 second' AS span) t`,
 			org, key, int64(window.Seconds())).Scan(&known, &before); err != nil {
 			return err
 		}

@@ -233,18 +233,19 @@ func keepOwned(ctx context.Context, tx pgx.Tx, orderID string, items []Fact) err
 // Progress says how far a range of items is. Done + Pending + Greylisted is
 // the number of items in the range.
 type Progress struct {
-	Done       int64       // items with a final verdict
-	Pending    int64       // items never checked
-	Greylisted int64       // items that wait for another try
-	Delivered  int64       // items delivered and charged, a part of Done
-	RetryAt    time.Time   // when the last of the greylisted items is due; zero when there are none
-	Tally      order.Tally // items with a final verdict
+	Done       int64         // items with a final verdict
+	Pending    int64         // items never checked
+	Greylisted int64         // items that wait for another try
+	Delivered  int64         // items delivered and charged, a part of Done
+	RetryAt    time.Time     // when the last of the greylisted items is due; zero when there are none
+	RetryIn    time.Duration // until then, by the database's clock
+	Tally      order.Tally   // items with a final verdict
 }
 
 // Progress says how far the items from..to (inclusive) are.
 func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Progress, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT verdict, retry_at IS NOT NULL, max(retry_at), count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
+		SELECT verdict, retry_at IS NOT NULL, max(retry_at), greatest(0, extract(epoch FROM max(retry_at) - now()) * 1000)::bigint, count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3
 		GROUP BY 1, 2`, orderID, from, to)
@@ -256,16 +257,17 @@ func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Pr
 		verdict                 *string
 		waits                   bool
 		retryAt                 *time.Time
+		wait                    int64
 		count, owned, delivered int64
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&verdict, &waits, &retryAt, &count, &owned, &delivered}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&verdict, &waits, &retryAt, &wait, &count, &owned, &delivered}, func() error {
 		switch {
 		case verdict == nil:
 			p.Pending += count
 		case waits:
 			p.Greylisted += count
 			if retryAt.After(p.RetryAt) {
-				p.RetryAt = retryAt.UTC()
+				p.RetryAt, p.RetryIn = retryAt.UTC(), time.Duration(wait)*time.Millisecond
 			}
 		default:
 			p.Done += count

@@ -380,32 +380,49 @@ func TestO4_FinalVerdictsStay(t *testing.T) {
 	write := func(v ...orderbook.Verdict) {
 		require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", v))
 	}
+	progress := func() orderbook.Progress {
+		p, err := f.Progress(f.ctx, "ord_1", 1, 4)
+		require.NoError(t, err)
+		return p
+	}
 	require.Equal(t, []int64{1, 2, 3, 4}, pending(checked))
 	write(verdict(1, "valid", "accepted"), greylisted(2, checked), greylisted(3, checked))
-	require.Equal(t, []int64{4}, pending(checked))
-	retry := checked.Add(5 * time.Minute)
+	first := progress()
+	retry := first.RetryAt
+	require.Equal(t, []int64{4}, pending(retry.Add(-time.Minute)))
 	require.Equal(t, []int64{2, 3, 4}, pending(retry))
+	require.Positive(t, first.RetryIn, "the wait begins now, whatever the clock of the worker says")
+	require.LessOrEqual(t, first.RetryIn, 5*time.Minute)
 
 	// A final verdict stays; a waiting one does not go back to an older check.
 	late := verdict(2, "valid", "accepted")
 	late.CheckedAt = checked.Add(-time.Second)
 	write(verdict(1, "invalid", "no_such_user"), late)
-	p, err := f.Progress(f.ctx, "ord_1", 1, 4)
-	require.NoError(t, err)
+	p := progress()
+	p.RetryIn = 0
 	require.Equal(t, orderbook.Progress{Done: 1, Pending: 1, Greylisted: 2, RetryAt: retry, Tally: order.Tally{Valid: 1}}, p)
 
 	// The clock of the machine that asks again may be behind the one that asked first.
+	_, err := f.pool.Exec(f.ctx, `UPDATE order_item SET retry_at = now() WHERE retry_at IS NOT NULL`)
+	require.NoError(t, err)
 	due := verdict(2, "valid", "accepted")
-	due.CheckedAt = retry.Add(-time.Second)
-	write(due, greylisted(3, retry))
-	require.Equal(t, []int64{4}, pending(retry))
+	due.CheckedAt = checked.Add(-time.Hour)
+	write(due, greylisted(3, checked.Add(-time.Hour)))
+	require.Positive(t, progress().RetryIn)
+	// And the one that asked first ahead of all: nobody waits for its time.
+	write(greylisted(4, time.Now().Add(3*time.Hour)))
+	require.LessOrEqual(t, progress().RetryIn, 5*time.Minute)
+	due = verdict(4, "invalid", "no_such_user")
+	due.CheckedAt = time.Now()
+	write(due)
+	require.Equal(t, []int64{3}, pending(time.Now().Add(time.Hour)))
 	for range 2 {
 		require.NoError(t, f.FinishUnknown(f.ctx, "ord_1"))
 	}
-	require.Equal(t, []int64{4}, pending(retry.Add(time.Hour)))
+	require.Empty(t, pending(time.Now().Add(time.Hour)))
 	tally, reasons, err := f.Tally(f.ctx, "ord_1")
 	require.NoError(t, err)
-	require.Equal(t, order.Tally{Valid: 2, Unknown: 1}, tally)
+	require.Equal(t, order.Tally{Valid: 2, Invalid: 1, Unknown: 1}, tally)
 	require.Contains(t, reasons, order.Reason{Verdict: "unknown", Reason: "greylisted", Count: 1})
 }
 
@@ -656,4 +673,26 @@ func TestO9_AnOrderHasOneLine(t *testing.T) {
 	require.Equal(t, map[string]bool{"ord_a": true}, lines, "a ride that begins later leaves it out")
 	_, err = b.Line(ctx, "ord_x")
 	require.ErrorIs(t, err, orderbook.ErrNotFound)
+}
+
+// A cap on reports is not reached for longer because a clock was ahead once.
+func TestA24_ReportsOfAnotherTimeDoNotCount(t *testing.T) {
+	f := setup(t)
+	_, err := f.pool.Exec(f.ctx, `INSERT INTO organization (id, name, time_zone, created_at) VALUES ('acme', 'Acme', 'UTC', now())`)
+	require.NoError(t, err)
+	counted := func(key string) bool {
+		t.Helper()
+		counted, err := f.CountBounces(f.ctx, "acme", key, 6, 10, 24*time.Hour)
+		require.NoError(t, err)
+		return counted
+	}
+	require.True(t, counted("a"))
+	require.False(t, counted("b"))
+	for by, is := range map[string]bool{"3 hours": false, "30 days": true} {
+		_, err := f.pool.Exec(f.ctx, `UPDATE bounce_report SET at = now() + $1::interval`, by)
+		require.NoError(t, err)
+		require.Equal(t, is, counted("c "+by), by)
+		_, err = f.pool.Exec(f.ctx, `DELETE FROM bounce_report WHERE key <> 'a'`)
+		require.NoError(t, err)
+	}
 }

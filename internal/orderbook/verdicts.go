@@ -74,7 +74,7 @@ const setVerdict = `
 		verdict = v.verdict, reason = v.reason,
 		mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
 		smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
-		checked_at = v.checked_at, retry_at = v.retry_at,
+		checked_at = v.checked_at, retry_at = now() + (v.retry_at - v.checked_at), -- by the clock that it is compared with
 		flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts,
 		value = CASE WHEN i.value = '' THEN '' ELSE coalesce(v.value, i.value) END, keys = coalesce(v.keys::uuid[], i.keys) -- '': erased
 	FROM `
@@ -90,7 +90,9 @@ const keepTally = `
 
 // firstVerdicts writes verdicts of items that have none, laterVerdicts of those
 // that wait for another try. Nearly all verdicts are first ones; knowing that,
-// the tally needs no look at what stood there before.
+// the tally needs no look at what stood there before. Workers' clocks
+// differ: what an earlier check found is refused while an item waits, by the
+// database's clock, and counts after that.
 const (
 	firstVerdicts = givenVerdicts + `, written AS (` + setVerdict + `v
 		WHERE i.order_id = v.order_id AND i.n = v.n AND i.verdict IS NULL
@@ -101,7 +103,7 @@ const (
 	laterVerdicts = givenVerdicts + `, old AS MATERIALIZED (
 		SELECT v.*, i.verdict AS was, i.reason AS was_reason, i.already_owned AS was_owned
 		FROM v JOIN order_item i ON i.order_id = v.order_id AND i.n = v.n
-		WHERE i.retry_at IS NOT NULL AND i.checked_at <= v.checked_at
+		WHERE i.retry_at IS NOT NULL AND (i.checked_at <= v.checked_at OR i.retry_at <= now() OR i.checked_at > now())
 		ORDER BY i.order_id, i.n
 		FOR UPDATE OF i
 	), written AS (` + setVerdict + `old v

@@ -42,6 +42,10 @@ func (p *Payments) RunTopUps(ctx context.Context) {
 	}
 }
 
+// isDue is in SQL whether the time of a charge has come. One that is further away
+// than any wait was written by a clock that was ahead.
+var isDue = fmt.Sprintf(`(next_at <= now() OR next_at > now() + interval '%d seconds')`, int64(longestGap.Seconds()))
+
 // BuyDue charges for each fall of a balance that is due, once, and completes what
 // a process that has ended left.
 func (p *Payments) BuyDue(ctx context.Context) error {
@@ -49,7 +53,7 @@ func (p *Payments) BuyDue(ctx context.Context) error {
 	if p.stripe == nil {
 		return rest
 	}
-	rows, _ := p.pool.Query(ctx, `SELECT id FROM top_up WHERE status IN ('due', 'charging') AND next_at <= now() ORDER BY next_at, id LIMIT 100`)
+	rows, _ := p.pool.Query(ctx, `SELECT id FROM top_up WHERE status IN ('due', 'charging') AND `+isDue+` ORDER BY next_at, id LIMIT 100`)
 	due, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
 		return fmt.Errorf("the automatic purchases cannot be read: %w", err)
@@ -83,7 +87,7 @@ type charge struct {
 func (p *Payments) buy(ctx context.Context, id int64) error {
 	rows, _ := p.pool.Query(ctx, `
 		UPDATE top_up SET next_at = now() + $2 * interval '1 millisecond', attempts = attempts + 1
-		WHERE id = $1 AND status IN ('due', 'charging') AND next_at <= now()
+		WHERE id = $1 AND status IN ('due', 'charging') AND `+isDue+`
 		RETURNING id, org, type, status, try, price, quantity, credits, amount, currency, customer, method, payment, attempts, charged_at`, id, chargeFor.Milliseconds())
 	c, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[charge])
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -192,6 +192,24 @@ func TestP9_ACrashChargesNothingTwice(t *testing.T) {
 	require.EqualValues(t, 1100, w.available("email"))
 }
 
+// A charge that a clock that was ahead has put off is made when that clock is right
+// again.
+func TestP9_NoChargeWaitsForAClockThatWasAhead(t *testing.T) {
+	w := topping(t)
+	w.spendTo("o1", 100)
+	putOff := func(by string) {
+		t.Helper()
+		_, err := w.pool.Exec(t.Context(), `UPDATE top_up SET next_at = now() + $1::interval`, by)
+		require.NoError(t, err)
+		require.NoError(t, w.BuyDue(t.Context()))
+	}
+	putOff("29 minutes")
+	require.Empty(t, w.service.charges, "it may wait for that long")
+	putOff("2 hours")
+	require.Len(t, w.service.charges, 1)
+	require.EqualValues(t, 1100, w.available("email"))
+}
+
 // The caps of the month hold for credits and for money; what they refuse is seen.
 func TestP10_MonthlyCaps(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -19,7 +19,7 @@ import (
 const (
 	page       = 1000             // open orders read at a time
 	named      = 100              // lost orders that a result names; all are counted and logged
-	cancelLate = 10 * time.Second // a cancellation that is older is passed on again
+	cancelLate = 10 * time.Second // a cancellation that is older is passed on again, and one of a clock that was ahead
 )
 
 // Workflows is what Temporal knows of orders. It is intake, which imports the
@@ -160,7 +160,7 @@ func (r *Reconciler) look(ctx context.Context, report func(Lost, order.Input) er
 			open++
 			known = append(known, ledger.HoldRef{Owner: o.Org, ID: o.ID})
 			if running[o.ID] {
-				if at := o.CancelRequestedAt; at != nil && time.Since(*at) > cancelLate {
+				if at := o.CancelRequestedAt; at != nil && time.Since(*at).Abs() > cancelLate {
 					if err := stillRuns(o.ID); err != nil {
 						return open, err
 					}

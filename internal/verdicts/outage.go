@@ -125,7 +125,7 @@ func Outages(ctx context.Context, pool *pgxpool.Pool) (now *Outage, count int64,
 	var o Outage
 	err = pool.QueryRow(ctx, `
 		SELECT reason, message, since FROM verification_outage
-		WHERE ended_at IS NULL AND seen_at > now() - $1::interval ORDER BY since LIMIT 1`, outageAge).Scan(&o.Reason, &o.Message, &o.Since)
+		WHERE ended_at IS NULL AND seen_at BETWEEN now() - $1::interval AND now() + $1::interval ORDER BY since LIMIT 1`, outageAge).Scan(&o.Reason, &o.Message, &o.Since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, count, nil
 	}

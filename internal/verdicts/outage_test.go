@@ -38,4 +38,18 @@ func TestAnOutageIsNotedAndEnds(t *testing.T) {
 		require.NoError(t, w.Preflight(t.Context()))
 		requireOutage("", n+1)
 	}
+
+	// One that a clock that was ahead has noted, in a worker that is gone.
+	o.err = &verify.OutageError{Reason: verify.Blocked, Hosts: 12, Since: time.Now()}
+	require.Error(t, w.Preflight(t.Context()))
+	requireOutage("blocked", 3)
+	require.NoError(t, ReportWorker(t.Context(), pool, WorkerState{Worker: "worker-1"}))
+	_, err := pool.Exec(t.Context(), `UPDATE verification_outage SET seen_at = now() + interval '3 hours'`)
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), `UPDATE worker_state SET seen_at = now() + interval '3 hours'`)
+	require.NoError(t, err)
+	requireOutage("", 3)
+	workers, err := Workers(t.Context(), pool)
+	require.NoError(t, err)
+	require.Empty(t, workers)
 }

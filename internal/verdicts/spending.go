@@ -21,7 +21,7 @@ func NewSpending(pool *pgxpool.Pool) *Spending { return &Spending{pool} }
 func (s *Spending) Spent(ctx context.Context, identity string) (b verify.Budget, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce(sum(asked) FILTER (WHERE hour = date_trunc('hour', clock_timestamp(), 'UTC')), 0), coalesce(sum(asked), 0)
-		FROM smtp_spending WHERE identity = $1 AND hour >= date_trunc('day', clock_timestamp(), 'UTC')`, identity).Scan(&b.Hour, &b.Day)
+		FROM smtp_spending WHERE identity = $1 AND hour BETWEEN date_trunc('day', clock_timestamp(), 'UTC') AND clock_timestamp()`, identity).Scan(&b.Hour, &b.Day)
 	return b, err
 }
 
@@ -38,7 +38,7 @@ func (s *Spending) Take(ctx context.Context, c verify.Claim) (granted int, err e
 				coalesce(sum(asked), 0),
 				coalesce(sum(asked) FILTER (WHERE hour = date_trunc('hour', clock_timestamp(), 'UTC') AND provider = $2), 0),
 				coalesce(sum(asked) FILTER (WHERE provider = $2), 0)
-			FROM smtp_spending WHERE identity = $1 AND hour >= date_trunc('day', clock_timestamp(), 'UTC')`,
+			FROM smtp_spending WHERE identity = $1 AND hour BETWEEN date_trunc('day', clock_timestamp(), 'UTC') AND clock_timestamp()`,
 			c.Identity, c.Provider).Scan(&all.Hour, &all.Day, &own.Hour, &own.Day)
 		if err != nil {
 			return err

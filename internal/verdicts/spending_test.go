@@ -47,6 +47,13 @@ func TestSpending_V14(t *testing.T) {
 	n, err := s.Take(t.Context(), verify.Claim{Identity: "mail1", Provider: "other", N: 7, All: verify.Budget{Day: 300}})
 	require.NoError(t, err)
 	require.Equal(t, 5, n)
+
+	// What was asked for under a clock that was ahead is not spent each day until then.
+	_, err = pool.Exec(t.Context(), `UPDATE smtp_spending SET hour = hour + interval '30 days'`)
+	require.NoError(t, err)
+	n, err = s.Take(t.Context(), verify.Claim{Identity: "mail1", Provider: "other", N: 7, All: verify.Budget{Hour: 7, Day: 7}})
+	require.NoError(t, err)
+	require.Equal(t, 7, n)
 	n, err = s.Take(t.Context(), verify.Claim{Identity: "mail2", Provider: "other", N: 7, All: verify.Budget{Day: -1}})
 	require.NoError(t, err)
 	require.Zero(t, n, "an identity whose first day is still to come")

@@ -33,6 +33,10 @@ var ages = map[verify.Verdict]time.Duration{
 	verify.Risky:      24 * time.Hour,
 }
 
+// ahead is how far the clock of a worker may be ahead for its verdicts to be relied
+// on: they would be for as much longer.
+const ahead = 24 * time.Hour
+
 // doubtfulAge is that of a doubtful verdict: the host may have lost its
 // directory for a while.
 const doubtfulAge = 24 * time.Hour
@@ -48,7 +52,7 @@ func FreshSQL(address string) string {
 	return `SELECT fresh.* FROM verdict fresh
 		WHERE fresh.address = sha256(convert_to(split_part(` + address + `, '@', 1) || '@' || lower(split_part(` + address + `, '@', 2)), 'UTF8'))
 			AND NOT (fresh.smtp_code >= 400 AND fresh.engine LIKE '` + ownEngines + `%' AND fresh.engine <> '` + verify.Version + `')
-			AND fresh.checked_at > now() - CASE WHEN fresh.doubtful THEN interval '` + fmt.Sprint(int64(doubtfulAge.Hours())) + ` hours'
+			AND fresh.checked_at < now() + interval '` + fmt.Sprint(int64(ahead.Hours())) + ` hours' AND fresh.checked_at > now() - CASE WHEN fresh.doubtful THEN interval '` + fmt.Sprint(int64(doubtfulAge.Hours())) + ` hours'
 				ELSE CASE fresh.verdict` + lasts.String() + ` END END
 		OFFSET 0`
 }
@@ -155,7 +159,7 @@ func RecentHosts(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	rows, _ := pool.Query(ctx, `
 		SELECT mx_host FROM (
 			SELECT mx_host, checked_at FROM verdict
-			WHERE smtp_code = 250 AND mx_host <> '' AND checked_at > now() - interval '7 days'
+			WHERE smtp_code = 250 AND mx_host <> '' AND checked_at BETWEEN now() - interval '7 days' AND now() + interval '1 day'
 			ORDER BY checked_at DESC LIMIT 1000
 		) latest GROUP BY mx_host ORDER BY max(checked_at) DESC LIMIT $1`, recentHosts)
 	hosts, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -213,7 +217,7 @@ func (m *Memory) recall(ctx context.Context, keys [][]byte) (map[string]verify.R
 		if e.Doubtful {
 			age = doubtfulAge
 		}
-		if now.Sub(e.CheckedAt) > age || e.isOutdated() {
+		if old := now.Sub(e.CheckedAt); old > age || old < -ahead || e.isOutdated() {
 			continue
 		}
 		known[string(e.Address)] = verify.Result{
@@ -270,7 +274,7 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 				free = excluded.free, mx_host = excluded.mx_host, smtp_code = excluded.smtp_code,
 				smtp_enhanced = excluded.smtp_enhanced, smtp_text = excluded.smtp_text,
 				checked_at = excluded.checked_at, engine = excluded.engine, doubtful = excluded.doubtful
-			WHERE v.checked_at < excluded.checked_at`,
+			WHERE v.checked_at < excluded.checked_at OR v.checked_at > now() -- by a clock that was ahead`,
 			addresses, verdict, reason, role, disposable, free, host, code, enhanced, text, at, engine, subjects, doubtful)
 		return err
 	})

@@ -108,6 +108,22 @@ func TestR2_VerdictsAge(t *testing.T) {
 	require.Len(t, o.asked, len(verdicts))
 }
 
+// R2: a verdict of a worker that was far ahead is not relied on for as much longer,
+// and gives way to the next one.
+func TestR2_AVerdictOfAnotherTimeIsAskedAgain(t *testing.T) {
+	m, o := setup(t)
+	o.now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	ask(t, m, "valid.x@e.com")
+	var inSQL int
+	require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT count(*) FROM (`+FreshSQL(`'valid.x@e.com'`)+`) fresh`).Scan(&inSQL))
+	require.Zero(t, inSQL)
+	o.now = time.Now
+	for range 2 {
+		ask(t, m, "valid.x@e.com")
+		require.Len(t, o.asked, 2)
+	}
+}
+
 // R6: a doubtful verdict is relied on for a day, here and in SQL.
 func TestR6_DoubtfulVerdictsAgeInADay(t *testing.T) {
 	m, o := setup(t)

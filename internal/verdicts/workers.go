@@ -28,7 +28,7 @@ type WorkerState struct {
 // that are gone.
 func ReportWorker(ctx context.Context, pool *pgxpool.Pool, s WorkerState) error {
 	_, err := pool.Exec(ctx, `
-		WITH gone AS (DELETE FROM worker_state WHERE seen_at < now() - interval '1 day' AND worker <> $1)
+		WITH gone AS (DELETE FROM worker_state WHERE seen_at NOT BETWEEN now() - interval '1 day' AND now() + interval '1 day' AND worker <> $1)
 		INSERT INTO worker_state (worker, state) VALUES ($1, $2) ON CONFLICT (worker) DO UPDATE SET state = excluded.state, seen_at = now()`, s.Worker, s)
 	if err != nil {
 		return fmt.Errorf("the state of verification cannot be written: %w", err)
@@ -38,7 +38,7 @@ func ReportWorker(ctx context.Context, pool *pgxpool.Pool, s WorkerState) error 
 
 // Workers lists the workers that have reported lately.
 func Workers(ctx context.Context, pool *pgxpool.Pool) ([]WorkerState, error) {
-	rows, _ := pool.Query(ctx, `SELECT worker, seen_at, state FROM worker_state WHERE seen_at > now() - $1 * interval '1 millisecond' ORDER BY worker`, (4 * ReportEvery).Milliseconds())
+	rows, _ := pool.Query(ctx, `SELECT worker, seen_at, state FROM worker_state WHERE seen_at BETWEEN now() - $1 * interval '1 millisecond' AND now() + $1 * interval '1 millisecond' ORDER BY worker`, (4 * ReportEvery).Milliseconds())
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s WorkerState, err error) {
 		var worker string
 		var seen time.Time

@@ -42,11 +42,41 @@ type due struct {
 	OldSecret []byte // nil where it is not in force any more
 }
 
+// longestWait is in SQL how long a pending delivery d may wait after its last
+// attempt. waits is an expression for the milliseconds after each attempt.
+func longestWait(d, waits string) string {
+	return `coalesce((` + waits + `::bigint[])[` + d + `.attempts], 0) * interval '1 millisecond'`
+}
+
+// waits are the milliseconds after each attempt.
+func (w *Webhooks) waits() []int64 {
+	list := make([]int64, len(w.backoff))
+	for i, wait := range w.backoff {
+		list[i] = wait.Milliseconds()
+	}
+	return list
+}
+
+// setRight lets no delivery of an endpoint wait for longer than it would from now
+// on: a clock that was ahead put it off. It does not count as an attempt.
+func (w *Webhooks) setRight(ctx context.Context, endpoint string) error {
+	_, err := w.pool.Exec(ctx, `
+		UPDATE webhook_delivery d SET next_at = now() + `+longestWait("d", "$2")+`
+		WHERE endpoint = $1 AND status = 'pending' AND next_at > now() + `+longestWait("d", "$2"), endpoint, w.waits())
+	if err != nil {
+		return fmt.Errorf("the deliveries of another time cannot be set right: %w", err)
+	}
+	return nil
+}
+
 // Deliver sends what is due to an endpoint, at most limit events: of every
 // subject the earliest pending one, so that the events of an order arrive in
 // order. Only one caller at a time may deliver to an endpoint.
 func (w *Webhooks) Deliver(ctx context.Context, endpoint string, limit int) (Round, error) {
 	var round Round
+	if err := w.setRight(ctx, endpoint); err != nil {
+		return round, err
+	}
 	rows, err := w.pool.Query(ctx, `
 		SELECT d.id, d.attempts, o.org, o.key, o.topic, o.payload, o.created_at, e.url, e.secret,
 			CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret

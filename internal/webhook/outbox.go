@@ -39,7 +39,7 @@ func (w *Webhooks) Publish(ctx context.Context, limit int) (events int64, endpoi
 				INSERT INTO webhook_delivery (endpoint, event, subject)
 				SELECT e.id, t.id, coalesce(CASE WHEN t.topic LIKE 'order.%' THEN t.payload ->> 'id' END, t.key) -- an event without an id stops no others
 				FROM taken t JOIN webhook_endpoint e ON e.org = t.org
-				WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.created_at <= t.created_at
+				WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL AND (e.created_at <= t.created_at OR e.created_at > now()) -- of a clock that was ahead: it may be older than the event
 					AND (e.events = '{}' OR t.topic = ANY (e.events))
 				ORDER BY t.id
 				ON CONFLICT (endpoint, event, again) DO NOTHING
@@ -55,14 +55,14 @@ func (w *Webhooks) Publish(ctx context.Context, limit int) (events int64, endpoi
 
 // Overdue lists the endpoints that should have been sent something longer than
 // late ago: of every subject the earliest pending event counts, for the later
-// ones wait for it.
+// ones wait for it. What a clock that was ahead has put off is late.
 func (w *Webhooks) Overdue(ctx context.Context, late time.Duration) ([]string, error) {
 	rows, _ := w.pool.Query(ctx, `
 		SELECT DISTINCT endpoint FROM (
-			SELECT DISTINCT ON (endpoint, subject) endpoint, next_at FROM webhook_delivery
+			SELECT DISTINCT ON (endpoint, subject) endpoint, next_at, now() + `+longestWait("d", "$2")+` AS latest FROM webhook_delivery d
 			WHERE status = 'pending' ORDER BY endpoint, subject, event, id) earliest
-		WHERE next_at <= now() - $1 * interval '1 millisecond'
-			AND NOT EXISTS (SELECT FROM webhook_endpoint e WHERE e.id = endpoint AND e.paused_at IS NOT NULL)`, late.Milliseconds())
+		WHERE (next_at <= now() - $1 * interval '1 millisecond' OR next_at > latest)
+			AND NOT EXISTS (SELECT FROM webhook_endpoint e WHERE e.id = endpoint AND e.paused_at IS NOT NULL)`, late.Milliseconds(), w.waits())
 	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("the overdue webhooks cannot be listed: %w", err)

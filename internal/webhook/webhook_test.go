@@ -210,6 +210,50 @@ func TestAnEndpointThatWaitsIsNotOverdue(t *testing.T) {
 	require.Equal(t, []string{e.ID}, f.overdue())
 }
 
+// W4: an attempt that a clock that was ahead has put off is made when that clock is
+// right again: none waits for longer than it would from now on. An endpoint that
+// such a clock has made gets its events.
+func TestW4_NoAttemptWaitsForAClockThatWasAhead(t *testing.T) {
+	f := setup(t, time.Hour)
+	r := newReceiver(t)
+	failing := true
+	r.answer = func(string) int {
+		if failing {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	}
+	e := f.endpoint(r)
+	ahead := func(sql string) {
+		t.Helper()
+		_, err := f.pool.Exec(f.ctx, sql)
+		require.NoError(t, err)
+	}
+	ahead(`UPDATE webhook_endpoint SET created_at = now() + interval '3 hours'`)
+	f.happened("order.reserved", "ord_1")
+	f.publish()
+	ahead(`UPDATE webhook_delivery SET next_at = now() + interval '1 minute'`)
+	require.Equal(t, []string{e.ID}, f.overdue(), "the first attempt waits for nothing")
+	round, err := f.Deliver(f.ctx, e.ID, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Failed, "the first attempt is made at once")
+	for _, by := range []string{"2 hours", "30 days"} {
+		ahead(`UPDATE webhook_delivery SET next_at = now() + interval '` + by + `'`)
+		require.Equal(t, []string{e.ID}, f.overdue())
+		round, err = f.Deliver(f.ctx, e.ID, 100)
+		require.NoError(t, err)
+		require.Zero(t, round.Failed, "it costs no attempt")
+		require.InDelta(t, time.Hour.Milliseconds(), round.Wait, 60_000)
+		require.Empty(t, f.overdue(), "it waits as it should")
+	}
+	ahead(`UPDATE webhook_delivery SET next_at = now()`)
+	failing = false
+	round, err = f.Deliver(f.ctx, e.ID, 100)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Delivered)
+	require.Nil(t, round.Next)
+}
+
 func TestW2_SignaturesAreForThisBodyAndTime(t *testing.T) {
 	f := setup(t)
 	r := newReceiver(t)
