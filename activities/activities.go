@@ -69,3 +69,16 @@ func heartbeat(ctx context.Context, progress func() any) (stop func()) {
 }
 
 func noProgress() any { return nil }
+
+// atOnce carries a step out whose transactions reach the disk together: of several,
+// only the last one waits.
+func atOnce[R any](ctx context.Context, a *Activities, step func(context.Context) (R, error)) (result R, err error) {
+	waiting := a.Book.Once(ctx, func(ctx context.Context) error {
+		result, err = step(ctx)
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	return result, toTemporal(waiting)
+}

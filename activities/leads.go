@@ -54,6 +54,10 @@ type Selection struct {
 // unless that was asked for; a later round adds further candidates behind them.
 func (a *Activities) SelectLeads(ctx context.Context, in SelectInput) (Selection, error) {
 	defer heartbeat(ctx, noProgress)()
+	return atOnce(ctx, a, func(ctx context.Context) (Selection, error) { return a.selectLeads(ctx, in) })
+}
+
+func (a *Activities) selectLeads(ctx context.Context, in SelectInput) (Selection, error) {
 	asked := order.Input{ID: in.ID, Org: in.Org, Member: in.Member}
 	if in.Request.sent != nil {
 		asked.Request = *in.Request.sent

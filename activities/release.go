@@ -32,6 +32,10 @@ type ReleaseInput struct {
 // all the same.
 func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
 	defer heartbeat(ctx, noProgress)()
+	return atOnce(ctx, a, func(ctx context.Context) (order.Order, error) { return a.releaseHold(ctx, in) })
+}
+
+func (a *Activities) releaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
 	ended := order.Order{ID: in.OrderID, Org: in.Org, Status: in.Status, Failure: in.Failure}
 	known, err := a.Book.Get(ctx, in.Org, in.OrderID)
 	entered := !errors.Is(err, orderbook.ErrNotFound)

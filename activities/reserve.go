@@ -18,6 +18,10 @@ import (
 // is in the book already it only reports how it stands, under the plan version
 // it started with.
 func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
+	return atOnce(ctx, a, func(ctx context.Context) (order.Reservation, error) { return a.reserve(ctx, in) })
+}
+
+func (a *Activities) reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
 	known, err := a.Book.Get(ctx, in.Org, in.ID)
 	if err == nil {
 		return a.reservation(ctx, known, in)

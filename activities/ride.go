@@ -56,18 +56,6 @@ func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	return atOnce(ctx, a, func(ctx context.Context) ([]Boarded, error) { return a.board(ctx, ride) })
 }
 
-// atOnce carries a step of a ride out, whose transactions reach the disk together.
-func atOnce[R any](ctx context.Context, a *Activities, step func(context.Context) (R, error)) (result R, err error) {
-	waiting := a.Book.Once(ctx, func(ctx context.Context) error {
-		result, err = step(ctx)
-		return err
-	})
-	if err != nil {
-		return result, err
-	}
-	return result, toTemporal(waiting)
-}
-
 func (a *Activities) board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	lines, err := a.Book.Lines(ctx, ride.ID)
 	if err != nil {

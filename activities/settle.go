@@ -47,6 +47,10 @@ type Captured struct {
 // free.
 func (a *Activities) CaptureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
 	defer heartbeat(ctx, noProgress)()
+	return atOnce(ctx, a, func(ctx context.Context) (Captured, error) { return a.captureCredits(ctx, in) })
+}
+
+func (a *Activities) captureCredits(ctx context.Context, in CaptureInput) (Captured, error) {
 	if _, err := a.billing().Current(ctx, in.Org); err != nil { // a period that has ended is booked before the charge
 		return Captured{}, toTemporal(err)
 	}
@@ -290,6 +294,10 @@ type DeliverInput struct {
 // Items still greylisted stay unknown.
 func (a *Activities) DeliverOrder(ctx context.Context, in DeliverInput) (order.Order, error) {
 	defer heartbeat(ctx, noProgress)()
+	return atOnce(ctx, a, func(ctx context.Context) (order.Order, error) { return a.deliverOrder(ctx, in) })
+}
+
+func (a *Activities) deliverOrder(ctx context.Context, in DeliverInput) (order.Order, error) {
 	if err := a.Book.FinishUnknown(ctx, in.OrderID); err != nil {
 		return order.Order{}, toTemporal(err)
 	}

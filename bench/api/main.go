@@ -52,8 +52,8 @@ func main() {
 	callers := flag.Int("callers", 16, "requests at a time")
 	span := flag.Duration("time", 3*time.Second, "how long each measurement takes")
 	out := flag.String("out", "results", "folder for the JSON result")
-	only := flag.String("only", "", `"verify": measure POST /verify alone`)
-	profiles := flag.String("profile", "", "folder for CPU profiles of POST /verify and POST /orders; their statements are reported too")
+	only := flag.String("only", "", `measure one thing alone: "credits", "verify" or "orders"`)
+	profiles := flag.String("profile", "", "folder for CPU profiles of what is measured; their statements are reported too")
 	flag.Usage = func() {
 		_, _ = fmt.Fprint(flag.CommandLine.Output(), "Measures the HTTP API.\n\nExample: go run -C bench ./api --callers 32\n\n")
 		flag.PrintDefaults()
@@ -115,14 +115,22 @@ func run(ctx context.Context, o options) (err error) {
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: max(o.callers, together)}},
 		table:  r.Table("Requests", "what", "at a time", "per second", "p50 ms", "p99 ms", "errors"),
 	}
-	if o.only == "" {
-		b.balances(ctx, r, o.callers)
+	does := func(what string) bool { return o.only == "" || o.only == what }
+	if does("credits") {
+		if err := profile(ctx, b.profiles, "credits", r, rooms, func() error {
+			b.balances(ctx, r, o.callers)
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
-	if err := b.verifications(ctx, r, rooms); err != nil { // before a rush of orders is still being carried out
-		return err
+	if does("verify") { // before a rush of orders is still being carried out
+		if err := b.verifications(ctx, r, rooms); err != nil {
+			return err
+		}
 	}
 	var accepted []string
-	if o.only == "" {
+	if does("orders") {
 		if err := profile(ctx, b.profiles, "orders", r, rooms, func() error {
 			accepted = b.orders(ctx, r, rooms, o.callers)
 			return nil

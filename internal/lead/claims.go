@@ -34,12 +34,12 @@ func claimsOf(picked []candidate) []byte {
 	return stored
 }
 
-// claimedByOthers are the addresses that other open orders of an organization may
-// still deliver. What an order gives up is free again when it is over.
-func claimedByOthers(ctx context.Context, db querier, org, orderID string) (claims, error) {
+// claimed are the addresses that open orders of an organization may still deliver.
+// What an order gives up is free again when it is over.
+func claimed(ctx context.Context, db querier, org string) (claims, error) {
 	rows, err := db.Query(ctx, `
 		SELECT s.claims FROM orders o JOIN order_selection s ON s.order_id = o.id
-		WHERE o.org = $1 AND o.status IN ('reserved', 'verifying') AND o.id <> $2 AND s.claims IS NOT NULL`, org, orderID)
+		WHERE o.org = $1 AND o.status IN ('reserved', 'verifying') AND s.claims IS NOT NULL`, org)
 	if err != nil {
 		return nil, err
 	}

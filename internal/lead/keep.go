@@ -37,7 +37,7 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 	var kept List
 	if short != nil && upload == nil && source.n <= fewRows {
 		l.id, l.size = id.String(), usage{source.n, id.bytes}
-		kept, err = c.few.Call(ctx, fewKey{org, commit.Deferred(ctx)}, l)
+		kept, err = c.few.Call(ctx, together{org, commit.Deferred(ctx)}, l)
 	} else {
 		err = commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 			if short == nil {
@@ -60,17 +60,10 @@ func (c *Catalogue) keep(ctx context.Context, org string, id *listID, source *li
 	return kept, nil
 }
 
-// fewKey says which lists are kept together: those of an organization that wait for
-// the disk, or those that do not.
-type fewKey struct {
-	org      string
-	deferred bool
-}
-
 const fewTogether = 100 // lists that are kept together at most
 
 // keepFew keeps lists of a few rows each. One that is there already has no outcome.
-func (c *Catalogue) keepFew(ctx context.Context, key fewKey, all []newList) ([]List, error) {
+func (c *Catalogue) keepFew(ctx context.Context, key together, all []newList) ([]List, error) {
 	kept := make([]List, len(all))
 	return kept, commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		made, err := c.keepAll(ctx, tx, key.org, all...)

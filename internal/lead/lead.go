@@ -21,7 +21,15 @@ type Catalogue struct {
 	pool      *pgxpool.Pool
 	quota     Quota
 	ownedSets ownedSets
-	few       *commit.Group[fewKey, newList, List]
+	few       *commit.Group[together, newList, List]
+	draws     *commit.Group[together, draw, Selected]
+}
+
+// together says which calls share a transaction: those of an organization that
+// wait for the disk, or those that do not.
+type together struct {
+	org      string
+	deferred bool
 }
 
 // Option changes a catalogue.
@@ -39,6 +47,7 @@ func WithQuota(q Quota) Option {
 func New(pool *pgxpool.Pool, options ...Option) *Catalogue {
 	c := &Catalogue{pool: pool, quota: DefaultQuota}
 	c.few = commit.NewGroup(fewTogether, c.keepFew)
+	c.draws = commit.NewGroup(drawsTogether, c.drawAll)
 	for _, option := range options {
 		option(c)
 	}

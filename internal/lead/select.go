@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/suppression"
@@ -63,49 +64,80 @@ func (c *Catalogue) Select(ctx context.Context, s Selection) (Selected, error) {
 	if s.MostNew != nil && !s.IncludeOwned {
 		s.Count = min(s.Count, *s.MostNew)
 	}
+	leads, err := matching(ctx, c.pool, s.Criteria)
+	if err != nil {
+		return Selected{}, fmt.Errorf("finding the leads of order %s: %w", s.OrderID, err)
+	}
+	key, drawing := together{s.Org, commit.Deferred(ctx)}, draw{s, leads}
 	var selected Selected
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	if s.Count <= fewLeads {
+		selected, err = c.draws.Call(ctx, key, drawing)
+	} else {
+		var alone []Selected
+		alone, err = c.drawAll(ctx, key, []draw{drawing})
+		selected = alone[0]
+	}
+	if err != nil {
+		return Selected{}, fmt.Errorf("selecting the leads of order %s: %w", s.OrderID, err)
+	}
+	return selected, nil
+}
+
+// draw is a selection and the leads that match it.
+type draw struct {
+	Selection
+
+	leads *roaring.Bitmap
+}
+
+const (
+	fewLeads      = 1000 // of a selection that shares a transaction with others
+	drawsTogether = 50
+)
+
+// drawAll carries out selections of an organization one after the other. Those of
+// all processes wait for each other: each sees what the one before has claimed.
+func (c *Catalogue) drawAll(ctx context.Context, key together, all []draw) ([]Selected, error) {
+	selected := make([]Selected, len(all))
+	return selected, commit.Begin(ctx, c.pool, func(tx pgx.Tx) error {
 		if err := suppression.Copying(ctx, tx); err != nil {
 			return err
 		}
-		if err := oneAtATime(ctx, tx, s.Org); err != nil {
-			return err
-		}
-		// The row is the lock: a second call waits for the first and finds it.
-		tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id, round) VALUES ($1, $2) ON CONFLICT DO NOTHING`, s.OrderID, s.Round)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return tx.QueryRow(ctx, `SELECT items, already_owned FROM order_selection WHERE order_id = $1 AND round = $2`, s.OrderID, s.Round).
-				Scan(&selected.Items, &selected.AlreadyOwned)
-		}
-		leads, err := matching(ctx, tx, s.Criteria)
-		if err != nil {
+		if err := oneAtATime(ctx, tx, key.org); err != nil {
 			return err
 		}
 		if err := lookUp(ctx, tx); err != nil {
 			return err
 		}
-		taken, err := claimedByOthers(ctx, tx, s.Org, s.OrderID)
-		if err != nil {
-			return err
+		taken, err := claimed(ctx, tx, key.org)
+		for i := 0; err == nil && i < len(all); i++ {
+			selected[i], err = all[i].freeze(ctx, tx, taken)
 		}
-		before, err := leaveOutSelected(ctx, tx, s, leads, taken)
-		if err != nil {
-			return err
-		}
-		picked, err := pick(ctx, tx, s, leads, taken)
-		if err != nil {
-			return err
-		}
-		selected, err = freeze(ctx, tx, s, before, picked)
 		return err
 	})
+}
+
+// freeze fixes what a selection draws, unless that was done before.
+func (d draw) freeze(ctx context.Context, tx pgx.Tx, taken claims) (selected Selected, err error) {
+	// The row is the lock: a second call waits for the first and finds it.
+	tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id, round) VALUES ($1, $2) ON CONFLICT DO NOTHING`, d.OrderID, d.Round)
 	if err != nil {
-		return Selected{}, fmt.Errorf("selecting the leads of order %s: %w", s.OrderID, err)
+		return selected, err
 	}
-	return selected, nil
+	if tag.RowsAffected() == 0 {
+		err = tx.QueryRow(ctx, `SELECT items, already_owned FROM order_selection WHERE order_id = $1 AND round = $2`, d.OrderID, d.Round).
+			Scan(&selected.Items, &selected.AlreadyOwned)
+		return selected, err
+	}
+	before, err := leaveOutSelected(ctx, tx, d.Selection, d.leads, taken)
+	if err != nil {
+		return selected, err
+	}
+	picked, err := pick(ctx, tx, d.Selection, d.leads, taken)
+	if err != nil {
+		return selected, err
+	}
+	return freeze(ctx, tx, d.Selection, before, picked)
 }
 
 // isOwned says in SQL whether the organization $1 owns the address of the lead l
@@ -316,7 +348,7 @@ func (c *Catalogue) dryRun(ctx context.Context, s Selection) (n int64, err error
 		if err != nil {
 			return err
 		}
-		taken, err := claimedByOthers(ctx, tx, s.Org, s.OrderID)
+		taken, err := claimed(ctx, tx, s.Org)
 		if err != nil {
 			return err
 		}
