@@ -123,6 +123,8 @@ type Member struct {
 
 	Email    string        `json:"email,omitempty" doc:"The address by which single sign-on knows the member; absent where the member does not log in that way."`
 	Metadata metadata.Data `json:"metadata,omitempty" doc:"Texts of your own, by name."`
+
+	Limits []plan.Amount `json:"-"` // set for this member, whatever the plan says; see Budgets
 }
 
 // Period is the member's own credit month that contains t.
@@ -402,7 +404,8 @@ func (a *Accounts) CreateMember(ctx context.Context, m Member) (Member, error) {
 }
 
 var selectMember = `
-	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at, coalesce(m.email, '') AS email, ` + metadata.SQL(metadata.Member, "m.org", "m.id") + ` AS metadata
+	SELECT m.org, m.id, m.name, m.role, s.anchor, m.created_at, m.removed_at, coalesce(m.email, '') AS email, ` + metadata.SQL(metadata.Member, "m.org", "m.id") + ` AS metadata,
+		(SELECT jsonb_agg(jsonb_build_object('type', b.type, 'amount', b.amount)) FROM budget b WHERE b.org = m.org AND b.member = m.id) AS limits
 	FROM member m JOIN subscription s ON s.org = m.org AND s.member = m.id`
 
 // Member returns one member, also one that was removed, or ErrNotFound.

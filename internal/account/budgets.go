@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"holdfast/internal/errcode"
 	"holdfast/internal/plan"
 )
@@ -17,7 +15,7 @@ import (
 // of the organization; amount 0 allows nothing. ErrNotFound where there is no
 // such member, ErrInvalid where the organization's plan has no such type.
 func (a *Accounts) SetBudget(ctx context.Context, org, member string, budget plan.Amount) error {
-	p, err := a.planOfMember(ctx, org, member)
+	_, p, err := a.memberUnderPlan(ctx, org, member)
 	if err != nil {
 		return err
 	}
@@ -46,46 +44,43 @@ func (a *Accounts) RemoveBudget(ctx context.Context, org, member, creditType str
 	return nil
 }
 
-// Budgets lists a member's limits per credit month of the organization, by
-// type: their own, or else the plan's. A type that is not listed is not limited.
-func (a *Accounts) Budgets(ctx context.Context, org, member string) ([]plan.Amount, error) {
-	p, err := a.planOfMember(ctx, org, member)
-	if err != nil {
-		return nil, err
-	}
-	return a.BudgetsUnder(ctx, p, org, member)
-}
-
-// BudgetsUnder is Budgets where the organization's plan is at hand.
-func (a *Accounts) BudgetsUnder(ctx context.Context, p *plan.Plan, org, member string) ([]plan.Amount, error) {
+// Budgets are the member's limits per credit month of the organization, by type:
+// their own, or else those of the plan that the organization has. A type that is
+// not listed is not limited.
+func (m Member) Budgets(p *plan.Plan) []plan.Amount {
 	limits := map[string]int64{}
 	for _, t := range p.CreditTypes() {
 		if limit := p.Credits[t].MemberBudget; limit > 0 {
 			limits[t] = limit
 		}
 	}
-	rows, _ := a.pool.Query(ctx, `SELECT type, amount FROM budget WHERE org = $1 AND member = $2`, org, member)
-	own, err := pgx.CollectRows(rows, pgx.RowToStructByName[plan.Amount])
-	if err != nil {
-		return nil, fmt.Errorf("the budgets of %s cannot be read: %w", member, err)
-	}
-	for _, b := range own {
-		limits[b.Type] = b.Amount
+	for _, own := range m.Limits {
+		limits[own.Type] = own.Amount
 	}
 	budgets := make([]plan.Amount, 0, len(limits))
 	for _, t := range slices.Sorted(maps.Keys(limits)) {
 		budgets = append(budgets, plan.Amount{Type: t, Amount: limits[t]})
 	}
-	return budgets, nil
+	return budgets
 }
 
-func (a *Accounts) planOfMember(ctx context.Context, org, member string) (*plan.Plan, error) {
-	o, err := a.Org(ctx, org)
+// Budgets are the budgets of a member under the plan of today.
+func (a *Accounts) Budgets(ctx context.Context, org, member string) ([]plan.Amount, error) {
+	m, p, err := a.memberUnderPlan(ctx, org, member)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.Member(ctx, org, member); err != nil {
-		return nil, err
+	return m.Budgets(p), nil
+}
+
+func (a *Accounts) memberUnderPlan(ctx context.Context, org, member string) (m Member, p *plan.Plan, err error) {
+	o, err := a.Org(ctx, org)
+	if err != nil {
+		return m, nil, err
 	}
-	return a.Plan(ctx, o.Plan, o.PlanVersion)
+	if m, err = a.Member(ctx, org, member); err != nil {
+		return m, nil, err
+	}
+	p, err = a.Plan(ctx, o.Plan, o.PlanVersion)
+	return m, p, err
 }

@@ -95,6 +95,7 @@ func (a *API) members() {
 		}
 	},
 	) (*answer[budgetList], error) {
+		defer a.keys.forget() // they know the member's budgets
 		org := callerOf(ctx).org.ID
 		var err error
 		if in.Body.Amount == nil {
@@ -160,10 +161,14 @@ func (a *API) memberUsage(ctx context.Context, org account.Org, labels map[strin
 	if err != nil {
 		return list, err
 	}
+	terms, err := a.Accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return list, err
+	}
 	now := org.Time(time.Now())
 	spent := map[time.Time][]ledger.Usage{} // by the period's start: licences of one day share it
 	for _, m := range members {
-		use := memberUse{Member: m, Usage: []usage{}, Credits: []billing.Credit{}}
+		use := memberUse{Member: m, Usage: []usage{}, Budgets: m.Budgets(terms), Credits: []billing.Credit{}}
 		for _, c := range credits.Credits {
 			if c.Member == m.ID {
 				use.Credits = append(use.Credits, c)
@@ -185,9 +190,6 @@ func (a *API) memberUsage(ctx context.Context, org account.Org, labels map[strin
 			if u.Member == m.ID {
 				use.Usage = append(use.Usage, usage{u.Type, billing.PoolName(u.Pool), u.Captured - u.Reversed})
 			}
-		}
-		if use.Budgets, err = a.Accounts.Budgets(ctx, org.ID, m.ID); err != nil {
-			return list, err
 		}
 		list.Members = append(list.Members, use)
 	}

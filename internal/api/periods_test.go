@@ -73,8 +73,10 @@ func TestB1_AnOrderAtTheFirstInstantOfAPeriod(t *testing.T) {
 func TestA21_WhatWaitsAndWhatIsRefused(t *testing.T) {
 	f := setupWith(t, "licence-monthly", 0)
 	f.call("PUT", "/orgs/"+f.org+"/plan", operatorKey, map[string]any{"plan": "workspace-paid"}).is(200)
-	f.call("PUT", "/orgs/"+f.org+"/members/jane/budget", f.admin, map[string]any{"type": "email", "amount": 20}).is(200)
 	var credits billing.Credits
+	f.call("GET", "/credits", f.jane, nil).is(200).into(&credits)
+	require.Empty(t, credits.Budgets)
+	f.call("PUT", "/orgs/"+f.org+"/members/jane/budget", f.admin, map[string]any{"type": "email", "amount": 20}).is(200)
 	f.call("GET", "/credits", f.jane, nil).is(200).into(&credits)
 	require.Equal(t, "workspace-paid", credits.NextPlan.Plan)
 	require.Equal(t, []billing.Budget{{Type: "email", Amount: 20}}, credits.Budgets)

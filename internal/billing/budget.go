@@ -40,12 +40,12 @@ func budgetName(org account.Org, member string, t time.Time) (string, error) {
 }
 
 // budgets are a member's limits with what is drawn under each.
-func (b *Billing) budgets(ctx context.Context, p *plan.Plan, org account.Org, member string, t time.Time) ([]Budget, error) {
-	limits, err := b.accounts.BudgetsUnder(ctx, p, org.ID, member)
-	if err != nil || len(limits) == 0 {
-		return nil, err
+func (b *Billing) budgets(ctx context.Context, p *plan.Plan, org account.Org, member account.Member, t time.Time) ([]Budget, error) {
+	limits := member.Budgets(p)
+	if len(limits) == 0 {
+		return nil, nil
 	}
-	name, err := budgetName(org, member, t)
+	name, err := budgetName(org, member.ID, t)
 	if err != nil {
 		return nil, err
 	}

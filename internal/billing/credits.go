@@ -82,7 +82,7 @@ func (b *Billing) Credits(ctx context.Context, org account.Org, member account.M
 		view.NextPlan = &NextPlan{*org.NextPlan, *org.NextPlanVersion, org.NextPlanAt.UTC()}
 	}
 	if member.ID != "" {
-		if view.Budgets, err = b.budgets(ctx, terms, org, member.ID, now); err != nil {
+		if view.Budgets, err = b.budgets(ctx, terms, org, member, now); err != nil {
 			return view, err
 		}
 	}
