@@ -88,17 +88,22 @@ func (b *bench) delivered(ctx context.Context, org string, size int64) (string, 
 		return "", err
 	}
 	if _, err := b.pool.Exec(ctx, `
-		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, checked_at, delivered_at)
-		SELECT $1, row_number() OVER (ORDER BY email_domain, no), no, fingerprint, email, false, 'valid', 'accepted', now(), now()
-		FROM (SELECT no, email_domain, fingerprint, email FROM lead ORDER BY hashtext(id) LIMIT $2) l`, id, size); err != nil {
+		INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, keys, already_owned, verdict, reason, checked_at, delivered_at)
+		SELECT $1, row_number() OVER (ORDER BY email_domain, no), no, fingerprint, email, ARRAY[email_key], false, 'valid', 'accepted', now(), now()
+		FROM (SELECT no, email_domain, fingerprint, email, email_key FROM lead WHERE email_key IS NOT NULL ORDER BY hashtext(id) LIMIT $2) l`, id, size); err != nil {
+		return "", err
+	}
+	if _, err := b.pool.Exec(ctx, `
+		INSERT INTO verdict (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
+		SELECT sha256(convert_to(value, 'UTF8')), verdict, reason, false, false, false, 'mx1.mail.example.test', 250, '2.1.5', '2.1.5 Recipient OK', checked_at, ''
+		FROM order_item WHERE order_id = $1 ON CONFLICT DO NOTHING`, id); err != nil {
 		return "", err
 	}
 	_, err := b.pool.Exec(ctx, `
 		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
 		SELECT $1, f.type, '', f.subject, 1, 1
 		FROM order_item i JOIN lead l ON l.no = i.lead_no
-		CROSS JOIN LATERAL (VALUES ('email', l.fingerprint),
-			('phone', encode(substr(sha256(convert_to('lead:' || l.id || '/phone', 'UTF8')), 1, 16), 'hex')::uuid)) AS f (type, subject)
+		CROSS JOIN LATERAL (SELECT 'email', l.email_key UNION ALL SELECT 'phone', unnest(l.phone_keys)) AS f (type, subject)
 		WHERE i.order_id = $2 AND (f.type = 'email' OR l.no % 2 = 0)
 		ORDER BY f.type, f.subject
 		ON CONFLICT DO NOTHING`, org, id)

@@ -22,7 +22,7 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 	const org = fieldsOrg
 	if _, err := b.pool.Exec(ctx, `
 		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
-		SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE no % 10 = 0 ON CONFLICT DO NOTHING`, org); err != nil {
+		SELECT $1, 'email', '', email_key, 1, 1 FROM lead WHERE no % 10 = 0 AND email_key IS NOT NULL ON CONFLICT DO NOTHING`, org); err != nil {
 		return err
 	}
 	email := lead.FieldWanted{Field: order.EmailField, FactType: "email"}

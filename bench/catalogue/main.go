@@ -281,7 +281,7 @@ func (b *bench) owning(ctx context.Context) error {
 		org := fmt.Sprintf("owner%d", percent)
 		if _, err := b.pool.Exec(ctx, `
 			INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
-			SELECT $1, 'email', '', fingerprint, 1, 1 FROM lead WHERE hashtext(id) & 127 < $2::int * 128 / 100`, org, percent); err != nil {
+			SELECT $1, 'email', '', email_key, 1, 1 FROM lead WHERE hashtext(id) & 127 < $2::int * 128 / 100 AND email_key IS NOT NULL ON CONFLICT DO NOTHING`, org, percent); err != nil {
 			return err
 		}
 		if _, err := b.pool.Exec(ctx, `ANALYZE credit_fact`); err != nil {
@@ -318,7 +318,7 @@ func (b *bench) owning(ctx context.Context) error {
 		var owned int64
 		began = time.Now()
 		if err := b.pool.QueryRow(ctx, `
-			SELECT count(*) FROM credit_fact f JOIN lead l ON l.fingerprint = f.subject
+			SELECT count(*) FROM credit_fact f JOIN lead l ON l.email_key = f.subject
 			WHERE f.owner = $1 AND f.type = 'email' AND f.scope = '' AND NOT f.reversed`, org).Scan(&owned); err != nil {
 			return err
 		}
@@ -338,7 +338,7 @@ func (b *bench) owning(ctx context.Context) error {
 // chargeMore charges a thousand leads from all over the catalogue, as an order
 // does for a part of its items.
 func (b *bench) chargeMore(ctx context.Context, books *ledger.Ledger, org string, round int) error {
-	rows, err := b.pool.Query(ctx, `SELECT fingerprint FROM lead ORDER BY hashtext(id || $1) LIMIT 1000`, fmt.Sprint(round))
+	rows, err := b.pool.Query(ctx, `SELECT email_key FROM lead WHERE email_key IS NOT NULL ORDER BY hashtext(id || $1) LIMIT 1000`, fmt.Sprint(round))
 	if err != nil {
 		return err
 	}
