@@ -19,6 +19,7 @@ type outcome struct {
 // outcome per operation; what has to be written is in b.changes.
 func (b *books) perform(ops []operation, now time.Time) []outcome {
 	outcomes := make([]outcome, len(ops))
+	b.changes.entries = slices.Grow(b.changes.entries, len(ops))
 	for i, op := range ops {
 		outcomes[i] = b.performOne(op, now)
 	}

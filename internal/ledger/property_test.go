@@ -51,7 +51,7 @@ func TestStoreAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		checks++
 		w := newWorld(fmt.Sprintf("acme-%d", checks))
-		w.pool = pool
+		w.pool, w.reader = pool, l
 		w.repeat(t)
 		steps += w.steps
 		report, err := Audit(t.Context(), pool, AuditOptions{Owner: w.tables.name})
@@ -97,6 +97,8 @@ type world struct {
 	steps  int
 	events int
 	past   map[time.Time]map[accountID]moment // what the model had in its accounts, by time
+	reader *Ledger                            // whose balances follow the journal; of the store only
+	readAt time.Time                          // when they were read last
 }
 
 // moment is what an account has at a time.
@@ -328,6 +330,7 @@ func (w *world) balances(t *rapid.T) {
 		}
 	}
 	require.Len(t, w.tables.rows.lots, len(w.model.grants))
+	w.compareFollowed(t, now)
 	for i, g := range w.model.grants {
 		l := w.tables.rows.lots[int64(i+1)]
 		require.Equal(t, g.id, l.accountID, "grant %d", l.no)
@@ -373,6 +376,23 @@ func (w *world) comparePast(t *rapid.T, l *Ledger) {
 			require.Equal(t, b, seen[id], "%v at %s", id, at)
 		}
 	}
+}
+
+// compareFollowed holds balances that follow the journal against those of a reader
+// who adds up everything.
+func (w *world) compareFollowed(t *rapid.T, now time.Time) {
+	if w.reader == nil || w.tables.owner.seq == 0 {
+		return
+	}
+	if now.After(w.readAt) {
+		w.readAt = now
+	}
+	read := func(l *Ledger) []Balance {
+		balances, err := l.balances(t.Context(), w.tables.name, w.tables.owner.seq, w.tables.owner.head, w.readAt)
+		require.NoError(t, err)
+		return balances
+	}
+	require.Equal(t, read(New(w.pool)), read(w.reader))
 }
 
 // compareHistory adds the lines of the history up: for each account, at every line

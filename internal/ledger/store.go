@@ -82,9 +82,26 @@ func (w *laneWork) time(now time.Time) time.Time {
 }
 
 // do queues an operation and waits for its result.
-func do[R any, O operation](ctx context.Context, l *Ledger, op O) (R, error) {
-	done := doAll[R](ctx, l, []O{op})[0]
-	return done.Result, done.Err
+func do[R any](ctx context.Context, l *Ledger, op operation) (result R, err error) {
+	if err := validate(op); err != nil {
+		return result, err
+	}
+	c := &call{ctx: ctx, op: op, done: make(chan outcome, 1)}
+	if err := l.enqueue(c); err != nil {
+		return result, err
+	}
+	return wait[R](c)
+}
+
+// wait returns the result of a call that is in its lane.
+func wait[R any](c *call) (result R, err error) {
+	h := c.op.header()
+	select {
+	case o := <-c.done:
+		return decode[R](h.owner, o)
+	case <-c.ctx.Done():
+		return result, fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w", h.key, c.ctx.Err())
+	}
 }
 
 // decode gives an outcome its type.

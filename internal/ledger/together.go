@@ -48,13 +48,7 @@ func doAll[R any, O operation](ctx context.Context, l *Ledger, ops []O) []Done[R
 		return done
 	}
 	for k, c := range queued {
-		h := c.op.header()
-		select {
-		case o := <-c.done:
-			done[at[k]].Result, done[at[k]].Err = decode[R](h.owner, o)
-		case <-ctx.Done():
-			done[at[k]].Err = fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w", h.key, ctx.Err())
-		}
+		done[at[k]].Result, done[at[k]].Err = wait[R](c)
 	}
 	return done
 }

@@ -40,13 +40,21 @@ func (t *batch) commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batc
 }
 
 func (t *batch) writeEntries(b *pgx.Batch) {
-	var (
-		owners, kinds, holdIDs, orders, actions, members, reasons, postings []string
-		seqs                                                                []int64
-		keys, results                                                       []*string
-		ats                                                                 []time.Time
-		requests, facts, prevs, hashes                                      [][]byte
-	)
+	n := 0
+	for _, w := range t.lanes {
+		n += len(w.books.changes.entries)
+	}
+	if n == 0 {
+		return
+	}
+	// Most of what a batch allocates: columns that grow would be copied over and over.
+	column := func() []string { return make([]string, 0, n) }
+	hashed := func() [][]byte { return make([][]byte, 0, n) }
+	owners, kinds, holdIDs, orders, actions := column(), column(), column(), column(), column()
+	members, reasons, postings := column(), column(), column()
+	requests, facts, prevs, hashes := hashed(), hashed(), hashed(), hashed()
+	seqs, ats := make([]int64, 0, n), make([]time.Time, 0, n)
+	keys, results := make([]*string, 0, n), make([]*string, 0, n)
 	for _, w := range t.lanes {
 		for i := range w.books.changes.entries {
 			e := &w.books.changes.entries[i]
@@ -70,9 +78,6 @@ func (t *batch) writeEntries(b *pgx.Batch) {
 			prevs = append(prevs, e.prevHash)
 			hashes = append(hashes, e.hash)
 		}
-	}
-	if len(owners) == 0 {
-		return
 	}
 	b.Queue(`INSERT INTO credit_entry (owner, seq, kind, key, request_hash, at, hold_id, order_id, action, member, reason,
 			postings, facts, result, prev_hash, hash)
