@@ -38,6 +38,7 @@ const (
 	faultTruncate       // TC over UDP, the whole over TCP (RFC 1035 section 4.2.2)
 	faultCutOff         // TC over UDP, and TCP is closed
 	faultNoEDNS         // FORMERR to questions with EDNS (RFC 6891 section 7)
+	faultReferral       // a referral to the root (RFC 1912 section 2.8)
 	faultNameless       // NXDOMAIN though other types exist (RFC 4074 section 4.2)
 )
 
@@ -79,6 +80,10 @@ func (l *Lab) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		if q.IsEdns0() != nil {
 			answer.Rcode = dns.RcodeFormatError
 		}
+	case faultReferral:
+		referral(answer)
+		l.answer(w, q, answer, overTCP)
+		return
 	case faultNameless:
 		answer.Rcode = dns.RcodeNameError
 	case faultTruncate, faultCutOff:

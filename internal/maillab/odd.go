@@ -91,7 +91,7 @@ func (o *OddHost) truth(m mailbox) Truth {
 }
 
 // OddHosts returns the fault table.
-func OddHosts() []OddHost { return slices.Concat(oddSMTP(), oddRefusals(), oddDNS()) }
+func OddHosts() []OddHost { return slices.Concat(oddSMTP(), oddRefusals(), oddDNS(), oddKinds()) }
 
 // addOdd builds the fault table's domains.
 func (w *World) addOdd() {

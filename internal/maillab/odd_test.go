@@ -121,7 +121,7 @@ func fits(truth Truth, o outcome) bool {
 	case "null_mx":
 		return o.text == "null MX"
 	case "dns_error":
-		return slices.Contains([]string{"SERVFAIL", "REFUSED", "no answer"}, o.text)
+		return slices.Contains([]string{"SERVFAIL", "REFUSED", "referral", "no answer"}, o.text)
 	case "connect_failed":
 		return o.text == "cannot connect"
 	case "connection_lost":

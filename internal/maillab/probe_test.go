@@ -199,6 +199,7 @@ func (p *probe) hosts(domain string) ([]netip.Addr, string) {
 	if failed != "" {
 		return nil, failed
 	}
+	answer = slices.DeleteFunc(answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeCNAME })
 	var records []*dns.MX
 	for _, rr := range answer {
 		if m, ok := rr.(*dns.MX); ok && (m.Mx != "." || len(answer) > 1) {
@@ -260,6 +261,8 @@ func (p *probe) query(name string, rrtype uint16) ([]dns.RR, string) {
 		case err != nil:
 		case m.Rcode == dns.RcodeFormatError:
 			edns = false
+		case m.Rcode == dns.RcodeSuccess && !m.RecursionAvailable && !m.Authoritative && len(m.Answer) == 0:
+			failed = "referral"
 		case m.Rcode == dns.RcodeSuccess:
 			return m.Answer, ""
 		case m.Rcode == dns.RcodeNameError:

@@ -114,7 +114,7 @@ func (c *catchAll) verdict(p parked, host string) finding {
 func (c *catchAll) answered(t *transaction, a *ask, host string, cfg *Config, now time.Time) {
 	if c.known(now) && c.state == selective && !slices.Contains(c.refusedAt, host) {
 		c.asking, c.alone = false, false
-		if a.finding.reason == NoSuchUser || a.finding.next == softUnknown {
+		if a.finding.isNoSuchUser() {
 			c.refusedAt = append(c.refusedAt, host)
 		} else {
 			c.openAt = append(c.openAt, host)
@@ -127,7 +127,7 @@ func (c *catchAll) answered(t *transaction, a *ask, host string, cfg *Config, no
 	switch {
 	case a.finding.verdict == Valid:
 		c.state, c.until = acceptsAll, now.Add(cfg.CatchAllTTL)
-	case a.finding.reason == NoSuchUser, a.finding.next == softUnknown, t.confirmed && c.lasting(a, cfg, now):
+	case a.finding.isNoSuchUser(), t.confirmed && c.lasting(a, cfg, now):
 		c.state, c.until = selective, now.Add(cfg.CatchAllTTL)
 	case c.reason == Greylisted || c.reason == Temporary:
 		c.until = now.Add(cfg.GreylistRetry / 2) // before those who wait are back
@@ -154,7 +154,7 @@ func (c *catchAll) note(a *ask, now time.Time) {
 	if a.nth == 0 {
 		return
 	}
-	if a.finding.aboutMailbox() {
+	if a.finding.aboutMailbox() || a.finding.next == perhaps {
 		c.doubts.note(a)
 		return
 	}

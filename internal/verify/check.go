@@ -15,7 +15,7 @@ func (s *session) check(t *transaction) *failure {
 	}
 	p := &t.asks[0]
 	p.sent = true
-	if f := s.ask(t, p); f != nil || !p.given || p.finding.next != unclear {
+	if f := s.ask(t, p); f != nil || !p.given || !p.finding.open() {
 		return f
 	}
 	if t.good.EAI() && !s.utf8 {

@@ -25,6 +25,7 @@ type next uint8
 const (
 	settle          next = iota // the finding stands
 	unclear                     // it stands; the words could mean anything, the mailbox too
+	perhaps                     // it stands where the host means the mailbox: these words are used for much else
 	softUnknown                 // it stands: no such mailbox, says a host that will not say so for good
 	putOff                      // it stands: greylisted, says the host by name
 	nextTransaction             // ask again in another transaction: this one is full
@@ -39,8 +40,19 @@ type finding struct {
 	next    next
 }
 
-// aboutMailbox reports whether the reply was about the mailbox.
-func (f finding) aboutMailbox() bool { return f.verdict != Unknown || f.next == softUnknown }
+// aboutMailbox reports whether the reply was about the mailbox, for sure.
+func (f finding) aboutMailbox() bool {
+	return f.verdict != Unknown && f.next != perhaps || f.next == softUnknown
+}
+
+// open reports whether the words could mean anything.
+func (f finding) open() bool { return f.next == unclear || f.next == perhaps }
+
+// isNoSuchUser reports whether the host says that the mailbox does not exist, be
+// it for now.
+func (f finding) isNoSuchUser() bool {
+	return f.reason == NoSuchUser && f.next != perhaps || f.next == softUnknown
+}
 
 // rule is one row of the table in rules.go: the first row whose conditions all
 // hold decides. A condition that is left empty always holds.

@@ -220,7 +220,7 @@ func (h *host) probed(t *transaction, a *ask, s *session, now time.Time) {
 		return
 	}
 	a.task.tries = 0
-	open := a.nth > 0 && !a.finding.aboutMailbox() && a.finding.next != putOff && (a.finding.next == unclear || a.after > 0)
+	open := a.nth > 0 && !a.finding.aboutMailbox() && a.finding.next != putOff && (a.finding.open() || a.after > 0)
 	switch {
 	case !open || t.check || c.known(now):
 		c.answered(t, a, h.placeOf(t.d, s), &h.e.cfg, now)

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -111,6 +112,9 @@ func addWords(b *strings.Builder, field, local, domain string) {
 		name := strings.Trim(field[i:end], ".-")
 		i = end
 		if name == domain || isHostName(name) {
+			if _, err := netip.ParseAddr(name); err == nil && strings.HasSuffix(b.String(), " address ") {
+				b.WriteString("ipnumber ")
+			}
 			continue
 		}
 		for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '.' || r == '-' }) {
@@ -285,6 +289,9 @@ func (l *lexicon) read(text phrases) (means meaning) {
 			}
 		}
 	}
+	if many := slices.ContainsFunc(words, isMany); many && !slices.ContainsFunc(words, isOne) {
+		means |= aboutOthers
+	}
 	if strings.ContainsFunc(string(text), isUnspaced) {
 		means |= l.readRun(strings.Join(words, ""))
 	}
@@ -292,15 +299,39 @@ func (l *lexicon) read(text phrases) (means meaning) {
 }
 
 // withoutCompounds leaves the head of each compound: "unknown address family"
-// is an unknown family.
+// is an unknown family, the "server of the recipient" a server.
 func withoutCompounds(words []string) []string {
-	kept := words[:0]
+	kept := make([]string, 0, len(words))
 	for i, word := range words {
-		if i+1 == len(words) || !heads[words[i+1]] || !boxes[word] {
+		if !boxes[word] || !(i+1 < len(words) && heads[words[i+1]]) && !belongsToPlace(words[:i], word) {
 			kept = append(kept, word)
 		}
 	}
 	return kept
+}
+
+// belongsToPlace reports whether the words before a mailbox name a place that it
+// only tells apart.
+func belongsToPlace(before []string, box string) bool {
+	belongs := genitives[box]
+	for i := len(before) - 1; i >= 0; i-- {
+		word := before[i]
+		switch {
+		case places[word]:
+			return belongs
+		case belongsTo[word]:
+			belongs = true
+		case !articles[word]:
+			return false
+		}
+	}
+	return false
+}
+
+func isMany(word string) bool { return manyBoxes[word] }
+
+func isOne(word string) bool {
+	return boxes[word] && !manyBoxes[word] || word == "name" || word == "local"
 }
 
 func (l *lexicon) readRun(text string) (means meaning) {

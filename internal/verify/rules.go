@@ -3,7 +3,7 @@ package verify
 // What has to be absent for words about the mailbox to be about it: a text that
 // names our address, our sender, how much we ask, or another domain tells
 // nothing about the mailbox, whatever else it says.
-const aboutElse = aboutUs | aboutSender | tooFast | tooManyRecipients | aboutDomain | restricted
+const aboutElse = aboutUs | aboutSender | tooFast | tooManyRecipients | aboutDomain | aboutOthers | restricted
 
 // Codes that a host may refuse a mailbox with. The others are about a command
 // (RFC 5321 §4.2.3).
@@ -80,7 +80,7 @@ var rules = []rule{
 	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", finding: finding{Risky, MailboxFull, settle}},
 
 	// RCPT: how our question went, or where the host could not ask on.
-	{stages: atRcpt, codes: "5", says: aboutDomain, finding: finding{Unknown, Policy, settle}},
+	{stages: atRcpt, codes: "5", says: aboutDomain | aboutOthers, finding: finding{Unknown, Policy, settle}},
 	{stages: atRcpt, codes: "556", enhanced: "5.1.10", finding: finding{Invalid, NoMailHost, settle}}, // RFC 7505 §4.2
 	{stages: atRcpt, codes: "5", enhanced: "5.4.*", silent: noSuchMailbox, finding: finding{Unknown, Policy, settle}},
 	{stages: atRcpt, codes: "5", says: limitPerhaps, finding: finding{Unknown, Policy, settle}},
@@ -100,7 +100,7 @@ var rules = []rule{
 	{stages: atRcpt, codes: "5", enhanced: "5.7.*", finding: finding{Unknown, Policy, settle}},
 
 	// RCPT, permanent: words that are used for much else, and none at all.
-	{stages: atRcpt, codes: "550 551 553 554", says: noMailboxPerhaps, silent: forNow, finding: finding{Invalid, NoSuchUser, settle}},
+	{stages: atRcpt, codes: "550 551 553 554", says: noMailboxPerhaps, silent: forNow, finding: finding{Invalid, NoSuchUser, perhaps}},
 	{stages: atRcpt, codes: "503", finding: finding{Unknown, ProtocolError, nextSession}},
 	{stages: atRcpt, codes: "5", says: wordless, finding: finding{Unknown, Policy, settle}},
 	{stages: atRcpt, codes: "5", enhanced: "5.1.3 5.3.* 5.5.* 5.6.*", finding: finding{Unknown, Policy, settle}},

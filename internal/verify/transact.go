@@ -298,7 +298,7 @@ func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 			t.sessionSpent = true
 			return nil
 		}
-	case settle, unclear, softUnknown, putOff:
+	case settle, unclear, perhaps, softUnknown, putOff:
 		if found.verdict != Unknown || found.reason == Greylisted || found.reason == Temporary {
 			t.heard++
 			s.heard++

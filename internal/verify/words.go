@@ -31,6 +31,7 @@ const (
 	noMailHere      // the host takes no mail at all (RFC 7504)
 	errorLimit      // too many unknown users in a session
 	thisSession     // a limit of the session and of nothing else
+	aboutOthers     // many mailboxes, none of them the one asked for
 	wordless        // nothing
 )
 
@@ -50,7 +51,8 @@ var lexiconLists = map[meaning]string{
 		host|hosts rejected|blocked, connections from, connection blocked, banned, reputation*, spam*, unsolicited, malicious*,
 		dynamic ip*, residential, ptr, rdns, reverse dns|lookup|hostname, hostname*, helo, ehlo, fcrdns, geoip*, firewall*, untrusted,
 		not whitelisted, whitelist*, allowlist*, dictionary|directory attack*, harvest*,
-		mail|mails|email|emails|message|messages from you|your|this|that|unknown|dynamic|unauthenticated|hosts|servers|ip*, lookup cgi`,
+		mail|mails|email|emails|message|messages from you|your|this|that|unknown|dynamic|unauthenticated|hosts|servers|ip*, lookup cgi,
+		your own, hosts that, ip refused|rejected|denied|listed|blocked, blocked until, honeypot*, you are ~ unknown|known|not|listed, you're ~ unknown|known|not, probing, authentication required for, for a|an|one|ten|24 hour|hours|day|days|minutes`,
 	aboutUsPerhaps: `
 		listed at|by|in|on, is listed, was found in, blocked, connection refused|rejected, from your, abuse*, abusive, suspicious*,
 		your message*, your email, your address, bl21, csi cloudmark`,
@@ -64,7 +66,7 @@ var lexiconLists = map[meaning]string{
 		te veel, zbyt wiele|duzo, za duzo, prilis mnoho|mnogo, previse|prevec, for manga|mange, liian monta|paljon, tul sok, prea multe|multi, cok fazla, liiga palju, per daug, parak daudz, quá nhiều, terlalu banyak, 多すぎ, 너무많,
 		{limit} .. {unknowns}, {unknowns} .. {limit}, {limit} .. {unknown} ~ {boxes}, {unknown} ~ {boxes} .. {limit}, {unknown} ~ recipient|user|mailbox {limit}, earlier|previous|prior|preceding|past .. recipient|recipients|users|addresses|failures|errors|error|rejections|attempts|failure,
 		per client|ip|host|sender|connection|network, guessing, enumerat*,
-		you asked|queried|probed|guessed|checked, no more answers|replies|lookups|recipients, many|several|numerous ~ unknown|invalid|bad|wrong|nonexistent|non|failed, 频率, 次数, 过多, 太多, 限制`,
+		you asked|queried|probed|guessed|checked, two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10|15|20|25|50|100|several|many ~ {boxes}, no more ~ {boxes}, max|maximum ~ {boxes}, server|domain|tenant quota, in the last|past ~ hour|hours|minute|minutes|day|days, after .. errors|failures|attempts|rejections, ihr|ihre|dein|deine kontingent|quota|limit, votre quota|limite, quota|limite|cuota|cota d|de envoi|envio, no more answers|replies|lookups|recipients, many|several|numerous ~ unknown|invalid|bad|wrong|nonexistent|non|failed, 频率, 次数, 过多, 太多, 限制`,
 	limitPerhaps: `
 		too many, too much, limit|limits ~ exceeded|reached, exceed* ~ limit*, limit|limits|limited, attempts, rate, rates, quota`,
 	tooManyRecipients: `
@@ -72,11 +74,11 @@ var lexiconLists = map[meaning]string{
 		multiple recipients, number of recipients*, multiple destination domains, trop de destinataires`,
 	aboutSender: `
 		sender*, sending domain, mail from, return path*, return address, from address, originator*, envelope from, spf*, dkim*, dmarc*, backscatter*, batv,
-		null reverse path, bounce address, bounces ~ not, verification failed for !@, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&,
+		null reverse path, callback|callout to your, postmaster check|verification|callout|callback, bounce address, bounces ~ not, verification failed for !@, emetteur, expediteur, absender*, remitente, remetente, mittente, отправител*, 发件人&, 寄件人&, 送信者&, 발신자&,
 		emisor*, de origen, envoyeur*, remitent*, afzender*, nadawc*, odesilatel*, odosielatel*, felado*, expeditor*, avsandar*, afsender*, avsender*, lahettaj*, gonderen*, gonderici*,
 		відправник*, подател*, αποστολε*, pengirim*, nguoi gui, posiljatel*, posiljaoc*, siuntej*, sutitaj*, saatja*, المرسل, השולח,
 		发信人, 发送者, 发送方, 發送者, 發件人, 寄件者, 差出人, 送信元, 보낸, 송신자,
-		return|reply|bounce|envelope|originating mailbox|address, reply to mailbox|address, ihre|ihrer|deine e mail adr*, ihre|ihrer|deine mail|email adr*, you claim*, your mailbox, your user*, your address ~ is|does|not,
+		return|reply|bounce|envelope|originating mailbox|address, of origin, submitter*, submission user|account, from user, who|that sends, is sending, user|account may send, account|user|customer of your, source|origin address|mailbox, reply to mailbox|address, ihre|ihrer|deine e mail adr*, ihre|ihrer|deine mail|email adr*, you claim*, your mailbox, your user*, your address ~ is|does|not,
 		ihr|ihre|ihrer|ihrem|dein|deine adr*|mailadr*|konto|postfach, votre|ton adresse|compte|boite, su|tu direccion|cuenta|buzon|correo|casilla,
 		sua|seu|tua|teu conta|endereco|caixa, vostro|vostra|tuo|tua|suo|sua account|indirizzo|casella, uw|jouw adr*|account|mailbox|postbus, twoj|twoja|twoje adr*|konto|skrzynka,
 		ваш|ваша|ваше|твои адрес|аккаунт|ящик|запись|почтовыи, 您的账, 您的帐, 您的邮箱, 你的邮箱, 你的帐, 你的账, あなたの, 귀하의`,
@@ -85,7 +87,8 @@ var lexiconLists = map[meaning]string{
 		domain .. unknown|nonexistent|invalid|rejected|suspended|disabled|expired|inactive, domain is*, domain isn*, domain must exist, recipient domain must,
 		host ~ unknown, host .. not found, host or domain name, name or service not known, mail domain .. unknown,
 		invalid ~ dns|mx, dns .. record*, resource record*, mail exchanger*, mx host|server|record*, loops back, mail loop, routing loop, not hosted, no mail service*, no route found,
-		does|do|don|doesn not|t accept ~ mail*, domaine .. inconnu*|inexistant*|existe, dominio .. desconocid*|existe|inesistente|sconosciut*, domane .. unbekannt|existiert, domena .. nie, домен*`,
+		does|do|don|doesn not|t accept ~ mail*, hosting account|customer, found out, check|lookup failed directory|server|ldap|database, 数据库不存在, 列表不存在, データベースが見つか, データベースが存在, 域名不存在, 服务器不存在, 伺服器不存在, 域不存在, ドメインが存在, ドメインは存在, サーバーが見つか, サーバが見つか, サーバーが存在, サーバが存在, 도메인이존재하지, 도메인을찾을수없, 서버가존재하지, 서버를찾을수없,
+		domaine .. inconnu*|inexistant*|existe, dominio .. desconocid*|existe|inesistente|sconosciut*, domane .. unbekannt|existiert, domena .. nie, домен*`,
 	noRelay: `
 		relay*, rcpthosts, not permitted, not a local domain, not local, authenticat*, authoriz*, unauthoriz*, authoris*, unauthoris*, unauthenticat*,
 		auth, login, log in, credentials, not configured, not our*, handle mail for`,
@@ -95,13 +98,13 @@ var lexiconLists = map[meaning]string{
 		verification failed, lookup failed|failure, internal|local|server|system error, ldap, database, timeout, timed out, misconfig*, configuration,
 		out of service, maintenance, service unavailable, service not available, overload*, busy, syntax, malformed, later, try again*, retry*`,
 	restricted: `
-		sendernotauthenticated*, notauthorized, authrequired, internal use*, internal only, internal ~ recipients|senders|mail, subscribers, members only, closed ~ list|group,
+		sendernotauthenticated*, notauthorized, authrequired, internal use*, internal only, internal ~ recipients|senders|mail, subscribers, members only, closed ~ list|group, closed|locked|disabled|blocked ~ external|strangers|outsiders|outside,
 		only accept*|accepts ~ mail|messages|email from, only accepting mail from, not subscribed, non member*, not authorized|allowed|permitted ~ to send|post .. group|list|recipient|mailbox|user,
 		not|t ~ permission|permissions .. group|list|recipient|mailbox, recipient .. only accepts, distribution group|list`,
 	fullMailbox: `
 		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box} .. no|any|enough ~ room|space|capacity, maximum|max|full ~ size|capacity .. {box} .. reached|exceeded|used, {box} .. used all|up, {box} .. at ~ capacity, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
 		over ~ quota, overquota, {box} .. out of ~ storage|space|disk, out of ~ quota|storage, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
-		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*|exeed*|exced*, mailbox|inbox|account|user ~ space|storage ~ not enough|insufficient|exhausted|low, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
+		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*|exeed*|exced*, mailbox|inbox|account|user ~ space|storage ~ not enough|insufficient|exhausted|low, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, no room left .. {box}, {box} .. at its limit, espacio agotado .. {es}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
 		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, mail box ~ full, mailbox|inbox ~ over .. limit|quota, mailbox|inbox ~ size .. reached|exceeded, mailbox|inbox .. reached ~ maximum|max|limit, {box} .. no|any free|more|available|remaining space, no free|more|available|remaining space .. {box}, messages in ~ mailbox|inbox,
 		mailbox size limit, mailbox storage, storage limit|quota, disk|disc|mail|mailbox|user|recipient quota ~ exceeded|reached|full, mailbox|disk|disc|user quota, reached ~ quota, too much mail data,
 		delivery failed over quota, maildir delivery failed .. quota, account is over, user is over,
@@ -109,10 +112,10 @@ var lexiconLists = map[meaning]string{
 		boite|messagerie|compte|bal .. plein|pleine|sature|saturee, boite|messagerie|compte|bal .. limite|taille|capacite .. atteint*|depasse*, quota .. depasse*|atteint*, {fr} .. depasse* .. quota|espace|limite, mailbox|inbox .. pleine|llena|voll|vol|cheia|piena|plna|pelna, espace .. insuffisant|depasse,
 		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, {es}|bandeja .. exced*|superad*|sobrepasad*|supera|supero|alcanz* .. cuota|espacio|limite|capacidad, {es}|bandeja .. sin espacio, sin espacio .. {es}, no hay espacio|suficiente .. {es}, exced*|superad* ~ cuota|espacio,
 		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*|esgotad*, {pt} .. excede*|atingi*|ultrapass* .. limite|cota|quota|capacidade|espaco, {pt} .. sem espaco, casella|posta .. piena, {it}|posta .. superat*|supera|raggiunt*|esaurit* .. spazio|limite|quota|capacita, spazio .. esaurit* .. {it}, quota .. superat*|esaurit*, spazio .. esaurito,
-		postvak|postbus|mailbox|account .. vol, quota|opslag*|limiet .. overschreden|bereikt, {pl} .. peln*|przepeln*|zapeln*, brak miejsca .. {pl}|koncie|skrzynce, przekroczon* .. limit|quota|pojemnosc|pojemnosci, schranka .. plna, kvot* .. prekrocen*, {hu} .. megtelt|tele|betelt, casuta|cutia .. plina,
-		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|innboks .. full|fuld, postilaatikko|laatikko .. taynna,
+		postvak|postbus|mailbox|account .. vol, quota|opslag*|limiet .. overschreden|bereikt, {pl} .. peln*|przepeln*|zapeln*, brak miejsca .. {pl}|koncie|skrzynce, przekroczon* .. limit|quota|pojemnosc|pojemnosci, {pl} .. przekroczyl* .. skrzynce|skrzynki|quota|pojemnosc, schranka .. plna, kvot* .. prekrocen*, {hu} .. megtelt|tele|betelt, casuta|cutia .. plina,
+		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|postkassen|innboks|innboksen .. full|fuld, kotak .. penuh, hop thu .. đay|day, postilaatikko|laatikko .. taynna,
 		ящик .. переполнен*|полон|заполнен*, недостаточно|нет|закончилось ~ места .. ящик*, нет свободного места .. ящик*, ящик* .. закончилось|нет|недостаточно места, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
-		邮箱&已满, 收件箱&满, 邮箱&爆满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, メールボックス&満杯, メールボックス&空き, 受信ボックス&満杯, 受信ボックス&いっぱい, 受信トレイ&いっぱい, 受信トレイ&満杯, 容量&超, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
+		邮箱&已满, 收件箱&满, 邮箱&爆满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, メールボックス&満杯, メールボックス&空き, 受信ボックス&満杯, 受信ボックス&いっぱい, 受信トレイ&いっぱい, 受信トレイ&満杯, 容量&超, 容量オーバー, กล่อง&เต็ม, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
 	closedMailbox: `
 		{box} ~ disabled|deactivated|inactive|suspended|locked|closed|expired|terminated|frozen|discontinued|deleted|removed|cancelled|canceled|archived|retired|revoked|dormant|abandoned|decommissioned,
 		{box} ~ not active|activated|enabled, disabled|inactive|deactivated|suspended|expired|closed|terminated|frozen ~ {box},
@@ -127,7 +130,7 @@ var lexiconLists = map[meaning]string{
 		does not exist here, doesn t exist here, {box} .. non existent|existing, {box} .. nonexistent, nonexistent|inexistent|undefined ~ {box}, non existent|existing ~ {box},
 		{box}|rcpt .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
 		unable to find ~ {box}, cannot|not|t ~ find|locate ~ {box}, not|t know ~ {box}, {box} isn t here|known|listed,
-		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no ~ {box} here|found|by|with|at|matches|matching|match|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at|of|called, no one of|called, no one with that,
+		no such ~ {box}|name|local|id|entry|drop|one, there is no such*, no such* user*|recipient*|mailbox*|email*|address*|virtual, no account|mailbox|user|recipient for this|that|the, have no account|mailbox|user, no ~ {box} here|found|by|with|at|matches|matching|match|named|called|available|in|exists, no one|body with|by|here|at, nobody here|by|with|at|of|called, no one of|called, no one with that,
 		not a|an ~ known|valid|registered|recognized|active|existing|actual ~ {box}, not known|recognized here|at this,
 		invalid|illegal|bogus ~ user|users|recipient|recipients|mailbox|account|alias|userid|username|mailboxes, {box} ~ no longer exist*|valid|available|accepts|accepting|used|employed|here|with|works|on|exists|there|in,
 		user|recipient|address|account no longer*, no longer valid|available|employed|works, no longer ~ employee, no longer with, employee|person|user .. left ~ company|organization|organisation|firm, {box} .. or no longer valid,
@@ -137,7 +140,7 @@ var lexiconLists = map[meaning]string{
 		archived recipient, can t accept user,
 		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es .. nicht, {de} .. nicht .. bekannt|gefunden|vorhanden, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
 		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, {fr} .. pas .. trouve*, aucun|aucune ~ {fr}, ne connaissons|connait pas ~ {fr},
-		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, {es} .. no .. encontrad*|localizad*|registrad*, no existe|existen ~ {es}, no hay ~ {es}, no hay ningun|ninguna ~ {es}, no se encontro|encuentra ~ {es},
+		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, {es} .. no .. encontrad*|localizad*|registrad*, no existe|existen ~ {es}, no se ha encontrado ~ {es}, no hay ~ {es}, no hay ningun|ninguna ~ {es}, no se encontro|encuentra ~ {es},
 		{pt} .. desconhecid*|inexistente|invalid*, {pt} .. nao existe|encontrad*|localizad*, {pt} .. nao .. encontrad*|localizad*|cadastrad*, nao existe|ha ~ {pt},
 		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, {it} .. non .. trovat*|registrat*, {it} non presente, nessun|nessuna ~ {it}, destin sconosciuto,
 		{nl} .. onbekend|ongeldig, {nl} .. bestaat niet, {nl} .. niet .. gevonden|bekend|geldig, geen ~ {nl}, onbekende ~ {nl}, ongeldige ~ {nl},
@@ -146,15 +149,15 @@ var lexiconLists = map[meaning]string{
 		{hu} .. ismeretlen, {hu} .. nem letezik|talalhato, ismeretlen|nincs ~ {hu}|ilyen, {ro} .. necunoscut*|inexistent*, {ro} .. nu exista,
 		{sv} .. okand, {sv} .. finns|existerar|hittades inte|ej, okand ~ {sv}, {da} .. ukendt|ukjent, {da} .. findes|finnes|eksisterer ikke, ukendt|ukjent ~ {da}, {fi} .. tuntematon, {fi} .. ei loydy|ole, tuntematon ~ {fi},
 		{tr} .. bulunamadi|bilinmiyor|bilinmeyen|yok|gecersiz, {tr} .. mevcut degil, bilinmeyen|gecersiz|boyle ~ {tr}|bir,
-		{ru} .. не существует|найден*|зарегистрирован*|обнаружен*|известен, {ru} .. неизвест*|отсутствует, нет такого|такой ~ {ru}, {ru} нет, неизвестн*|несуществующ* ~ {ru}, {uk} .. не існує|знаидено|знайдено|відомии, {uk} .. невідом*, 
+		{ru} .. не существует|найден*|зарегистрирован*|обнаружен*|известен, {ru} .. неизвест*|отсутствует, нет такого|такой ~ {ru}, {ru} нет, неизвестн*|несуществующ* ~ {ru}, {uk} .. не існує|знаидено|знайдено|відомии, {uk} .. невідом*, невідом* ~ {uk},
 		korisnik|korisnika|primatelj|primalac|adresa|racun .. ne postoji|postoje, korisnik|primatelj|primalac .. nije pronaden|pronadjen|poznat, nepoznat|nepoznati ~ korisnik|primatelj|primalac, uporabnik|prejemnik|naslov .. ne obstaja, neznan|neznani ~ uporabnik|prejemnik,
-		vartotojas|gavejas|adresas .. nerastas|neegzistuoja|nezinomas, lietotajs|sanemejs|adrese .. nav atrasts|atrasta|zinams, lietotajs|sanemejs .. neeksiste, kasutaja|kasutajat|saaja|saajat|aadress|aadressi .. ei leitud|leita|eksisteeri|ole, tundmatu ~ kasutaja|saaja,
+		vartotojas|gavejas|adresas .. nerastas|neegzistuoja|nezinomas, lietotajs|sanemejs|adrese .. nav atrasts|atrasta|zinams, lietotajs|sanemejs .. neeksiste, nezinomas|nerastas ~ vartotojas|gavejas|adresas, nezinams|nezinama ~ lietotajs|sanemejs|adrese, kasutaja|kasutajat|saaja|saajat|aadress|aadressi .. ei leitud|leita|eksisteeri|ole, tundmatu ~ kasutaja|saaja,
 		usuari|destinatari|bustia .. desconegut|inexistent, usuari|destinatari|bustia .. no existeix|trobat,
 		المستخدم|المستلم|العنوان|الحساب|صندوق .. غير موجود|معروف|صالح, مستخدم|مستلم غير موجود|معروف, لا يوجد .. المستخدم|مستخدم|الحساب|حساب, המשתמש|משתמש|הנמען|נמען|הכתובת|כתובת|תיבת .. לא קיים|קיימת|נמצא|נמצאה|ידוע,
 		{bg} .. не съществува|наличен, {bg} .. непознат*, непознат* ~ {bg}, χρηστης|παραληπτης|διευθυνση .. δεν υπαρχει|βρεθηκε, αγνωστος χρηστης|παραληπτης,
 		{vi} khong ton tai, {id} .. tidak ditemukan|dikenal|ada|terdaftar|wujud|dijumpai,
-		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 没有这个收件人, 没有此收件人, 没有该用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
-		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, ユーザ&見つかりません, ユーザー&見つかりません, メールボックス&見つかりません, 受信者&存在しません, 受信者&見つかりません, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 該当する&ありません, アドレス&ありません, アカウント&存在しません, アカウント&ありません, 宛先&存在しません,
+		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 没有这个收件人, 没有此收件人, 没有该用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 收件人未找到, 邮箱未找到, 帐号未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
+		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, ユーザ&見つかりません, ユーザー&見つかりません, メールボックス&見つかりません, 受信者&存在しません, 受信者&見つかりません, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, ユーザー&いません, ユーザ&いません, ユーザー&おりません, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 該当する&ありません, アドレス&ありません, アカウント&存在しません, アカウント&ありません, 宛先&存在しません,
 		존재하지 않는&사용자, 존재하지않는&사용자, 존재하지않는&계정, 존재하지않는&메일, 존재하지않는&주소, 사용자&존재하지, 아이디&존재하지, 아이디가없, 주소&존재하지, 메일함&존재하지, 수신자&존재하지, 계정&존재하지, 사용자를찾을수없, 수신자를찾을수없, 없는사용자, 없는계정, 사용자가없, 수신자가없, 계정이없, 메일주소가없, 알수없는사용자, 존재하지않는수신자, ไม่พบผู้ใช้, ไม่พบผู้รับ, ไม่มีผู้ใช้, ไม่พบที่อยู่, ไม่พบบัญชี, ไม่มีบัญชี`,
 	noMailboxPerhaps: `
 		mailbox ~ unavailable|unavaiable|inaccessible, {box} ~ not available, account|user|recipient ~ unavailable, invalid|bad|wrong|illegal address*, bad recipient*|mailbox, address ~ invalid|wrong, invalid ~ email address*`,
@@ -214,18 +217,29 @@ var classes = map[string][]string{
 }
 
 // heads are what a compound is about: an "address family" is no address.
-var heads = set(`family literal format map database databases db store agent lookup lookups enumeration threshold thresholds count`)
+var heads = set(`syntax family literal format map database databases db store agent lookup lookups enumeration threshold thresholds count
+	ipnumber filter filters list lists table tables group groups gateway gateways service services server servers rule rules backend manager tartomanya szervere`)
+
+// places have mailboxes: the "domain of the recipient" is no recipient. Between the
+// two stands one of the words in belongsTo, perhaps an article too, or the second
+// is in the genitive.
+var (
+	places    = set(`domain server host gateway backend relay domaine serveur dominio servidor domein domain domane domena сервер домен сервър`)
+	belongsTo = set(`of for du de del des di do da dos van von der`)
+	articles  = set(`the la le les el o a`)
+	genitives = set(`получателя адресата пользователя абонента одержувача отримувача користувача prijemce adresata odbiorcy uzytkownika prejemnika primatelja primaoca`)
+)
 
 // smallWords are those that may stand at a ~.
 var smallWords = set(`is was were are be been being has have had does do did currently now already permanently administratively or and either
-	virtual local illegal invalid unknown known the this that these a an any all such here e mail email name names id address user account mailbox box part
+	virtual local illegal invalid unknown known the this that these a an any all such ningun ninguna nenhum nenhuma here e mail email name names id address user account mailbox box part
 	specified given requested intended you your his her its their to of for in on with allowed allocated disk storage mailing some one
 	de la le les du des un une ce cet cette el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
 	electronique postal correo electronico lettres aux mail aktiv takiego tego je jest zostalo zostala @`)
 
 // turningWords end a phrase: what follows is about another thing.
 var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client ip but policy record records mx dns reverse ptr
-	domaine dominio serveur servidor rechner hote сервер сервера absender emetteur remitente mittente остправитель домен`)
+	domaine dominio serveur servidor rechner rechners absenders hote сервер сервера absender emetteur remitente mittente остправитель домен`)
 
 // A place that is meant, "on this server", is none of them: what follows is
 // still about the mailbox.
@@ -241,7 +255,21 @@ var asides = []string{
 	" sehr geehrter absender ", " cher expediteur ", " estimado remitente ", " gentile mittente ", " prezado remetente ", " 尊敬的发件人 ",
 }
 
-var boxes = set(strings.Join(classes["{box}"], " "))
+// manyBoxes are many mailboxes where one was asked for.
+var manyBoxes = set(`users mailboxes accounts persons people customers`)
+
+// boxes are the nouns of all languages.
+var boxes = func() map[string]bool {
+	all := map[string]bool{}
+	for name, class := range classes {
+		if strings.Trim(name, "{}") != "unknown" && name != "{unknowns}" && name != "{limit}" {
+			for _, word := range class {
+				all[word] = true
+			}
+		}
+	}
+	return all
+}()
 
 var theLexicon = newLexicon(lexiconLists)
 
