@@ -219,3 +219,12 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that is gone needs no answer
 }
+
+// Refuse answers a request that comes to no API, in the API's manner.
+func Refuse(w http.ResponseWriter, r *http.Request, kind *errcode.Kind, detail string) {
+	if id := r.Header.Get("X-Request-Id"); goodRequestID.MatchString(id) {
+		w.Header().Set("X-Request-Id", id)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeProblem(w, r, problemOf(*kind, detail))
+}

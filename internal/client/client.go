@@ -25,6 +25,7 @@ type Config struct {
 	URL       string            // address of the server, with or without Prefix
 	Key       string            // API key or operator key
 	Agent     string            // User-Agent
+	Cell      string            // where there are several, the one for what is about no organization
 	Transport http.RoundTripper // nil: the network
 	Pause     time.Duration     // before the first repetition; 0: 200 ms
 }
@@ -34,6 +35,7 @@ type Client struct {
 	base  string
 	key   string
 	agent string
+	cell  string
 	http  *http.Client
 	pause time.Duration
 }
@@ -52,7 +54,7 @@ func New(c Config) (*Client, error) {
 		c.Pause = 200 * time.Millisecond
 	}
 	return &Client{
-		base: strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), Prefix) + Prefix, key: c.Key, agent: c.Agent, pause: c.Pause,
+		base: strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), Prefix) + Prefix, key: c.Key, agent: c.Agent, cell: c.Cell, pause: c.Pause,
 		http: &http.Client{
 			Transport: transport,
 			// A key is for the address that was given, and for no other.
@@ -172,6 +174,9 @@ func (c *Client) attempt(ctx context.Context, r Request, body []byte) (*http.Res
 	}
 	if r.Key != "" {
 		request.Header.Set("Idempotency-Key", r.Key)
+	}
+	if c.cell != "" {
+		request.Header.Set("Holdfast-Cell", c.cell)
 	}
 	return c.http.Do(request)
 }

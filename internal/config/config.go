@@ -30,6 +30,12 @@ type Config struct {
 	// DatabasePassword goes into DatabaseURL, so that it can be a file of its own.
 	DatabasePassword string `env:"HOLDFAST_DATABASE_PASSWORD" secret:"true"`
 
+	// Cells names a JSON file that lists cells: databases with a Temporal namespace
+	// each. Cell is the one of them that a process works in; its settings are in
+	// DatabaseURL, TemporalAddress and TemporalNamespace then.
+	Cells string `env:"HOLDFAST_CELLS"`
+	Cell  string `env:"HOLDFAST_CELL"`
+
 	HTTPAddr    string `env:"HOLDFAST_HTTP_ADDR, default=127.0.0.1:8080"`
 	OperatorKey string `env:"HOLDFAST_OPERATOR_KEY" secret:"true"`
 
@@ -179,6 +185,9 @@ func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 		return Config{}, err
 	}
 	if err := c.putPassword(); err != nil {
+		return Config{}, err
+	}
+	if err := c.chooseCell(); err != nil {
 		return Config{}, err
 	}
 	return c, c.check()

@@ -84,7 +84,7 @@ func (s *secretFiles) Lookup(name string) (string, bool) {
 
 // putPassword puts the password that was given apart into the database's URL.
 func (c *Config) putPassword() error {
-	if c.DatabasePassword == "" {
+	if c.DatabasePassword == "" || c.Cells != "" { // cells get theirs one by one
 		return nil
 	}
 	u, err := url.Parse(c.DatabaseURL)

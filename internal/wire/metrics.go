@@ -30,10 +30,20 @@ func (r *Rooms) register(collectors ...prometheus.Collector) error {
 		return nil
 	}
 	var errs []error
+	to := r.Metrics()
 	for _, c := range collectors {
-		errs = append(errs, r.Telemetry.Registry.Register(c))
+		errs = append(errs, to.Register(c))
 	}
 	return errors.Join(errs...)
+}
+
+// Metrics is where metrics of these rooms are registered. Where there are cells,
+// all have the cell's name as a label.
+func (r *Rooms) Metrics() prometheus.Registerer {
+	if r.Config.Cell == "" {
+		return r.Telemetry.Registry
+	}
+	return prometheus.WrapRegistererWith(prometheus.Labels{"cell": r.Config.Cell}, r.Telemetry.Registry)
 }
 
 // countPool measures the use of the connections to the database.

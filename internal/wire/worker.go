@@ -44,6 +44,9 @@ const (
 // what is under way, and closes. Where the configuration has an address for it,
 // it shows health, metrics and profiles there.
 func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
+	if err := cfg.NeedCell("HOLDFAST_CELL: a worker works in one"); err != nil {
+		return err
+	}
 	shown, err := telemetry.New(ctx, "holdfast-worker")
 	if err != nil {
 		return err
