@@ -1,0 +1,344 @@
+package cell
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"holdfast/internal/account"
+)
+
+// Whose a secret is, by its hash.
+const (
+	keyOwner     = `SELECT org FROM api_key WHERE hash = $1`
+	linkOwner    = `SELECT org FROM login_link WHERE hash = $1`
+	sessionOwner = `SELECT coalesce(org, '') FROM session WHERE hash = $1`
+)
+
+// choose finds the cell of a request. A nil cell without an error means that the
+// request was answered here.
+func (rt *Router) choose(w http.ResponseWriter, r *http.Request) (*Cell, error) {
+	path := r.URL.Path
+	switch {
+	case path == prefix+"/integrations/stripe/webhook":
+		return rt.chooseForStripe(r)
+	case strings.HasPrefix(path, prefix+"/"):
+		return rt.chooseForAPI(w, r, strings.TrimPrefix(path, prefix))
+	case strings.HasPrefix(path, pages+"/"):
+		return rt.chooseForPage(w, r, strings.TrimPrefix(path, pages))
+	}
+	return rt.home(), nil
+}
+
+func (rt *Router) chooseForAPI(w http.ResponseWriter, r *http.Request, path string) (*Cell, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if secret = strings.TrimSpace(secret); secret == "" || !strings.EqualFold(scheme, "Bearer") {
+		return rt.home(), nil
+	}
+	if rt.isOperator(secret) {
+		return rt.chooseForOperator(w, r, path)
+	}
+	return rt.cellOfSecret(r.Context(), secret, keyOwner)
+}
+
+// cellOfSecret is the cell of whoever has a secret; the first one, which refuses
+// it, where it is unknown.
+func (rt *Router) cellOfSecret(ctx context.Context, secret, query string) (*Cell, error) {
+	found, ok, err := rt.ownerOf(ctx, secret, query)
+	if err != nil || !ok || found.operator {
+		return rt.home(), err
+	}
+	return rt.cellOf(ctx, found.org)
+}
+
+// chooseForOperator finds the cell of a request with the operator key: that of the
+// organization or order it names, or the one that the caller names.
+func (rt *Router) chooseForOperator(w http.ResponseWriter, r *http.Request, path string) (*Cell, error) {
+	ctx, wanted := r.Context(), r.Header.Get(Header)
+	part := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	org := r.URL.Query().Get("org")
+	if part[0] == "orgs" && len(part) > 1 {
+		org = part[1]
+	}
+	if r.Method == http.MethodPut && strings.HasPrefix(path, "/integrations/stripe/customers/") || r.Method == http.MethodPost && path == "/test-clocks" {
+		org = bodyField(r, "org")
+	}
+	switch {
+	case org != "":
+		return rt.cellOf(ctx, org)
+	case r.Method == http.MethodPost && path == "/orgs":
+		if id := bodyField(r, "id"); id != "" {
+			return rt.place(ctx, id, wanted)
+		}
+	case wanted != "":
+		return rt.named(wanted)
+	case part[0] == "orders" && len(part) > 1:
+		there, err := rt.ask(ctx, `SELECT 1 FROM orders WHERE id = $1`, part[1])
+		if err != nil || there != nil {
+			return there, err
+		}
+	case ofEveryCell(r.Method, path):
+		return nil, rt.everywhere(w, r)
+	case !sameEverywhere(path):
+		return nil, errNoCell
+	}
+	return rt.home(), nil
+}
+
+// sameEverywhere says whether all cells give the same answer: who the operator is,
+// and plans and prices, which are written to all cells.
+func sameEverywhere(path string) bool {
+	return path == "/me" || path == "/plans" || strings.HasPrefix(path, "/plans/") || path == "/integrations/stripe/prices"
+}
+
+// ofEveryCell says whether a request of the operator is about what all cells have
+// to have alike.
+func ofEveryCell(method, path string) bool {
+	switch method {
+	case http.MethodPut:
+		return strings.HasPrefix(path, "/plans/") || strings.HasPrefix(path, "/integrations/stripe/prices/")
+	case http.MethodPost:
+		return path == "/erasures" || path == "/suppressions" || path == "/suppressions/remove"
+	}
+	return false
+}
+
+// everywhere sends a request to every cell and answers with the first one's answer,
+// or with that of the cell that refused it: the request may be repeated then.
+func (rt *Router) everywhere(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mayRead))
+	if err != nil {
+		body = append(body, 0) // the cell says that it is too large or cut off
+	}
+	answers := make([]*answer, len(rt.cells))
+	for i, c := range rt.cells {
+		again := r.Clone(r.Context())
+		again.Body, again.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		answers[i] = &answer{header: http.Header{}, status: http.StatusOK}
+		c.Handler.ServeHTTP(answers[i], again)
+		if answers[i].status >= http.StatusBadRequest {
+			answers[i].header.Set(Header, c.Name)
+			answers[i].send(w)
+			return nil
+		}
+	}
+	if r.URL.Path == prefix+"/erasures" {
+		addUp(answers)
+	}
+	answers[0].send(w)
+	return nil
+}
+
+// addUp adds the counts of all answers to the first one.
+func addUp(answers []*answer) {
+	sum := map[string]int64{}
+	for _, a := range answers {
+		var counts map[string]int64
+		if json.Unmarshal(a.body.Bytes(), &counts) != nil {
+			return // no counts
+		}
+		for name, n := range counts {
+			sum[name] += n
+		}
+	}
+	if text, err := json.Marshal(sum); err == nil {
+		answers[0].body.Reset()
+		answers[0].body.Write(text)
+		answers[0].header.Del("Content-Length")
+	}
+}
+
+// answer is what one cell has answered.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	wrote  bool
+}
+
+// Header is that of the answer.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader keeps the first status.
+func (a *answer) WriteHeader(status int) {
+	if !a.wrote {
+		a.status, a.wrote = status, true
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.wrote = true
+	return a.body.Write(b)
+}
+
+func (a *answer) send(w http.ResponseWriter) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(a.status)
+	_, _ = a.body.WriteTo(w) // a client that is gone needs no answer
+}
+
+// chooseForPage finds the cell of a page of the dashboard: that of the session's
+// organization. The operator's sessions are in the first cell; an operator chooses a
+// cell for pages that are about no organization.
+func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path string) (*Cell, error) {
+	ctx := r.Context()
+	switch {
+	case strings.HasPrefix(path, "/static/"):
+		return rt.home(), nil
+	case path == "/login" && r.Method == http.MethodPost:
+		if secret := strings.TrimSpace(formField(r, "key")); !rt.isOperator(secret) {
+			return rt.cellOfSecret(ctx, secret, keyOwner)
+		}
+		return rt.home(), nil
+	case path == "/login/link" && r.Method == http.MethodPost:
+		return rt.cellOfSecret(ctx, formField(r, "token"), linkOwner)
+	case strings.HasPrefix(path, "/login"):
+		return rt.home(), nil
+	case strings.HasPrefix(path, "/cell/"):
+		return nil, rt.switchTo(w, r, strings.TrimPrefix(path, "/cell/"))
+	case pageOfEveryCell(r.Method, path):
+		return nil, rt.everywhere(w, r)
+	}
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return rt.home(), nil //nolint:nilerr // nobody is logged in
+	}
+	found, ok, err := rt.ownerOf(ctx, cookie.Value, sessionOwner)
+	switch {
+	case err != nil || !ok:
+		return rt.home(), err
+	case !found.operator:
+		return rt.cellOf(ctx, found.org)
+	}
+	if part := strings.Split(path, "/"); len(part) > 2 && part[1] == "o" {
+		return rt.cellOf(ctx, part[2])
+	}
+	if chosen, err := r.Cookie(cookieName); err == nil {
+		if c, err := rt.named(chosen.Value); err == nil {
+			return c, nil
+		}
+	}
+	return rt.home(), nil
+}
+
+// pageOfEveryCell is ofEveryCell for the operator's forms.
+func pageOfEveryCell(method, path string) bool {
+	return method == http.MethodPost && (path == "/operator/erasure" || strings.HasPrefix(path, "/operator/plans/") && strings.HasSuffix(path, "/save"))
+}
+
+const sessionCookie = "holdfast_session" // the dashboard's
+
+// switchTo remembers which cell's pages an operator wants to see.
+func (rt *Router) switchTo(w http.ResponseWriter, r *http.Request, name string) error {
+	if _, err := rt.named(name); err != nil {
+		return err
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: name, Path: pages + "/", MaxAge: int(account.SessionLife.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+	})
+	http.Redirect(w, r, pages+"/operator", http.StatusSeeOther)
+	return nil
+}
+
+// chooseForStripe finds the cell of an event of the payment service: that of its
+// customer, of the organization that our own checkout wrote into it, or of the
+// purchase it is about. What belongs to none waits in the first cell, where an
+// operator sees it. The cell checks the signature.
+func (rt *Router) chooseForStripe(r *http.Request) (*Cell, error) {
+	var event struct {
+		Data struct {
+			Object struct {
+				Customer  reference         `json:"customer"`
+				Payment   reference         `json:"payment_intent"`
+				Reference string            `json:"client_reference_id"`
+				Metadata  map[string]string `json:"metadata"`
+			} `json:"object"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(peek(r), &event) != nil {
+		return rt.home(), nil
+	}
+	ctx, about := r.Context(), event.Data.Object
+	for _, q := range []struct{ query, value string }{
+		{`SELECT 1 FROM payment_customer WHERE customer = $1`, string(about.Customer)},
+		{`SELECT 1 FROM purchase WHERE payment = $1 LIMIT 1`, string(about.Payment)},
+	} {
+		if q.value == "" {
+			continue
+		}
+		if there, err := rt.ask(ctx, q.query, q.value); err != nil || there != nil {
+			return there, err
+		}
+	}
+	for _, org := range []string{about.Metadata["holdfast_org"], about.Reference} {
+		if org != "" {
+			return rt.cellOf(ctx, org)
+		}
+	}
+	return rt.home(), nil
+}
+
+// reference is an object of the payment service that is named by its id, or stands
+// there whole.
+type reference string
+
+// UnmarshalJSON keeps the id.
+func (f *reference) UnmarshalJSON(text []byte) error {
+	var whole struct {
+		ID string `json:"id"`
+	}
+	var id string
+	if json.Unmarshal(text, &id) != nil && json.Unmarshal(text, &whole) == nil {
+		id = whole.ID
+	}
+	*f = reference(id)
+	return nil
+}
+
+// peek reads a body and puts it back.
+func peek(r *http.Request) []byte {
+	if r.Body == nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, mayRead))
+	rest := io.MultiReader(bytes.NewReader(text), r.Body)
+	if err != nil {
+		rest = io.MultiReader(bytes.NewReader(text), failing{err})
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{rest, r.Body}
+	return text
+}
+
+// failing is the rest of a body that could not be read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// bodyField is a text in a JSON body; empty where there is none.
+func bodyField(r *http.Request, name string) string {
+	var fields map[string]json.RawMessage
+	var value string
+	if json.Unmarshal(peek(r), &fields) != nil || json.Unmarshal(fields[name], &value) != nil {
+		return ""
+	}
+	return value
+}
+
+// formField is a field of a posted form; empty where there is none.
+func formField(r *http.Request, name string) string {
+	fields, err := url.ParseQuery(string(peek(r)))
+	if err != nil {
+		return ""
+	}
+	return fields.Get(name)
+}
