@@ -44,7 +44,26 @@ type Config struct {
 	Workers   func(context.Context) ([]verdicts.WorkerState, error)       // how verification is in each worker; nil where it is not known
 	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
 	OIDC      OIDC                                                        // where people log in besides with keys and links
+	Cells     Cells                                                       // where there are several
 	Log       *slog.Logger
+}
+
+// Cells is what the dashboard of one cell knows of the others.
+type Cells struct {
+	Name     string // this one's
+	Names    []string
+	Accounts []*account.Accounts // of all cells; the first one has the sessions of operators
+}
+
+// operators has the sessions of operators.
+func (c Config) operators() *account.Accounts { return c.everyone()[0] }
+
+// everyone are the accounts in which somebody who signs on may be.
+func (c Config) everyone() []*account.Accounts {
+	if len(c.Cells.Accounts) > 0 {
+		return c.Cells.Accounts
+	}
+	return []*account.Accounts{c.Accounts}
 }
 
 // Dashboard is an http.Handler for all below Prefix, safe for concurrent use.

@@ -79,7 +79,7 @@ func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
 // open begins a session with a key.
 func (d *Dashboard) open(r *http.Request, secret string) (string, error) {
 	if d.API.IsOperatorKey(secret) {
-		return d.Accounts.OpenOperatorSession(r.Context(), secret)
+		return d.operators().OpenOperatorSession(r.Context(), secret)
 	}
 	key, err := d.Accounts.Authenticate(r.Context(), secret)
 	if err != nil {
@@ -128,7 +128,11 @@ func (d *Dashboard) renderLogin(w http.ResponseWriter, status int, page loginPag
 }
 
 func (v *visit) logout() error {
-	if err := v.Accounts.CloseSession(v.r.Context(), v.secret); err != nil {
+	in := v.Accounts
+	if v.ID.IsOperator() {
+		in = v.operators()
+	}
+	if err := in.CloseSession(v.r.Context(), v.secret); err != nil {
 		return err
 	}
 	http.SetCookie(v.w, &http.Cookie{Name: cookieName, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(v.r)})

@@ -229,21 +229,26 @@ func (s *signOn) identify(ctx context.Context, r *http.Request, b begun) (email 
 // a member of several organizations and none is chosen it returns them.
 func (d *Dashboard) openSignOn(ctx context.Context, email, org string) (session string, members []account.Member, err error) {
 	if slices.ContainsFunc(d.OIDC.Operators, func(o string) bool { return strings.EqualFold(o, email) }) {
-		session, err = d.Accounts.OpenOperatorSession(ctx, account.OperatorEmail(email))
+		session, err = d.operators().OpenOperatorSession(ctx, account.OperatorEmail(email))
 		return session, nil, err
 	}
-	members, err = d.Accounts.MembersByEmail(ctx, email)
-	if err != nil {
-		return "", nil, err
-	}
-	if org != "" {
-		members = slices.DeleteFunc(members, func(m account.Member) bool { return m.Org != org })
+	var in *account.Accounts
+	for _, accounts := range d.everyone() {
+		found, err := accounts.MembersByEmail(ctx, email)
+		if err != nil {
+			return "", nil, err
+		}
+		for _, m := range found {
+			if org == "" || m.Org == org {
+				members, in = append(members, m), accounts
+			}
+		}
 	}
 	switch len(members) {
 	case 0:
 		return "", nil, loginError("You are logged in as " + email + ", but no organization has a member with this address. Ask an admin of your organization to enter it on the page “Team”, then log in again.")
 	case 1:
-		session, err = d.Accounts.OpenMemberSession(ctx, members[0])
+		session, err = in.OpenMemberSession(ctx, members[0])
 		return session, nil, err
 	}
 	return "", members, nil

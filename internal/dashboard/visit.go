@@ -39,6 +39,11 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (*visit, error
 		return v, account.ErrNotFound
 	}
 	session, err := d.Accounts.Session(r.Context(), cookie.Value, d.proofs())
+	if errors.Is(err, account.ErrNotFound) && d.operators() != d.Accounts {
+		if session, err = d.operators().Session(r.Context(), cookie.Value, d.proofs()); err == nil && !session.Operator {
+			err = account.ErrNotFound // a member of another cell
+		}
+	}
 	if err != nil {
 		return v, err
 	}
