@@ -30,7 +30,8 @@ func (a *app) auditCommand() *cobra.Command {
 		Long: `Recomputes every balance from the append-only journal, follows its hash chain and
 compares both with the tables, with the orders and with the organizations. Where
 Temporal answers, open orders and holds without a running workflow are findings,
-too. Exits with 1 and the offending rows when the books do not balance.
+too. Exits with 1 and the offending rows when the books do not balance. Where there
+are several cells, all are audited, unless --cell names one.
 
 A person who can write to the database could also rewrite the whole chain. To find
 that, keep its heads elsewhere: --head prints one line for each organization
@@ -40,20 +41,20 @@ that the journal still contains them.`,
 			"holdfast audit --head > heads.txt", "holdfast audit --against heads.txt"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rooms, err := a.openWhatAnswers(cmd.Context())
+			cells, done, err := a.openAll(cmd.Context(), whatAnswers)
 			if err != nil {
 				return err
 			}
-			defer rooms.Close()
+			defer done()
 			if head {
-				return a.printHeads(cmd, rooms, opts.Owner)
+				return a.printHeads(cmd, cells, opts.Owner)
 			}
 			if against != "" {
 				if opts.Against, err = readHeads(cmd.InOrStdin(), against); err != nil {
 					return err
 				}
 			}
-			return a.audit(cmd, rooms, opts)
+			return a.audit(cmd, cells, opts)
 		},
 	}
 	cmd.Flags().StringVar(&opts.Owner, "org", "", "only this organization")
@@ -68,25 +69,37 @@ func auditAlso() []ledger.Check {
 	return []ledger.Check{account.CheckLedger, orderbook.CheckLedger, payment.CheckLedger}
 }
 
-// audit runs the audit and shows what it found.
-func (a *app) audit(cmd *cobra.Command, rooms *wire.Rooms, opts ledger.AuditOptions) error {
+// audit runs the audit in every cell and shows what it found.
+func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOptions) error {
 	opts.Also = auditAlso()
 	progress := a.newMeter("auditing", "entries", 0)
 	defer progress.close()
-	opts.Progress = func(entries int64) { progress.set(entries, "") }
 	start := time.Now()
-	report, err := ledger.Audit(cmd.Context(), rooms.Pool, opts)
-	if err != nil {
-		return err
+	var all ledger.Report
+	for _, rooms := range cells {
+		before, own := all.Entries, opts
+		own.Progress = func(entries int64) { progress.set(before+entries, "") }
+		if len(cells) > 1 {
+			var err error
+			if own.Against, err = headsOf(cmd.Context(), cells, rooms.Config.Cell, opts.Against); err != nil {
+				return err
+			}
+		}
+		report, err := ledger.Audit(cmd.Context(), rooms.Pool, own)
+		if err != nil {
+			return err
+		}
+		if err := a.findLost(cmd, rooms, opts.Owner, &report); err != nil {
+			return err
+		}
+		addReport(&all, report, rooms.Config.Cell)
 	}
 	progress.close()
+	report := all
 	if opts.Owner != "" && report.Owners == 0 && report.Clean() {
-		if _, err := rooms.Accounts.Org(cmd.Context(), opts.Owner); err != nil {
+		if err := haveOrg(cmd.Context(), cells, opts.Owner); err != nil {
 			return err // a typing error proves nothing
 		}
-	}
-	if err := a.findLost(cmd, rooms, opts.Owner, &report); err != nil {
-		return err
 	}
 	if a.json {
 		if err := a.printJSON(auditJSON(report)); err != nil {
@@ -137,13 +150,17 @@ type auditHead struct {
 	Org     string `json:"org"`
 }
 
-func (a *app) printHeads(cmd *cobra.Command, rooms *wire.Rooms, owner string) error {
-	heads, err := ledger.Heads(cmd.Context(), rooms.Pool, owner)
-	if err != nil {
-		return err
+func (a *app) printHeads(cmd *cobra.Command, cells []*wire.Rooms, owner string) (err error) {
+	var heads []ledger.Head
+	for _, rooms := range cells {
+		own, err := ledger.Heads(cmd.Context(), rooms.Pool, owner)
+		if err != nil {
+			return err
+		}
+		heads = append(heads, own...)
 	}
 	if owner != "" && len(heads) == 0 {
-		if _, err := rooms.Accounts.Org(cmd.Context(), owner); err != nil {
+		if err := haveOrg(cmd.Context(), cells, owner); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,7 @@ under "On the database" need the database itself.`,
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on the standard output, and an error as JSON on the standard error")
 	flags.StringVar(&a.at.url, "url", "", "address of the server; HOLDFAST_URL when left out")
 	flags.StringVar(&a.at.key, "key", "", "API key; HOLDFAST_API_KEY when left out")
+	flags.StringVar(&a.at.cell, "cell", "", "cell to work in, where there are several; for what is about no organization")
 	flags.StringVar(&a.at.dataDir, "data-dir", "", "data directory of the dev stack; HOLDFAST_DATA_DIR or "+dataDir+" when left out")
 	a.addCommands(root)
 	c := &cli{app: a, root: root}

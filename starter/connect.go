@@ -42,6 +42,12 @@ var errNoStack = errors.New("no stack was found")
 // environment or, where HOLDFAST_DATABASE_URL is not set, the dev stack's.
 func (a *app) findStack(ctx context.Context) (config.Config, error) {
 	cfg, err := config.Load(ctx)
+	if err == nil && a.at.cell != "" {
+		cfg, err = cfg.InCell(a.at.cell)
+	}
+	if err == nil {
+		err = cfg.NeedCell("--cell or HOLDFAST_CELL")
+	}
 	if err != nil || cfg.DatabaseURL != "" {
 		return cfg, err
 	}
@@ -101,9 +107,6 @@ func readReady(dir string) (found addresses, err error) {
 	return found, nil
 }
 
-// opener connects a command to what it works with.
-type opener func(context.Context) (*wire.Rooms, error)
-
 // openRooms connects a command to PostgreSQL and Temporal.
 func (a *app) openRooms(ctx context.Context) (*wire.Rooms, error) { return a.open(ctx, wire.Open) }
 
@@ -112,24 +115,31 @@ func (a *app) openDatabase(ctx context.Context) (*wire.Rooms, error) {
 	return a.open(ctx, wire.OpenDatabase)
 }
 
-// openWhatAnswers connects a command to both, or to PostgreSQL alone while
-// Temporal is away; the rooms have no Intake then.
-func (a *app) openWhatAnswers(ctx context.Context) (*wire.Rooms, error) {
-	rooms, err := a.openRooms(ctx)
+// whatAnswers opens both, or PostgreSQL alone while Temporal is away; the rooms have
+// no Intake then.
+func whatAnswers(ctx context.Context, cfg config.Config, log *slog.Logger, options ...wire.Option) (*wire.Rooms, error) {
+	rooms, err := wire.Open(ctx, cfg, log, options...)
 	if errors.Is(err, wire.ErrNoTemporal) {
-		return a.openDatabase(ctx)
+		return wire.OpenDatabase(ctx, cfg, log, options...)
 	}
 	return rooms, err
 }
 
-func (a *app) open(ctx context.Context, with func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)) (*wire.Rooms, error) {
+// opening is wire.Open or one of its kind.
+type opening func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)
+
+func (a *app) open(ctx context.Context, with opening) (*wire.Rooms, error) {
 	cfg, err := a.findStack(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return a.openAt(ctx, cfg, with)
+}
+
+func (a *app) openAt(ctx context.Context, cfg config.Config, with opening) (*wire.Rooms, error) {
 	// A command speaks for itself: of what its parts log, faults alone are shown.
 	rooms, err := with(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError})))
-	if os.Getenv("HOLDFAST_DATABASE_URL") == "" && (errors.Is(err, postgres.ErrUnreachable) || errors.Is(err, wire.ErrNoTemporal)) {
+	if os.Getenv("HOLDFAST_DATABASE_URL") == "" && cfg.Cell == "" && (errors.Is(err, postgres.ErrUnreachable) || errors.Is(err, wire.ErrNoTemporal)) {
 		return nil, devGone(err)
 	}
 	return rooms, err

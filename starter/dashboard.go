@@ -21,8 +21,9 @@ import (
 )
 
 // mountDashboard serves the dashboard beside the API; / leads to it.
-func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at addresses) {
+func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at addresses, cells dashboard.Cells) {
 	config := site.Dashboard(rooms, backend)
+	config.Cells = cells
 	config.Outage = func(ctx context.Context) (string, error) {
 		outage, _, err := verdicts.Outages(ctx, rooms.Pool)
 		if err != nil || outage == nil {

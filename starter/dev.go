@@ -154,7 +154,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- serve(serving, listener, s.rooms, at, true) }()
+	go func() { served <- serve(serving, listener, servedBy(s.rooms, at), true) }()
 	// Whatever ends first ends the rest.
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()

@@ -36,30 +36,36 @@ It fails when TEMPORAL_ADDRESS is set and Temporal does not answer; with
 --without-temporal it leaves Temporal out. It refuses a schema that a newer
 version has made.
 
+Where there are several cells (HOLDFAST_CELLS) it does so for each, and writes
+the directory that says in which one each organization is.
+
 --roles makes the PostgreSQL role ` + postgres.AppRole + `, which may read and write data but can
 change neither the journal of credits nor the schema, and gives it to the users of
 --to. Run serve and workers as such a user, and migrate as the schema's owner.`,
 		Example: examples("holdfast migrate", "holdfast migrate --without-temporal", "holdfast migrate --roles --to app", "holdfast migrate --status"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.findStack(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if !status {
-				if err := migrate(cmd.Context(), cfg); err != nil {
-					return err
-				}
-				if roles || len(users) > 0 {
-					if err := postgres.MakeRoles(cmd.Context(), cfg.DatabaseURL, users); err != nil {
+			return a.eachCell(cmd.Context(), func(ctx context.Context, cfg config.Config) error {
+				if !status {
+					if err := migrate(ctx, cfg); err != nil {
+						return err
+					}
+					if roles || len(users) > 0 {
+						if err := postgres.MakeRoles(ctx, cfg.DatabaseURL, users); err != nil {
+							return err
+						}
+					}
+					if err := a.migrateTemporal(ctx, cfg, withoutTemporal); err != nil {
 						return err
 					}
 				}
-				if err := a.migrateTemporal(cmd.Context(), cfg, withoutTemporal); err != nil {
-					return err
+				return a.showMigrations(ctx, cfg)
+			}, func(ctx context.Context, cells []config.Config) error {
+				if status {
+					return nil
 				}
-			}
-			return a.showMigrations(cmd.Context(), cfg)
+				return a.registerCells(ctx, cells)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "only show which migrations are applied and which are pending")

@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/client"
 	"holdfast/internal/config"
 	"holdfast/internal/site"
+	"holdfast/internal/wire"
 )
 
 // location is what the flags of every command say about where it works.
@@ -27,6 +28,7 @@ type location struct {
 	url     string
 	key     string // an API key; see idempotencyKey
 	dataDir string
+	cell    string // one of HOLDFAST_CELLS
 }
 
 // session is a command's connection to the API: over the network or, where only
@@ -54,16 +56,16 @@ func (e endpoint) server() string {
 // api lets a command work with the API. In this process, it needs the database
 // alone.
 func (a *app) api(cmd *cobra.Command, do func(context.Context, *session) error) error {
-	return a.work(cmd, a.openDatabase, do)
+	return a.work(cmd, wire.OpenDatabase, do)
 }
 
 // apiWithOrders is api for commands that move orders or webhooks: in this process
 // they need Temporal, too.
 func (a *app) apiWithOrders(cmd *cobra.Command, do func(context.Context, *session) error) error {
-	return a.work(cmd, a.openRooms, do)
+	return a.work(cmd, wire.Open, do)
 }
 
-func (a *app) work(cmd *cobra.Command, open opener, do func(context.Context, *session) error) error {
+func (a *app) work(cmd *cobra.Command, open opening, do func(context.Context, *session) error) error {
 	ctx := cmd.Context()
 	s, err := a.connect(ctx, open)
 	if err != nil {
@@ -82,7 +84,7 @@ func (a *app) work(cmd *cobra.Command, open opener, do func(context.Context, *se
 }
 
 // connect finds the API that a command shall use.
-func (a *app) connect(ctx context.Context, open opener) (*session, error) {
+func (a *app) connect(ctx context.Context, open opening) (*session, error) {
 	cfg, err := config.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -91,21 +93,41 @@ func (a *app) connect(ctx context.Context, open opener) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := client.Config{URL: at.url, Key: at.key, Agent: "holdfast/" + build.Read().ID()}
+	of := client.Config{URL: at.url, Key: at.key, Cell: a.at.cell, Agent: "holdfast/" + build.Read().ID()}
 	if at.url != "" {
 		c, err := client.New(of)
 		return &session{Client: c, close: func() {}, dev: at.dev, server: at.server()}, err
 	}
-	rooms, err := open(ctx)
+	operatorKey := "op_" + rand.Text() // for this command alone
+	handler, done, err := a.localAPI(ctx, cfg, open, operatorKey)
 	if err != nil {
 		return nil, err
 	}
-	served := site.API(rooms)
-	served.OperatorKey = "op_" + rand.Text() // for this command alone
-	transport, stop := client.Local(api.New(served))
-	of.URL, of.Key, of.Transport = "http://holdfast.local", cmp.Or(at.key, served.OperatorKey), transport
+	transport, stop := client.Local(handler)
+	of.URL, of.Key, of.Transport = "http://holdfast.local", cmp.Or(at.key, operatorKey), transport
 	c, err := client.New(of)
-	return &session{Client: c, close: func() { stop(); rooms.Close() }, server: serverAddress(cfg)}, err
+	return &session{Client: c, close: func() { stop(); done() }, server: serverAddress(cfg)}, err
+}
+
+// localAPI is the API in this process; of all cells, where there are several.
+func (a *app) localAPI(ctx context.Context, cfg config.Config, open opening, operatorKey string) (handler http.Handler, done func(), err error) {
+	of := func(rooms *wire.Rooms) http.Handler {
+		served := site.API(rooms)
+		served.OperatorKey = operatorKey
+		return api.New(served)
+	}
+	cells, err := cfg.EachCell()
+	if err != nil {
+		return nil, nil, err
+	}
+	if cells != nil && cfg.Cell == "" {
+		return a.localCells(ctx, cells, open, operatorKey, of)
+	}
+	rooms, err := a.open(ctx, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	return of(rooms), rooms.Close, nil
 }
 
 // findAPI says which API is configured: --url or HOLDFAST_URL; else the database
@@ -113,7 +135,7 @@ func (a *app) connect(ctx context.Context, open opener) (*session, error) {
 // here; else where "login" was used.
 func (a *app) findAPI(cfg config.Config) (endpoint, error) {
 	at := endpoint{url: cmp.Or(a.at.url, cfg.URL), key: cmp.Or(a.at.key, cfg.APIKey)}
-	if at.url == "" && cfg.DatabaseURL != "" {
+	if at.url == "" && cfg.DatabaseURL+cfg.Cells != "" {
 		return at, nil
 	}
 	if at.url == "" {

@@ -16,9 +16,9 @@ import (
 )
 
 func (a *app) orgCommand() *cobra.Command {
-	return group("org", "Create, show, change, suspend and close organizations",
+	return group("org", "Create, show, change, suspend, close and move organizations",
 		a.orgCreateCommand(), a.orgShowCommand(), a.orgListCommand(), a.orgPlanCommand(),
-		a.orgUpdateCommand(), a.orgSuspendCommand(), a.orgResumeCommand(), a.orgCloseCommand())
+		a.orgUpdateCommand(), a.orgSuspendCommand(), a.orgResumeCommand(), a.orgCloseCommand(), a.orgMoveCommand())
 }
 
 func (a *app) orgCreateCommand() *cobra.Command {

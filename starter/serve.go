@@ -13,6 +13,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
+	"holdfast/internal/dashboard"
 	"holdfast/internal/site"
 	"holdfast/internal/telemetry"
 	"holdfast/internal/wire"
@@ -35,6 +36,9 @@ Metrics (/metrics) and profiles (/debug/pprof) are not public: they are on
 HOLDFAST_METRICS_ADDR (127.0.0.1:9465). Set it to HOLDFAST_HTTP_ADDR to have them
 on the same port.
 
+With HOLDFAST_CELLS it serves all cells of that file: each request goes to the cell
+of its organization (docs/scale.md).
+
 With HOLDFAST_HTTP_TLS_CERT and HOLDFAST_HTTP_TLS_KEY it speaks HTTPS; a renewed
 certificate is used without a restart.
 
@@ -56,14 +60,12 @@ func (a *app) serveAll(ctx context.Context) error {
 		return err
 	}
 	defer shown.Close(context.WithoutCancel(ctx))
-	rooms, err := a.open(ctx, func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
-		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
-	})
+	served, err := a.openServed(ctx, shown)
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	cfg := rooms.Config
+	defer served.close()
+	cfg := served.cfg
 	if err := cfg.CheckOperatorKey(); err != nil {
 		return err
 	}
@@ -81,11 +83,56 @@ func (a *app) serveAll(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		defer shown.Serve(inside, rooms.Log)()
+		defer shown.Serve(inside, served.log)()
 		a.note("Metrics are at http://%s/metrics.", inside.Addr())
 	}
 	a.note("Serving on %s://%s; Ctrl-C stops.", scheme(cfg), address)
-	return serve(ctx, listener, rooms, addresses{}, public)
+	return serve(ctx, listener, served, public)
+}
+
+// installation is what is served; all cells behind one address are one.
+type installation struct {
+	cfg     config.Config
+	log     *slog.Logger
+	shown   *telemetry.Telemetry
+	handler http.Handler
+	ready   telemetry.Check
+	drain   func() // ends event streams
+	close   func()
+}
+
+// openServed opens the installation that is configured; all cells, where there
+// are several and none is chosen.
+func (a *app) openServed(ctx context.Context, shown *telemetry.Telemetry) (*installation, error) {
+	cfg, err := config.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open := func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
+		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
+	}
+	cells, err := a.severalCells(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if cells != nil {
+		return a.openServedCells(ctx, cfg, cells, open, shown)
+	}
+	rooms, err := a.open(ctx, open)
+	if err != nil {
+		return nil, err
+	}
+	return servedBy(rooms, addresses{}), nil
+}
+
+// servedBy is one installation. at is what the dashboard shows of the stack; its
+// fields may be empty.
+func servedBy(rooms *wire.Rooms, at addresses) *installation {
+	backend := newAPI(rooms)
+	return &installation{
+		cfg: rooms.Config, log: rooms.Log, shown: rooms.Telemetry, handler: newMux(rooms, backend, at, dashboard.Cells{}),
+		ready: rooms.Ready, drain: backend.Drain, close: rooms.Close,
+	}
 }
 
 // listen opens an HTTP address, which a variable names.
@@ -100,26 +147,26 @@ func listen(ctx context.Context, address, variable string) (net.Listener, error)
 
 // serve answers requests until ctx is done. Then it is not ready, waits until
 // those who send requests have noticed, ends event streams and lets open requests
-// finish. at is what the dashboard shows of the stack; metrics are served too
-// where withMetrics is set.
-func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at addresses, withMetrics bool) error {
-	backend := newAPI(rooms)
-	mux := newMux(rooms, backend, at)
+// finish. Metrics are served too where withMetrics is set.
+func serve(ctx context.Context, listener net.Listener, of *installation, withMetrics bool) error {
+	mux := http.NewServeMux()
+	mux.Handle("/", of.handler)
+	of.shown.HandleHealth(mux)
 	if withMetrics {
-		rooms.Telemetry.HandleMetrics(mux)
+		of.shown.HandleMetrics(mux)
 	}
-	rooms.Telemetry.SetReady(rooms.Ready)
+	of.shown.SetReady(of.ready)
 	server := &http.Server{
-		Handler:           rooms.Telemetry.HTTP(mux),
+		Handler:           of.shown.HTTP(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(rooms.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(of.log.Handler(), slog.LevelWarn),
 	}
-	server.RegisterOnShutdown(backend.Drain)
+	server.RegisterOnShutdown(of.drain)
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		rooms.Telemetry.DrainFor(rooms.Config.DrainWait)
+		of.shown.DrainFor(of.cfg.DrainWait)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 		defer cancel()
 		closed <- server.Shutdown(ctx)
@@ -133,16 +180,15 @@ func serve(ctx context.Context, listener net.Listener, rooms *wire.Rooms, at add
 
 func newAPI(rooms *wire.Rooms) *api.API {
 	c := site.API(rooms)
-	c.OperatorKey, c.RequestsPerMinute, c.Metrics = rooms.Config.OperatorKey, rooms.Config.RequestsPerMinute, rooms.Telemetry.Registry
+	c.OperatorKey, c.RequestsPerMinute, c.Metrics = rooms.Config.OperatorKey, rooms.Config.RequestsPerMinute, rooms.Metrics()
 	return api.New(c)
 }
 
-// newMux is everything that is served. at is what the dashboard shows of
-// the stack; its fields may be empty.
-func newMux(rooms *wire.Rooms, backend *api.API, at addresses) *http.ServeMux {
+// newMux is everything that an installation serves. at is what the dashboard shows
+// of the stack; its fields may be empty.
+func newMux(rooms *wire.Rooms, backend *api.API, at addresses, cells dashboard.Cells) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
-	rooms.Telemetry.HandleHealth(mux)
-	mountDashboard(mux, rooms, backend, at)
+	mountDashboard(mux, rooms, backend, at, cells)
 	return mux
 }

@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/stacktest"
+	"holdfast/internal/wire"
+)
+
+const cellsOperator = "operator-key-of-both-cells-0123456789"
+
+// twoCells is an address behind which two cells are, with a database, a namespace
+// and a worker each.
+type twoCells struct {
+	*world
+	base string
+	urls map[string]string // of the databases
+}
+
+// startCells starts them: the first one from an installation that was alone before.
+func startCells(t *testing.T) *twoCells {
+	t.Helper()
+	s, err := stacktest.Start(t.Context(), stacktest.Options{Namespaces: []string{"cell-b"}, NoWorker: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	first := s.Config.DatabaseURL
+	elsewhere(t, first, func(conn *pgx.Conn) {
+		_, err := conn.Exec(t.Context(), `CREATE DATABASE cell_b`)
+		require.NoError(t, err)
+	})
+	second, err := url.Parse(first)
+	require.NoError(t, err)
+	second.Path = "/cell_b"
+
+	alone := newWorld(t, "HOLDFAST_DATABASE_URL="+first, "TEMPORAL_ADDRESS="+s.Config.TemporalAddress)
+	alone.run("migrate").ok()
+	alone.run("org", "create", "elder").ok()
+
+	w := &twoCells{urls: map[string]string{"a": first, "b": second.String()}}
+	file := filepath.Join(t.TempDir(), "cells.json")
+	text, err := json.Marshal([]map[string]string{
+		{"name": "a", "database_url": first}, {"name": "b", "database_url": second.String(), "temporal_namespace": "cell-b"},
+	})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	w.world = newWorld(t, "HOLDFAST_CELLS="+file, "TEMPORAL_ADDRESS="+s.Config.TemporalAddress,
+		"HOLDFAST_OPERATOR_KEY="+cellsOperator, "HOLDFAST_SANDBOX=true", "HOLDFAST_DRAIN_WAIT=0s")
+	w.run("org", "list", "--cell", "b").fails(exitFailed, "migrate")
+	w.run("migrate").ok()
+	w.run("migrate").ok() // again, which changes nothing
+
+	// The catalogues have the same leads, under other numbers.
+	var leads bytes.Buffer
+	require.NoError(t, s.Lab.World().WriteCatalogue(&leads, 300, 0.5))
+	w.feed("id,email\nb1,b1@nowhere.invalid\nb2,b2@nowhere.invalid\n", "import", "-", "--cell", "b").ok()
+	for _, cell := range []string{"a", "b"} {
+		w.feed(leads.String(), "import", "-", "--cell", cell).ok()
+	}
+	w.feed(leads.String(), "import", "-").fails(exitFailed, "choose one with --cell")
+
+	for _, name := range []string{"a", "b"} {
+		cfg := s.Config
+		cfg.Cells = file
+		require.Error(t, wire.RunWorker(t.Context(), cfg, slog.New(slog.DiscardHandler)), "a worker works in one cell")
+		cfg, err := cfg.InCell(name)
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+		ended := make(chan error, 1)
+		go func() { ended <- wire.RunWorker(ctx, cfg, slog.New(slog.DiscardHandler)) }()
+		t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
+	}
+	serving, base := startServe(w.world)
+	t.Cleanup(func() { require.Zero(t, serving.signal(syscall.SIGTERM), serving.output.String()) })
+	w.base = base
+	return w
+}
+
+// ask sends a request of the API and returns the answer and the cell that gave it.
+func (w *twoCells) ask(want int, method, path, key, body string, headers ...string) (text, cell string) {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), method, w.base+"/api/v1"+path, strings.NewReader(body))
+	require.NoError(w.t, err)
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(w.t, err)
+	defer func() { _ = response.Body.Close() }()
+	read, err := io.ReadAll(response.Body)
+	require.NoError(w.t, err)
+	require.Equal(w.t, want, response.StatusCode, "%s %s: %s", method, path, read)
+	return string(read), response.Header.Get("Holdfast-Cell")
+}
+
+// newOrg makes an organization with an admin and credits, and returns its key and
+// its cell.
+func (w *twoCells) newOrg(org, plan string, headers ...string) (key, cell string) {
+	w.t.Helper()
+	_, cell = w.ask(201, "POST", "/orgs", cellsOperator, fmt.Sprintf(`{"id":%q,"name":%q,"plan":%q}`, org, strings.ToUpper(org), plan), headers...)
+	_, there := w.ask(201, "POST", "/orgs/"+org+"/members", cellsOperator, `{"id":"ann","name":"Ann","role":"admin"}`)
+	require.Equal(w.t, cell, there)
+	w.ask(201, "POST", "/orgs/"+org+"/grants", cellsOperator, `{"type":"email","amount":500,"source":"pack"}`, "Idempotency-Key", "first "+org)
+	text, _ := w.ask(201, "POST", "/orgs/"+org+"/keys", cellsOperator, `{"member":"ann","role":"admin"}`)
+	var made struct{ Key string }
+	require.NoError(w.t, json.Unmarshal([]byte(text), &made))
+	return made.Key, cell
+}
+
+// order carries out an order of an organization until it has a status.
+func (w *twoCells) order(key string, leads int, until string) (id string) {
+	w.t.Helper()
+	text, _ := w.ask(201, "POST", "/orders", key, fmt.Sprintf(`{"kind":"lead_list","count":%d}`, leads), "Idempotency-Key", fmt.Sprint("order ", leads))
+	var o struct{ ID, Status string }
+	require.NoError(w.t, json.Unmarshal([]byte(text), &o))
+	require.Eventually(w.t, func() bool {
+		text, _ := w.ask(200, "GET", "/orders/"+o.ID, key, "")
+		require.NoError(w.t, json.Unmarshal([]byte(text), &o))
+		return o.Status == until
+	}, eventually, 50*time.Millisecond)
+	return o.ID
+}
+
+// page shows a page of the dashboard.
+func page(t *testing.T, browser *http.Client, at string) string {
+	t.Helper()
+	response, err := browser.Get(at) //nolint:noctx // a short test
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode, "%s: %s", at, text)
+	return string(text)
+}
+
+// login opens a session of the dashboard with a key.
+func (w *twoCells) login(key string) *http.Client {
+	w.t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(w.t, err)
+	browser := &http.Client{Jar: jar}
+	response, err := browser.PostForm(w.base+"/app/login", url.Values{"key": {key}}) //nolint:noctx // a short test
+	require.NoError(w.t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(w.t, err)
+	require.NotContains(w.t, string(text), `name="key"`, "it is logged in")
+	return browser
+}
+
+// rows are the rows about an organization in the tables that name it.
+func (w *twoCells) rows(cell, org string) (n int) {
+	w.t.Helper()
+	elsewhere(w.t, w.urls[cell], func(conn *pgx.Conn) {
+		rows, err := conn.Query(w.t.Context(), `
+			SELECT quote_ident(table_name), column_name::text FROM information_schema.columns
+			WHERE table_schema = 'public' AND column_name IN ('org', 'owner') AND table_name <> 'cell_org'`)
+		require.NoError(w.t, err)
+		type table struct{ Name, Column string }
+		tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[table])
+		require.NoError(w.t, err)
+		for _, one := range tables {
+			var here int
+			require.NoError(w.t, conn.QueryRow(w.t.Context(), `SELECT count(*) FROM `+one.Name+` WHERE `+one.Column+` = $1`, org).Scan(&here))
+			n += here
+		}
+	})
+	return n
+}
+
+// TestCells runs two cells behind one address: what organizations do works in both,
+// none sees the other's, and an organization moves from one to the other.
+func TestCells(t *testing.T) {
+	t.Parallel()
+	w := startCells(t)
+	for _, refund := range []string{"300ms", "1h"} {
+		w.ask(200, "PUT", "/plans/refund-"+refund, cellsOperator, fmt.Sprintf(`{"id":"refund-%s","name":"Refund","period":"month","credits":{"email":{"allotment":40,"at_period_end":"expire"}},
+			"actions":{"lead_list":{"charges":[{"type":"email","amount":1,"per":"contact","scope":"once_per_organization"}],"billable":["valid"]}},
+			"refund":{"delay":%q}}`, refund, refund))
+	}
+	keyB, cell := w.newOrg("birch", "refund-300ms")
+	require.Equal(t, "b", cell, "it has fewer organizations")
+	keyA, cell := w.newOrg("acme", "refund-300ms", "Holdfast-Cell", "a")
+	require.Equal(t, "a", cell)
+	w.ask(409, "POST", "/orgs", cellsOperator, `{"id":"acme","name":"Again","plan":"refund-300ms"}`, "Holdfast-Cell", "b")
+	_, cell = w.ask(200, "GET", "/orgs/elder", cellsOperator, "")
+	require.Equal(t, "a", cell, "it was there before there were cells")
+
+	orders := map[string]string{}
+	for key, in := range map[string]string{keyA: "a", keyB: "b"} {
+		orders[in] = w.order(key, 60, "settled")
+		_, cell := w.ask(200, "GET", "/credits", key, "")
+		require.Equal(t, in, cell)
+		_, cell = w.ask(200, "GET", "/orders/"+orders[in], cellsOperator, "")
+		require.Equal(t, in, cell, "the operator need not say where an order is")
+	}
+	t.Run("apart", func(t *testing.T) {
+		w.ask(404, "GET", "/orders/"+orders["b"], keyA, "")
+		w.ask(404, "GET", "/orgs/birch", keyA, "")
+		w.ask(404, "GET", "/credits?org=birch", keyA, "")
+		w.ask(404, "GET", "/credits?org=acme", keyB, "", "Holdfast-Cell", "a")
+		w.ask(401, "GET", "/credits", "hf_unknown", "")
+		require.Zero(t, w.rows("a", "birch"))
+		require.Zero(t, w.rows("b", "acme"))
+	})
+	t.Run("the operator", func(t *testing.T) {
+		text, _ := w.ask(422, "GET", "/orgs", cellsOperator, "")
+		require.Contains(t, text, "Holdfast-Cell")
+		w.ask(422, "GET", "/orgs", cellsOperator, "", "Holdfast-Cell", "c")
+		text, _ = w.ask(200, "GET", "/orgs", cellsOperator, "", "Holdfast-Cell", "b")
+		require.Contains(t, text, "birch")
+		require.NotContains(t, text, "acme")
+		require.Contains(t, w.run("org", "list", "--cell", "a").ok().stdout, "elder")
+		require.Contains(t, w.run("credits", "--org", "birch").ok().stdout, "email", "in this process, too")
+		text, _ = w.ask(200, "POST", "/erasures", cellsOperator, `{"emails":["b1@nowhere.invalid"]}`)
+		require.JSONEq(t, `{"leads":1,"items":0,"list_rows":0,"verdicts":0,"suppressed":3}`, text, "in both cells; one has the lead, and its id is suppressed, too")
+	})
+	t.Run("resets", func(t *testing.T) {
+		for _, in := range []string{"a", "b"} {
+			org := "timed-" + in
+			key, cell := w.newOrg(org, "refund-300ms", "Holdfast-Cell", in)
+			require.Equal(t, in, cell)
+			var clock struct{ ID string }
+			w.run("clock", "create", "--org", org, "--at", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "--json").ok().into(&clock)
+			w.run("clock", "advance", clock.ID, "--to", time.Now().AddDate(0, 0, 40).UTC().Format(time.RFC3339), "--wait", "--cell", in).ok()
+			text, _ := w.ask(200, "GET", "/credits/history?kind=expire", key, "")
+			require.Contains(t, text, `"amount":40`, text)
+			w.run("schedule", "ensure", "--cell", in).ok()
+			require.Contains(t, w.run("schedule", "show", "--cell", in).ok().stdout, "monthly-reset")
+		}
+	})
+	t.Run("dashboard", func(t *testing.T) { w.dashboard(t, keyA, keyB) })
+	t.Run("ready", func(t *testing.T) {
+		_, body := get(t, w.base+"/readyz")
+		require.JSONEq(t, `{"status":"ready","database":"ok","temporal":"ok","cell b":"ready"}`, body)
+	})
+	t.Run("move", func(t *testing.T) { w.move(t, keyB, orders["b"]) })
+
+	var report auditReport
+	w.run("audit", "--json").ok().into(&report)
+	require.True(t, report.Balanced)
+	require.Equal(t, int64(6), report.Owners)
+}
+
+func (w *twoCells) dashboard(t *testing.T, keyA, keyB string) {
+	t.Helper()
+	require.Contains(t, page(t, w.login(keyA), w.base+"/app/"), "ACME")
+	require.Contains(t, page(t, w.login(keyB), w.base+"/app/"), "BIRCH")
+	operator := w.login(cellsOperator)
+	for _, org := range []string{"acme", "birch"} {
+		require.Contains(t, page(t, operator, w.base+"/app/o/"+org), strings.ToUpper(org))
+		require.Contains(t, page(t, operator, w.base+"/app/o/"+org+"/orders"), "settled")
+	}
+	list := page(t, operator, w.base+"/app/operator")
+	require.Contains(t, list, "elder")
+	require.NotContains(t, list, "birch")
+	require.Contains(t, list, "/app/cell/b")
+	list = page(t, operator, w.base+"/app/cell/b")
+	require.Contains(t, list, "birch")
+	require.NotContains(t, list, "elder")
+
+	var link struct{ Token string }
+	text, _ := w.ask(201, "POST", "/orgs/birch/login-links", cellsOperator, `{"member":"ann"}`)
+	require.NoError(t, json.Unmarshal([]byte(text), &link))
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	browser := &http.Client{Jar: jar}
+	response, err := browser.PostForm(w.base+"/app/login/link", url.Values{"token": {link.Token}}) //nolint:noctx // a short test
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Contains(t, page(t, browser, w.base+"/app/"), "BIRCH")
+}
+
+// move moves an organization from b to a, which is refused while an order is open.
+func (w *twoCells) move(t *testing.T, key, settled string) {
+	t.Helper()
+	busy, cell := w.newOrg("busy", "refund-1h", "Holdfast-Cell", "b")
+	require.Equal(t, "b", cell)
+	open := w.order(busy, 10, "completed")
+	w.run("org", "move", "busy", "--to", "a", "--wait", "0s").fails(exitFailed, "open orders (1)")
+	_, cell = w.ask(200, "GET", "/orders/"+open, busy, "")
+	require.Equal(t, "b", cell, "it is as it was")
+	require.Zero(t, w.rows("a", "busy"))
+	w.run("org", "move", "birch", "--to", "c").fails(exitFailed, `no cell "c"`)
+
+	session := w.login(key)
+	heads := filepath.Join(w.dir, "heads.txt")
+	require.NoError(t, os.WriteFile(heads, []byte(w.run("audit", "--head").ok().stdout), 0o600))
+	before := w.all(key, settled)
+	w.run("org", "move", "birch", "--to", "a", "--wait", "0s").ok()
+	require.Equal(t, before, w.all(key, settled), "it has what it had")
+	require.Zero(t, w.rows("b", "birch"))
+	_, cell = w.ask(200, "GET", "/credits", key, "")
+	require.Equal(t, "a", cell)
+	require.Contains(t, page(t, session, w.base+"/app/"), "BIRCH", "who was logged in still is")
+	w.run("audit", "--against", heads).ok()
+	next := w.order(key, 61, "settled")
+	require.NotEqual(t, settled, next)
+	w.run("org", "move", "birch", "--to", "a").ok() // it is there
+	w.run("org", "move", "birch", "--to", "b", "--wait", "0s").ok()
+	require.Zero(t, w.rows("a", "birch"))
+	_, cell = w.ask(200, "GET", "/orders/"+next, key, "")
+	require.Equal(t, "b", cell)
+	w.order(key, 62, "settled")
+}
+
+// all is what an organization sees of its credits and of an order.
+func (w *twoCells) all(key, order string) string {
+	w.t.Helper()
+	var all strings.Builder
+	for _, path := range []string{"/credits", "/credits/history", "/orders", "/orders/" + order, "/orders/" + order + "/results.csv", "/events", "/orgs/birch", "/orgs/birch/members"} {
+		text, _ := w.ask(200, "GET", path, key, "")
+		all.WriteString(path + "\n" + text + "\n")
+	}
+	return all.String()
+}
