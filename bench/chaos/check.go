@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"holdfast/internal/account"
 	"holdfast/internal/ledger"
 	"holdfast/internal/orderbook"
@@ -32,7 +34,7 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 		case err == nil && open+events == 0:
 			return time.Since(began), nil
 		case time.Since(began) > within || ctx.Err() != nil:
-			return 0, errors.Join(err, fmt.Errorf("after %s %d orders are open and %d events on their way", within, open, events))
+			return 0, errors.Join(err, fmt.Errorf("after %s %d orders are open and %d events on their way%s", within, open, events, s.waits(ctx)))
 		}
 		if time.Since(told) > tellEvery {
 			told = time.Now()
@@ -40,6 +42,33 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+}
+
+// waits says what some of the open orders wait for: the book's words, and Temporal's.
+func (s *stack) waits(ctx context.Context) (text string) {
+	rows, _ := s.rooms.Pool.Query(ctx, `
+		SELECT coalesce((SELECT ride_id FROM order_ride WHERE order_id = o.id), id),
+			concat_ws(' ', id, org, kind, status, 'of', created_at, 'paused', paused_at, 'cancelled', cancel_requested_at, 'waits', waiting)
+		FROM orders o WHERE status IN ('reserved', 'verifying', 'completed') ORDER BY seq LIMIT 5`)
+	var workflow, words string
+	_, err := pgx.ForEachRow(rows, []any{&workflow, &words}, func() error {
+		text += "\n" + words
+		flow, err := s.rooms.Temporal.DescribeWorkflowExecution(ctx, workflow, "")
+		if err != nil {
+			text += ": " + err.Error()
+			return nil
+		}
+		text += fmt.Sprintf(": its workflow is %s, %d events", flow.GetWorkflowExecutionInfo().GetStatus(), flow.GetWorkflowExecutionInfo().GetHistoryLength())
+		for _, a := range flow.GetPendingActivities() {
+			text += fmt.Sprintf("; %s %s, attempt %d, next at %s: %.300s", a.GetActivityType().GetName(), a.GetState(), a.GetAttempt(),
+				a.GetNextAttemptScheduleTime().AsTime().Format(time.TimeOnly), a.GetLastFailure().GetMessage())
+		}
+		return nil
+	})
+	if err != nil {
+		text += "\n" + err.Error()
+	}
+	return text
 }
 
 // statements are what must hold in the database: what is looked at, and what
