@@ -74,8 +74,15 @@ const selectClock = `
 	FROM test_clock c JOIN credit_owner o ON o.owner = c.org AND o.clock IS NOT NULL`
 
 // Get returns a clock, or ErrNotFound.
-func (c *Clocks) Get(ctx context.Context, id string) (Clock, error) {
-	rows, _ := c.pool.Query(ctx, selectClock+` WHERE c.id = $1`, id)
+func (c *Clocks) Get(ctx context.Context, id string) (Clock, error) { return read(ctx, c.pool, id) }
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func read(ctx context.Context, db querier, id string) (Clock, error) {
+	rows, _ := db.Query(ctx, selectClock+` WHERE c.id = $1`, id)
 	clock, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Clock])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Clock{}, ErrNotFound
@@ -198,29 +205,39 @@ func tooFar() error {
 // the same time it changes nothing.
 //
 // Errors: ErrNotFound, ErrAdvancing, ErrBack.
-func (c *Clocks) Advance(ctx context.Context, id string, to time.Time) (Clock, error) {
+func (c *Clocks) Advance(ctx context.Context, id string, to time.Time) (clock Clock, err error) {
 	to = to.UTC().Truncate(time.Microsecond)
-	clock, err := c.Get(ctx, id)
-	switch {
-	case err != nil:
-		return Clock{}, err
-	case clock.Target != nil && clock.Target.Equal(to), clock.Target == nil && clock.At.Equal(to):
-		return clock, nil
-	case clock.Target != nil:
-		return Clock{}, ErrAdvancing
-	case to.Before(clock.At):
-		return Clock{}, errcode.Say(ErrBack, "The clock is at %s and runs forward only; give a later time.", clock.At.Format(time.RFC3339))
-	case to.Sub(clock.At) > Furthest:
-		return Clock{}, tooFar()
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		// A call that comes twice, or late, decides by how the clock stands now.
+		if _, err := tx.Exec(ctx, `SELECT FROM test_clock WHERE id = $1 FOR UPDATE`, id); err != nil {
+			return err
+		}
+		if clock, err = read(ctx, tx, id); err != nil {
+			return err
+		}
+		switch {
+		case clock.Target != nil && clock.Target.Equal(to), clock.Target == nil && clock.At.Equal(to):
+			return nil
+		case clock.Target != nil:
+			return ErrAdvancing
+		case to.Before(clock.At):
+			return errcode.Say(ErrBack, "The clock is at %s and runs forward only; give a later time.", clock.At.Format(time.RFC3339))
+		case to.Sub(clock.At) > Furthest:
+			return tooFar()
+		}
+		if _, err := tx.Exec(ctx, `UPDATE test_clock SET target = $2 WHERE id = $1`, id, to); err != nil {
+			return err
+		}
+		clock, err = read(ctx, tx, id)
+		return err
+	})
+	if err != nil && !errcode.Permanent(err) {
+		err = fmt.Errorf("the test clock %s was not advanced: %w", id, err)
 	}
-	tag, err := c.pool.Exec(ctx, `UPDATE test_clock SET target = $2 WHERE id = $1 AND target IS NULL`, id, to)
 	if err != nil {
-		return Clock{}, fmt.Errorf("the test clock %s was not advanced: %w", id, err)
+		return Clock{}, err
 	}
-	if tag.RowsAffected() == 0 { // another call was faster
-		return Clock{}, ErrAdvancing
-	}
-	return c.Get(ctx, id)
+	return clock, nil
 }
 
 // Delete takes a clock away. An organization that was not created yet is as it

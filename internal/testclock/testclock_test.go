@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
@@ -160,6 +161,31 @@ func (w *world) stroll(clock string, r *rand.Rand, at, to time.Time) {
 	slices.SortFunc(stops, time.Time.Compare)
 	for _, stop := range stops {
 		w.advance(clock, stop)
+	}
+}
+
+// A request that comes several times at once, also while the clock moves and after it
+// has arrived, is one.
+func TestC2_AnAdvanceThatComesTwiceIsOne(t *testing.T) {
+	w := setup(t)
+	at := time.Date(2020, 2, 29, 0, 0, 0, 0, time.UTC)
+	clock := w.begin("twice", "rollover-boost", at)
+	for range 5 {
+		at = at.Add(time.Hour)
+		var calls errgroup.Group
+		for range 50 {
+			calls.Go(func() error {
+				if _, err := w.clocks.Advance(t.Context(), clock, at); err != nil {
+					return err
+				}
+				return w.clocks.Walk(t.Context(), clock, noOrders{})
+			})
+		}
+		require.NoError(t, calls.Wait())
+		now, err := w.clocks.Get(t.Context(), clock)
+		require.NoError(t, err)
+		require.Equal(t, testclock.Ready, now.Status)
+		require.Equal(t, at, now.At)
 	}
 }
 
