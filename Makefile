@@ -98,8 +98,8 @@ SEED ?= 0
 FOR ?= 10m
 
 .PHONY: simulate
-simulate: ## the engine, journal and plans in simulated worlds with faults, for FOR (10m), or the one world of SEED
-	go test -count=1 -timeout 0 -run 'TestSimulate$$' -v ./internal/ledger -simulate.seed $(SEED) -simulate.for $(FOR)
+simulate: ## ledger, plans, orders and reconciler in simulated worlds with faults, each half for FOR (10m), or the one world of SEED
+	go test -count=1 -timeout 0 -run 'TestSimulate(Orders)?$$' -v ./internal/ledger -simulate.seed $(SEED) -simulate.for $(FOR)
 
 .PHONY: mutate
 mutate: postgres devserver ## make faults in the product one at a time and run the tests that should notice (ARGS="-only plan")

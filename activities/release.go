@@ -28,7 +28,7 @@ type ReleaseInput struct {
 
 // ReleaseHold gives back what the order's hold still has and ends the order in
 // the given status, or as settled when the book says that it is delivered. What
-// was charged is delivered first. An order that never got as far as a hold ends
+// was charged is delivered before it ends. An order that never got as far as a hold ends
 // all the same.
 func (a *Activities) ReleaseHold(ctx context.Context, in ReleaseInput) (order.Order, error) {
 	defer heartbeat(ctx, noProgress)()
@@ -47,8 +47,6 @@ func (a *Activities) releaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	}
 	if known.Status.Delivered() {
 		in.Status = order.Settled
-	} else if err := a.deliverCharged(ctx, in); err != nil {
-		return order.Order{}, toTemporal(err)
 	}
 	err = a.release(ctx, in)
 	if errors.Is(err, ledger.ErrUnknownHold) || (err == nil && !entered) { // nothing was held, or the order was not entered
@@ -56,6 +54,13 @@ func (a *Activities) releaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	}
 	if err != nil {
 		return order.Order{}, toTemporal(err)
+	}
+	// Now that the hold is closed nothing more is charged: until then a worker that
+	// was cut off may have been at it.
+	if !known.Status.Delivered() {
+		if err := a.deliverCharged(ctx, in); err != nil {
+			return order.Order{}, toTemporal(err)
+		}
 	}
 	if err := a.end(ctx, in); err != nil {
 		return order.Order{}, toTemporal(err)

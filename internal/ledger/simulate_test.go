@@ -17,7 +17,7 @@ import (
 
 var (
 	simulateSeed = flag.Uint64("simulate.seed", 0, "the one seed to simulate; 0 = seeds from 1 on")
-	simulateFor  = flag.Duration("simulate.for", 4*time.Second, "how long to simulate seed after seed")
+	simulateFor  = flag.Duration("simulate.for", 10*time.Second, "how long to simulate seed after seed")
 )
 
 // TestSimulate runs the product's engine, its journal and its plans in worlds

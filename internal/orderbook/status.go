@@ -78,42 +78,6 @@ func (b *Book) Fail(ctx context.Context, id string, failure order.Failure, tally
 	return b.change(ctx, id, order.Failed, update{tally: &tally, credits: credits, failure: &failure})
 }
 
-// ways says from which status an order may come to another.
-var ways = map[order.Status][]order.Status{
-	order.Verifying: {order.Reserved},
-	order.Completed: {order.Verifying},
-	order.Settled:   {order.Completed},
-	order.Cancelled: {order.Reserved, order.Verifying},
-	order.Failed:    {order.Reserved, order.Verifying},
-}
-
-// passed says whether an order that stands at now has been at the status, so
-// that the change was made before. Only a finished way proves that: an order
-// that was cancelled may have been verifying or not, and gets ErrOver.
-func passed(now, status order.Status) bool {
-	if now == status {
-		return true
-	}
-	way := []order.Status{order.Reserved, order.Verifying, order.Completed, order.Settled}
-	at, wanted := slices.Index(way, now), slices.Index(way, status)
-	return at >= 0 && wanted >= 0 && at > wanted
-}
-
-// end is how an order that stands at now ends when it is asked to end in
-// another status: what is delivered is settled, for any cause of the end, and
-// what has ended stays as it ended. It is decided while the row is locked,
-// because a cancellation and the last step of an order can come together.
-func end(now, to order.Status, u update) (order.Status, update) {
-	switch {
-	case !to.Over():
-	case now.Over():
-		return now, u
-	case now == order.Completed:
-		return order.Settled, update{credits: u.credits}
-	}
-	return to, u
-}
-
 // update is what changes with a status; nil stays as it was.
 type update struct {
 	selected *int64
@@ -162,16 +126,22 @@ func moveAll(ctx context.Context, tx pgx.Tx, now map[string]order.Status, to ord
 			refused[id] = ErrNotFound
 			continue
 		}
-		to, u := end(at, to, updates[id])
+		// Decided while the row is locked: a cancellation and the last step of an
+		// order can come together.
+		next, ok := order.Move(at, to)
+		u := updates[id]
+		if next != to {
+			u = update{credits: u.credits} // it was delivered before it was to end
+		}
 		switch {
-		case passed(at, to):
-		case !slices.Contains(ways[to], at):
+		case !ok:
 			refused[id] = fmt.Errorf("%w: it is %s", ErrOver, at)
+		case next == at:
 		default:
-			if err := moves.add(id, to, u); err != nil {
+			if err := moves.add(id, next, u); err != nil {
 				return nil, nil, err
 			}
-			if announced = append(announced, id); to == order.Verifying {
+			if announced = append(announced, id); next == order.Verifying {
 				started = append(started, id)
 			}
 		}

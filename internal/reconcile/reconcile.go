@@ -22,6 +22,19 @@ const (
 	cancelLate = 10 * time.Second // a cancellation that is older is passed on again, and one of a clock that was ahead
 )
 
+// Book is what the order book knows of open orders.
+type Book interface {
+	Open(ctx context.Context, after int64, limit int) ([]orderbook.OpenOrder, error)
+	OpenOrder(ctx context.Context, id string) (orderbook.OpenOrder, error)
+}
+
+// Holds is what the ledger knows of holds.
+type Holds interface {
+	OpenHolds(ctx context.Context, known []ledger.HoldRef) ([]ledger.HoldRef, error)
+	HoldState(ctx context.Context, owner, holdID string) ([]ledger.HoldLine, error)
+	Release(ctx context.Context, r ledger.Release) (ledger.ReleaseResult, error)
+}
+
 // Workflows is what Temporal knows of orders. It is intake, which imports the
 // workflows, which import the activities that use this package.
 type Workflows interface {
@@ -59,24 +72,33 @@ type Result struct {
 // Reconciler compares the books with Temporal.
 type Reconciler struct {
 	pool      *pgxpool.Pool
-	book      *orderbook.Book
-	ledger    *ledger.Ledger
+	book      Book
+	ledger    Holds
 	workflows Workflows
 	log       *slog.Logger
 }
 
 // New returns a reconciler.
-func New(pool *pgxpool.Pool, book *orderbook.Book, l *ledger.Ledger, w Workflows, log *slog.Logger) *Reconciler {
+func New(pool *pgxpool.Pool, book Book, l Holds, w Workflows, log *slog.Logger) *Reconciler {
 	return &Reconciler{pool: pool, book: book, ledger: l, workflows: w, log: log}
 }
 
-// Run takes up every open order whose workflow is not running, releases open
+// Run is Repair, and counts what it did.
+func (r *Reconciler) Run(ctx context.Context) (Result, error) {
+	res, err := r.Repair(ctx, time.Now())
+	if err != nil {
+		return res, err
+	}
+	return res, r.note(ctx, res)
+}
+
+// Repair takes up every open order whose workflow is not running, releases open
 // holds that no open order has, and passes on cancellations that did not reach
 // their workflow. An order that cannot be helped keeps no other from being
 // helped.
-func (r *Reconciler) Run(ctx context.Context) (Result, error) {
+func (r *Reconciler) Repair(ctx context.Context, now time.Time) (Result, error) {
 	res := Result{Lost: []Lost{}}
-	open, err := r.look(ctx, func(l Lost, in order.Input) error {
+	open, err := r.look(ctx, now, func(l Lost, in order.Input) error {
 		if err := r.repair(ctx, l, in); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -94,10 +116,7 @@ func (r *Reconciler) Run(ctx context.Context) (Result, error) {
 		return nil
 	}, func(id string) error { return r.workflows.PassCancelOn(ctx, id) })
 	res.Open = open
-	if err != nil {
-		return res, err
-	}
-	return res, r.note(ctx, res)
+	return res, err
 }
 
 // AfterRestore does what Run does after the database was restored from a backup:
@@ -113,7 +132,7 @@ func (r *Reconciler) AfterRestore(ctx context.Context) (Result, error) {
 // Find lists what Run would repair, without repairing it.
 func (r *Reconciler) Find(ctx context.Context) ([]Lost, error) {
 	var lost []Lost
-	_, err := r.look(ctx, func(l Lost, _ order.Input) error {
+	_, err := r.look(ctx, time.Now(), func(l Lost, _ order.Input) error {
 		lost = append(lost, l)
 		return nil
 	}, func(string) error { return nil })
@@ -144,7 +163,7 @@ func lostOrder(o orderbook.OpenOrder) Lost {
 // look compares the open orders with the running workflows, then the open holds
 // with the open orders. It reports each that is lost, and each cancelled order
 // that is still running.
-func (r *Reconciler) look(ctx context.Context, report func(Lost, order.Input) error, stillRuns func(id string) error) (open int64, err error) {
+func (r *Reconciler) look(ctx context.Context, now time.Time, report func(Lost, order.Input) error, stillRuns func(id string) error) (open int64, err error) {
 	running, err := r.workflows.RunningOrders(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("Temporal does not list the running orders: %w", err)
@@ -160,7 +179,7 @@ func (r *Reconciler) look(ctx context.Context, report func(Lost, order.Input) er
 			open++
 			known = append(known, ledger.HoldRef{Owner: o.Org, ID: o.ID})
 			if running[o.ID] {
-				if at := o.CancelRequestedAt; at != nil && time.Since(*at).Abs() > cancelLate {
+				if at := o.CancelRequestedAt; at != nil && now.Sub(*at).Abs() > cancelLate {
 					if err := stillRuns(o.ID); err != nil {
 						return open, err
 					}
