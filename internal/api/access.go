@@ -63,6 +63,14 @@ func (c caller) actsFor(named string) (string, error) {
 	return cmp.Or(named, c.member), nil
 }
 
+// licenceOf is the licence of a member, where it is the caller's.
+func (c caller) licenceOf(who string) *account.Member {
+	if who == "" || who != c.member {
+		return nil
+	}
+	return &c.licence
+}
+
 type callerKey struct{}
 
 func callerOf(ctx context.Context) caller {

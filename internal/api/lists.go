@@ -203,7 +203,7 @@ func (a *API) verify(ctx context.Context, key string, as VerifyFor, emails []str
 		return verified{}, err
 	}
 	o, err := a.Intake.Submit(ctx, intake.Submission{
-		Org: c.org.ID, Member: who, Metadata: as.Metadata, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails, Together: true,
+		Org: c.org.ID, Account: &c.org, Member: who, Licence: c.licenceOf(who), Metadata: as.Metadata, Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails, Together: true,
 	})
 	switch {
 	case err != nil:

@@ -36,7 +36,7 @@ func (a *API) orders() {
 		if err != nil {
 			return nil, err
 		}
-		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Member: who, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs, Metadata: in.Body.Metadata}))
+		return body(a.Intake.Quote(ctx, intake.Submission{Org: c.org.ID, Account: &c.org, Member: who, Licence: c.licenceOf(who), Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs, Metadata: in.Body.Metadata}))
 	})
 	add(a, route{
 		method: http.MethodGet, path: "/orders", name: "listOrders", tag: "Orders", needs: member, anyOrg: true,
@@ -235,7 +235,7 @@ func (a *API) createOrder(ctx context.Context, in *struct {
 		return nil, err
 	}
 	o, err := a.Intake.Submit(ctx, intake.Submission{
-		Org: c.org.ID, Member: who, Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs,
+		Org: c.org.ID, Account: &c.org, Member: who, Licence: c.licenceOf(who), Key: in.Key, Request: in.Body.Request, Emails: in.Body.Emails, LeadIDs: in.Body.LeadIDs,
 		Metadata: in.Body.Metadata, Together: wait > 0,
 	})
 	switch {

@@ -84,7 +84,10 @@ type Submission struct {
 
 	Metadata map[string]string // the customer's own; Temporal never sees it
 
-	org account.Org // the organization, with its plan, when it was checked
+	// What the caller has just read of the organization and the member; nil: it is
+	// read. The reservation reads them again.
+	Account *account.Org
+	Licence *account.Member
 
 	// Together: someone waits for the end of a small order, so that it may share a
 	// workflow with others of its organization that come at the same time.
@@ -114,7 +117,7 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	first := errors.Is(err, orderbook.ErrNotFound)
 	switch {
 	case first:
-		if _, err := in.offers.Terms(ctx, s.org.Plan, s.org.PlanVersion, input); err != nil {
+		if _, err := in.offers.Terms(ctx, s.Account.Plan, s.Account.PlanVersion, input); err != nil {
 			return order.Order{}, err // before a workflow starts, which would fail
 		}
 		before.Metadata, err = in.book.NoteMetadata(ctx, s.Org, input.ID, s.Metadata)
@@ -187,15 +190,10 @@ func (in *Intake) begin(ctx context.Context, input order.Input, first, together 
 	if !mayRide(input.Request) {
 		return in.reserve(ctx, input)
 	}
-	switch line, err := in.book.Line(ctx, input.ID); {
-	case err == nil && !line.Alone():
+	switch {
+	case !first:
 		return in.boarded(ctx, input)
-	case err != nil && !errors.Is(err, orderbook.ErrNotFound):
-		return order.Reservation{}, err
-	case err == nil || !first:
-		return in.reserve(ctx, input)
-	}
-	if together {
+	case together:
 		return in.together(ctx, input)
 	}
 	entered, err := in.book.EnterLines(ctx, input.ID, []order.Input{input})
@@ -235,18 +233,23 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 	if errors.As(metadata.Check(s.Metadata), &labels) {
 		return &order.InvalidError{Field: "metadata", Message: labels.Message}
 	}
-	org, err := in.accounts.Org(ctx, s.Org)
-	if err != nil {
-		return err
+	if s.Account == nil {
+		org, err := in.accounts.Org(ctx, s.Org)
+		if err != nil {
+			return err
+		}
+		s.Account = &org
 	}
-	s.org = org
-	refused := org.MayOrder()
-	if s.Member != "" {
+	if s.Licence == nil && s.Member != "" {
 		m, err := in.accounts.Member(ctx, s.Org, s.Member)
 		if err != nil {
 			return err
 		}
-		refused = cmp.Or(refused, m.Active())
+		s.Licence = &m
+	}
+	refused := s.Account.MayOrder()
+	if s.Licence != nil {
+		refused = cmp.Or(refused, s.Licence.Active())
 	}
 	if refused != nil && !(keep && in.known(ctx, *s)) {
 		return refused
