@@ -74,8 +74,10 @@ func (a *Activities) selectLeads(ctx context.Context, in SelectInput) (Selection
 	if err := a.Book.Start(ctx, in.ID, selected.Items); err != nil {
 		return Selection{}, toTemporal(err)
 	}
-	if err := a.Book.Extend(ctx, in.ID, selected.Items); err != nil {
-		return Selection{}, toTemporal(err)
+	if in.Round > 0 {
+		if err := a.Book.Extend(ctx, in.ID, selected.Items); err != nil {
+			return Selection{}, toTemporal(err)
+		}
 	}
 	o, err := a.Book.Get(ctx, in.Org, in.ID)
 	o.Selected = selected.Items // after this round, also where an earlier run of the order had selected more

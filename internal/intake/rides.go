@@ -178,7 +178,7 @@ func (in *Intake) makeWay(ctx context.Context, org string) {
 
 // board writes the lines of a ride, starts it and answers its riders.
 func (in *Intake) board(ctx context.Context, riders []*rider) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	boarding, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	first := map[string]*rider{} // of those with the same key
 	var inputs []order.Input
@@ -189,7 +189,7 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 		}
 	}
 	ride := workflows.RideID(uuid.NewString())
-	entered, err := in.book.EnterLines(ctx, ride, inputs)
+	entered, err := in.book.EnterLines(boarding, ride, inputs)
 	if err != nil {
 		for _, r := range riders {
 			r.done <- rode{err: err}
@@ -202,13 +202,13 @@ func (in *Intake) board(ctx context.Context, riders []*rider) {
 			mine = append(mine, r)
 			continue
 		}
-		go func() { // another line stands for its key
+		go func() { // another line stands for its key, and may be answered later than this ride
 			reservation, err := in.boarded(ctx, r.input)
 			r.done <- rode{reservation, err}
 		}()
 	}
 	if len(mine) > 0 {
-		in.startRide(ctx, ride, mine)
+		in.startRide(boarding, ride, mine)
 	}
 }
 
