@@ -303,11 +303,26 @@ func (o *office) inTurn(sequence []act, members []string, p *plan.Plan) {
 		require.Equal(o.t, want.charged, spent(got), "%v is charged", names)
 		if b.in.Request.Kind != order.Verify {
 			require.ElementsMatch(o.t, want.values, o.deliveredOf(got), "%v delivers", names)
+			o.requireDuplicates(got)
 		}
 	}
 	report, err := ledger.Audit(o.t.Context(), o.pool, ledger.AuditOptions{Owner: o.org})
 	require.NoError(o.t, err)
 	require.True(o.t, report.Clean(), "%v: %v", names, report.Findings)
+}
+
+// requireDuplicates checks that items that others stand for are counted as such,
+// and not as unknown, in the tally and in the progress of an order.
+func (o *office) requireDuplicates(got order.Order) {
+	o.t.Helper()
+	var duplicates int64
+	require.NoError(o.t, o.pool.QueryRow(o.t.Context(), `SELECT count(*) FROM order_item WHERE order_id = $1 AND same_as IS NOT NULL`, got.ID).Scan(&duplicates))
+	require.Equal(o.t, duplicates, got.Tally.Duplicate)
+	require.Equal(o.t, got.Selected, got.Tally.Verified()+got.Tally.Duplicate)
+	p, err := o.Book.Progress(o.t.Context(), got.ID, 1, got.Selected)
+	require.NoError(o.t, err)
+	require.Equal(o.t, got.Selected, p.Done)
+	require.Equal(o.t, got.Tally, p.Tally)
 }
 
 // deliveredOf are the values that an order delivered, as the fixture spells them;

@@ -318,7 +318,7 @@ func (a *Activities) deliverOrder(ctx context.Context, in DeliverInput) (order.O
 		if err != nil {
 			return order.Order{}, toTemporal(err)
 		}
-		tally.Duplicate = list.Duplicates()
+		tally.Duplicate += list.Duplicates()
 	}
 	if err := a.Book.Complete(ctx, in.OrderID, tally, reasons, credits, in.RefundDelay); err != nil {
 		return order.Order{}, toTemporal(err)

@@ -134,7 +134,7 @@ func (s *sample) pastOrder(ctx context.Context) error {
 	}
 	o.Reasons = s.reasons(verified)
 	for _, r := range o.Reasons {
-		o.Tally.Count(r.Verdict, r.Count)
+		o.Tally.Count(r.Verdict, r.Reason, r.Count)
 	}
 	charged := o.Tally.Valid
 	if kind.Spec().Source == order.FromAddresses {

@@ -144,6 +144,9 @@ func (o *orderRun) describe(ctx workflow.Context) {
 		t := p.Tally
 		fmt.Fprintf(&b, "\n\n%d of %d verified: %d valid, %d invalid, %d catch-all, %d risky, %d disposable, %d unknown",
 			p.Done, p.Total, t.Valid, t.Invalid, t.CatchAll, t.Risky, t.Disposable, t.Unknown)
+		if t.Duplicate > 0 {
+			fmt.Fprintf(&b, ", %d duplicates", t.Duplicate)
+		}
 		if p.Greylisted > 0 {
 			fmt.Fprintf(&b, "; %d greylisted", p.Greylisted)
 		}

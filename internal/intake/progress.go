@@ -74,7 +74,7 @@ func (in *Intake) lastKnown(ctx context.Context, id string) (order.Progress, err
 	if err != nil {
 		return order.Progress{}, err
 	}
-	p := order.Progress{Stage: stageOf(o.Status), Status: o.Status, Done: o.Tally.Verified(), Total: o.Selected, Tally: o.Tally}
+	p := order.Progress{Stage: stageOf(o.Status), Status: o.Status, Done: o.Tally.Done(o.Selected), Total: o.Selected, Tally: o.Tally}
 	for _, c := range o.Credits {
 		p.Charged = append(p.Charged, order.Amount{Type: c.Type, Amount: c.Captured})
 	}

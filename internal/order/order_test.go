@@ -88,7 +88,7 @@ func TestTally(t *testing.T) {
 	verdicts := []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
 	for i, v := range verdicts {
 		var one order.Tally
-		one.Count(v, int64(i+1))
+		one.Count(v, "accepted", int64(i+1))
 		require.EqualValues(t, i+1, one.Of([]string{v}), v)
 		require.EqualValues(t, i+1, one.Of(verdicts), v)
 		require.EqualValues(t, i+1, one.Verified(), v)
@@ -98,8 +98,17 @@ func TestTally(t *testing.T) {
 	require.Equal(t, order.Tally{Valid: 1, Invalid: 2, CatchAll: 3, Risky: 4, Disposable: 5, Unknown: 6, AlreadyOwned: 3, Duplicate: 9}, sum)
 	require.EqualValues(t, 21, sum.Verified(), "without duplicates")
 	require.EqualValues(t, 4, sum.Of([]string{"valid", "catch_all", "nonsense"}))
-	sum.Count("nonsense", 2)
+	sum.Count("nonsense", "", 2)
 	require.EqualValues(t, 8, sum.Unknown)
+
+	// What another item stands for is a duplicate, and done; what a list says twice
+	// was never selected.
+	var reveal order.Tally
+	reveal.Count("valid", "accepted", 1)
+	reveal.Count("unknown", order.ReasonDuplicate, 2)
+	require.Equal(t, order.Tally{Valid: 1, Duplicate: 2}, reveal)
+	require.EqualValues(t, 3, reveal.Done(3))
+	require.EqualValues(t, 1, order.Tally{Valid: 1, Duplicate: 2}.Done(1))
 }
 
 // The same key of the same organization is the same order, in every version of

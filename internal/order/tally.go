@@ -15,9 +15,14 @@ type Tally struct {
 	Duplicate    int64 `json:"duplicate"`
 }
 
-// Count adds n items with the given verdict. A verdict that has no line of its
-// own counts as unknown, so that the sum always matches the items.
-func (t *Tally) Count(verdict string, n int64) {
+// Count adds n items with the given verdict for a reason. An item that another
+// one stands for has no verdict of its own: it is a duplicate. A verdict that has
+// no line counts as unknown, so that the sum always matches the items.
+func (t *Tally) Count(verdict, reason string, n int64) {
+	if reason == ReasonDuplicate {
+		t.Duplicate += n
+		return
+	}
 	switch verdict {
 	case "valid":
 		t.Valid += n
@@ -46,7 +51,12 @@ func (t *Tally) Add(o Tally) {
 	t.Duplicate += o.Duplicate
 }
 
-// Verified is the number of items that have a verdict.
+// Done is how many of the selected items need no more work: those that have a
+// verdict, and those that others stand for. Rows that an uploaded list says twice
+// are duplicates, too, and were never selected.
+func (t Tally) Done(selected int64) int64 { return min(selected, t.Verified()+t.Duplicate) }
+
+// Verified is the number of items that have a verdict of their own.
 func (t Tally) Verified() int64 {
 	return t.Valid + t.Invalid + t.CatchAll + t.Risky + t.Disposable + t.Unknown
 }

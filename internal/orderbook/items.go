@@ -245,22 +245,23 @@ type Progress struct {
 // Progress says how far the items from..to (inclusive) are.
 func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Progress, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT verdict, retry_at IS NOT NULL, max(retry_at), greatest(0, extract(epoch FROM max(retry_at) - now()) * 1000)::bigint, count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
+		SELECT verdict, CASE WHEN reason = $4 THEN reason ELSE '' END, retry_at IS NOT NULL, max(retry_at), greatest(0, extract(epoch FROM max(retry_at) - now()) * 1000)::bigint, count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3
-		GROUP BY 1, 2`, orderID, from, to)
+		GROUP BY 1, 2, 3`, orderID, from, to, order.ReasonDuplicate)
 	if err != nil {
 		return Progress{}, fmt.Errorf("reading the progress of order %s: %w", orderID, err)
 	}
 	var (
 		p                       Progress
 		verdict                 *string
+		reason                  string
 		waits                   bool
 		retryAt                 *time.Time
 		wait                    int64
 		count, owned, delivered int64
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&verdict, &waits, &retryAt, &wait, &count, &owned, &delivered}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&verdict, &reason, &waits, &retryAt, &wait, &count, &owned, &delivered}, func() error {
 		switch {
 		case verdict == nil:
 			p.Pending += count
@@ -272,7 +273,7 @@ func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Pr
 		default:
 			p.Done += count
 			p.Delivered += delivered
-			p.Tally.Count(*verdict, count)
+			p.Tally.Count(*verdict, reason, count)
 			if *verdict == "valid" {
 				p.Tally.AlreadyOwned += owned
 			}
@@ -300,7 +301,7 @@ func (b *Book) Tally(ctx context.Context, orderID string) (tally order.Tally, re
 	var owned int64
 	if _, err := pgx.ForEachRow(rows, []any{&r.Verdict, &r.Reason, &r.Count, &owned}, func() error {
 		reasons = append(reasons, r)
-		tally.Count(r.Verdict, r.Count)
+		tally.Count(r.Verdict, r.Reason, r.Count)
 		if r.Verdict == "valid" {
 			tally.AlreadyOwned += owned
 		}

@@ -56,7 +56,7 @@ func kept(ctx context.Context, db querier, ids []string) (map[string]*keptTally,
 		}
 		k.reasons = append(k.reasons, r)
 		k.waiting += waiting
-		k.tally.Count(r.Verdict, r.Count)
+		k.tally.Count(r.Verdict, r.Reason, r.Count)
 		if r.Verdict == "valid" {
 			k.tally.AlreadyOwned += owned
 		}
@@ -95,10 +95,10 @@ func (r orderRow) show(o *order.Order, kept *keptTally) {
 	if o.Status.Over() {
 		return
 	}
-	pace := order.Pace{Done: o.Tally.Verified(), Total: o.Selected}
+	pace := order.Pace{Done: o.Tally.Done(o.Selected), Total: o.Selected}
 	if kept != nil {
 		o.Tally, o.Reasons = kept.tally, kept.reasons
-		pace.Done = o.Tally.Verified() - kept.waiting
+		pace.Done = o.Tally.Done(o.Selected) - kept.waiting
 	}
 	o.Progress = &pace
 	if o.Status == order.Completed {

@@ -138,7 +138,7 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 			if have := t.verdicts(); have < c.Selected { // the database lost some with its server
 				return fmt.Errorf("order %s has %d verdicts for %d items", c.OrderID, have, c.Selected)
 			}
-			t.tally.Duplicate = c.Duplicates
+			t.tally.Duplicate += c.Duplicates
 			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
 		}
 		changed, refused, err = moveAll(ctx, tx, now, order.Completed, updates)
@@ -211,7 +211,7 @@ func tallyAll(ctx context.Context, tx pgx.Tx, ids []string) (map[string]keptTall
 	_, err = pgx.ForEachRow(rows, []any{&id, &r.Verdict, &r.Reason, &r.Count, &owned}, func() error {
 		t := tallies[id]
 		t.reasons = append(t.reasons, r)
-		t.tally.Count(r.Verdict, r.Count)
+		t.tally.Count(r.Verdict, r.Reason, r.Count)
 		if r.Verdict == "valid" {
 			t.tally.AlreadyOwned += owned
 		}
