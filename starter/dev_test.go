@@ -38,7 +38,7 @@ func startDev(w *world, args ...string) (*process, addresses) {
 // misuse it, kill it, start it again.
 func TestDev(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, "HOLDFAST_STRIPE_KEY=sk_test", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+stripeServer(t).URL)
 	w.dir = temporary(t)
 	dev, at := startDev(w, "--leads", "1500", "--latency", "10ms")
 	t.Run("ready file", func(t *testing.T) { readyFile(t, w) })
@@ -65,6 +65,7 @@ func TestDev(t *testing.T) {
 	})
 	t.Run("look at it", func(t *testing.T) { lookAround(t, w, first) })
 	t.Run("runbooks", func(t *testing.T) { runbookCommands(t, w, at, first) })
+	t.Run("documentation", func(t *testing.T) { documentation(t, w, at) })
 	t.Run("orders of other kinds", func(t *testing.T) { otherKinds(t, w) })
 	t.Run("verify in the lab", func(t *testing.T) {
 		results, _ := verifyAll(t, w, "postmaster@nowhere.test\n", "--lab")

@@ -107,6 +107,10 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 		a.refuse(ctx, a.problem(inner, invalid("query."+name, "There is no such parameter here; take it out.")))
 		return
 	}
+	if err := openCursor(ctx, r); err != nil {
+		a.refuse(ctx, a.problem(inner, err))
+		return
+	}
 	if !r.stream {
 		timed, cancel := context.WithTimeout(inner, answerWithin)
 		defer cancel()

@@ -244,6 +244,7 @@ func add[In, Out any](a *API, r route, handle func(context.Context, *In) (*Out, 
 			return nil, a.problem(ctx, err)
 		}
 		mark()
+		sealNext(r, out)
 		return out, nil
 	})
 }

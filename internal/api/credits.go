@@ -30,7 +30,7 @@ func (a *API) credits() {
 		summary: "List every movement of credits", about: "New movements do not shift the pages. With expand=leads a page ends early where its movements charged for many contacts.",
 	}, func(ctx context.Context, in *struct {
 		HistoryFilter
-		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[billing.History], error) {
@@ -46,7 +46,7 @@ func (a *API) credits() {
 		summary: "List the leads that one entry of the history charged or credited back",
 	}, func(ctx context.Context, in *struct {
 		Entry  string `path:"id" maxLength:"100" doc:"The number in entry." example:"42"`
-		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
 	},
 	) (*answer[billing.Leads], error) {

@@ -205,6 +205,9 @@ func (w *witness) watching(a *api.API) http.Handler {
 		}
 		recorded := &recorded{ResponseWriter: rw, status: http.StatusOK}
 		a.ServeHTTP(recorded, r)
+		if r.Context().Err() != nil {
+			return // its client has gone
+		}
 		w.compare(a, pattern, op, recorded)
 	})
 }

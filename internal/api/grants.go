@@ -30,7 +30,7 @@ func (a *API) grants() {
 		Pool   string `query:"pool" enum:"organization" doc:"Only the shared pool's."`
 		Member string `query:"member" doc:"This member's own."`
 		Live   bool   `query:"live" doc:"Only grants with credits that are available or held."`
-		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[grantPage], error) {

@@ -48,7 +48,7 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 	HasDirectEmail bool     `query:"has_direct_email"`
 	Preview        int      `query:"preview" minimum:"0" maximum:"25" default:"5" doc:"How many to show from all over the catalogue."`
 	Limit          int      `query:"limit" minimum:"1" maximum:"100" doc:"Leads a page; with cursor 50 when left out. Goes before preview." example:"50"`
-	Cursor         string   `query:"cursor" maxLength:"50" doc:"next_cursor of the page before."`
+	Cursor         string   `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 },
 ) (*answer[found], error) {
 	criteria := order.Criteria{
@@ -106,7 +106,7 @@ type ownedPage struct {
 }
 
 func (a *API) ownedLeads(ctx context.Context, in *struct {
-	Cursor string `query:"cursor" maxLength:"50" doc:"next_cursor of the page before."`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 },
 ) (*answer[ownedPage], error) {

@@ -2,12 +2,15 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -210,6 +213,51 @@ func TestA14_AClientThatStopsReadingIsLeft(t *testing.T) {
 		require.False(t, strings.HasSuffix(string(text), "\r\n0\r\n\r\n"))
 	}
 	require.Less(t, strings.Count(string(text), "\n{"), int(o.Tally.Verified()))
+}
+
+// A client that gives up before it is answered is no fault of ours: nothing is
+// logged as an error, and the request is counted as 499.
+func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
+	f := setup(t)
+	locked, err := rooms.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = locked.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = locked.Exec(t.Context(), "LOCK TABLE test_clock")
+	require.NoError(t, err)
+	for i, call := range []struct{ method, path, body string }{
+		{"GET", "/test-clocks", ""},
+		{"DELETE", "/test-clocks/clock_gone", ""},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		id := fmt.Sprintf("gone-%s-%d", f.org, i)
+		request, err := http.NewRequestWithContext(ctx, call.method, f.url+"/api/v1"+call.path, strings.NewReader(call.body))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+operatorKey)
+		request.Header.Set("X-Request-Id", id)
+		request.Header.Set("Content-Type", "application/json")
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			_, err := http.DefaultClient.Do(request)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+		waits := func() (is bool) {
+			err := rooms.Pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'test_clock' AND NOT granted)").Scan(&is)
+			require.NoError(t, err)
+			return is
+		}
+		require.Eventually(t, waits, 20*time.Second, 5*time.Millisecond)
+		cancel()
+		wait.Wait()
+		var lines string
+		require.Eventually(t, func() bool {
+			lines = strings.Join(slices.DeleteFunc(strings.Split(logLines.String(), "\n"), func(line string) bool { return !strings.Contains(line, id) }), "\n")
+			return strings.Contains(lines, "msg=request")
+		}, 20*time.Second, 5*time.Millisecond)
+		require.Contains(t, lines, "status=499")
+		require.NotContains(t, lines, "level=ERROR")
+		require.NotContains(t, lines, "level=WARN")
+	}
+	require.Contains(t, string(f.call("GET", "/metrics", "", nil).body), `status="499"`)
 }
 
 // open waits until n requests are under way.

@@ -47,7 +47,7 @@ func (a *API) orders() {
 		Member string `query:"member" maxLength:"100" doc:"Only this member's." example:"jane"`
 		Status string `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
 		Kind   string `query:"kind" enum:"lead_list,verify,reveal,enrich,export"`
-		Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	},
 	) (*answer[orderPage], error) {

@@ -159,20 +159,16 @@ func (a *API) orgList() {
 		Plan   string `query:"plan" maxLength:"100" doc:"Only those on this plan." example:"verified-leads"`
 	},
 	) (*answer[orgPage], error) {
-		after, err := in.after()
-		if err != nil {
-			return nil, err
-		}
 		labels, err := in.labels()
 		if err != nil {
 			return nil, err
 		}
 		orgs, err := a.Accounts.OrgPage(ctx, account.OrgFilter{
-			Status: account.Status(in.Status), Plan: in.Plan, Metadata: labels, After: after, Limit: in.Limit + 1,
+			Status: account.Status(in.Status), Plan: in.Plan, Metadata: labels, After: in.Cursor, Limit: in.Limit + 1,
 		})
 		page := orgPage{Orgs: append([]account.Org{}, orgs...)}
 		if len(orgs) > in.Limit {
-			page.Orgs, page.NextCursor = orgs[:in.Limit], cursorOf(orgs[in.Limit-1].ID)
+			page.Orgs, page.NextCursor = orgs[:in.Limit], orgs[in.Limit-1].ID
 		}
 		return body(page, err)
 	})

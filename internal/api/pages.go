@@ -1,16 +1,21 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
 // Page is what every list takes.
 type Page struct {
-	Cursor string `query:"cursor" maxLength:"300" doc:"next_cursor of the page before."`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Entries a page."`
 }
 
@@ -22,31 +27,73 @@ type Span struct {
 
 var errBadCursor = invalid("query.cursor", "The cursor is not one that a page has given; send next_cursor of the page before.")
 
-func cursorOf(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+// seal makes what a list reads on with, its key, into the cursor that clients see:
+// opaque, and of no use for another list. unseal is its reverse.
+func seal(list, key string) string {
+	if key == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append(sumOf(list, key), key...))
+}
 
-func (p Page) after() (string, error) {
-	key, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil {
+func unseal(list, cursor string) (key string, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(text) <= 4 || !bytes.Equal(text[:4], sumOf(list, string(text[4:]))) {
 		return "", errBadCursor
 	}
-	return string(key), nil
+	return string(text[4:]), nil
+}
+
+func sumOf(list, key string) []byte {
+	return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(list+" "+key)))
+}
+
+// openCursor gives a handler the key in its parameter cursor.
+func openCursor(ctx huma.Context, r route) error {
+	cursor := ctx.Query("cursor")
+	if cursor == "" {
+		return nil
+	}
+	key, err := unseal(r.name, cursor)
+	if err != nil {
+		return err
+	}
+	request, _ := humago.Unwrap(ctx)
+	query := request.URL.Query()
+	query.Set("cursor", key)
+	address := *request.URL
+	address.RawQuery = query.Encode()
+	request.URL = &address
+	return nil
+}
+
+// sealNext makes the key in next_cursor of an answer into a cursor.
+func sealNext(r route, out any) {
+	answer := reflect.ValueOf(out)
+	if answer.IsNil() {
+		return
+	}
+	body := answer.Elem().FieldByName("Body")
+	if body.Kind() != reflect.Struct {
+		return
+	}
+	if next := body.FieldByName("NextCursor"); next.IsValid() {
+		next.SetString(seal(r.name, next.String()))
+	}
 }
 
 // pageOf takes a page out of a whole list that is sorted by key, descending where
 // newest is set, and returns the cursor of the next one. What is added or removed
 // elsewhere does not shift the pages.
 func pageOf[T any](list []T, key func(T) string, newest bool, p Page) ([]T, string, error) {
-	after, err := p.after()
-	if err != nil {
-		return nil, "", err
-	}
+	after := p.Cursor
 	for len(list) > 0 && after != "" && (!newest && key(list[0]) <= after || newest && key(list[0]) >= after) {
 		list = list[1:]
 	}
 	if len(list) <= p.Limit {
 		return append([]T{}, list...), "", nil
 	}
-	return list[:p.Limit], cursorOf(key(list[p.Limit-1])), nil
+	return list[:p.Limit], key(list[p.Limit-1]), nil
 }
 
 // sortable is a time as a key that sorts as the time does.
@@ -70,14 +117,11 @@ func unsorted(key string) (time.Time, string, error) {
 // readPage reads one entry more than a page has of what is sorted by time and id,
 // newest first, and returns the cursor of the next page.
 func readPage[T any](p Page, read func(before time.Time, id string, limit int) ([]T, error), key func(T) (time.Time, string)) ([]T, string, error) {
-	after, err := p.after()
-	if err != nil {
-		return nil, "", err
-	}
 	var before time.Time
 	var id string
-	if after != "" {
-		if before, id, err = unsorted(after); err != nil {
+	if p.Cursor != "" {
+		var err error
+		if before, id, err = unsorted(p.Cursor); err != nil {
 			return nil, "", err
 		}
 	}
@@ -85,7 +129,7 @@ func readPage[T any](p Page, read func(before time.Time, id string, limit int) (
 	if err != nil || len(list) <= p.Limit {
 		return append([]T{}, list...), "", err
 	}
-	return list[:p.Limit], cursorOf(sortable(key(list[p.Limit-1]))), nil
+	return list[:p.Limit], sortable(key(list[p.Limit-1])), nil
 }
 
 // Moment is a time in a request: RFC 3339, or a day alone, which begins at

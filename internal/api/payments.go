@@ -21,7 +21,7 @@ func (a *API) payments() {
 		method: http.MethodGet, path: "/purchases", name: "listPurchases", tag: "Payments", needs: admin,
 		summary: "List what was bought, newest first", about: "Packs, paid periods of subscriptions, and grants that name a purchase; with what refunds and disputes have taken back.",
 	}, func(ctx context.Context, in *struct {
-		Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[purchasePage], error) {
@@ -131,7 +131,7 @@ func (a *API) stripe() {
 		summary: "List what the payment service has reported, and what became of it",
 	}, func(ctx context.Context, in *struct {
 		Status string `query:"status" enum:"waiting,done,ignored" doc:"Only events in this state."`
-		Cursor string `query:"cursor" maxLength:"400" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[paymentEventPage], error) {

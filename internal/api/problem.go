@@ -132,7 +132,7 @@ func init() {
 			p.Errors = append(p.Errors, field)
 		}
 		if len(p.Errors) > 0 {
-			p.Detail = fmt.Sprintf("%s: %s.", strings.TrimSuffix(p.Errors[0].Field, "."), p.Errors[0].Message)
+			p.Detail = fmt.Sprintf("%s: %s.", strings.TrimSuffix(p.Errors[0].Field, "."), strings.TrimSuffix(p.Errors[0].Message, "."))
 		}
 		return p
 	}
@@ -148,6 +148,10 @@ func init() {
 
 const damaged = "The credits of this organization cannot be used until support has repaired them; quote the request_id when you contact support."
 
+// clientGone is what the log and the metrics say of a request that its client gave
+// up before it was answered, as nginx does: no fault of ours, and nobody reads it.
+var clientGone = errcode.Kind{Code: "client_gone", Status: 499, Title: "The client closed the connection"}
+
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."
 
 // problem is the one place where an error becomes an answer. What is not known
@@ -156,6 +160,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	var stored interface{ SQLState() string }
 	info := errcode.Of(err)
+	gone := errors.Is(ctx.Err(), context.Canceled)
 	switch {
 	case errors.As(err, &p):
 		p = new(*p)
@@ -171,10 +176,11 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		a.Log.InfoContext(ctx, "The database refused a value.", "request_id", requestID(ctx), "sqlstate", stored.SQLState())
 		p = invalid("", "A value of the request is out of range or holds characters that cannot be stored.")
 	}
-	if p == nil {
-		if !errors.Is(err, context.Canceled) { // the client went away
-			a.Log.ErrorContext(ctx, "A request failed.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
-		}
+	switch {
+	case gone && (p == nil || p.Status >= http.StatusInternalServerError):
+		p = problemOf(clientGone, clientGone.Title+".")
+	case p == nil:
+		a.Log.ErrorContext(ctx, "A request failed.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 		p = newProblem(http.StatusInternalServerError, internal)
 	}
 	p.RequestID = requestID(ctx)

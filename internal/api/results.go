@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -52,7 +53,11 @@ func (a *API) stream(ctx context.Context, contentType, name string, write func(*
 		_, w := humago.Unwrap(hc)
 		out := a.patient(w)
 		if err := write(out); err != nil {
-			a.Log.WarnContext(ctx, "A download was broken off.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
+			level := slog.LevelWarn
+			if ctx.Err() != nil { // the client went away
+				level = slog.LevelInfo
+			}
+			a.Log.Log(ctx, level, "A download was broken off.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
 			out.breakOff()
 		}
 	}}

@@ -44,7 +44,7 @@ func (a *API) topUps() {
 		method: http.MethodGet, path: "/top-ups/charges", name: "listTopUps", tag: "Payments", needs: admin,
 		summary: "List automatic purchases, newest first", about: "Also those that were refused or would have exceeded a cap, and why.",
 	}, func(ctx context.Context, in *struct {
-		Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	},
 	) (*answer[topUpPage], error) {

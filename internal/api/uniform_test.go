@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,17 +17,38 @@ import (
 // idempotency key.
 func TestA21_RoutesAreUniform(t *testing.T) {
 	f := setup(t)
+	lists, plans := 0, struct {
+		NextCursor string `json:"next_cursor"`
+	}{}
+	f.call("GET", "/plans?limit=1", f.admin, nil).is(200).into(&plans)
 	for name, op := range operations(f.api) {
+		elsewhere := plans.NextCursor
+		if op.OperationID == "listPlans" {
+			elsewhere += "x"
+		}
 		has := func(parameter string) bool {
 			return slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == parameter })
 		}
 		if strings.HasPrefix(op.OperationID, "list") {
 			require.True(t, has("cursor") && has("limit"), name)
 		}
+		if has("cursor") { // one that no page of this list gave, also where another list gave it
+			path := regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(strings.ReplaceAll(strings.TrimPrefix(name, "GET /api/v1"), "{org}", f.org), "7")
+			for _, cursor := range []string{"zzz", "7", "%2A", elsewhere} {
+				path := path + "?cursor=" + cursor
+				if has("org") && !strings.Contains(name, "{org}") {
+					path += "&org=" + f.org
+				}
+				p := f.call("GET", path, operatorKey, nil).problem(422, "invalid_request")
+				require.Equal(t, "query.cursor", p.Errors[0].Field, path)
+				lists++
+			}
+		}
 		if strings.HasPrefix(name, "POST ") && op.Responses["201"] != nil {
 			require.True(t, has("Idempotency-Key"), name)
 		}
 	}
+	require.Greater(t, lists, 80)
 }
 
 // walk reads all pages of a list, two entries each, and returns the values of a

@@ -147,7 +147,7 @@ type eventPage struct {
 func (a *API) listEvents(ctx context.Context, in *struct {
 	Span
 	Type   []topic `query:"type,explode" maxItems:"30" doc:"Only events of these types."`
-	Cursor string  `query:"cursor" maxLength:"100" doc:"next_cursor of the page before."`
+	Cursor string  `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 	Limit  int     `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Entries a page."`
 },
 ) (*answer[eventPage], error) {

@@ -53,7 +53,7 @@ func (a *API) webhooks() {
 	}, func(ctx context.Context, in *struct {
 		WebhookID
 		Status string `query:"status" enum:"pending,delivered,failed"`
-		Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	},
 	) (*answer[deliveryPage], error) {

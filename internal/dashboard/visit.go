@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -170,6 +171,9 @@ func (v *visit) redirect(to string) error {
 
 // showError shows what went wrong, in the layout where there is a session.
 func (v *visit) showError(err error) {
+	if errors.Is(v.r.Context().Err(), context.Canceled) {
+		return // the browser went to another page
+	}
 	var p *api.Problem
 	if !errors.As(err, &p) {
 		v.Log.ErrorContext(v.r.Context(), "A page failed.", "route", v.r.Pattern, "error", err)
