@@ -159,7 +159,7 @@ func (r *reader) follow(page string) {
 	if len(commands) > 0 {
 		said := r.shell(commands)
 		if page == "docs/tutorial.md" {
-			for _, part := range []string{`"role":"admin"`, `"covered":true`, "settled", "email", `"kind":"release"`, "the books balance"} {
+			for _, part := range []string{`"role":"admin"`, `"covered":true`, "settled", "email", `"kind":"release"`, "The books balance"} {
 				require.Contains(r.t, said, part)
 			}
 		}
