@@ -62,6 +62,21 @@ func TestAccessible(t *testing.T) {
 	out := newTab(t)
 	out.open("/app/login")
 	out.check(t, program, "the login")
+	out.open("/docs")
+	script[bool](out, `document.querySelectorAll("details").forEach(d => d.open = true); true`)
+	out.check(t, program, "the documentation of the API")
+}
+
+// The documentation of the API finds an operation by a word, and copies examples.
+func TestDocumentation(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.open("/docs")
+	b.fill("find", "rotate")
+	require.Equal(t, "rotateWebhookSecret", script[string](b, `[...document.querySelectorAll("nav li:not([hidden]) a")].map(a => a.hash.slice(1)).join()`))
+	script[bool](b, `document.querySelector("#createOrder button[data-copy]").click(); true`)
+	b.until(`document.querySelector("#createOrder button[data-copy]").textContent === "Copied"`)
+	require.True(t, script[bool](b, `getComputedStyle(document.body).display === "grid"`), "the style is let in")
 }
 
 // check runs axe on the page that is open, in both themes, and compares its

@@ -82,6 +82,8 @@ type API struct {
 	metrics *metrics
 	drain   chan struct{} // closed when streams shall end
 	drained sync.Once
+
+	docsPage func() []byte // rendered once
 }
 
 // New returns an API that serves /api/v1, /openapi.json and /docs.
@@ -124,6 +126,7 @@ func New(c Config) *API {
 	a.testClocks()
 	a.finish()
 
+	a.docsPage = sync.OnceValue(a.renderDocs)
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc(stripeEvents, a.receiveStripe)
 	mux.Handle("/", nothing(mux))
