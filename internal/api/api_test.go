@@ -125,8 +125,9 @@ func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	if _, err := rooms.Accounts.SavePlan(ctx, &fuzzed); err != nil {
 		return err
 	}
-	slow := *p
-	slow.ID, slow.RefundDelay = "slow", time.Hour
+	slow := fuzzed // charges what is valid, so that an order waits for its refund
+	slow.ID, slow.RefundDelay, slow.Actions = "slow", time.Hour, maps.Clone(fuzzed.Actions)
+	slow.Actions["verify"] = p.Actions["lead_list"]
 	if _, err := rooms.Accounts.SavePlan(ctx, &slow); err != nil {
 		return err
 	}

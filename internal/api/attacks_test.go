@@ -73,7 +73,7 @@ func TestA22_ContentEncoding(t *testing.T) {
 func TestA23_EventStreamsAreBounded(t *testing.T) {
 	f := setupWith(t, "slow", 0)
 	f.fund(100)
-	o := f.place("streams", 2, "20s") // delivered, and settled in an hour
+	o := f.place("streams", 10, "20s") // delivered, and settled in an hour
 	f.serveWith(func(c *api.Config) { c.StreamsPerKey, c.Streams = 3, 5 })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -278,7 +278,7 @@ func TestA9_DrainingEndsStreamsAndWaits(t *testing.T) {
 func TestA9_Heartbeats(t *testing.T) {
 	f := setupWith(t, "slow", 0)
 	f.fund(100)
-	o := f.place("beats", 2, "20s") // delivered, and settled in an hour
+	o := f.place("beats", 10, "20s") // delivered, and settled in an hour
 	require.Equal(t, 15*time.Second, api.New(api.Config{}).Heartbeat, "unless it is told otherwise")
 	f.serveWith(func(c *api.Config) { c.Heartbeat = 50 * time.Millisecond })
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/orders/"+o.ID+"/events", nil)
@@ -300,7 +300,7 @@ func TestA9_Heartbeats(t *testing.T) {
 func TestA9_AWatcherThatStopsReadingIsLeft(t *testing.T) {
 	f := setupWith(t, "slow", 0)
 	f.fund(100)
-	o := f.place("stuck", 2, "20s")
+	o := f.place("stuck", 10, "20s")
 	f.serveWith(func(c *api.Config) { c.Heartbeat, c.WritesWithin = 10*time.Microsecond, 200*time.Millisecond })
 	conn := f.deaf()
 	_, err := fmt.Fprintf(conn, "GET /api/v1/orders/%s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", o.ID, f.jane)

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"holdfast/internal/errcode"
+	"holdfast/internal/intake"
 	"holdfast/internal/order"
 	"holdfast/internal/verify"
 )
@@ -171,6 +172,9 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		p = invalid(join("body", info.Field), sentence(info.Text))
 	case info.Kind != errcode.Internal:
 		p = problemOf(*info.Kind, sentence(info.Text))
+	case intake.Away(err):
+		a.Log.WarnContext(ctx, "Temporal does not answer.", "request_id", requestID(ctx), "error", err)
+		p = problemOf(*errcode.Unavailable, sentence(errcode.Of(intake.ErrAway).Text))
 	case errors.As(err, &stored) && strings.HasPrefix(stored.SQLState(), "22"):
 		// Data exceptions of SQL: a number, time or text that cannot be stored.
 		a.Log.InfoContext(ctx, "The database refused a value.", "request_id", requestID(ctx), "sqlstate", stored.SQLState())

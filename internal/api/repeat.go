@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"holdfast/internal/idempotency"
+	"holdfast/internal/ledger"
 )
 
 // Repeatable is what every request carries that makes something without spending
@@ -39,7 +40,9 @@ func once(ctx context.Context, r route, in any) (context.Context, func()) {
 	}
 	text, _ := json.Marshal(asked) //nolint:errchkjson // it came as JSON
 	request.Hash = sha256.Sum256(append([]byte(r.method+" "+r.path+" "), text...))
-	return idempotency.With(ctx, request), func() {
+	ctx = idempotency.With(ctx, request)
+	ctx = ledger.Notice(ctx, func() { idempotency.MarkReplayed(ctx) })
+	return ctx, func() {
 		if hc, ok := ctx.Value(answerKey{}).(huma.Context); ok && request.Replayed() {
 			hc.SetHeader(replayedHeader, "true")
 		}

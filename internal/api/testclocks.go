@@ -23,7 +23,7 @@ type clockPage struct {
 
 func (a *API) testClocks() {
 	addClock(a, route{
-		method: http.MethodPost, path: "/test-clocks", name: "createTestClock", status: http.StatusCreated,
+		method: http.MethodPost, path: "/test-clocks", name: "createTestClock", status: http.StatusCreated, errors: []int{http.StatusServiceUnavailable},
 		summary: "Give an organization a time of its own",
 		about: "For rehearsals, in development and sandboxes only. The time stands still between advances. " +
 			"An organization that is still to be created begins at that time, also a past one. One that exists has lived until now: its time begins now and, where a later one is given, is advanced to it; orders that are not settled are refused with 409.",
@@ -40,7 +40,7 @@ func (a *API) testClocks() {
 		return body(a.walk(ctx, clock, err))
 	})
 	addClock(a, route{
-		method: http.MethodPost, path: "/test-clocks/{id}/advance", name: "advanceTestClock", stream: true,
+		method: http.MethodPost, path: "/test-clocks/{id}/advance", name: "advanceTestClock", stream: true, errors: []int{http.StatusServiceUnavailable},
 		summary: "Move an organization's time forward, by at most two years",
 		about: "What falls due on the way is carried out moment by moment, in order: periods end, credits start and expire, refunds are given, changes of plan come into force, alerts are raised. " +
 			"The clock is advancing until then. Orders that are being carried out are waited for first. Sent again with the same time, it is the same advance. With wait it answers when the clock is ready, or when the time is over.",

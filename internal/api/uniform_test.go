@@ -112,6 +112,47 @@ func TestA21_ListsHavePages(t *testing.T) {
 	f.call("GET", "/plans/quick?version=99", f.jane, nil).problem(404, "not_found")
 }
 
+// What grants and spends says so, too, when it is repeated; also where the requests
+// come at the same time: all but one.
+func TestA4_RepeatedMovementsAreMarked(t *testing.T) {
+	f := setup(t)
+	f.fund(100)
+	order := f.settled(f.place("o", 10, "20s").ID)
+	require.Positive(t, order.Tally.Valid)
+	var granted struct {
+		ID int64 `json:"grant_id"`
+	}
+	grant := map[string]any{"type": "email", "amount": 5, "source": "pack"}
+	f.call("POST", "/orgs/"+f.org+"/grants", operatorKey, grant, "Idempotency-Key", "void").is(201).into(&granted)
+	for _, c := range []struct {
+		path, key string
+		body      any
+	}{
+		{"/orgs/" + f.org + "/grants", operatorKey, grant},
+		{"/orgs/" + f.org + "/grants/batch", operatorKey, map[string]any{"grants": []any{grant, grant}}},
+		{fmt.Sprintf("/orgs/%s/grants/%d/void", f.org, granted.ID), operatorKey, map[string]any{"amount": 1, "reason": "a mistake"}},
+		{"/orders/" + order.ID + "/reverse", operatorKey, map[string]any{"reason": "a mistake"}},
+		{"/bounces", f.admin, map[string]any{"emails": []string{"ann@nowhere.invalid"}}},
+	} {
+		var wait sync.WaitGroup
+		marked := make(chan string, 6)
+		for range cap(marked) {
+			wait.Go(func() {
+				marked <- f.call("POST", c.path, c.key, c.body, "Idempotency-Key", "once").header.Get("Idempotent-Replayed")
+			})
+		}
+		wait.Wait()
+		close(marked)
+		n := 0
+		for m := range marked {
+			if m == "true" {
+				n++
+			}
+		}
+		require.Equal(t, 5, n, c.path)
+	}
+}
+
 // A repeated request makes nothing more, gets the same answer, and says so.
 func TestA4_WhatIsMadeIsMadeOnce(t *testing.T) {
 	f := setup(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"holdfast/internal/intake"
 	"holdfast/internal/webhook"
 )
 
@@ -111,11 +112,22 @@ func (a *API) replay(ctx context.Context, r webhook.Replay) (replayed, error) {
 		return replayed{}, err
 	}
 	for _, endpoint := range endpoints {
-		if err := a.Intake.WakeWebhook(ctx, endpoint); err != nil {
+		if err := a.wake(ctx, endpoint); err != nil {
 			return replayed{}, err
 		}
 	}
 	return replayed{deliveries}, nil
+}
+
+// wake makes an endpoint's events be sent now. Where Temporal does not answer they
+// are sent when it does: who publishes events looks for such endpoints.
+func (a *API) wake(ctx context.Context, endpoint string) error {
+	err := a.Intake.WakeWebhook(ctx, endpoint)
+	if intake.Away(err) {
+		a.Log.WarnContext(ctx, "Temporal does not answer; the endpoint's events wait.", "request_id", requestID(ctx), "endpoint", endpoint, "error", err)
+		return nil
+	}
+	return err
 }
 
 func (a *API) updateWebhook(ctx context.Context, in *struct {
@@ -134,7 +146,7 @@ func (a *API) updateWebhook(ctx context.Context, in *struct {
 	}
 	e, err := a.Webhooks.Change(ctx, callerOf(ctx).org.ID, in.ID, edit)
 	if err == nil && in.Body.Paused != nil && !*in.Body.Paused {
-		err = a.Intake.WakeWebhook(ctx, in.ID)
+		err = a.wake(ctx, in.ID)
 	}
 	return body(e, err)
 }

@@ -71,7 +71,7 @@ func (a *API) webhooks() {
 		if err := a.Webhooks.Resend(ctx, callerOf(ctx).org.ID, in.ID, in.Delivery); err != nil {
 			return nil, err
 		}
-		return nil, a.Intake.WakeWebhook(ctx, in.ID)
+		return nil, a.wake(ctx, in.ID)
 	})
 }
 

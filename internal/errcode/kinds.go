@@ -28,7 +28,7 @@ var (
 	Damaged             = &Kind{"credits_damaged", http.StatusInternalServerError, "The credits of the organization are damaged", "Nothing was charged. Support can repair them; other organizations are not concerned.", false}
 	NotConfigured       = &Kind{"not_configured", http.StatusConflict, "This is not set up here", "The operator has not set up the service that the call needs.", false}
 	NoUpstream          = &Kind{"no_upstream", http.StatusBadGateway, "Another service did not answer", "Repeat the request with the same idempotency key.", true}
-	Unavailable         = &Kind{"unavailable", http.StatusServiceUnavailable, "The order is kept but could not be answered yet", "Repeat the request with the same idempotency key.", true}
+	Unavailable         = &Kind{"unavailable", http.StatusServiceUnavailable, "The request could not be answered yet", "Repeat the request with the same idempotency key.", true}
 )
 
 // Kinds are all of them, by status.

@@ -16,6 +16,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"holdfast/activities"
 	"holdfast/internal/account"
@@ -47,6 +49,7 @@ var (
 	ErrKeyReused = errcode.New(errcode.KeyReused, "this idempotency key was used for another order; use a new key for a new order")
 	ErrNoKey     = errcode.New(errcode.Invalid, "an order needs an idempotency key; send the same one again to repeat the request safely")
 	ErrNoAnswer  = errcode.New(errcode.Unavailable, "no worker took the order in time; it is kept and will run when a worker is there; repeat the request with the same idempotency key to get its answer")
+	ErrAway      = errcode.New(errcode.Unavailable, "orders cannot be started or changed at the moment; repeat the request in a minute, with the same idempotency key")
 	ErrOver      = errcode.New(errcode.Conflict, "the order is over already; there is nothing left to cancel, pause or resume")
 	ErrDelivered = errcode.New(errcode.Conflict, "the order is delivered already; there is nothing left to pause")
 )
@@ -322,10 +325,18 @@ func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reserva
 	return r, err
 }
 
+// Away reports whether an error says that Temporal cannot be reached, or did not
+// answer in time.
+func Away(err error) bool {
+	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	var gone *serviceerror.Unavailable
+	var late *serviceerror.DeadlineExceeded // the server's word for it
+	return errors.As(err, &slow) || errors.As(err, &gone) || errors.As(err, &late) || status.Code(err) == codes.Unavailable
+}
+
 // answer turns Temporal's errors into sentences for the submitter.
 func answer(err error) error {
-	var slow *client.WorkflowUpdateServiceTimeoutOrCanceledError
-	var late *serviceerror.DeadlineExceeded // the server's word for it
+	var gone *serviceerror.Unavailable
 	info, refused := activities.Refused(err)
 	switch {
 	case errors.Is(err, ErrKeyReused), refused && info.Kind == errcode.KeyReused:
@@ -334,7 +345,9 @@ func answer(err error) error {
 		return &order.InvalidError{Field: info.Field, Message: info.Text}
 	case refused:
 		return info.Restore()
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow), errors.As(err, &late):
+	case errors.As(err, &gone), status.Code(err) == codes.Unavailable:
+		return ErrAway
+	case errors.Is(err, context.DeadlineExceeded), Away(err):
 		return ErrNoAnswer
 	}
 	return fmt.Errorf("the order could not be submitted: %w", err)

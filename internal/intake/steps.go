@@ -95,6 +95,8 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 		return false, ErrDelivered
 	case isGone(err):
 		return false, ErrOver
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, ErrAway
 	}
 	return err == nil, err
 }

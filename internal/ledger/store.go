@@ -98,6 +98,7 @@ func wait[R any](c *call) (result R, err error) {
 	h := c.op.header()
 	select {
 	case o := <-c.done:
+		noticeOf(c.ctx, c.op, o)
 		return decode[R](h.owner, o)
 	case <-c.ctx.Done():
 		return result, fmt.Errorf("the ledger operation %q may or may not have happened, repeat it with the same key: %w", h.key, c.ctx.Err())
