@@ -20,7 +20,7 @@ const longestWait = time.Minute
 
 func (a *API) orders() {
 	add(a, route{
-		method: http.MethodPost, path: "/orders", name: "createOrder", tag: "Orders", errors: []int{http.StatusPaymentRequired, http.StatusConflict, http.StatusServiceUnavailable}, status: http.StatusCreated, needs: member, stream: true,
+		method: http.MethodPost, path: "/orders", name: "createOrder", tag: "Orders", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, status: http.StatusCreated, needs: member, stream: true,
 		summary: "Place an order",
 		about: "A lead_list delivers leads that match criteria, a verify the verdicts on addresses, a reveal fields of leads by their ids, " +
 			"an enrich what is new about the rows of a list, an export leads as a file or to a webhook. " +
