@@ -14,6 +14,7 @@ document.addEventListener("click", async event => {
 document.getElementById("find").addEventListener("input", event => {
   const words = event.target.value.toLowerCase().split(/\s+/);
   for (const entry of document.querySelectorAll("nav li")) {
-    entry.hidden = !words.every(word => entry.textContent.toLowerCase().includes(word));
+    const text = (entry.textContent + entry.querySelector("a").hash).toLowerCase();
+    entry.hidden = !words.every(word => text.includes(word));
   }
 });
