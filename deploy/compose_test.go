@@ -105,7 +105,8 @@ func TestComposePassesEveryVariable(t *testing.T) {
 		"HOLDFAST_HTTP_TLS_CERT": true, "HOLDFAST_HTTP_TLS_KEY": true,
 		"HOLDFAST_CODEC_ADDR": true, "HOLDFAST_CODEC_TOKEN": true, "HOLDFAST_CODEC_ORIGINS": true, // of codec-server
 		"HOLDFAST_URL": true, "HOLDFAST_API_KEY": true, "HOLDFAST_DATA_DIR": true, // of commands
-		"TEMPORAL_API_KEY": true, // Temporal runs beside it
+		"TEMPORAL_API_KEY": true,                        // Temporal runs beside it
+		"HOLDFAST_CELLS":   true, "HOLDFAST_CELL": true, // it is one installation
 	}
 	services := project(t).Services
 	for name := range names() {

@@ -9,19 +9,27 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
 
 	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
 const cellsOperator = "operator-key-of-both-cells-0123456789"
@@ -30,8 +38,9 @@ const cellsOperator = "operator-key-of-both-cells-0123456789"
 // and a worker each.
 type twoCells struct {
 	*world
-	base string
-	urls map[string]string // of the databases
+	base     string
+	temporal string            // its address
+	urls     map[string]string // of the databases
 }
 
 // startCells starts them: the first one from an installation that was alone before.
@@ -53,7 +62,7 @@ func startCells(t *testing.T) *twoCells {
 	alone.run("migrate").ok()
 	alone.run("org", "create", "elder").ok()
 
-	w := &twoCells{urls: map[string]string{"a": first, "b": second.String()}}
+	w := &twoCells{temporal: s.Config.TemporalAddress, urls: map[string]string{"a": first, "b": second.String()}}
 	file := filepath.Join(t.TempDir(), "cells.json")
 	text, err := json.Marshal([]map[string]string{
 		{"name": "a", "database_url": first}, {"name": "b", "database_url": second.String(), "temporal_namespace": "cell-b"},
@@ -61,7 +70,7 @@ func startCells(t *testing.T) *twoCells {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	w.world = newWorld(t, "HOLDFAST_CELLS="+file, "TEMPORAL_ADDRESS="+s.Config.TemporalAddress,
-		"HOLDFAST_OPERATOR_KEY="+cellsOperator, "HOLDFAST_SANDBOX=true", "HOLDFAST_DRAIN_WAIT=0s")
+		"HOLDFAST_TEMPORAL_UI=http://temporal.test/", "HOLDFAST_OPERATOR_KEY="+cellsOperator, "HOLDFAST_SANDBOX=true", "HOLDFAST_DRAIN_WAIT=0s")
 	w.run("org", "list", "--cell", "b").fails(exitFailed, "migrate")
 	w.run("migrate").ok()
 	w.run("migrate").ok() // again, which changes nothing
@@ -86,10 +95,31 @@ func startCells(t *testing.T) *twoCells {
 		go func() { ended <- wire.RunWorker(ctx, cfg, slog.New(slog.DiscardHandler)) }()
 		t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 	}
-	serving, base := startServe(w.world)
-	t.Cleanup(func() { require.Zero(t, serving.signal(syscall.SIGTERM), serving.output.String()) })
-	w.base = base
+	w.base = w.balanced(2)
 	return w
+}
+
+// balanced is the address of a balancer that hands requests to each of several
+// servers in turn.
+func (w *twoCells) balanced(servers int) string {
+	w.t.Helper()
+	var proxies []*httputil.ReverseProxy
+	for range servers {
+		serving, base := startServe(w.world)
+		w.t.Cleanup(func() { require.Zero(w.t, serving.signal(syscall.SIGTERM), serving.output.String()) })
+		at, err := url.Parse(base)
+		require.NoError(w.t, err)
+		proxies = append(proxies, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(at)
+			r.Out.Host = r.In.Host // forms of the dashboard are checked against it
+		}})
+	}
+	var turn atomic.Int64
+	balancer := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		proxies[turn.Add(1)%int64(servers)].ServeHTTP(rw, r)
+	}))
+	w.t.Cleanup(balancer.Close)
+	return balancer.URL
 }
 
 // ask sends a request of the API and returns the answer and the cell that gave it.
@@ -252,12 +282,31 @@ func TestCells(t *testing.T) {
 		_, body := get(t, w.base+"/readyz")
 		require.JSONEq(t, `{"status":"ready","database":"ok","temporal":"ok","cell b":"ready"}`, body)
 	})
+	t.Run("views of Temporal", func(t *testing.T) { w.views(t) })
 	t.Run("move", func(t *testing.T) { w.move(t, keyB, orders["b"]) })
 
 	var report auditReport
 	w.run("audit", "--json").ok().into(&report)
 	require.True(t, report.Balanced)
 	require.Equal(t, int64(6), report.Owners)
+}
+
+// views asks Temporal every query that is offered to people.
+func (w *twoCells) views(t *testing.T) {
+	t.Helper()
+	temporal, err := client.DialContext(t.Context(), client.Options{HostPort: w.temporal, Namespace: "cell-b", Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	require.NoError(t, err)
+	defer temporal.Close()
+	found := map[string]int64{}
+	for _, view := range append(slices.Clone(workflows.Views), workflows.ViewOf("birch"), workflows.ViewOf("acme")) {
+		list, err := temporal.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: view.Query})
+		require.NoError(t, err, view.Query)
+		found[view.Name] = list.GetCount()
+	}
+	require.Equal(t, int64(1), found["settled orders"])
+	require.Equal(t, int64(1), found["orders of birch"])
+	require.Zero(t, found["orders of acme"], "it is in the other cell's namespace")
+	require.Zero(t, found["rejected orders"])
 }
 
 func (w *twoCells) dashboard(t *testing.T, keyA, keyB string) {
@@ -276,6 +325,7 @@ func (w *twoCells) dashboard(t *testing.T, keyA, keyB string) {
 	list = page(t, operator, w.base+"/app/cell/b")
 	require.Contains(t, list, "birch")
 	require.NotContains(t, list, "elder")
+	require.Contains(t, list, `http://temporal.test/namespaces/cell-b/workflows?query=OrderStatus`)
 
 	var link struct{ Token string }
 	text, _ := w.ask(201, "POST", "/orgs/birch/login-links", cellsOperator, `{"member":"ann"}`)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"holdfast/internal/site"
 	"holdfast/internal/verdicts"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
 // mountDashboard serves the dashboard beside the API; / leads to it.
@@ -36,9 +38,20 @@ func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at 
 	config.Audit = func(ctx context.Context) (ledger.Report, error) {
 		return ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{Also: auditAlso()})
 	}
-	if at.TemporalUI != "" {
-		namespace := cmp.Or(rooms.Config.TemporalNamespace, client.DefaultNamespace)
-		config.Workflow = func(id string) string { return at.TemporalUI + "/namespaces/" + namespace + "/workflows/" + id }
+	if ui := strings.TrimSuffix(cmp.Or(at.TemporalUI, rooms.Config.TemporalUI), "/"); ui != "" {
+		list := ui + "/namespaces/" + cmp.Or(rooms.Config.TemporalNamespace, client.DefaultNamespace) + "/workflows"
+		config.Workflow = func(id string) string { return list + "/" + id }
+		config.Views = func(org string) []dashboard.View {
+			queries := workflows.Views
+			if org != "" {
+				queries = []workflows.View{workflows.ViewOf(org)}
+			}
+			var views []dashboard.View
+			for _, q := range queries {
+				views = append(views, dashboard.View{Name: q.Name, URL: list + "?query=" + url.QueryEscape(q.Query)})
+			}
+			return views
+		}
 	}
 	mux.Handle(dashboard.Prefix+"/", dashboard.New(config))
 	mux.Handle("GET /{$}", http.RedirectHandler(dashboard.Prefix+"/", http.StatusSeeOther))

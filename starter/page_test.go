@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/workflows"
 )
 
 var write = flag.Bool("write", false, "write docs/cli.md instead of comparing it")
@@ -54,3 +59,46 @@ func rows(page *strings.Builder, cmd *cobra.Command) {
 
 // asTyped is a text with the program's name as users have it.
 func asTyped(text string) string { return strings.ReplaceAll(text, program(), "holdfast") }
+
+// The queries for Temporal's UI that the page lists are those that operators are
+// offered.
+func TestTheViewsOfTemporalAreUpToDate(t *testing.T) {
+	const page, begin, end = "../docs/temporal.md", "<!-- views -->\n", "<!-- end of views -->"
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found)
+	_, after, found := strings.Cut(rest, end)
+	require.True(t, found)
+	var table strings.Builder
+	table.WriteString("| view | query |\n|---|---|\n")
+	for _, view := range append([]workflows.View{workflows.ViewOf("acme")}, workflows.Views...) {
+		fmt.Fprintf(&table, "| %s | `%s` |\n", view.Name, view.Query)
+	}
+	now := before + begin + table.String() + end + after
+	if *write {
+		require.NoError(t, os.WriteFile(page, []byte(now), 0o600))
+		return
+	}
+	require.Equal(t, now, string(text), "go test ./starter -run TestTheViewsOfTemporal -write")
+}
+
+// What docs/production.md claims names tests that exist.
+func TestProductionNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("../docs/production.md")
+	require.NoError(t, err)
+	names := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
+	require.Greater(t, len(names), 20)
+	var sources strings.Builder
+	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		sources.Write(source)
+		return err
+	}))
+	for _, name := range names {
+		require.Contains(t, sources.String(), "func "+name[1]+"(t ", "it is not there any more")
+	}
+}

@@ -32,6 +32,28 @@ var (
 // SearchAttributes are all of them, to be registered in Temporal.
 var SearchAttributes = []temporal.SearchAttributeKey{AttrOrganization, AttrOrderKind, AttrOrderStatus}
 
+// View is a query that is worth saving in Temporal's UI.
+type View struct{ Name, Query string }
+
+// Views are those that operators' pages lead to; docs/temporal.md lists them, too.
+var Views = []View{
+	{"open orders", `WorkflowType = "Order" and ExecutionStatus = "Running"`},
+	{"orders being verified", `OrderStatus = "verifying" and ExecutionStatus = "Running"`},
+	{"delivered, refund pending", `OrderStatus = "completed" and ExecutionStatus = "Running"`},
+	{"settled orders", `OrderStatus = "settled"`},
+	{"rejected orders", `OrderStatus = "rejected"`},
+	{"failed or cancelled orders", `OrderStatus in ("failed", "cancelled")`},
+	{"exports", `OrderKind = "export"`},
+	{"all orders, without webhooks and resets", `WorkflowType = "Order"`},
+	{"resets", `WorkflowType = "MonthlyReset"`},
+	{"webhook deliveries", `WorkflowType = "WebhookDelivery" and ExecutionStatus = "Running"`},
+}
+
+// ViewOf is the view of one organization's orders.
+func ViewOf(org string) View {
+	return View{"orders of " + org, `Organization = "` + org + `" and WorkflowType = "Order"`}
+}
+
 // AttrScheduledStart is set by Temporal on what a schedule starts: the time the
 // start was scheduled for, however late it came.
 var AttrScheduledStart = temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")

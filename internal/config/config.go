@@ -114,6 +114,7 @@ type Config struct {
 	// Temporal reads them.
 	TemporalAddress   string `env:"TEMPORAL_ADDRESS"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE"`
+	TemporalUI        string `env:"HOLDFAST_TEMPORAL_UI"` // address of its UI, for links on operators' pages
 	Codec             Codec  `env:", prefix=HOLDFAST_CODEC_"`
 	TemporalAPIKey    string `env:"TEMPORAL_API_KEY" secret:"true"`
 }

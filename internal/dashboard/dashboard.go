@@ -43,10 +43,14 @@ type Config struct {
 	Audit     func(context.Context) (ledger.Report, error)                // proves the books
 	Workers   func(context.Context) ([]verdicts.WorkerState, error)       // how verification is in each worker; nil where it is not known
 	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
+	Views     func(org string) []View                                     // queries of Temporal's UI, for one organization or all; nil where its address is not known
 	OIDC      OIDC                                                        // where people log in besides with keys and links
 	Cells     Cells                                                       // where there are several
 	Log       *slog.Logger
 }
+
+// View is a link to a list of workflows in Temporal's UI.
+type View struct{ Name, URL string }
 
 // Cells is what the dashboard of one cell knows of the others.
 type Cells struct {

@@ -22,6 +22,7 @@ type operatorPage struct {
 	Orders []order.Order
 	Lost   []reconcile.Lost
 	Outage string
+	Views  []View
 }
 
 func (v *visit) operator() error {
@@ -30,6 +31,9 @@ func (v *visit) operator() error {
 		return err
 	}
 	page := operatorPage{Orders: list.Orders, Outage: v.outage(v.r.Context())}
+	if v.Views != nil {
+		page.Views = v.Views("")
+	}
 	if v.Reconcile != nil {
 		var err error
 		if page.Lost, err = v.Reconcile.Find(v.r.Context()); err != nil {

@@ -71,6 +71,7 @@ type singlePage struct {
 	Columns  []string
 	Rows     [][]string
 	Workflow string
+	Views    []View
 	Note     string
 }
 
@@ -168,6 +169,9 @@ func (v *visit) order() error {
 	}
 	if v.ID.IsOperator() && v.Workflow != nil {
 		page.Workflow = v.Workflow(id)
+	}
+	if v.ID.IsOperator() && v.Views != nil {
+		page.Views = v.Views(v.Org.ID)
 	}
 	return v.render(http.StatusOK, "order", "Order "+shortID(id), page)
 }
