@@ -97,24 +97,11 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	cfg.WebhookAllow = append(cfg.WebhookAllow, netguard.Loopback()...) // receivers under development are on this machine
-	chosen := d.dir != dataDir
-	var err error
-	if d.dir, err = filepath.Abs(d.dir); err != nil {
-		return err
-	}
-	if chosen {
-		d.named = d.dir
-	}
-	unlock, err := lockDir(d.dir)
+	unlock, err := d.takeDir()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if d.fresh {
-		if err := emptyDir(d.dir); err != nil {
-			return err
-		}
-	}
 	listener, err := listen(ctx, cfg.HTTPAddr, "HOLDFAST_HTTP_ADDR")
 	if err != nil {
 		return err
@@ -171,6 +158,26 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	}
 	cancel()
 	return errors.Join(err, d.removeReady(), stop())
+}
+
+// takeDir makes the data directory this stack's alone, and empties it where that is
+// asked for.
+func (d *dev) takeDir() (unlock func(), err error) {
+	chosen := d.dir != dataDir
+	if d.dir, err = filepath.Abs(d.dir); err != nil {
+		return nil, err
+	}
+	if chosen {
+		d.named = d.dir
+	}
+	if unlock, err = lockDir(d.dir); err != nil || !d.fresh {
+		return unlock, err
+	}
+	if err := emptyDir(d.dir); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // readyFiles are the files that say where the stack can be reached.

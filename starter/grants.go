@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -26,7 +25,7 @@ func (a *app) creditsGrantsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				query := set(url.Values{}, "member", member, "type", kind, "cursor", cursor, "limit", strconv.Itoa(limit), "live", strconv.FormatBool(live))
+				query := set(pageQuery(limit, cursor), "member", member, "type", kind, "live", strconv.FormatBool(live))
 				return ask(ctx, a, s, fetch(path, query), a.showGrants)
 			})
 		},

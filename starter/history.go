@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -30,8 +29,7 @@ func (a *app) creditsHistoryCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				set(query, "type", kind, "kind", move.String(), "member", member, "order", orderID, "from", from, "to", to,
-					"cursor", cursor, "limit", strconv.Itoa(limit))
+				set(inPage(query, limit, cursor), "type", kind, "kind", move.String(), "member", member, "order", orderID, "from", from, "to", to)
 				return ask(ctx, a, s, fetch("/credits/history", query), a.showHistory)
 			})
 		},

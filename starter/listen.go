@@ -224,7 +224,7 @@ func (l *listener) query(cursor string, from time.Time, limit int) url.Values {
 	if !from.IsZero() {
 		query.Set("from", from.UTC().Format(time.RFC3339Nano))
 	}
-	return set(query, "cursor", cursor, "limit", strconv.Itoa(limit))
+	return inPage(query, limit, cursor)
 }
 
 // take prints an event and forwards it.

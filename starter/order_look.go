@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -107,8 +106,7 @@ func (a *app) orderListCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.api(cmd, func(ctx context.Context, s *session) error {
-				query := set(s.org(org), "status", status.String(), "kind", kind.String(), "member", member, "from", from, "to", to,
-					"cursor", cursor, "limit", strconv.Itoa(limit))
+				query := set(inPage(s.org(org), limit, cursor), "status", status.String(), "kind", kind.String(), "member", member, "from", from, "to", to)
 				return ask(ctx, a, s, fetch("/orders", query), a.showOrders)
 			})
 		},

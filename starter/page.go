@@ -17,8 +17,11 @@ func addPageFlags(cmd *cobra.Command, limit *int, cursor *string, most int) {
 }
 
 // pageQuery are the parameters of these flags.
-func pageQuery(limit int, cursor string) url.Values {
-	return set(url.Values{}, "cursor", cursor, "limit", strconv.Itoa(limit))
+func pageQuery(limit int, cursor string) url.Values { return inPage(url.Values{}, limit, cursor) }
+
+// inPage asks for one page of a list.
+func inPage(query url.Values, limit int, cursor string) url.Values {
+	return set(query, "cursor", cursor, "limit", strconv.Itoa(limit))
 }
 
 // addSpanFlags adds the flags that limit a list to a range of time.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -143,7 +142,7 @@ func (a *app) suppressListCommand() *cobra.Command {
 					Suppressions []suppression.Entry `json:"suppressions"`
 					NextCursor   string              `json:"next_cursor,omitempty"`
 				}
-				return ask(ctx, a, s, fetch("/suppressions", set(s.org(org), "cursor", cursor, "limit", strconv.Itoa(limit))), func(p page) {
+				return ask(ctx, a, s, fetch("/suppressions", inPage(s.org(org), limit, cursor)), func(p page) {
 					t := newTable("sha256", "reason", "added")
 					for _, e := range p.Suppressions {
 						t.add(e.Hash, e.Reason, when(e.AddedAt))

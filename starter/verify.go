@@ -122,29 +122,7 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	queue := make(chan *chunk, chunksAhead)
-	readError := make(chan error, 1)
-	go func() {
-		defer close(queue)
-		left := skip
-		readError <- readAddresses(in, func(emails []string) error {
-			n := min(left, int64(len(emails)))
-			if left, emails = left-n, emails[n:]; len(emails) == 0 {
-				return nil
-			}
-			c := &chunk{emails: emails, results: make([]verify.Result, len(emails)), done: make(chan error, 1)}
-			select {
-			case queue <- c:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			go func() {
-				c.done <- verification.Verify(ctx, c.emails, func(i int, r verify.Result) { c.results[i] = r })
-			}()
-			return nil
-		})
-	}()
-
+	queue, readError := verifyAhead(ctx, verification, in, skip)
 	counts := outcomes{}
 	out := bufio.NewWriter(a.out)
 	enc := json.NewEncoder(out)
@@ -185,6 +163,35 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 		a.summarize(counts, time.Since(start), verification.Stats())
 	}
 	return nil
+}
+
+// verifyAhead reads addresses behind the first ones that are skipped, and verifies
+// them some chunks ahead of who takes them from the queue, in their order. Behind
+// the last chunk stands what reading came to.
+func verifyAhead(ctx context.Context, verification *wire.Verification, in io.Reader, skip int64) (<-chan *chunk, <-chan error) {
+	queue := make(chan *chunk, chunksAhead)
+	readError := make(chan error, 1)
+	go func() {
+		defer close(queue)
+		left := skip
+		readError <- readAddresses(in, func(emails []string) error {
+			n := min(left, int64(len(emails)))
+			if left, emails = left-n, emails[n:]; len(emails) == 0 {
+				return nil
+			}
+			c := &chunk{emails: emails, results: make([]verify.Result, len(emails)), done: make(chan error, 1)}
+			select {
+			case queue <- c:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			go func() {
+				c.done <- verification.Verify(ctx, c.emails, func(i int, r verify.Result) { c.results[i] = r })
+			}()
+			return nil
+		})
+	}()
+	return queue, readError
 }
 
 func (a *app) summarize(counts outcomes, elapsed time.Duration, stats verify.Stats) {

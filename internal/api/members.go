@@ -60,6 +60,10 @@ func (a *API) members() {
 	}, func(ctx context.Context, in *struct{ MemberID }) (*answer[account.Member], error) {
 		return body(a.Accounts.Member(ctx, callerOf(ctx).org.ID, in.Member))
 	})
+}
+
+// memberChanges are the routes that change a member.
+func (a *API) memberChanges() {
 	add(a, route{
 		method: http.MethodPatch, path: "/orgs/{org}/members/{member}", name: "updateMember", tag: "Organizations", needs: admin,
 		summary: "Change the name, the role, the e-mail address or the metadata of a member", errors: []int{http.StatusConflict},

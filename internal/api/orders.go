@@ -86,8 +86,6 @@ func (a *API) orders() {
 		}
 		return &taggedOrder{Status: http.StatusOK, Tag: tag, Body: o}, nil
 	})
-	a.showExamples()
-	a.orderSteps()
 }
 
 // orderSteps are the routes that move an order.

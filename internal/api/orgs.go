@@ -57,13 +57,16 @@ func (a *API) orgs() {
 		}
 		return body(org, a.Billing.CatchUp(ctx, org.ID, org.Time(time.Now())))
 	})
-	a.orgList()
 	add(a, route{
 		method: http.MethodGet, path: "/orgs/{org}", name: "getOrg", tag: "Organizations", needs: member,
 		summary: "Show an organization", about: "And what waits: its next reset, a change of plan.",
 	}, func(ctx context.Context, _ *none) (*answer[account.Org], error) {
 		return body(a.Billing.Current(ctx, callerOf(ctx).org.ID))
 	})
+}
+
+// orgPlans are the routes about an organization's plan.
+func (a *API) orgPlans() {
 	add(a, route{
 		method: http.MethodPut, path: "/orgs/{org}/plan", name: "changePlan", tag: "Organizations", needs: operator,
 		summary: "Move an organization to another plan", about: "Nothing that it has is taken away. Sent again, the change is the same one.",
@@ -97,6 +100,10 @@ func (a *API) orgs() {
 	) (*answer[billing.Preview], error) {
 		return body(a.Billing.PreviewReset(ctx, callerOf(ctx).org.ID, in.At.Time))
 	})
+}
+
+// orgKeys are the routes about API keys.
+func (a *API) orgKeys() {
 	add(a, route{
 		method: http.MethodPost, path: "/orgs/{org}/keys", name: "createKey", tag: "Organizations", status: http.StatusCreated, needs: admin,
 		summary: "Create an API key", about: "The key is shown this once; what is stored is its hash. The same request with the same Idempotency-Key and API key shows the same key again.",

@@ -66,6 +66,7 @@ func (a *API) payments() {
 	a.topUps()
 	a.reports()
 	a.stripe()
+	a.stripeCustomers()
 }
 
 // stripe are the operator's routes.
@@ -103,6 +104,11 @@ func (a *API) stripe() {
 			ExpiresAfterDays: b.ExpiresAfterDays, ExpiresWithPeriod: b.ExpiresWithPeriod,
 		}))
 	})
+}
+
+// stripeCustomers are the routes about the payment service's customers and what it
+// has reported.
+func (a *API) stripeCustomers() {
 	add(a, route{
 		method: http.MethodGet, path: "/integrations/stripe/customers", name: "listPaymentCustomers", tag: "Payments", needs: operator, noOrg: true,
 		summary: "List which organization each customer of the payment service is",

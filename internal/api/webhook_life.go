@@ -68,6 +68,10 @@ func (a *API) webhookLife() {
 			Endpoint: in.ID, Since: in.Body.Since.Time, Before: in.Body.Until.Time, Failed: in.Body.Failed,
 		}))
 	})
+}
+
+// pastEvents are the routes about events.
+func (a *API) pastEvents() {
 	add(a, route{
 		method: http.MethodGet, path: "/events", name: "listEvents", tag: "Events", needs: admin,
 		summary: "List what happened, newest first", about: "The events that webhooks get, with their data. They are kept for 30 days.",
