@@ -42,6 +42,7 @@ var runBy = map[string]string{
 	"docs/backup.md":                "internal/reconcile TestABackupIsRestored…, TestDev",
 	"docs/billing.md":               "TestDev",
 	"docs/concepts.md":              "TestDev",
+	"docs/scale.md":                 "TestCells",
 	"docs/temporal.md":              "TestProductionSettings, by the same calls of Temporal's API",
 	"docs/test-clocks.md":           "internal/api TestTheExampleOfTheDocs",
 	"docs/tutorial.md":              "TestDev",
@@ -70,6 +71,15 @@ func TestEveryCommandOfTheDocumentationIsRun(t *testing.T) {
 		if found := blocksOf(t, page); len(found) > 0 {
 			blocks += len(found)
 			require.True(t, runBy[page] != "" || runBy[filepath.Dir(page)+"/*"] != "", "%s has commands that no test runs", page)
+			for _, b := range found {
+				for line := range strings.Lines(b.text) {
+					if call, ours := strings.CutPrefix(line, "holdfast "); ours {
+						call, _, _ = strings.Cut(call, " #")
+						call, _, _ = strings.Cut(call, " > ")
+						isCommand(t, page, call)
+					}
+				}
+			}
 		}
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
