@@ -118,7 +118,36 @@ func readNumber(number, text, region string) (*phonenumbers.PhoneNumber, bool) {
 			return spelled, true
 		}
 	}
+	if err != nil || !isPossible(n) {
+		if first := firstOfTwo(number, region); first != nil {
+			return first, true
+		}
+	}
 	return n, err == nil
+}
+
+// firstOfTwo returns the first of two numbers with a space between them only, as
+// they stand in one cell of a table; nil where that is not the one way to read
+// the text.
+func firstOfTwo(number, region string) (found *phonenumbers.PhoneNumber) {
+	for i, c := range number {
+		if c != ' ' || strings.ContainsAny(number[:1], "0+") && !strings.ContainsAny(number[i+1:i+2], "0+") {
+			continue // a number with its area code is followed by one with it
+		}
+		first, err := phonenumbers.Parse(number[:i], region)
+		if err != nil || !phonenumbers.IsValidNumber(first) {
+			continue
+		}
+		second, err := phonenumbers.Parse(number[i+1:], region)
+		if err != nil || !phonenumbers.IsValidNumber(second) {
+			continue
+		}
+		if found != nil && found.GetNationalNumber() != first.GetNationalNumber() {
+			return nil
+		}
+		found = first
+	}
+	return found
 }
 
 // isPossible reports whether a number has a length that its plan knows, with or
