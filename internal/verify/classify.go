@@ -91,6 +91,9 @@ func newClassifier(sender string) *classifier {
 // sender's address, it speaks of the sender: "no such user" is not about the
 // address that was asked for.
 func (c *classifier) classify(at stage, r reply, p *provider, about Address) finding {
+	if accepts(at, r.code) { // half of all replies: their words change nothing
+		return finding{Valid, Accepted, settle}
+	}
 	if c.sender != "" && strings.Contains(r.text, c.sender) && about.String() != c.sender {
 		r.text = strings.ReplaceAll(r.text, c.sender, "sender")
 	}
@@ -105,6 +108,11 @@ func (c *classifier) classify(at stage, r reply, p *provider, about Address) fin
 		c.mu.Unlock()
 	}
 	return f
+}
+
+// accepts reports whether MAIL or RCPT was accepted (RFC 5321 §4.3.2).
+func accepts(at stage, code int) bool {
+	return at == atRcpt && (code == 250 || code == 251) || at == atMail && code/100 == 2
 }
 
 // classify finds the meaning of a reply: the provider's own rows first, then

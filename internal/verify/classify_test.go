@@ -99,6 +99,7 @@ func FuzzClassify(f *testing.F) {
 			return
 		}
 		found := classify(s, r, nil, Address{local, "example.test"})
+		require.Equal(t, found, newClassifier("").classify(s, r, nil, Address{local, "example.test"}))
 		switch found.verdict {
 		case Valid:
 			require.Equal(t, 2, r.class())
