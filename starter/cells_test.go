@@ -172,7 +172,7 @@ func (w *twoCells) order(key string, leads int, until string) (id string) {
 // page shows a page of the dashboard.
 func page(t *testing.T, browser *http.Client, at string) string {
 	t.Helper()
-	response, err := browser.Get(at) //nolint:noctx // a short test
+	response, err := browser.Get(at)
 	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
@@ -187,7 +187,7 @@ func (w *twoCells) login(key string) *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(w.t, err)
 	browser := &http.Client{Jar: jar}
-	response, err := browser.PostForm(w.base+"/app/login", url.Values{"key": {key}}) //nolint:noctx // a short test
+	response, err := browser.PostForm(w.base+"/app/login", url.Values{"key": {key}})
 	require.NoError(w.t, err)
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
@@ -333,7 +333,7 @@ func (w *twoCells) dashboard(t *testing.T, keyA, keyB string) {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	browser := &http.Client{Jar: jar}
-	response, err := browser.PostForm(w.base+"/app/login/link", url.Values{"token": {link.Token}}) //nolint:noctx // a short test
+	response, err := browser.PostForm(w.base+"/app/login/link", url.Values{"token": {link.Token}})
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Contains(t, page(t, browser, w.base+"/app/"), "BIRCH")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -257,6 +258,39 @@ func TestAMoveIsRefused(t *testing.T) {
 	exec(`UPDATE credit_account SET available = available - 1 WHERE owner = 'acme'`)
 	exec(`UPDATE plan SET hash = repeat('0', 64) WHERE id = 'verified-leads'`)
 	refused("another one in cell b")
+
+	// A writer that waits for the move would write where the organization was.
+	books := ledger.New(cells[0].Pool)
+	defer books.Close()
+	written := make(chan error, 1)
+	interrupted := moveOf(t, cells, "acme", "b")
+	_, err := cells[1].Pool.Exec(t.Context(), `DELETE FROM plan_change WHERE plan_id = 'verified-leads'`)
+	require.NoError(t, err)
+	_, err = cells[1].Pool.Exec(t.Context(), `DELETE FROM plan WHERE id = 'verified-leads'`)
+	require.NoError(t, err)
+	audit := interrupted.Audit
+	interrupted.Audit = func(ctx context.Context, pool *pgxpool.Pool) (ledger.Report, error) {
+		if pool == cells[1].Pool {
+			go func() {
+				_, err := books.Grant(ctx, ledger.Grant{Owner: "acme", Key: "late", Type: "email", Amount: 5, Source: ledger.SourcePack})
+				written <- err
+			}()
+			require.Eventually(t, func() bool {
+				var waiting int
+				err := cells[0].Pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`).Scan(&waiting)
+				return err == nil && waiting > 0
+			}, 20*time.Second, 10*time.Millisecond)
+		}
+		return audit(ctx, pool)
+	}
+	require.ErrorContains(t, interrupted.Run(t.Context()), "wants to write")
+	require.NoError(t, <-written)
+	kept, err := ledger.Heads(t.Context(), cells[0].Pool, "acme")
+	require.NoError(t, err)
+	require.Len(t, kept, 1)
+	moved, err := ledger.Heads(t.Context(), cells[1].Pool, "acme")
+	require.NoError(t, err)
+	require.Empty(t, moved)
 
 	require.ErrorIs(t, moveOf(t, cells, "nobody", "b").Run(t.Context()), ErrMove)
 	require.ErrorIs(t, moveOf(t, cells, "acme", "c").Run(t.Context()), ErrMove)

@@ -44,20 +44,52 @@ const (
 // events that would make one due. Removed they are in the reverse order: the journal
 // is among the last, because nothing else is written to it from then on.
 var parts = []part{
-	{"credit_entry", ofOwner}, {"organization", `id = ORG`},
-	{"member", ofOrg}, {"plan_change", ofOrg}, {"subscription", ofOrg}, {"budget", ofOrg}, {"api_key", ofOrg},
-	{"session", ofOrg}, {"login_link", ofOrg}, {"idempotency_key", ofOrg}, {"metadata", ofOrg}, {"suppression", ofOrg}, {"test_clock", ofOrg},
-	{"credit_owner", ofOwner}, {"credit_account", ofOwner}, {"credit_budget", ofOwner}, {"credit_fact", ofOwner},
-	{"credit_grant", ofOwner}, {"credit_history_block", ofOwner}, {"credit_history_part", ofOwner}, {"credit_hold", ofOwner}, {"credit_mark", ofOwner},
+	{"credit_entry", ofOwner},
+	{"organization", `id = ORG`},
+	{"member", ofOrg},
+	{"plan_change", ofOrg},
+	{"subscription", ofOrg},
+	{"budget", ofOrg},
+	{"api_key", ofOrg},
+	{"session", ofOrg},
+	{"login_link", ofOrg},
+	{"idempotency_key", ofOrg},
+	{"metadata", ofOrg},
+	{"suppression", ofOrg},
+	{"test_clock", ofOrg},
+	{"credit_owner", ofOwner},
+	{"credit_account", ofOwner},
+	{"credit_budget", ofOwner},
+	{"credit_fact", ofOwner},
+	{"credit_grant", ofOwner},
+	{"credit_history_block", ofOwner},
+	{"credit_history_part", ofOwner},
+	{"credit_hold", ofOwner},
+	{"credit_mark", ofOwner},
 	{"ownership_due", ofOrg},
-	{"list", ofOrg}, {"list_row", ofList},
-	{"orders", ofOrg}, {"order_ride", ofOrg}, {"order_item", ofOrder}, {"order_row", ofOrder}, {"order_selection", ofOrder}, {"order_tally", ofOrder},
+	{"list", ofOrg},
+	{"list_row", ofList},
+	{"orders", ofOrg},
+	{"order_ride", ofOrg},
+	{"order_item", ofOrder},
+	{"order_row", ofOrder},
+	{"order_selection", ofOrder},
+	{"order_tally", ofOrder},
 	{"bounce_report", ofOrg},
-	{"outbox", ofOrg}, {"webhook_endpoint", ofOrg}, {"webhook_delivery", `endpoint IN (SELECT id FROM webhook_endpoint WHERE org = ORG)`},
-	{"payment_customer", ofOrg}, {"payment_subscription", ofOrg},
-	{"purchase", ofOrg}, {"purchase_line", ofPurchase}, {"purchase_return", ofPurchase}, {"purchase_void", ofPurchase},
-	{"payment_event", ofPayment}, {"payment_dispute", `id IN (SELECT facts ->> 'dispute' FROM payment_event WHERE ` + ofPayment + `)`},
-	{"top_up", ofOrg}, {"low_balance", ofOrg}, {"top_up_rule", ofOrg},
+	{"outbox", ofOrg},
+	{"webhook_endpoint", ofOrg},
+	{"webhook_delivery", `endpoint IN (SELECT id FROM webhook_endpoint WHERE org = ORG)`},
+	{"payment_customer", ofOrg},
+	{"payment_subscription", ofOrg},
+	{"purchase", ofOrg},
+	{"purchase_line", ofPurchase},
+	{"purchase_return", ofPurchase},
+	{"purchase_void", ofPurchase},
+	{"payment_event", ofPayment},
+	{"payment_dispute", `id IN (SELECT facts ->> 'dispute' FROM payment_event WHERE ` + ofPayment + `)`},
+	{"top_up", ofOrg},
+	{"low_balance", ofOrg},
+	{"top_up_rule", ofOrg},
 }
 
 // stay are the tables that belong to a cell.
@@ -167,7 +199,6 @@ func (m *Move) clearUp(ctx context.Context, place Place) error {
 	if err := m.remove(ctx, left.Pool); err != nil {
 		return err
 	}
-	m.Note("What was left in cell %s is removed.", place.LeftIn)
 	return m.Directory.change(ctx, m.Org, place, Place{Cell: place.Cell})
 }
 
@@ -210,6 +241,14 @@ func (m *Move) carry(ctx context.Context, from, to Cell) error {
 	if err := m.prove(ctx, from, to); err != nil {
 		return err
 	}
+	// Who waits for the locks would write here after the move, as a reset may.
+	var waiting int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))`).Scan(&waiting); err != nil {
+		return fmt.Errorf("the sessions of the cell %s cannot be read: %w", from.Name, err)
+	}
+	if waiting > 0 {
+		return errcode.Say(ErrMove, "Something wants to write about %s, such as a reset or an import of its list; move it again in a moment.", m.Org)
+	}
 	gone, err := m.delete(ctx, tx)
 	if err != nil {
 		return err
@@ -227,11 +266,8 @@ func (m *Move) carry(ctx context.Context, from, to Cell) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("%s is in cell %s now, but its old rows in cell %s were not removed; run the same command again: %w", m.Org, to.Name, from.Name, err)
 	}
-	if err := m.Directory.change(ctx, m.Org, moved, Place{Cell: to.Name}); err != nil {
-		return err
-	}
 	m.Note("%s is in cell %s: %d journal entries, %d orders.", m.Org, to.Name, copied["credit_entry"], copied["orders"])
-	return nil
+	return m.clearUp(ctx, moved)
 }
 
 // open are what keeps an organization from being moved.

@@ -82,7 +82,8 @@ func (rt *Router) chooseForOperator(w http.ResponseWriter, r *http.Request, path
 			return there, err
 		}
 	case ofEveryCell(r.Method, path):
-		return nil, rt.everywhere(w, r)
+		rt.everywhere(w, r)
+		return nil, nil
 	case !sameEverywhere(path):
 		return nil, errNoCell
 	}
@@ -109,7 +110,7 @@ func ofEveryCell(method, path string) bool {
 
 // everywhere sends a request to every cell and answers with the first one's answer,
 // or with that of the cell that refused it: the request may be repeated then.
-func (rt *Router) everywhere(w http.ResponseWriter, r *http.Request) error {
+func (rt *Router) everywhere(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mayRead))
 	if err != nil {
 		body = append(body, 0) // the cell says that it is too large or cut off
@@ -123,14 +124,13 @@ func (rt *Router) everywhere(w http.ResponseWriter, r *http.Request) error {
 		if answers[i].status >= http.StatusBadRequest {
 			answers[i].header.Set(Header, c.Name)
 			answers[i].send(w)
-			return nil
+			return
 		}
 	}
 	if r.URL.Path == prefix+"/erasures" {
 		addUp(answers)
 	}
 	answers[0].send(w)
-	return nil
 }
 
 // addUp adds the counts of all answers to the first one.
@@ -203,7 +203,8 @@ func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path str
 	case strings.HasPrefix(path, "/cell/"):
 		return nil, rt.switchTo(w, r, strings.TrimPrefix(path, "/cell/"))
 	case pageOfEveryCell(r.Method, path):
-		return nil, rt.everywhere(w, r)
+		rt.everywhere(w, r)
+		return nil, nil
 	}
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil {
@@ -262,9 +263,7 @@ func (rt *Router) chooseForStripe(r *http.Request) (*Cell, error) {
 			} `json:"object"`
 		} `json:"data"`
 	}
-	if json.Unmarshal(peek(r), &event) != nil {
-		return rt.home(), nil
-	}
+	_ = json.Unmarshal(peek(r), &event) // what cannot be read is about nobody
 	ctx, about := r.Context(), event.Data.Object
 	for _, q := range []struct{ query, value string }{
 		{`SELECT 1 FROM payment_customer WHERE customer = $1`, string(about.Customer)},
