@@ -24,7 +24,7 @@ var recordings = []string{
 	"order-small-list", "order-small-rejected", "order-small-cancelled", "order-small-cut-short", "order-small-verified",
 	"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
 	"order-verified-cancelled", "order-enriched-cancelled",
-	"order-paused", "order-verified-paused", "order-revealed-paused", "order-enriched-paused", "order-exported-paused", "order-waited",
+	"order-paused", "order-verified-paused", "order-revealed-paused", "order-enriched-paused", "order-exported-paused", "order-waited", "order-revealed-waited", "order-enriched-waited", "order-exported-waited",
 	"order-retried", "order-verified-retried", "order-revealed-retried", "order-enriched-retried", "order-exported-retried",
 	"order-failed", "order-verified-failed", "order-revealed-failed", "order-enriched-failed", "order-exported-failed",
 	"order-open", "order-verified-open", "order-revealed-open", "order-enriched-open", "order-exported-open",

@@ -77,6 +77,9 @@ var stories = []struct {
 	{name: "enriched-paused", org: "gamma", request: enrich, given: fresh(people), happens: paused, want: order.Settled},
 	{name: "exported-paused", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: paused, want: order.Settled},
 	{name: "waited", org: "acme", request: leads(120, false), happens: outage, want: order.Settled},
+	{name: "revealed-waited", org: "gamma", request: reveal, given: scattered(ids), happens: outage, want: order.Settled},
+	{name: "enriched-waited", org: "gamma", request: enrich, given: scattered(people), happens: outage, want: order.Settled},
+	{name: "exported-waited", org: "gamma", request: order.Request{Kind: order.Export}, given: scattered(ids), happens: outage, want: order.Settled},
 	{name: "retried", org: "acme", request: leads(120, false), happens: retries, want: order.Settled},
 	{name: "verified-retried", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails), happens: retries, want: order.Settled},
 	{name: "revealed-retried", org: "gamma", request: reveal, given: fresh(ids), happens: retries, want: order.Settled},
@@ -141,8 +144,9 @@ func main() {
 type recorder struct {
 	*wire.Rooms
 	lab  *maillab.Lab
-	used int // leads of the catalogue that were given out
-	skip int // leads that the next order is not given
+	used int    // leads of the catalogue that were given out
+	skip int    // leads that the next order is not given
+	by   string // how leads are sorted before some are given; empty: as they were imported
 	lock pgx.Tx
 	out  string
 	only []string // the names of the recordings to make; empty: all
