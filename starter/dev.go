@@ -259,7 +259,7 @@ func writeJSONFile(path string, v any) error {
 // lockDir makes sure that one dev stack at a time uses a directory. The lock
 // ends with the process, whatever ends that.
 func lockDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL runs as another user
 		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
 	path := filepath.Join(dir, "lock")

@@ -2,11 +2,15 @@ package main_test
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,9 +45,15 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 	})
 	stack.seed(t, 200)
 	stack.sellEverything(t)
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	stack.cfg.WebhookAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	list := stack.people(t)
 	free := make(chan *lane, kindLanes)
 	for i := range kindLanes {
-		free <- newLane(t, stack.cfg, kindLane(i))
+		l := newLane(t, stack.cfg, kindLane(i))
+		l.list, l.receiver = list, receiver.URL
+		free <- l
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
@@ -155,6 +165,20 @@ func (s *stack) sellEverything(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// people is a list of people who can be enriched: their names and companies.
+func (s *stack) people(t *testing.T) string {
+	rows, err := s.rooms.Pool.Query(t.Context(), `SELECT first_name, last_name, company FROM lead ORDER BY no LIMIT 10`)
+	require.NoError(t, err)
+	var file strings.Builder
+	out := csv.NewWriter(&file)
+	require.NoError(t, out.Write([]string{"first_name", "last_name", "company"}))
+	var first, last, company string
+	_, err = pgx.ForEachRow(rows, []any{&first, &last, &company}, func() error { return out.Write([]string{first, last, company}) })
+	require.NoError(t, err)
+	out.Flush()
+	return file.String()
+}
+
 // submissions are orders of all kinds but lead lists.
 func (s *stack) submissions(t *testing.T) map[string]intake.Submission {
 	ctx := t.Context()
@@ -179,6 +203,8 @@ func (s *stack) submissions(t *testing.T) map[string]intake.Submission {
 	return map[string]intake.Submission{
 		"reveal":      {Request: order.Request{Kind: order.Reveal, Fields: email}, LeadIDs: ids},
 		"export":      {Request: order.Request{Kind: order.Export}, LeadIDs: ids},
+		"webhook":     {Request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, LeadIDs: ids},
+		"enrich":      {Request: order.Request{Kind: order.Enrich, Fields: email}},
 		"verify":      {Request: order.Request{Kind: order.Verify}, Emails: steady},
 		"together":    {Request: order.Request{Kind: order.Verify}, Emails: steady[:2], Together: true},
 		"greylisting": {Request: order.Request{Kind: order.Verify}, Emails: grey},

@@ -178,6 +178,9 @@ type lane struct {
 	rooms  *wire.Rooms
 	proxy  *proxy
 	worker workerProcess
+
+	list     string // what enrichments are of
+	receiver string // where exports to a webhook go
 }
 
 func newLane(t *testing.T, cfg config.Config, namespace string) *lane {
@@ -238,6 +241,9 @@ func (l *lane) order(ctx context.Context, org string, submission intake.Submissi
 		})
 	}
 	submission.Org, submission.Key = org, "order"
+	if err := l.bring(ctx, &submission); err != nil {
+		return outcome{}, err
+	}
 	o, err := l.rooms.Intake.Submit(ctx, submission)
 	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
 		o, err = l.rooms.Intake.Submit(ctx, submission)
@@ -261,6 +267,21 @@ func (l *lane) order(ctx context.Context, org string, submission intake.Submissi
 	}
 	found, err := l.outcome(ctx, org, o.ID)
 	return found, errors.Join(err, missed)
+}
+
+// bring makes what an order of an organization names: its list, its endpoint.
+func (l *lane) bring(ctx context.Context, s *intake.Submission) error {
+	switch {
+	case s.Request.Kind == order.Enrich:
+		list, err := l.rooms.Catalogue.KeepList(ctx, s.Org, "", strings.NewReader(l.list))
+		s.Request.ListID = list.ID
+		return err
+	case s.Request.Destination == order.ToWebhook:
+		e, _, err := l.rooms.Webhooks.Create(ctx, s.Org, l.receiver, []string{"order.settled"})
+		s.Request.WebhookID = e.ID
+		return err
+	}
+	return nil
 }
 
 // over waits until an order has ended: its own workflow, or the one that it shares.

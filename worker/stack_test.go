@@ -152,7 +152,7 @@ type workerProcess struct {
 // startWorker starts one, which ends with the test at the latest.
 func startWorker(t *testing.T, cfg config.Config) (workerProcess, error) {
 	cmd := exec.Command(program)
-	cmd.Env = append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=error")
+	cmd.Env = append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=error", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return workerProcess{}, err

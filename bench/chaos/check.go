@@ -56,7 +56,7 @@ func (s *stack) waits(ctx context.Context) (text string) {
 		flow, err := s.rooms.Temporal.DescribeWorkflowExecution(ctx, workflow, "")
 		if err != nil {
 			text += ": " + err.Error()
-			return nil
+			return nil //nolint:nilerr // it is told
 		}
 		text += fmt.Sprintf(": its workflow is %s, %d events", flow.GetWorkflowExecutionInfo().GetStatus(), flow.GetWorkflowExecutionInfo().GetHistoryLength())
 		for _, a := range flow.GetPendingActivities() {

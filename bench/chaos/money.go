@@ -112,7 +112,7 @@ func (c *client) bounce(ctx context.Context, rng *rand.Rand, who *customer, idem
 }
 
 const (
-	stripeSecret = "whsec_chaos" //nolint:gosec // of our own receiver
+	stripeSecret = "whsec_chaos"
 	packPrice    = "price_pack"
 	packCredits  = 40
 )

@@ -109,7 +109,7 @@ func describeSoak(file string, list []sample) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil { //nolint:gosec // a result, for everybody
+	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
 		return "", err
 	}
 	var b strings.Builder

@@ -15,7 +15,7 @@ func ReplacePart(file, mark, text string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(before+text+after), 0o644) //nolint:gosec // a page of the documentation
+	return os.WriteFile(file, []byte(before+text+after), 0o644)
 }
 
 // CheckPart says whether ReplacePart will find where to write. Programs that run

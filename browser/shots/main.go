@@ -143,7 +143,7 @@ func (s server) take(tab context.Context, shot shot, look, dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, shot.name+"-"+look+".png"), small, 0o644) //nolint:gosec // pictures for everyone
+	return os.WriteFile(filepath.Join(dir, shot.name+"-"+look+".png"), small, 0o644)
 }
 
 // shrink keeps the 256 most frequent colours: a page has few.
@@ -176,7 +176,7 @@ func shrink(picture []byte) ([]byte, error) {
 			c := full.RGBAAt(x, y)
 			at, ok := nearest[c]
 			if !ok {
-				at = uint8(palette.Index(c)) //nolint:gosec // below 256
+				at = uint8(palette.Index(c))
 				nearest[c] = at
 			}
 			small.SetColorIndex(x, y, at)

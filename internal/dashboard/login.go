@@ -135,12 +135,12 @@ func (v *visit) logout() error {
 	if err := in.CloseSession(v.r.Context(), v.secret); err != nil {
 		return err
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: cookieName, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(v.r)})
+	http.SetCookie(v.w, &http.Cookie{Name: cookieName, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(v.r)}) //nolint:gosec // Secure wherever the browser came over TLS
 	return v.redirect(Prefix + "/login")
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, secret string) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
 		Name: cookieName, Value: secret, Path: Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r),
 	})

@@ -130,11 +130,11 @@ func (d *Dashboard) beginSignOn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	setSignOnCookie(w, r, base64.RawURLEncoding.EncodeToString(text), int(signOnLife.Seconds()))
-	http.Redirect(w, r, d.signOn.oauth(r, provider).AuthCodeURL(b.State, oidc.Nonce(b.Nonce), oauth2.S256ChallengeOption(b.Verifier)), http.StatusSeeOther)
+	http.Redirect(w, r, d.signOn.oauth(r, provider).AuthCodeURL(b.State, oidc.Nonce(b.Nonce), oauth2.S256ChallengeOption(b.Verifier)), http.StatusSeeOther) //nolint:gosec // to the provider that the operator has set up
 }
 
 func setSignOnCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
 		Name: signOnCookie, Value: value, Path: signOnPath, MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r),
 	})

@@ -148,7 +148,7 @@ func TempDir(prefix string) (string, error) {
 		if o == nil {
 			return dir, nil
 		}
-		if err := errors.Join(os.Chown(dir, -1, o.gid), os.Chmod(dir, 0o710)); err != nil { //nolint:gosec // for passing through only
+		if err := errors.Join(os.Chown(dir, -1, o.gid), os.Chmod(dir, 0o710)); err != nil {
 			return "", err
 		}
 		return dir, nil

@@ -406,7 +406,7 @@ func (c *cluster) runAsOwner(cmd *exec.Cmd) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 	if c.owner != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
-			Uid: uint32(c.owner.uid), Gid: uint32(c.owner.gid), //nolint:gosec // from the system's own user table
+			Uid: uint32(c.owner.uid), Gid: uint32(c.owner.gid),
 		}}
 	}
 }

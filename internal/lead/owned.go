@@ -103,7 +103,7 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 func (c *Catalogue) ownsFewer(ctx context.Context, of ownership, n uint64) (fewer bool, err error) {
 	err = c.pool.QueryRow(ctx, `
 		SELECT count(*) < $4 FROM (SELECT FROM credit_fact WHERE owner = $1 AND type = $2 AND scope = $3 LIMIT $4) f`,
-		of.org, of.factType, of.factScope, int64(n)).Scan(&fewer) //nolint:gosec // leads have numbers of 32 bits
+		of.org, of.factType, of.factScope, int64(n)).Scan(&fewer)
 	return fewer, err
 }
 

@@ -100,7 +100,7 @@ func (c *Catalogue) Page(ctx context.Context, v Viewer, criteria order.Criteria,
 	page := make([]int64, 0, n)
 	all := leads.Iterator()
 	if after > 0 {
-		all.AdvanceIfNeeded(uint32(after) + 1) //nolint:gosec // 31 bits were read
+		all.AdvanceIfNeeded(uint32(after) + 1)
 	}
 	for all.HasNext() && len(page) < n {
 		page = append(page, int64(all.Next()))

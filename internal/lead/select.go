@@ -197,7 +197,7 @@ func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, ta
 		draw += fmt.Sprintf("/%d", s.Round)
 	}
 	seed := sha256.Sum256([]byte(draw))
-	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:])))
+	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:]))) //nolint:gosec // a fair draw, no secret
 	left := leads.ToArray()
 	picked := make([]candidate, 0, min(s.Count, int64(len(left))))
 	var suppressing, remembering bool // whether there is any list, and any verdict, to look at

@@ -63,7 +63,7 @@ func lineTerm(kind, creditType string, pool *string, member string) term {
 
 // in is the term of the same lines where they are in one part of a block.
 func (t term) in(part int64) term {
-	x := uint64(t) + uint64(part+1)*0x9e3779b97f4a7c15 //nolint:gosec // a part is small
+	x := uint64(t) + uint64(part+1)*0x9e3779b97f4a7c15
 	x = (x ^ x>>32) * 0xd6e8feb86659fd93
 	return term(x ^ x>>32)
 }
@@ -124,7 +124,7 @@ func (b *blockTerms) add(r *historyRow) error {
 // taken modulo its bits.
 func (t term) positions() []int64 {
 	at := make([]int64, bloomHashes)
-	h, step := uint32(t), uint32(t>>32)|1 //nolint:gosec // both halves of the hash
+	h, step := uint32(t), uint32(t>>32)|1
 	for i := range at {
 		at[i] = int64(h)
 		h += step

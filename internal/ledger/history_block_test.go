@@ -145,7 +145,7 @@ func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 	done := make(chan struct{})
 	for w := range 64 {
 		writers.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(w), 1)) //nolint:gosec // repeatable
+			r := rand.New(rand.NewPCG(uint64(w), 1))
 			for i := range 18 {
 				if err := write(ctx, l, fmt.Sprintf("%d/%d", w, i), r); err != nil {
 					t.Error(err)
@@ -191,7 +191,7 @@ func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 	}
 	for w := range 2 {
 		readers.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(w), 2)) //nolint:gosec // repeatable
+			r := rand.New(rand.NewPCG(uint64(w), 2))
 			for last := false; ; {
 				if err := check(r); err != nil {
 					t.Error(err)
@@ -212,7 +212,7 @@ func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 	close(done)
 	readers.Wait()
 	for seed := range uint64(5) {
-		require.NoError(t, check(rand.New(rand.NewPCG(seed, 3)))) //nolint:gosec // repeatable
+		require.NoError(t, check(rand.New(rand.NewPCG(seed, 3))))
 	}
 	// At any time the lines of each member's history add up to what they have.
 	_, err := l.Expire(ctx, ledger.Expire{Owner: "acme"})
@@ -240,7 +240,7 @@ func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 	require.Empty(t, report.Findings)
 	_, err = reader.BalancesAt(ctx, "acme", time.Now().Add(-time.Millisecond))
 	require.NoError(t, err)
-	require.NoError(t, write(ctx, reader, "follows", rand.New(rand.NewPCG(7, 7)))) //nolint:gosec // repeatable
+	require.NoError(t, write(ctx, reader, "follows", rand.New(rand.NewPCG(7, 7))))
 }
 
 // Blocks that have nothing for a filter are passed over; those that cannot be

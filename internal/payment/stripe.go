@@ -127,6 +127,9 @@ func factsOfInvoice(i stripe.Invoice) facts {
 	}
 	f.LinesUnknown = i.Lines.HasMore
 	for _, l := range i.Lines.Data {
+		if l == nil { // null
+			continue
+		}
 		// Accounts with an older version of the API report the price elsewhere.
 		f.LinesUnknown = f.LinesUnknown || l.Pricing == nil
 		if s, ok := soldLineOf(l); ok {
@@ -167,7 +170,7 @@ func factsOfSubscription(s stripe.Subscription) facts {
 	}
 	if s.Items != nil {
 		for _, i := range s.Items.Data {
-			if i.Price != nil {
+			if i != nil && i.Price != nil {
 				f.Prices = append(f.Prices, i.Price.ID)
 			}
 		}

@@ -44,7 +44,7 @@ type WarmUp struct {
 
 // ReadIdentities reads a JSON file with a list of identities.
 func ReadIdentities(file string) ([]Identity, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // it is the operator who names the file
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (e *Engine) dial(ctx context.Context, at exchanger, p *provider, useTLS, he
 	e.stats.connections.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.ConnectTimeout)
 	defer cancel()
-	address := netip.AddrPortFrom(at.addr, uint16(e.cfg.SMTPPort)).String() //nolint:gosec // checked in New
+	address := netip.AddrPortFrom(at.addr, uint16(e.cfg.SMTPPort)).String()
 	conn, err := e.dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, &failure{reason: ConnectFailed, kind: unreachable, err: err, host: at.name}

@@ -160,7 +160,7 @@ func isRegistrable(name string) bool {
 }
 
 func lines(file string) (list []string, err error) {
-	text, err := os.ReadFile(file) //nolint:gosec // one of ours
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func goModule(ctx context.Context, module string) (found map[string][]string, ve
 	found = map[string][]string{}
 	entry := regexp.MustCompile(`(?m)^\s*"([^"]+)":\s*true`)
 	for _, file := range []string{"metadata_disposable.go", "metadata_free.go", "metadata_role.go"} {
-		text, err := os.ReadFile(filepath.Join(download.Dir, file)) //nolint:gosec // the go command says where
+		text, err := os.ReadFile(filepath.Join(download.Dir, file))
 		if err != nil {
 			return nil, "", err
 		}
@@ -217,7 +217,7 @@ func npmPackage(ctx context.Context, name, file string) (list []string, version 
 	}
 	archive := strings.TrimSpace(string(out))
 	version = strings.TrimSuffix(strings.TrimPrefix(archive, name+"-"), ".tgz")
-	f, err := os.Open(filepath.Join(dir, archive)) //nolint:gosec // npm says which
+	f, err := os.Open(filepath.Join(dir, archive))
 	if err != nil {
 		return nil, "", err
 	}
