@@ -161,7 +161,7 @@ func (v *visit) render(status int, page, title string, body any) error {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = text.WriteTo(v.w) // a client that is gone needs no page
+	_, _ = v.w.Write(withCardTables(text.Bytes())) // a client that is gone needs no page
 	return nil
 }
 
