@@ -83,7 +83,7 @@ type API struct {
 	drain   chan struct{} // closed when streams shall end
 	drained sync.Once
 
-	docsPage func() []byte // rendered once
+	docsPage func() ([]byte, error) // rendered once
 }
 
 // New returns an API that serves /api/v1, /openapi.json and /docs.
@@ -133,7 +133,7 @@ func New(c Config) *API {
 	a.testClocks()
 	a.finish()
 
-	a.docsPage = sync.OnceValue(a.renderDocs)
+	a.docsPage = sync.OnceValues(a.renderDocs)
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc(stripeEvents, a.receiveStripe)
 	mux.Handle("/", nothing(mux))

@@ -43,23 +43,29 @@ func hashOf(text string) string {
 
 // docs answers with the API's documentation, made from its description once. It
 // needs nothing from elsewhere.
-func (a *API) docs(w http.ResponseWriter, _ *http.Request) {
+func (a *API) docs(w http.ResponseWriter, r *http.Request) {
+	page, err := a.docsPage()
+	if err != nil {
+		writeProblem(w, r, a.problem(r.Context(), err))
+		return
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", docsPolicy)
-	_, _ = w.Write(a.docsPage()) // a client that is gone needs no answer
+	_, _ = w.Write(page) // a client that is gone needs no answer
 }
 
-func (a *API) renderDocs() []byte {
+func (a *API) renderDocs() ([]byte, error) {
+	events, err := docsEvents()
+	if err != nil {
+		return nil, err
+	}
 	var page bytes.Buffer
 	doc := a.OpenAPI()
-	err := docsTemplate.Execute(&page, docsPage{
-		Info: doc.Info, Groups: a.docsGroups(), Events: docsEvents(), Problems: kinds,
+	err = docsTemplate.Execute(&page, docsPage{
+		Info: doc.Info, Groups: a.docsGroups(), Events: events, Problems: kinds,
 		Style: template.CSS(docsStyle), Script: template.JS(docsScript), //nolint:gosec // both are ours
 	})
-	if err != nil {
-		panic(err) // the template is part of this program
-	}
-	return page.Bytes()
+	return page.Bytes(), err
 }
 
 type docsPage struct {
@@ -117,15 +123,15 @@ type docsField struct {
 	Required                       bool
 }
 
-func docsEvents() (events []docsEvent) {
+func docsEvents() (events []docsEvent, err error) {
 	for _, t := range outbox.Topics {
 		example, err := outbox.Example(t.Name)
 		if err != nil {
-			panic(err) // an event's type is part of this program
+			return nil, err
 		}
-		events = append(events, docsEvent{t.Name, t.Says, indented(json.RawMessage(example))})
+		events = append(events, docsEvent{t.Name, t.Says, indented(example)})
 	}
-	return events
+	return events, nil
 }
 
 func (a *API) docsGroups() []docsGroup {
@@ -218,10 +224,10 @@ func (a *API) docsAnswer(status string, r *huma.Response) docsAnswer {
 	for _, mediaType := range sortedKeys(r.Content) {
 		answer.Type = mediaType
 		schema := r.Content[mediaType].Schema
-		switch {
-		case mediaType == "application/problem+json":
+		switch mediaType {
+		case "application/problem+json":
 			answer.Problems = slices.DeleteFunc(slices.Clone(kinds), func(k *errcode.Kind) bool { return status != strconv.Itoa(k.Status) })
-		case mediaType == "application/json":
+		case "application/json":
 			answer.Fields = a.fields("", schema, 0)
 			answer.Example = indented(a.example(schema, 0))
 		default:

@@ -257,7 +257,10 @@ func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 		request.Header.Set("Content-Type", "application/json")
 		var wait sync.WaitGroup
 		wait.Go(func() {
-			_, err := http.DefaultClient.Do(request)
+			response, err := http.DefaultClient.Do(request)
+			if err == nil {
+				response.Body.Close()
+			}
 			require.ErrorIs(t, err, context.Canceled)
 		})
 		waits := func() (is bool) {

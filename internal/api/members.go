@@ -158,9 +158,7 @@ func (a *API) memberUsage(ctx context.Context, org account.Org, labels map[strin
 		}
 		return false
 	})
-	if members, list.NextCursor, err = pageOf(members, func(m account.Member) string { return m.ID }, false, page); err != nil {
-		return list, err
-	}
+	members, list.NextCursor = pageOf(members, func(m account.Member) string { return m.ID }, false, page)
 	credits, err := a.Billing.Credits(ctx, org, account.Member{})
 	if err != nil {
 		return list, err

@@ -135,8 +135,8 @@ func (a *API) orgKeys() {
 		}
 		byAge := func(k account.Key) string { return sortable(k.CreatedAt, k.ID) }
 		slices.SortFunc(keys, func(a, b account.Key) int { return strings.Compare(byAge(b), byAge(a)) })
-		page, next, err := pageOf(keys, byAge, true, in.Page)
-		return body(keyList{page, next}, err)
+		page, next := pageOf(keys, byAge, true, in.Page)
+		return body(keyList{page, next}, nil)
 	})
 	add(a, route{
 		method: http.MethodDelete, path: "/orgs/{org}/keys/{id}", name: "revokeKey", tag: "Organizations", needs: admin,
@@ -200,10 +200,7 @@ func (a *API) plans() {
 		if err != nil {
 			return nil, err
 		}
-		plans, next, err := pageOf(plans, func(p *plan.Plan) string { return p.ID }, false, in.Page)
-		if err != nil {
-			return nil, err
-		}
+		plans, next := pageOf(plans, func(p *plan.Plan) string { return p.ID }, false, in.Page)
 		list := planList{Plans: make([]planBody, len(plans)), NextCursor: next}
 		for i, p := range plans {
 			if list.Plans[i], err = p.MarshalJSON(); err != nil {

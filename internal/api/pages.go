@@ -85,15 +85,15 @@ func sealNext(r route, out any) {
 // pageOf takes a page out of a whole list that is sorted by key, descending where
 // newest is set, and returns the cursor of the next one. What is added or removed
 // elsewhere does not shift the pages.
-func pageOf[T any](list []T, key func(T) string, newest bool, p Page) ([]T, string, error) {
+func pageOf[T any](list []T, key func(T) string, newest bool, p Page) ([]T, string) {
 	after := p.Cursor
 	for len(list) > 0 && after != "" && (!newest && key(list[0]) <= after || newest && key(list[0]) >= after) {
 		list = list[1:]
 	}
 	if len(list) <= p.Limit {
-		return append([]T{}, list...), "", nil
+		return append([]T{}, list...), ""
 	}
-	return list[:p.Limit], key(list[p.Limit-1]), nil
+	return list[:p.Limit], key(list[p.Limit-1])
 }
 
 // sortable is a time as a key that sorts as the time does.

@@ -60,8 +60,8 @@ func (a *API) payments() {
 		if err != nil {
 			return nil, err
 		}
-		page, next, err := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
-		return body(priceList{page, next}, err)
+		page, next := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
+		return body(priceList{page, next}, nil)
 	})
 	a.topUps()
 	a.reports()
@@ -79,8 +79,8 @@ func (a *API) stripe() {
 		if err != nil {
 			return nil, err
 		}
-		page, next, err := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
-		return body(priceList{page, next}, err)
+		page, next := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
+		return body(priceList{page, next}, nil)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/integrations/stripe/prices/{price}", name: "mapPaymentPrice", tag: "Payments", needs: operator, noOrg: true,
@@ -117,8 +117,8 @@ func (a *API) stripeCustomers() {
 		if err != nil {
 			return nil, err
 		}
-		page, next, err := pageOf(list, func(c payment.Customer) string { return c.ID }, false, in.Page)
-		return body(customerList{page, next}, err)
+		page, next := pageOf(list, func(c payment.Customer) string { return c.ID }, false, in.Page)
+		return body(customerList{page, next}, nil)
 	})
 	add(a, route{
 		method: http.MethodPut, path: "/integrations/stripe/customers/{customer}", name: "mapPaymentCustomer", tag: "Payments", needs: operator, noOrg: true,

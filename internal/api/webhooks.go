@@ -32,8 +32,8 @@ func (a *API) webhooks() {
 		if err != nil {
 			return nil, err
 		}
-		page, next, err := pageOf(list, func(e webhook.Endpoint) string { return sortable(e.CreatedAt, e.ID) }, false, in.Page)
-		return body(webhookList{page, next}, err)
+		page, next := pageOf(list, func(e webhook.Endpoint) string { return sortable(e.CreatedAt, e.ID) }, false, in.Page)
+		return body(webhookList{page, next}, nil)
 	})
 	add(a, route{
 		method: http.MethodDelete, path: "/webhooks/{id}", name: "deleteWebhook", tag: "Webhooks", needs: admin,
