@@ -67,7 +67,7 @@ func (a *API) credits() {
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {
-			Emails []string `json:"emails" minItems:"1" maxItems:"10000"`
+			Emails []string `json:"emails" minItems:"1" maxItems:"10000" example:"[\"ann@example.com\"]"`
 		}
 	},
 	) (*answer[billing.Bounced], error) {

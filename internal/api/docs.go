@@ -340,7 +340,10 @@ func (a *API) example(s *huma.Schema, depth int) any {
 	case len(s.AnyOf) > 0:
 		return a.example(s.AnyOf[0], depth)
 	case s.Type == huma.TypeArray:
-		return []any{a.example(s.Items, depth+1)}
+		if of := a.example(s.Items, depth+1); of != nil {
+			return []any{of}
+		}
+		return []any{}
 	case s.Type == huma.TypeObject:
 		object := map[string]any{}
 		for name, property := range s.Properties {

@@ -73,7 +73,7 @@ func (a *API) lists() {
 	}, func(ctx context.Context, in *struct {
 		Idempotent
 		Body struct {
-			Emails []string `json:"emails" minItems:"1" maxItems:"100"`
+			Emails []string `json:"emails" minItems:"1" maxItems:"100" example:"[\"ann@example.com\"]"`
 			VerifyFor
 		}
 	},
