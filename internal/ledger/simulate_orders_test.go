@@ -749,7 +749,7 @@ func (w *orderWorld) verifyWay(f *flow, row *bookRow, held bool) {
 	require.Contains(w.t, []string{
 		"[rejected]", "[reserved verifying completed settled]", "[reserved cancelled]", "[reserved verifying cancelled]", "[reserved failed]", "[reserved verifying failed]",
 	}, text, "seed %d: %s", w.seed, row.ID)
-	switch row.Status { //nolint:exhaustive // nothing more of the others
+	switch row.Status {
 	case ordering.Rejected:
 		require.False(w.t, held, "seed %d: %s is refused and holds credits", w.seed, row.ID)
 	case ordering.Cancelled:
