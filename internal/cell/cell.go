@@ -29,7 +29,7 @@ const (
 
 	prefix  = "/api/v1"
 	pages   = "/app"
-	mostKin = 100_000 // secrets that are remembered with their organizations
+	mostKept = 100_000 // secrets that are remembered with their organizations
 	mayRead = 1 << 20 // bytes of a body that is read to find the cell
 )
 
@@ -150,7 +150,7 @@ func (rt *Router) cellOf(ctx context.Context, org string) (*Cell, error) {
 		}
 	}
 	rt.mu.Lock()
-	if len(rt.last) >= mostKin {
+	if len(rt.last) >= mostKept {
 		clear(rt.last)
 	}
 	rt.last[org] = place
@@ -202,7 +202,7 @@ func (rt *Router) ownerOf(ctx context.Context, secret, query string) (owner, boo
 		found := owner{org, org == ""}
 		rt.mu.Lock()
 		defer rt.mu.Unlock()
-		if len(rt.owners) >= mostKin {
+		if len(rt.owners) >= mostKept {
 			clear(rt.owners)
 		}
 		rt.owners[hash] = found

@@ -77,6 +77,9 @@ var stories = []struct {
 	{name: "enriched-paused", org: "gamma", request: enrich, given: fresh(people), happens: paused, want: order.Settled},
 	{name: "exported-paused", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: paused, want: order.Settled},
 	{name: "waited", org: "acme", request: leads(120, false), happens: outage, want: order.Settled},
+	// Behind one whose mail hosts worked: without a host that should work, nobody can
+	// tell an outage from hosts that refuse us.
+	{name: "verified-waited", org: "beta", request: order.Request{Kind: order.Verify}, given: scattered(emails), happens: outage, want: order.Settled},
 	{name: "revealed-waited", org: "gamma", request: reveal, given: scattered(ids), happens: outage, want: order.Settled},
 	{name: "enriched-waited", org: "gamma", request: enrich, given: scattered(people), happens: outage, want: order.Settled},
 	{name: "exported-waited", org: "gamma", request: order.Request{Kind: order.Export}, given: scattered(ids), happens: outage, want: order.Settled},
