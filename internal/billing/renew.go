@@ -63,16 +63,34 @@ func (b *Billing) Sweep(ctx context.Context, before time.Time, after account.Cur
 	return page, err
 }
 
-// renewAll renews subscriptions in the ledger, many at a time. Those that cannot
-// be renewed as they are go to the failures; any other error ends it.
+// renewAll renews subscriptions in the ledger, many at a time, those of one
+// organization in the order in which they fell due: its journal runs forward, so
+// that what comes too late bears a later time. Those that cannot be renewed as they
+// are go to the failures; any other error ends it.
 func (b *Billing) renewAll(ctx context.Context, due []account.Due, failures *[]Failure) ([]account.Reset, error) {
 	var mu sync.Mutex
 	var resets []account.Reset
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
+	var group *errgroup.Group
+	var groupCtx context.Context
+	var begun map[string]time.Time // by organization, when what the group renews fell due
+	begin := func() {
+		group, groupCtx = errgroup.WithContext(ctx)
+		group.SetLimit(atOnce)
+		begun = map[string]time.Time{}
+	}
+	begin()
 	for _, d := range due {
+		dueAt := d.Cursor().DueAt
+		if earlier, there := begun[d.Org]; there && !earlier.Equal(dueAt) {
+			if err := group.Wait(); err != nil {
+				return resets, err
+			}
+			begin()
+		}
+		begun[d.Org] = dueAt
+		renewing := groupCtx
 		group.Go(func() error {
-			credits, err := b.renew(groupCtx, d)
+			credits, err := b.renew(renewing, d)
 			if err != nil && !errcode.Permanent(err) {
 				return err
 			}
