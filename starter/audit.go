@@ -76,6 +76,7 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 	defer progress.close()
 	start := time.Now()
 	var all ledger.Report
+	var unasked bool // Temporal, in some cell
 	for _, rooms := range cells {
 		before, own := all.Entries, opts
 		own.Progress = func(entries int64) { progress.set(before+entries, "") }
@@ -89,6 +90,7 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 		if err != nil {
 			return err
 		}
+		unasked = unasked || rooms.Reconcile == nil
 		if err := a.findLost(cmd, rooms, opts.Owner, &report); err != nil {
 			return err
 		}
@@ -100,6 +102,9 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 		if err := haveOrg(cmd.Context(), cells, opts.Owner); err != nil {
 			return err // a typing error proves nothing
 		}
+	}
+	if unasked && report.Clean() {
+		a.note("Temporal does not answer: open holds were not compared with running orders.")
 	}
 	if a.json {
 		if err := a.printJSON(auditJSON(report)); err != nil {
@@ -118,9 +123,6 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 // Temporal can be asked.
 func (a *app) findLost(cmd *cobra.Command, rooms *wire.Rooms, owner string, report *ledger.Report) error {
 	if rooms.Reconcile == nil {
-		if report.Clean() {
-			a.note("Temporal does not answer: open holds were not compared with running orders.")
-		}
 		return nil
 	}
 	lost, err := rooms.Reconcile.Find(cmd.Context())
