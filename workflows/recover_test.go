@@ -30,6 +30,10 @@ func (s *stack) lostOrder(t *testing.T) (sub intake.Submission, o order.Order) {
 	o, err = s.Book.Get(t.Context(), org, o.ID)
 	require.NoError(t, err)
 	require.False(t, o.Status.Over())
+	require.Eventually(t, func() bool { // Temporal lists what runs a moment late
+		running, err := s.Intake.RunningOrders(t.Context())
+		return err == nil && !running[o.ID]
+	}, 30*time.Second, 10*time.Millisecond)
 	return sub, o
 }
 
