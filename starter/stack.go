@@ -104,6 +104,13 @@ func (s *stack) failed(ctx context.Context) error {
 	select {
 	case err := <-s.worker:
 		s.worker <- err // for stop
+		select {        // a server whose end has ended the worker is what to tell of
+		case lost := <-server:
+			if lost != nil {
+				return lost
+			}
+		case <-time.After(time.Second):
+		}
 		return fmt.Errorf("the worker has stopped: %w", err)
 	case err := <-server:
 		if err == nil {
