@@ -160,7 +160,7 @@ func (a *API) whoCalls(ctx huma.Context) (caller, error) {
 	if id, ok := ctx.Context().Value(identityKey{}).(Identity); ok {
 		return id.caller, nil
 	}
-	secret, ok := bearer(ctx.Header("Authorization"))
+	secret, ok := Bearer(ctx.Header("Authorization"))
 	if !ok {
 		return caller{}, errNoKey
 	}
@@ -179,7 +179,9 @@ func (r role) holder() string {
 	return "an admin"
 }
 
-func bearer(header string) (string, bool) {
+// Bearer returns the key in an Authorization header (RFC 6750 section 2.1); ok is
+// false where it has none.
+func Bearer(header string) (string, bool) {
 	scheme, secret, ok := strings.Cut(header, " ")
 	return strings.TrimSpace(secret), ok && strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(secret) != ""
 }

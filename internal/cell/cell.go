@@ -28,7 +28,6 @@ const (
 	cookieName = "holdfast_cell" // the same, in a browser
 
 	prefix   = "/api/v1"
-	pages    = "/app"
 	mostKept = 100_000 // secrets that are remembered with their organizations
 	mayRead  = 1 << 20 // bytes of a body that is read to find the cell
 )

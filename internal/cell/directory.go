@@ -36,13 +36,8 @@ func NewDirectory(first *pgxpool.Pool) *Directory { return &Directory{first} }
 // any number of times.
 func (d *Directory) Register(ctx context.Context, cells []Cell) error {
 	for i, c := range cells {
-		var name string
-		err := c.Pool.QueryRow(ctx, `SELECT name FROM cell WHERE here`).Scan(&name)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("the cell %s cannot be read: %w", c.Name, err)
-		}
-		if name != "" && name != c.Name {
-			return fmt.Errorf("the database of the cell %s is that of the cell %s; give it its own database_url in HOLDFAST_CELLS", c.Name, name)
+		if _, err := enrolled(ctx, c); err != nil {
+			return err
 		}
 		number, err := d.number(ctx, c.Name, i == 0)
 		if err != nil {
@@ -77,6 +72,19 @@ func (d *Directory) number(ctx context.Context, name string, first bool) (number
 		err = errors.New("another cell was the first one; keep the order of HOLDFAST_CELLS, and add cells at its end")
 	}
 	return number, err
+}
+
+// enrolled says whether a cell's own database knows which cell it is. It is an error
+// where it knows itself as another one.
+func enrolled(ctx context.Context, c Cell) (bool, error) {
+	var name string
+	if err := c.Pool.QueryRow(ctx, `SELECT coalesce(max(name), '') FROM cell WHERE here`).Scan(&name); err != nil {
+		return false, fmt.Errorf("the cell %s cannot be read: %w", c.Name, err)
+	}
+	if name != "" && name != c.Name {
+		return false, fmt.Errorf("the database of the cell %s is that of the cell %s; give it its own database_url in HOLDFAST_CELLS", c.Name, name)
+	}
+	return name != "", nil
 }
 
 // enroll tells a cell's own database which cell it is.
@@ -126,14 +134,11 @@ func (d *Directory) Knows(ctx context.Context, cells []Cell) error {
 		return fmt.Errorf("the directory of cells cannot be read: %w", err)
 	}
 	for _, c := range cells {
-		var here string
-		err := c.Pool.QueryRow(ctx, `SELECT coalesce(max(name), '') FROM cell WHERE here`).Scan(&here)
-		switch {
-		case err != nil:
-			return fmt.Errorf("the cell %s cannot be read: %w", c.Name, err)
-		case here != "" && here != c.Name:
-			return fmt.Errorf("the database of the cell %s is that of the cell %s; give it its own database_url in HOLDFAST_CELLS", c.Name, here)
-		case here == "" || !slices.Contains(names, c.Name):
+		known, err := enrolled(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !known || !slices.Contains(names, c.Name) {
 			return fmt.Errorf("the cell %s is not in the directory; run migrate", c.Name)
 		}
 	}

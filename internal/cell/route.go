@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"holdfast/internal/account"
+	"holdfast/internal/api"
+	"holdfast/internal/dashboard"
 )
 
 // Whose a secret is, by its hash.
@@ -28,15 +30,15 @@ func (rt *Router) choose(w http.ResponseWriter, r *http.Request) (*Cell, error) 
 		return rt.chooseForStripe(r)
 	case strings.HasPrefix(path, prefix+"/"):
 		return rt.chooseForAPI(w, r, strings.TrimPrefix(path, prefix))
-	case strings.HasPrefix(path, pages+"/"):
-		return rt.chooseForPage(w, r, strings.TrimPrefix(path, pages))
+	case strings.HasPrefix(path, dashboard.Prefix+"/"):
+		return rt.chooseForPage(w, r, strings.TrimPrefix(path, dashboard.Prefix))
 	}
 	return rt.home(), nil
 }
 
 func (rt *Router) chooseForAPI(w http.ResponseWriter, r *http.Request, path string) (*Cell, error) {
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if secret = strings.TrimSpace(secret); secret == "" || !strings.EqualFold(scheme, "Bearer") {
+	secret, ok := api.Bearer(r.Header.Get("Authorization"))
+	if !ok {
 		return rt.home(), nil
 	}
 	if rt.isOperator(secret) {
@@ -206,7 +208,7 @@ func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path str
 		rt.everywhere(w, r)
 		return nil, nil
 	}
-	cookie, err := r.Cookie(sessionCookie)
+	cookie, err := r.Cookie(dashboard.SessionCookie)
 	if err != nil {
 		return rt.home(), nil //nolint:nilerr // nobody is logged in
 	}
@@ -233,18 +235,16 @@ func pageOfEveryCell(method, path string) bool {
 	return method == http.MethodPost && (path == "/operator/erasure" || strings.HasPrefix(path, "/operator/plans/") && strings.HasSuffix(path, "/save"))
 }
 
-const sessionCookie = "holdfast_session" // the dashboard's
-
 // switchTo remembers which cell's pages an operator wants to see.
 func (rt *Router) switchTo(w http.ResponseWriter, r *http.Request, name string) error {
 	if _, err := rt.named(name); err != nil {
 		return err
 	}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
-		Name: cookieName, Value: name, Path: pages + "/", MaxAge: int(account.SessionLife.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+		Name: cookieName, Value: name, Path: dashboard.Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: dashboard.OverTLS(r),
 	})
-	http.Redirect(w, r, pages+"/operator", http.StatusSeeOther)
+	http.Redirect(w, r, dashboard.Prefix+"/operator", http.StatusSeeOther)
 	return nil
 }
 

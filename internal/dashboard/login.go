@@ -135,19 +135,19 @@ func (v *visit) logout() error {
 	if err := in.CloseSession(v.r.Context(), v.secret); err != nil {
 		return err
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: cookieName, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(v.r)}) //nolint:gosec // Secure wherever the browser came over TLS
+	http.SetCookie(v.w, &http.Cookie{Name: SessionCookie, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(v.r)}) //nolint:gosec // Secure wherever the browser came over TLS
 	return v.redirect(Prefix + "/login")
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, secret string) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
-		Name: cookieName, Value: secret, Path: Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r),
+		Name: SessionCookie, Value: secret, Path: Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(r),
 	})
 }
 
-// overTLS says whether the browser came over TLS, to here or to a proxy before.
+// OverTLS says whether the browser came over TLS, to here or to a proxy before.
 // A client that lies about it makes its own cookie stricter, nothing else.
-func overTLS(r *http.Request) bool {
+func OverTLS(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }

@@ -105,7 +105,7 @@ func (v *visit) buy() error {
 
 // origin is where the browser sees this server.
 func (v *visit) origin() string {
-	if overTLS(v.r) {
+	if OverTLS(v.r) {
 		return "https://" + v.r.Host
 	}
 	return "http://" + v.r.Host

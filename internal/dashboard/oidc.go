@@ -108,7 +108,7 @@ func (s *signOn) oauth(r *http.Request, provider *oidc.Provider) *oauth2.Config 
 
 // origin is how the browser calls this server.
 func origin(r *http.Request) string {
-	if overTLS(r) {
+	if OverTLS(r) {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host
@@ -136,7 +136,7 @@ func (d *Dashboard) beginSignOn(w http.ResponseWriter, r *http.Request) {
 func setSignOnCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
 		Name: signOnCookie, Value: value, Path: signOnPath, MaxAge: age,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(r),
 	})
 }
 

@@ -30,12 +30,13 @@ type visit struct {
 	Org account.Org // which the page is about; empty on pages about none
 }
 
-const cookieName = "holdfast_session"
+// SessionCookie has the secret of a session.
+const SessionCookie = "holdfast_session"
 
 // enter finds the session of a request; account.ErrNotFound where there is none.
 func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	v := &visit{Dashboard: d, w: w, r: r}
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(SessionCookie)
 	if err != nil {
 		return v, account.ErrNotFound
 	}
