@@ -87,21 +87,23 @@ func recountOpen(ctx context.Context, tx pgx.Tx, erased []ErasedItem) error {
 	return nil
 }
 
+// suppressedSince says in SQL whether anybody was suppressed since the order o began.
+// Hardly ever is anything new on the lists while an order runs. The minute is for who
+// entered it in a transaction that began earlier. An order of a clock that was ahead
+// may be older than what is on the lists.
+const suppressedSince = `EXISTS (
+	SELECT FROM suppression s WHERE s.org IN ('', o.org) AND (s.added_at >= o.created_at - interval '1 minute' OR o.created_at > now()))`
+
 // Withhold makes the items from..to that are about to go out (see Billable)
 // unknown where the person has been suppressed or erased since they were
 // selected. Billable does so by itself. What the order was charged for before
 // that is delivered: a capture may have been recorded by an attempt that got no
 // further.
 func (b *Book) Withhold(ctx context.Context, orderID string, from, to int64, verdicts []string) error {
-	// Hardly ever is anything new on the lists while an order runs. The minute
-	// is for who entered it in a transaction that began earlier. An order of a clock
-	// that was ahead may be older than what is on the lists.
 	var org string
 	var changed bool
 	err := b.pool.QueryRow(ctx, `
-		SELECT org, EXISTS (
-			SELECT FROM suppression s WHERE s.org IN ('', o.org) AND (s.added_at >= o.created_at - interval '1 minute' OR o.created_at > now()))
-		FROM orders o WHERE o.id = $1`, orderID).Scan(&org, &changed)
+		SELECT org, `+suppressedSince+` FROM orders o WHERE o.id = $1`, orderID).Scan(&org, &changed)
 	if errors.Is(err, pgx.ErrNoRows) || (err == nil && !changed) {
 		return nil
 	}

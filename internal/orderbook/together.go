@@ -86,8 +86,7 @@ func (b *Book) BillableAll(ctx context.Context, orderIDs, verdicts []string) (ma
 // withholdAll is Withhold for whole orders.
 func (b *Book) withholdAll(ctx context.Context, orderIDs, verdicts []string) error {
 	rows, _ := b.pool.Query(ctx, `
-		SELECT o.id FROM orders o WHERE o.id = ANY ($1) AND EXISTS (
-			SELECT FROM suppression s WHERE s.org IN ('', o.org) AND (s.added_at >= o.created_at - interval '1 minute' OR o.created_at > now()))`, orderIDs)
+		SELECT o.id FROM orders o WHERE o.id = ANY ($1) AND `+suppressedSince, orderIDs)
 	changed, err := idSet(rows, "looking for who was suppressed since orders began")
 	if err != nil {
 		return err
