@@ -75,10 +75,10 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 	progress := a.newMeter("auditing", "entries", 0)
 	defer progress.close()
 	start := time.Now()
-	var all ledger.Report
-	var unasked bool // Temporal, in some cell
+	var report ledger.Report // of all
+	var unasked bool         // Temporal, in some cell
 	for _, rooms := range cells {
-		before, own := all.Entries, opts
+		before, own := report.Entries, opts
 		own.Progress = func(entries int64) { progress.set(before+entries, "") }
 		if len(cells) > 1 {
 			var err error
@@ -86,18 +86,17 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 				return err
 			}
 		}
-		report, err := ledger.Audit(cmd.Context(), rooms.Pool, own)
+		found, err := ledger.Audit(cmd.Context(), rooms.Pool, own)
 		if err != nil {
 			return err
 		}
 		unasked = unasked || rooms.Reconcile == nil
-		if err := a.findLost(cmd, rooms, opts.Owner, &report); err != nil {
+		if err := a.findLost(cmd, rooms, opts.Owner, &found); err != nil {
 			return err
 		}
-		addReport(&all, report, rooms.Config.Cell)
+		addReport(&report, found, rooms.Config.Cell)
 	}
 	progress.close()
-	report := all
 	if opts.Owner != "" && report.Owners == 0 && report.Clean() {
 		if err := haveOrg(cmd.Context(), cells, opts.Owner); err != nil {
 			return err // a typing error proves nothing

@@ -104,7 +104,7 @@ func (s *stack) failed(ctx context.Context) error {
 	select {
 	case err := <-s.worker:
 		s.worker <- err // for stop
-		select {        // a server whose end has ended the worker is what to tell of
+		select {        // where the worker ended because a server did, that is what to tell of
 		case lost := <-server:
 			if lost != nil {
 				return lost

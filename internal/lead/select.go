@@ -111,14 +111,14 @@ func (c *Catalogue) drawAll(ctx context.Context, key together, all []draw) ([]Se
 		}
 		taken, err := claimed(ctx, tx, key.org)
 		for i := 0; err == nil && i < len(all); i++ {
-			selected[i], err = all[i].freeze(ctx, tx, taken)
+			selected[i], err = all[i].carryOut(ctx, tx, taken)
 		}
 		return err
 	})
 }
 
-// freeze fixes what a selection draws, unless that was done before.
-func (d draw) freeze(ctx context.Context, tx pgx.Tx, taken claims) (selected Selected, err error) {
+// carryOut freezes what a selection draws, unless that was done before.
+func (d draw) carryOut(ctx context.Context, tx pgx.Tx, taken claims) (selected Selected, err error) {
 	// The row is the lock: a second call waits for the first and finds it.
 	tag, err := tx.Exec(ctx, `INSERT INTO order_selection (order_id, round) VALUES ($1, $2) ON CONFLICT DO NOTHING`, d.OrderID, d.Round)
 	if err != nil {
@@ -192,11 +192,11 @@ type candidate struct {
 // deleted since it was indexed.
 // taken are the addresses that must not come again.
 func pick(ctx context.Context, tx pgx.Tx, s Selection, leads *roaring.Bitmap, taken claims) ([]candidate, error) {
-	draw := s.OrderID
+	name := s.OrderID
 	if s.Round > 1 {
-		draw += fmt.Sprintf("/%d", s.Round)
+		name += fmt.Sprintf("/%d", s.Round)
 	}
-	seed := sha256.Sum256([]byte(draw))
+	seed := sha256.Sum256([]byte(name))
 	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), binary.BigEndian.Uint64(seed[8:]))) //nolint:gosec // a fair draw, no secret
 	left := leads.ToArray()
 	picked := make([]candidate, 0, min(s.Count, int64(len(left))))
