@@ -1,5 +1,5 @@
 // Package activities does what workflows decide. Each activity is a thin,
-// idempotent adapter: it calls the rooms that know how, under keys made from
+// idempotent adapter: it calls the packages that know how, under keys made from
 // the order's ID, and can be repeated after any crash. Contact data stays in
 // the database: inputs, results, heartbeats and errors carry IDs and counts.
 package activities

@@ -274,10 +274,10 @@ func TestRule_N12_AnOperatorUndoesAnOrderByItsLeadsWithEveryField(t *testing.T) 
 	got := o.order("jane", "one", reveal(ids, fields...))
 	require.Equal(t, map[string]int64{"email": 2, "phone": 2, "profile": 2}, spent(got))
 
-	desk := billing.New(o.Accounts, o.Ledger, o.Book)
+	bills := billing.New(o.Accounts, o.Ledger, o.Book)
 	undo := billing.Reversal{OrderID: got.ID, Key: "oops", Reason: "made by mistake", Leads: ids[:1]}
 	for range 2 {
-		undone, err := desk.Reverse(t.Context(), undo, time.Now())
+		undone, err := bills.Reverse(t.Context(), undo, time.Now())
 		require.NoError(t, err)
 		require.EqualValues(t, 3, undone.Facts)
 		require.Equal(t, []plan.Amount{{Type: "email", Amount: 1}, {Type: "phone", Amount: 1}, {Type: "profile", Amount: 1}}, undone.Credits)
@@ -288,15 +288,15 @@ func TestRule_N12_AnOperatorUndoesAnOrderByItsLeadsWithEveryField(t *testing.T) 
 	} {
 		changed := undo
 		other(&changed)
-		_, err := desk.Reverse(t.Context(), changed, time.Now())
+		_, err := bills.Reverse(t.Context(), changed, time.Now())
 		require.ErrorIs(t, err, ledger.ErrKeyReused, name)
 	}
 	phones := billing.Reversal{OrderID: got.ID, Key: "phones", Reason: "wrong numbers", Type: "phone"}
-	undone, err := desk.Reverse(t.Context(), phones, time.Now())
+	undone, err := bills.Reverse(t.Context(), phones, time.Now())
 	require.NoError(t, err)
 	require.Equal(t, []plan.Amount{{Type: "phone", Amount: 1}}, undone.Credits)
 	phones.Type = "email"
-	_, err = desk.Reverse(t.Context(), phones, time.Now())
+	_, err = bills.Reverse(t.Context(), phones, time.Now())
 	require.ErrorIs(t, err, ledger.ErrKeyReused)
 	again := o.order("bob", "two", reveal(ids, fields...))
 	require.Equal(t, map[string]int64{"email": 1, "phone": 2, "profile": 1}, spent(again), "what was credited back costs again")
@@ -307,9 +307,9 @@ func TestRule_A9_ARevealedAddressThatBouncesIsCreditedBackOnce(t *testing.T) {
 	o := open(t, "rollover-boost", "email", 10, "phone", 10)
 	ids := o.knows([5]string{"a", "valid.1@a.test", london}, [5]string{"b", "valid.2@b.test", mountain})
 	require.Equal(t, map[string]int64{"email": 2, "phone": 2}, spent(o.order("jane", "one", reveal(ids, order.EmailField, order.PhoneField))))
-	desk := billing.New(o.Accounts, o.Ledger, o.Book)
+	bills := billing.New(o.Accounts, o.Ledger, o.Book)
 	for i, want := range []int64{1, 0} {
-		bounced, err := desk.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: fmt.Sprint(i), Emails: []string{"VALID.1@a.test"}}, time.Now())
+		bounced, err := bills.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: fmt.Sprint(i), Emails: []string{"VALID.1@a.test"}}, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, want, bounced.Facts, "the address, not the number, and once")
 	}
@@ -323,12 +323,12 @@ func TestRule_A9_BouncesTakeWhatAReversalHasLeft(t *testing.T) {
 	ids := o.knows([5]string{"a", "valid.1@a.test", london}, [5]string{"b", "valid.2@b.test", mountain}, [5]string{"c", "valid.3@c.test"})
 	one := o.order("jane", "one", reveal(ids[:2], order.EmailField))
 	o.order("jane", "two", reveal(ids[2:], order.EmailField))
-	desk := billing.New(o.Accounts, o.Ledger, o.Book)
-	_, err := desk.Reverse(t.Context(), billing.Reversal{OrderID: one.ID, Key: "goodwill", Reason: "sorry", Type: "email", Amount: 1}, time.Now())
+	bills := billing.New(o.Accounts, o.Ledger, o.Book)
+	_, err := bills.Reverse(t.Context(), billing.Reversal{OrderID: one.ID, Key: "goodwill", Reason: "sorry", Type: "email", Amount: 1}, time.Now())
 	require.NoError(t, err)
 	report := billing.Bounces{Org: "acme", Key: "b", Emails: []string{"valid.1@a.test", "valid.2@b.test", "valid.3@c.test", "x@nowhere.test"}}
 	for range 2 { // the same request, the same answer
-		bounced, err := desk.Bounce(t.Context(), report, time.Now())
+		bounced, err := bills.Bounce(t.Context(), report, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, []plan.Amount{{Type: "email", Amount: 2}}, bounced.Credits, "3 were charged, 1 came back")
 		require.Equal(t, []billing.BouncedResult{
@@ -339,7 +339,7 @@ func TestRule_A9_BouncesTakeWhatAReversalHasLeft(t *testing.T) {
 		}, bounced.Results)
 	}
 	report.Emails = report.Emails[:1]
-	_, err = desk.Bounce(t.Context(), report, time.Now())
+	_, err = bills.Bounce(t.Context(), report, time.Now())
 	require.ErrorIs(t, err, ledger.ErrKeyReused)
 	o.balanced()
 }
@@ -362,9 +362,9 @@ func TestRule_A9_ADamagedOrderStopsNoOtherBounce(t *testing.T) {
 	spoil(`{"lines": "none"}`)
 	fresh := ledger.New(o.pool) // it has nothing in memory
 	t.Cleanup(fresh.Close)
-	desk := billing.New(o.Accounts, fresh, o.Book)
+	bills := billing.New(o.Accounts, fresh, o.Book)
 	report := billing.Bounces{Org: "acme", Key: "b", Emails: []string{"valid.1@a.test", "valid.2@b.test", "valid.3@c.test"}}
-	bounced, err := desk.Bounce(t.Context(), report, time.Now())
+	bounced, err := bills.Bounce(t.Context(), report, time.Now())
 	require.NoError(t, err)
 	require.Equal(t, []plan.Amount{{Type: "email", Amount: 2}}, bounced.Credits)
 	require.Equal(t, []billing.BouncedResult{
@@ -374,7 +374,7 @@ func TestRule_A9_ADamagedOrderStopsNoOtherBounce(t *testing.T) {
 	}, bounced.Results)
 
 	spoil(body)
-	bounced, err = desk.Bounce(t.Context(), report, time.Now())
+	bounced, err = bills.Bounce(t.Context(), report, time.Now())
 	require.NoError(t, err)
 	require.Equal(t, []plan.Amount{{Type: "email", Amount: 3}}, bounced.Credits)
 	require.Equal(t, billing.BounceCredited, bounced.Results[1].Result)
@@ -398,9 +398,9 @@ func TestRule_A9_BouncesOfEarlierVersionsAreRecognized(t *testing.T) {
 		Owner: "acme", Key: fmt.Sprintf("bounce/%s/email/%x", one.ID, sum.Sum(nil)[:16]), HoldID: one.ID, Type: "email", Facts: facts,
 	})
 	require.NoError(t, err)
-	desk := billing.New(o.Accounts, o.Ledger, o.Book)
+	bills := billing.New(o.Accounts, o.Ledger, o.Book)
 	for key, want := range map[string]billing.BounceResult{"b": billing.BounceCredited, "another": billing.BounceBefore} {
-		bounced, err := desk.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: key, Emails: []string{"valid.1@a.test"}}, time.Now())
+		bounced, err := bills.Bounce(t.Context(), billing.Bounces{Org: "acme", Key: key, Emails: []string{"valid.1@a.test"}}, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, []billing.BouncedResult{{Email: "valid.1@a.test", Result: want}}, bounced.Results)
 	}

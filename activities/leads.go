@@ -89,14 +89,14 @@ func (a *Activities) freeze(ctx context.Context, asked order.Input, in SelectInp
 	case order.FromAddresses:
 		return a.Catalogue.SelectList(ctx, in.ID, asked.Request.ListID)
 	case order.FromFields:
-		wanted, err := a.desk().Wanted(ctx, asked, in.Terms)
+		wanted, err := a.pricer().Wanted(ctx, asked, in.Terms)
 		if err != nil {
 			return lead.Selected{}, err
 		}
 		return a.Catalogue.SelectFields(ctx, wanted)
 	case order.FromCriteria:
 	}
-	s := a.desk().Selection(asked, in.Terms)
+	s := a.pricer().Selection(asked, in.Terms)
 	s.Round, s.Count = in.Round+1, cmp.Or(in.Count, asked.Request.Count)
 	return a.Catalogue.Select(ctx, s)
 }

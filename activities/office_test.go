@@ -33,12 +33,12 @@ import (
 // them. Addresses and nothing else are answered by their first word.
 type office struct {
 	*activities.Activities
-	hooks *activities.WebhookActivities
-	t     *testing.T
-	pool  *pgxpool.Pool
-	desk  *offer.Desk
-	org   string // acme, unless the test has several
-	env   *testsuite.TestActivityEnvironment
+	hooks  *activities.WebhookActivities
+	t      *testing.T
+	pool   *pgxpool.Pool
+	pricer *offer.Pricer
+	org    string // acme, unless the test has several
+	env    *testsuite.TestActivityEnvironment
 }
 
 // open has acme on the plan, with the members jane and bob and packs in the
@@ -55,7 +55,7 @@ func open(t *testing.T, planID string, packs ...any) *office {
 		Catalogue: o.Catalogue, Book: o.Book,
 	}
 	t.Cleanup(o.Ledger.Close)
-	o.desk = offer.New(o.Accounts, o.Ledger, o.Catalogue, o.Book)
+	o.pricer = offer.New(o.Accounts, o.Ledger, o.Catalogue, o.Book)
 	require.NoError(t, o.Accounts.EnsurePresets(ctx))
 	o.joins(planID) // there are the credits of the packs, and no allotments
 	for i := 0; i < len(packs); i += 2 {
@@ -135,7 +135,7 @@ type begun struct {
 // begin reserves an order and chooses its items; rejected, it has no terms.
 func (o *office) begin(member, key string, body order.Body) (begun, order.Order) {
 	o.t.Helper()
-	request, err := o.desk.Seal(o.t.Context(), o.org, body, true)
+	request, err := o.pricer.Normalize(o.t.Context(), o.org, body, true)
 	require.NoError(o.t, err)
 	require.NoError(o.t, request.Validate(0))
 	in := order.Input{ID: order.ID(o.org, key), Org: o.org, Member: member, Request: request}

@@ -42,7 +42,7 @@ func TestWhatIsNoAddressIsNeverCharged(t *testing.T) {
 	})
 	require.Equal(t, map[string]int64{"email": 2}, spent(got))
 	for _, text := range []string{"x@@y", "two@@ats.test", "no one"} {
-		_, err := o.desk.Seal(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify}, Emails: []string{text}}, true)
+		_, err := o.pricer.Normalize(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify}, Emails: []string{text}}, true)
 		var bad *order.InvalidError
 		require.ErrorAs(t, err, &bad, text)
 		require.Contains(t, bad.Message, lead.NoAddress(text), "in the words of a list")

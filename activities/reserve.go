@@ -66,7 +66,7 @@ func entryOf(in order.Input, o offer.Offer, held ledger.HoldResult) orderbook.Ne
 // there is, should the ledger's clock be ahead of the database's.
 func (a *Activities) hold(ctx context.Context, in order.Input) (offer.Offer, ledger.HoldResult, error) {
 	for try := 1; ; try++ {
-		o, err := a.desk().Offer(ctx, in)
+		o, err := a.pricer().Offer(ctx, in)
 		if err != nil {
 			return o, ledger.HoldResult{}, err
 		}
@@ -93,7 +93,7 @@ func (a *Activities) reservation(ctx context.Context, known order.Order, in orde
 	if err != nil {
 		return order.Reservation{}, toTemporal(err)
 	}
-	terms, err := a.desk().Terms(ctx, agreed.PlanID, agreed.PlanVersion, in)
+	terms, err := a.pricer().Terms(ctx, agreed.PlanID, agreed.PlanVersion, in)
 	if err != nil {
 		return order.Reservation{}, toTemporal(err)
 	}
@@ -115,7 +115,9 @@ func covered(o order.Order, terms order.Terms) *int64 {
 	return nil
 }
 
-func (a *Activities) desk() *offer.Desk { return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book) }
+func (a *Activities) pricer() *offer.Pricer {
+	return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book)
+}
 
 // insufficient says what is missing, and whether it is credits or the budget.
 func insufficient(held ledger.HoldResult) *order.Failure {

@@ -167,7 +167,7 @@ func (a *Activities) offerAll(ctx context.Context, ride Ride, lines map[string]b
 	if err != nil {
 		return nil, toTemporal(err)
 	}
-	customer, err := a.desk().Customer(ctx, org, ride.Orders...)
+	customer, err := a.pricer().Customer(ctx, org, ride.Orders...)
 	if err != nil {
 		return nil, reserving(err)
 	}

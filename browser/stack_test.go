@@ -31,7 +31,7 @@ import (
 const operatorKey = "op_browser"
 
 var (
-	rooms   *wire.Rooms
+	app     *wire.App
 	server  *httptest.Server
 	browser context.Context // one Chromium for all tests; each test has a profile of its own
 	outage  atomic.Pointer[string]
@@ -67,7 +67,7 @@ func start() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rooms = stack.Rooms
+	app = stack.App
 	allocator, stopChrome := chrome.Start(ctx)
 	opened, closeBrowser := chromedp.NewContext(allocator)
 	browser = opened
@@ -85,10 +85,10 @@ func start() (stop func() error, err error) {
 
 // handler is what serve offers: the API and the dashboard.
 func handler() http.Handler {
-	c := site.API(rooms)
+	c := site.API(app)
 	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
 	backend := api.New(c)
-	pages := site.Dashboard(rooms, backend)
+	pages := site.Dashboard(app, backend)
 	pages.Outage = func(context.Context) (string, error) {
 		if says := outage.Load(); says != nil {
 			return *says, nil
@@ -96,7 +96,7 @@ func handler() http.Handler {
 		return "", nil
 	}
 	pages.Audit = func(ctx context.Context) (ledger.Report, error) {
-		return ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+		return ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
@@ -106,15 +106,15 @@ func handler() http.Handler {
 
 // fill stores the plans, one of them with everything for sale and a short refund
 // delay, and leads.
-func fill(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+func fill(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	p, err := rooms.Accounts.Plan(ctx, "workspace-paid", 0)
+	p, err := app.Accounts.Plan(ctx, "workspace-paid", 0)
 	if err != nil {
 		return err
 	}
-	verifies, err := rooms.Accounts.Plan(ctx, "prepaid-verification", 0)
+	verifies, err := app.Accounts.Plan(ctx, "prepaid-verification", 0)
 	if err != nil {
 		return err
 	}
@@ -122,10 +122,10 @@ func fill(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	quick.ID, quick.Name, quick.RefundDelay = "quick", "Quick", time.Second
 	quick.Actions["verify"] = verifies.Actions["verify"]
 	quick.Credits["email"] = plan.Credit{Owner: "organization", AtPeriodEnd: "expire"}
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	return stacktest.ImportLeads(ctx, rooms, lab, 3000)
+	return stacktest.ImportLeads(ctx, app, lab, 3000)
 }
 
 var orgs atomic.Int64
@@ -134,10 +134,10 @@ var orgs atomic.Int64
 func newOrg(t *testing.T) (id string) {
 	t.Helper()
 	id = fmt.Sprintf("org-%d", orgs.Add(1))
-	_, err := rooms.Accounts.CreateOrg(t.Context(), account.Org{ID: id, Name: "Test " + id, Plan: "quick", TimeZone: "Europe/Berlin"})
+	_, err := app.Accounts.CreateOrg(t.Context(), account.Org{ID: id, Name: "Test " + id, Plan: "quick", TimeZone: "Europe/Berlin"})
 	require.NoError(t, err)
 	for member, role := range map[string]account.Role{"ann": account.RoleAdmin, "jane": account.RoleMember} {
-		_, err := rooms.Accounts.CreateMember(t.Context(), account.Member{Org: id, ID: member, Name: "Member " + member, Role: role})
+		_, err := app.Accounts.CreateMember(t.Context(), account.Member{Org: id, ID: member, Name: "Member " + member, Role: role})
 		require.NoError(t, err)
 	}
 	return id

@@ -34,7 +34,7 @@ func newTab(t *testing.T) *tab {
 // as logs a member in with a key, through the form.
 func as(t *testing.T, org, member string) *tab {
 	t.Helper()
-	_, key, err := rooms.Accounts.CreateKey(t.Context(), org, member, "")
+	_, key, err := app.Accounts.CreateKey(t.Context(), org, member, "")
 	require.NoError(t, err)
 	return with(t, key)
 }
@@ -128,6 +128,6 @@ func (b *tab) badge(status string) {
 
 func grant(t *testing.T, org string, amount int64) {
 	t.Helper()
-	_, err := rooms.Ledger.Grant(t.Context(), ledger.Grant{Owner: org, Key: "fund", Type: "email", Amount: amount, Source: ledger.SourcePack})
+	_, err := app.Ledger.Grant(t.Context(), ledger.Grant{Owner: org, Key: "fund", Type: "email", Amount: amount, Source: ledger.SourcePack})
 	require.NoError(t, err)
 }

@@ -164,34 +164,34 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	at := listener.Addr().String()
 	require.NoError(t, listener.Close())
 	servers := productionLike(t, config.Config{SMTPHelo: "verifier.test", WorkerAddr: at, MaxOrderCount: order.MaxCount})
-	rooms, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
+	app, stop, err := wire.StartWorker(ctx, servers.Config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
 	attributes := map[string]enums.IndexedValueType{}
 	for _, key := range workflows.SearchAttributes {
 		attributes[key.GetName()] = key.GetValueType()
 	}
-	_, err = rooms.Temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes})
+	_, err = app.Temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes})
 	require.NoError(t, err)
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "prepaid-verification"})
+	require.NoError(t, app.Accounts.EnsurePresets(ctx))
+	_, err = app.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "prepaid-verification"})
 	require.NoError(t, err)
-	_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 100, Source: ledger.SourcePack})
+	_, err = app.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 100, Source: ledger.SourcePack})
 	require.NoError(t, err)
 	place := func(key string, emails ...string) {
 		t.Helper()
 		var o order.Order
 		require.Eventually(t, func() bool { // Temporal's services hear of search attributes one after the other
 			var err error
-			o, err = rooms.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
+			o, err = app.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
 			return err == nil
 		}, time.Minute, time.Second)
-		_, err := rooms.Intake.EnsureReconcile(ctx, time.Hour)
+		_, err := app.Intake.EnsureReconcile(ctx, time.Hour)
 		require.NoError(t, err)
-		require.NoError(t, rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil))
+		require.NoError(t, app.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil))
 	}
 	place("one", "a@"+servers.Lab.World().Domains()[0], "b@nowhere.invalid")
-	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 

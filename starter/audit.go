@@ -70,31 +70,31 @@ func auditAlso() []ledger.Check {
 }
 
 // audit runs the audit in every cell and shows what it found.
-func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOptions) error {
+func (a *app) audit(cmd *cobra.Command, cells []*wire.App, opts ledger.AuditOptions) error {
 	opts.Also = auditAlso()
 	progress := a.newMeter("auditing", "entries", 0)
 	defer progress.close()
 	start := time.Now()
 	var report ledger.Report // of all
 	var unasked bool         // Temporal, in some cell
-	for _, rooms := range cells {
+	for _, parts := range cells {
 		before, own := report.Entries, opts
 		own.Progress = func(entries int64) { progress.set(before+entries, "") }
 		if len(cells) > 1 {
 			var err error
-			if own.Against, err = headsOf(cmd.Context(), cells, rooms.Config.Cell, opts.Against); err != nil {
+			if own.Against, err = headsOf(cmd.Context(), cells, parts.Config.Cell, opts.Against); err != nil {
 				return err
 			}
 		}
-		found, err := ledger.Audit(cmd.Context(), rooms.Pool, own)
+		found, err := ledger.Audit(cmd.Context(), parts.Pool, own)
 		if err != nil {
 			return err
 		}
-		unasked = unasked || rooms.Reconcile == nil
-		if err := a.findLost(cmd, rooms, opts.Owner, &found); err != nil {
+		unasked = unasked || parts.Reconcile == nil
+		if err := a.findLost(cmd, parts, opts.Owner, &found); err != nil {
 			return err
 		}
-		addReport(&report, found, rooms.Config.Cell)
+		addReport(&report, found, parts.Config.Cell)
 	}
 	progress.close()
 	if opts.Owner != "" && report.Owners == 0 && report.Clean() {
@@ -120,11 +120,11 @@ func (a *app) audit(cmd *cobra.Command, cells []*wire.Rooms, opts ledger.AuditOp
 
 // findLost adds the open orders and holds that no workflow is running for, where
 // Temporal can be asked.
-func (a *app) findLost(cmd *cobra.Command, rooms *wire.Rooms, owner string, report *ledger.Report) error {
-	if rooms.Reconcile == nil {
+func (a *app) findLost(cmd *cobra.Command, parts *wire.App, owner string, report *ledger.Report) error {
+	if parts.Reconcile == nil {
 		return nil
 	}
-	lost, err := rooms.Reconcile.Find(cmd.Context())
+	lost, err := parts.Reconcile.Find(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -151,10 +151,10 @@ type auditHead struct {
 	Org     string `json:"org"`
 }
 
-func (a *app) printHeads(cmd *cobra.Command, cells []*wire.Rooms, owner string) (err error) {
+func (a *app) printHeads(cmd *cobra.Command, cells []*wire.App, owner string) (err error) {
 	var heads []ledger.Head
-	for _, rooms := range cells {
-		own, err := ledger.Heads(cmd.Context(), rooms.Pool, owner)
+	for _, parts := range cells {
+		own, err := ledger.Heads(cmd.Context(), parts.Pool, owner)
 		if err != nil {
 			return err
 		}

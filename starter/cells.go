@@ -54,26 +54,26 @@ func (a *app) eachCell(ctx context.Context, do func(context.Context, config.Conf
 }
 
 // openCells opens all cells. Their handlers are still missing.
-func (a *app) openCells(ctx context.Context, cells []config.Config, open opening) (list []*wire.Rooms, done func(), err error) {
+func (a *app) openCells(ctx context.Context, cells []config.Config, open opening) (list []*wire.App, done func(), err error) {
 	done = func() {
-		for _, rooms := range list {
-			rooms.Close()
+		for _, parts := range list {
+			parts.Close()
 		}
 	}
 	for _, cfg := range cells {
-		rooms, err := a.openAt(ctx, cfg, open)
+		parts, err := a.openAt(ctx, cfg, open)
 		if err != nil {
 			done()
 			return nil, nil, fmt.Errorf("cell %s: %w", cfg.Cell, err)
 		}
-		list = append(list, rooms)
+		list = append(list, parts)
 	}
 	return list, done, nil
 }
 
 // openAll opens all cells, or what is configured where there are none or one was
 // chosen.
-func (a *app) openAll(ctx context.Context, open opening) (list []*wire.Rooms, done func(), err error) {
+func (a *app) openAll(ctx context.Context, open opening) (list []*wire.App, done func(), err error) {
 	cfg, err := config.Load(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -85,17 +85,17 @@ func (a *app) openAll(ctx context.Context, open opening) (list []*wire.Rooms, do
 	if cells != nil {
 		return a.openCells(ctx, cells, open)
 	}
-	rooms, err := a.open(ctx, open)
+	parts, err := a.open(ctx, open)
 	if err != nil {
 		return nil, nil, err
 	}
-	return []*wire.Rooms{rooms}, rooms.Close, nil
+	return []*wire.App{parts}, parts.Close, nil
 }
 
 // haveOrg is an error where no cell has an organization.
-func haveOrg(ctx context.Context, cells []*wire.Rooms, org string) (err error) {
-	for _, rooms := range cells {
-		if _, err = rooms.Accounts.Org(ctx, org); err == nil {
+func haveOrg(ctx context.Context, cells []*wire.App, org string) (err error) {
+	for _, parts := range cells {
+		if _, err = parts.Accounts.Org(ctx, org); err == nil {
 			return nil
 		}
 	}
@@ -104,7 +104,7 @@ func haveOrg(ctx context.Context, cells []*wire.Rooms, org string) (err error) {
 
 // headsOf are those of heads whose organizations are in a cell. One that is in none
 // is looked for in the first cell.
-func headsOf(ctx context.Context, cells []*wire.Rooms, name string, heads []ledger.Head) (own []ledger.Head, err error) {
+func headsOf(ctx context.Context, cells []*wire.App, name string, heads []ledger.Head) (own []ledger.Head, err error) {
 	directory := cell.NewDirectory(cells[0].Pool)
 	for _, head := range heads {
 		place, found, err := directory.Find(ctx, head.Owner)
@@ -135,19 +135,19 @@ func addReport(all *ledger.Report, of ledger.Report, name string) {
 	}
 }
 
-// cellsOf are the cells of rooms; of gives each its handler.
-func cellsOf(list []*wire.Rooms, of func(*wire.Rooms) http.Handler) (cells []cell.Cell) {
-	for _, rooms := range list {
-		cells = append(cells, cell.Cell{Name: rooms.Config.Cell, Pool: rooms.Pool, Handler: of(rooms)})
+// cellsOf are the cells of list; of gives each its handler.
+func cellsOf(list []*wire.App, of func(*wire.App) http.Handler) (cells []cell.Cell) {
+	for _, parts := range list {
+		cells = append(cells, cell.Cell{Name: parts.Config.Cell, Pool: parts.Pool, Handler: of(parts)})
 	}
 	return cells
 }
 
 // noHandler is for cells of which only the databases are used.
-func noHandler(*wire.Rooms) http.Handler { return nil }
+func noHandler(*wire.App) http.Handler { return nil }
 
 // localCells is the API of all cells in this process.
-func (a *app) localCells(ctx context.Context, cells []config.Config, open opening, operatorKey string, of func(*wire.Rooms) http.Handler) (http.Handler, func(), error) {
+func (a *app) localCells(ctx context.Context, cells []config.Config, open opening, operatorKey string, of func(*wire.App) http.Handler) (http.Handler, func(), error) {
 	list, done, err := a.openCells(ctx, cells, open)
 	if err != nil {
 		return nil, nil, err
@@ -169,15 +169,15 @@ func (a *app) openServedCells(ctx context.Context, cfg config.Config, cells []co
 	s := &installation{cfg: cfg, log: cfg.Logger(a.err), shown: shown, close: done}
 	var drains []func()
 	var known dashboard.Cells
-	for _, rooms := range list {
-		known.Names, known.Accounts = append(known.Names, rooms.Config.Cell), append(known.Accounts, rooms.Accounts)
+	for _, parts := range list {
+		known.Names, known.Accounts = append(known.Names, parts.Config.Cell), append(known.Accounts, parts.Accounts)
 	}
-	router, err := cell.NewRouter(ctx, cellsOf(list, func(rooms *wire.Rooms) http.Handler {
-		backend := newAPI(rooms)
+	router, err := cell.NewRouter(ctx, cellsOf(list, func(parts *wire.App) http.Handler {
+		backend := newAPI(parts)
 		drains = append(drains, backend.Drain)
 		own := known
-		own.Name = rooms.Config.Cell
-		return newMux(rooms, backend, addresses{}, own)
+		own.Name = parts.Config.Cell
+		return newMux(parts, backend, addresses{}, own)
 	}), cfg.OperatorKey, s.log)
 	if err != nil {
 		done()
@@ -195,16 +195,16 @@ func (a *app) openServedCells(ctx context.Context, cfg config.Config, cells []co
 
 // cellsReady is how all cells are. One that is not ready does not make the others
 // unreachable, unless it is the first one, which has the directory.
-func cellsReady(ctx context.Context, list []*wire.Rooms) (state map[string]string, ready bool) {
+func cellsReady(ctx context.Context, list []*wire.App) (state map[string]string, ready bool) {
 	state = map[string]string{}
-	for i, rooms := range list {
-		own, ok := rooms.Ready(ctx)
+	for i, parts := range list {
+		own, ok := parts.Ready(ctx)
 		if i == 0 {
 			maps.Copy(state, own)
 			ready = ok
 			continue
 		}
-		if state["cell "+rooms.Config.Cell] = own["status"]; !ok && ready {
+		if state["cell "+parts.Config.Cell] = own["status"]; !ok && ready {
 			state["status"] = "degraded"
 		}
 	}

@@ -107,28 +107,28 @@ func readReady(dir string) (found addresses, err error) {
 	return found, nil
 }
 
-// openRooms connects a command to PostgreSQL and Temporal.
-func (a *app) openRooms(ctx context.Context) (*wire.Rooms, error) { return a.open(ctx, wire.Open) }
+// openApp connects a command to PostgreSQL and Temporal.
+func (a *app) openApp(ctx context.Context) (*wire.App, error) { return a.open(ctx, wire.Open) }
 
 // openDatabase connects a command to PostgreSQL alone.
-func (a *app) openDatabase(ctx context.Context) (*wire.Rooms, error) {
+func (a *app) openDatabase(ctx context.Context) (*wire.App, error) {
 	return a.open(ctx, wire.OpenDatabase)
 }
 
-// whatAnswers opens both, or PostgreSQL alone while Temporal is away; the rooms have
+// whatAnswers opens both, or PostgreSQL alone while Temporal is away; the app has
 // no Intake then.
-func whatAnswers(ctx context.Context, cfg config.Config, log *slog.Logger, options ...wire.Option) (*wire.Rooms, error) {
-	rooms, err := wire.Open(ctx, cfg, log, options...)
+func whatAnswers(ctx context.Context, cfg config.Config, log *slog.Logger, options ...wire.Option) (*wire.App, error) {
+	parts, err := wire.Open(ctx, cfg, log, options...)
 	if errors.Is(err, wire.ErrNoTemporal) {
 		return wire.OpenDatabase(ctx, cfg, log, options...)
 	}
-	return rooms, err
+	return parts, err
 }
 
 // opening is wire.Open or one of its kind.
-type opening func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.Rooms, error)
+type opening func(context.Context, config.Config, *slog.Logger, ...wire.Option) (*wire.App, error)
 
-func (a *app) open(ctx context.Context, with opening) (*wire.Rooms, error) {
+func (a *app) open(ctx context.Context, with opening) (*wire.App, error) {
 	cfg, err := a.findStack(ctx)
 	if err != nil {
 		return nil, err
@@ -136,13 +136,13 @@ func (a *app) open(ctx context.Context, with opening) (*wire.Rooms, error) {
 	return a.openAt(ctx, cfg, with)
 }
 
-func (a *app) openAt(ctx context.Context, cfg config.Config, with opening) (*wire.Rooms, error) {
+func (a *app) openAt(ctx context.Context, cfg config.Config, with opening) (*wire.App, error) {
 	// A command speaks for itself: of what its parts log, faults alone are shown.
-	rooms, err := with(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError})))
+	parts, err := with(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError})))
 	if os.Getenv("HOLDFAST_DATABASE_URL") == "" && cfg.Cell == "" && (errors.Is(err, postgres.ErrUnreachable) || errors.Is(err, wire.ErrNoTemporal)) {
 		return nil, devGone(err)
 	}
-	return rooms, err
+	return parts, err
 }
 
 func devGone(err error) error {

@@ -23,23 +23,23 @@ import (
 )
 
 // mountDashboard serves the dashboard beside the API; / leads to it.
-func mountDashboard(mux *http.ServeMux, rooms *wire.Rooms, backend *api.API, at addresses, cells dashboard.Cells) {
-	config := site.Dashboard(rooms, backend)
+func mountDashboard(mux *http.ServeMux, parts *wire.App, backend *api.API, at addresses, cells dashboard.Cells) {
+	config := site.Dashboard(parts, backend)
 	config.Cells = cells
 	config.Outage = func(ctx context.Context) (string, error) {
-		outage, _, err := verdicts.Outages(ctx, rooms.Pool)
+		outage, _, err := verdicts.Outages(ctx, parts.Pool)
 		if err != nil || outage == nil {
 			return "", err
 		}
 		return outage.Message, nil
 	}
-	config.Ready = rooms.Ready
-	config.Heads = func(ctx context.Context) ([]ledger.Head, error) { return ledger.Heads(ctx, rooms.Pool, "") }
+	config.Ready = parts.Ready
+	config.Heads = func(ctx context.Context) ([]ledger.Head, error) { return ledger.Heads(ctx, parts.Pool, "") }
 	config.Audit = func(ctx context.Context) (ledger.Report, error) {
-		return ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{Also: auditAlso()})
+		return ledger.Audit(ctx, parts.Pool, ledger.AuditOptions{Also: auditAlso()})
 	}
-	if ui := strings.TrimSuffix(cmp.Or(at.TemporalUI, rooms.Config.TemporalUI), "/"); ui != "" {
-		list := ui + "/namespaces/" + cmp.Or(rooms.Config.TemporalNamespace, client.DefaultNamespace) + "/workflows"
+	if ui := strings.TrimSuffix(cmp.Or(at.TemporalUI, parts.Config.TemporalUI), "/"); ui != "" {
+		list := ui + "/namespaces/" + cmp.Or(parts.Config.TemporalNamespace, client.DefaultNamespace) + "/workflows"
 		config.Workflow = func(id string) string { return list + "/" + id }
 		config.Views = func(org string) []dashboard.View {
 			queries := workflows.Views

@@ -179,23 +179,23 @@ func (d *demo) importCatalogue(ctx context.Context) error {
 // refund delay, and gives it half as many credits again as the order holds.
 func (d *demo) grantCredits(ctx context.Context) error {
 	began := time.Now()
-	rooms := d.stack.rooms
-	terms, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	parts := d.stack.parts
+	terms, err := parts.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
 		return err
 	}
 	quick := *terms
 	quick.ID, quick.Name, quick.RefundDelay = "verified-leads-demo", "Verified leads, refunded quickly", d.refundDelay
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+	if _, err := parts.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	org, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: sampleOrg, Name: "Acme Inc.", Plan: quick.ID})
+	org, err := parts.Accounts.CreateOrg(ctx, account.Org{ID: sampleOrg, Name: "Acme Inc.", Plan: quick.ID})
 	if err != nil {
 		return err
 	}
 	action, _ := quick.Action(plan.LeadList)
 	granted := d.leads * action.Charges[0].Amount * 3 / 2
-	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{
+	if _, err := parts.Ledger.Grant(ctx, ledger.Grant{
 		Owner: org.ID, Key: "demo/grant", Type: demoCredit, Amount: granted, Source: ledger.SourcePack,
 	}); err != nil {
 		return err
@@ -208,9 +208,9 @@ func (d *demo) grantCredits(ctx context.Context) error {
 
 // placeOrder orders the leads and follows the order to its end.
 func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
-	rooms := d.stack.rooms
+	parts := d.stack.parts
 	began := time.Now()
-	o, err := rooms.Intake.Submit(ctx, intake.Submission{Org: sampleOrg, Key: "demo", Request: request})
+	o, err := parts.Intake.Submit(ctx, intake.Submission{Org: sampleOrg, Key: "demo", Request: request})
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 		d.say("  %s", d.paint(dim, page))
 	}
 
-	watcher := &orderWatcher{screen: d.screen, look: func(ctx context.Context) (order.Progress, error) { return rooms.Intake.Progress(ctx, o.ID) }}
+	watcher := &orderWatcher{screen: d.screen, look: func(ctx context.Context) (order.Progress, error) { return parts.Intake.Progress(ctx, o.ID) }}
 	p, err := watcher.follow(ctx, untilDelivered)
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func (d *demo) placeOrder(ctx context.Context, request order.Request) error {
 
 // readBooks notes what the ledger says at a moment of the demo.
 func (d *demo) readBooks(ctx context.Context, moment string) error {
-	balances, err := d.stack.rooms.Ledger.Balances(ctx, sampleOrg)
+	balances, err := d.stack.parts.Ledger.Balances(ctx, sampleOrg)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (d *demo) readBooks(ctx context.Context, moment string) error {
 		}
 	}
 	if moment != "granted" {
-		if d.order, err = d.stack.rooms.Book.Get(ctx, sampleOrg, order.ID(sampleOrg, "demo")); err != nil {
+		if d.order, err = d.stack.parts.Book.Get(ctx, sampleOrg, order.ID(sampleOrg, "demo")); err != nil {
 			return err
 		}
 		for _, c := range d.order.Credits {
@@ -275,7 +275,7 @@ func (d *demo) readBooks(ctx context.Context, moment string) error {
 func (d *demo) collect(ctx context.Context) error {
 	d.report.TemporalUI = d.stack.Temporal.UIURL
 	var rows rowReader
-	if err := d.stack.rooms.Catalogue.WriteResults(ctx, &rows, d.order.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
+	if err := d.stack.parts.Catalogue.WriteResults(ctx, &rows, d.order.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
 		return err
 	}
 	d.report.Delivered = rows.n
@@ -286,7 +286,7 @@ func (d *demo) collect(ctx context.Context) error {
 		}
 		d.report.FirstRows = append(d.report.FirstRows, row)
 	}
-	description, err := d.stack.rooms.Temporal.DescribeWorkflowExecution(ctx, d.order.ID, "")
+	description, err := d.stack.parts.Temporal.DescribeWorkflowExecution(ctx, d.order.ID, "")
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (r *rowReader) Write(p []byte) (int, error) {
 
 func (d *demo) audit(ctx context.Context) error {
 	began := time.Now()
-	report, err := ledger.Audit(ctx, d.stack.rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, d.stack.parts.Pool, ledger.AuditOptions{})
 	if err != nil {
 		return err
 	}

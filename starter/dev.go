@@ -132,8 +132,8 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	if s.Lab != nil {
 		state.DNSAddr, state.SMTPPort = s.Lab.DNSAddr(), s.Lab.SMTPPort()
 	}
-	_, err = s.rooms.Intake.EnsureSchedule(ctx, resetEvery)
-	_, reconciled := s.rooms.Intake.EnsureReconcile(ctx, reconcileEvery)
+	_, err = s.parts.Intake.EnsureSchedule(ctx, resetEvery)
+	_, reconciled := s.parts.Intake.EnsureReconcile(ctx, reconcileEvery)
 	if err = errors.Join(err, reconciled, state.write(d.dir), d.seed(ctx, s)); err != nil {
 		return errors.Join(err, stop())
 	}
@@ -141,7 +141,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- serve(serving, listener, servedBy(s.rooms, at), true) }()
+	go func() { served <- serve(serving, listener, servedBy(s.parts, at), true) }()
 	// Whatever ends first ends the rest.
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()

@@ -52,15 +52,15 @@ cannot be used are reported with line and reason and left out.`,
 }
 
 func (a *app) importLeads(ctx context.Context, in io.Reader, format string) error {
-	rooms, err := a.openDatabase(ctx)
+	parts, err := a.openDatabase(ctx)
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
+	defer parts.Close()
 	progress := a.newMeter("importing", "rows", 0)
 	defer progress.close()
 	start := time.Now()
-	report, err := rooms.Catalogue.Import(ctx, in, format, lead.ImportOptions{
+	report, err := parts.Catalogue.Import(ctx, in, format, lead.ImportOptions{
 		Progress: func(rows int64) { progress.set(rows, "") },
 	})
 	if err != nil {

@@ -121,7 +121,7 @@ func (a *app) migrateTemporal(ctx context.Context, cfg config.Config, leftOut bo
 		a.note("Temporal is left out: its search attributes are not registered.")
 		return nil
 	}
-	rooms, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	parts, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if errors.Is(err, wire.ErrNoTemporal) {
 		options, bad := cfg.Temporal()
 		if bad != nil || options.HostPort != "" {
@@ -133,19 +133,19 @@ func (a *app) migrateTemporal(ctx context.Context, cfg config.Config, leftOut bo
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	return registerAttributes(ctx, rooms)
+	defer parts.Close()
+	return registerAttributes(ctx, parts)
 }
 
 // registerAttributes makes Temporal know the search attributes that orders
 // carry. Those that are there already stay as they are.
-func registerAttributes(ctx context.Context, rooms *wire.Rooms) error {
-	options, err := rooms.Config.Temporal()
+func registerAttributes(ctx context.Context, parts *wire.App) error {
+	options, err := parts.Config.Temporal()
 	if err != nil {
 		return err
 	}
 	namespace := cmp.Or(options.Namespace, client.DefaultNamespace)
-	operator := rooms.Temporal.OperatorService()
+	operator := parts.Temporal.OperatorService()
 	known, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
 		return fmt.Errorf("the search attributes of Temporal's namespace %s cannot be read: %w", namespace, err)

@@ -111,8 +111,8 @@ func (a *app) connect(ctx context.Context, open opening) (*session, error) {
 
 // localAPI is the API in this process; of all cells, where there are several.
 func (a *app) localAPI(ctx context.Context, cfg config.Config, open opening, operatorKey string) (handler http.Handler, done func(), err error) {
-	of := func(rooms *wire.Rooms) http.Handler {
-		served := site.API(rooms)
+	of := func(parts *wire.App) http.Handler {
+		served := site.API(parts)
 		served.OperatorKey = operatorKey
 		return api.New(served)
 	}
@@ -123,11 +123,11 @@ func (a *app) localAPI(ctx context.Context, cfg config.Config, open opening, ope
 	if cells != nil && cfg.Cell == "" {
 		return a.localCells(ctx, cells, open, operatorKey, of)
 	}
-	rooms, err := a.open(ctx, open)
+	parts, err := a.open(ctx, open)
 	if err != nil {
 		return nil, nil, err
 	}
-	return of(rooms), rooms.Close, nil
+	return of(parts), parts.Close, nil
 }
 
 // findAPI says which API is configured: --url or HOLDFAST_URL; else the database

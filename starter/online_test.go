@@ -37,19 +37,19 @@ const testOperator = "op_of-the-tests"
 
 // served is an API on a database of its own, without Temporal.
 type served struct {
-	rooms *wire.Rooms
+	parts *wire.App
 	api   *api.API
 }
 
 func newServed(t *testing.T) served {
 	t.Helper()
-	rooms, err := wire.OpenDatabase(t.Context(), config.Config{DatabaseURL: pgtest.NewURL(t), WebhookAllow: netguard.Loopback()}, slog.New(slog.DiscardHandler))
+	parts, err := wire.OpenDatabase(t.Context(), config.Config{DatabaseURL: pgtest.NewURL(t), WebhookAllow: netguard.Loopback()}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	t.Cleanup(rooms.Close)
-	require.NoError(t, rooms.Accounts.EnsurePresets(t.Context()))
-	c := site.API(rooms)
+	t.Cleanup(parts.Close)
+	require.NoError(t, parts.Accounts.EnsurePresets(t.Context()))
+	c := site.API(parts)
 	c.OperatorKey = testOperator
-	return served{rooms, api.New(c)}
+	return served{parts, api.New(c)}
 }
 
 // alone makes commands that run here find nothing that is not the test's.
@@ -134,7 +134,7 @@ func TestCommandsOverHTTP(t *testing.T) {
 // Test clocks are made, looked at and deleted over HTTP; TestDev advances one.
 func TestClockCommandsOverHTTP(t *testing.T) {
 	s := newServed(t)
-	c := site.API(s.rooms)
+	c := site.API(s.parts)
 	c.OperatorKey, c.Sandbox = testOperator, true
 	server := httptest.NewServer(api.New(c))
 	t.Cleanup(server.Close)
@@ -229,7 +229,7 @@ func TestLogin(t *testing.T) {
 // second implementation.
 func TestCommandsOnTheDatabaseAlone(t *testing.T) {
 	s := newServed(t)
-	alone(t, "HOLDFAST_DATABASE_URL", s.rooms.Config.DatabaseURL, "TEMPORAL_ADDRESS", "127.0.0.1:1")
+	alone(t, "HOLDFAST_DATABASE_URL", s.parts.Config.DatabaseURL, "TEMPORAL_ADDRESS", "127.0.0.1:1")
 	here(t, "", "org", "create", "acme").ok()
 	here(t, "", "credits", "grant", "--org", "acme", "--type", "email", "--amount", "5", "--key", "old-script").ok()
 	var orgs []account.Org
@@ -243,7 +243,7 @@ func TestCommandsOnTheDatabaseAlone(t *testing.T) {
 // happened while the server was away.
 func TestListen(t *testing.T) {
 	s := newServed(t)
-	_, err := s.rooms.Accounts.CreateOrg(t.Context(), account.Org{ID: "acme", Name: "Acme", Plan: "prepaid-verification"})
+	_, err := s.parts.Accounts.CreateOrg(t.Context(), account.Org{ID: "acme", Name: "Acme", Plan: "prepaid-verification"})
 	require.NoError(t, err)
 	address, stopServer := serveAt(t, "127.0.0.1:0", s.api)
 	secret := "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
@@ -267,7 +267,7 @@ func TestListen(t *testing.T) {
 		t.Helper()
 		event, err := outbox.New("acme", topic, outbox.Org{Org: "acme", At: time.Now()}, apart)
 		require.NoError(t, err)
-		require.NoError(t, pgx.BeginFunc(t.Context(), s.rooms.Pool, func(tx pgx.Tx) error { return outbox.Write(t.Context(), tx, event) }))
+		require.NoError(t, pgx.BeginFunc(t.Context(), s.parts.Pool, func(tx pgx.Tx) error { return outbox.Write(t.Context(), tx, event) }))
 	}
 	next := func(topic string) {
 		t.Helper()

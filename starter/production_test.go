@@ -171,7 +171,7 @@ func refusesStrangers(t *testing.T, address string, env map[string]string) {
 }
 
 // securePostgres turns TLS on and returns the URL that demands it.
-func (a *authority) securePostgres(rooms *wire.Rooms, dataDir string) string {
+func (a *authority) securePostgres(parts *wire.App, dataDir string) string {
 	a.t.Helper()
 	info, err := os.Stat(dataDir)
 	require.NoError(a.t, err)
@@ -185,10 +185,10 @@ func (a *authority) securePostgres(rooms *wire.Rooms, dataDir string) string {
 		"ALTER SYSTEM SET ssl_cert_file = '" + a.file("postgres.pem") + "'", "ALTER SYSTEM SET ssl_key_file = '" + a.file("postgres.key") + "'",
 		"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()",
 	} {
-		_, err := rooms.Pool.Exec(a.t.Context(), statement)
+		_, err := parts.Pool.Exec(a.t.Context(), statement)
 		require.NoError(a.t, err)
 	}
-	url, more := rooms.Config.DatabaseURL, "?"
+	url, more := parts.Config.DatabaseURL, "?"
 	if strings.Contains(url, "?") {
 		more = "&"
 	}
@@ -201,7 +201,7 @@ type production struct {
 	t       *testing.T
 	dir     string
 	servers *stacktest.Stack
-	rooms   *wire.Rooms
+	parts   *wire.App
 }
 
 func startProduction(t *testing.T) *production {
@@ -213,30 +213,30 @@ func startProduction(t *testing.T) *production {
 	stack, err := stacktest.Start(ctx, stacktest.Options{Config: cfg, Lab: maillab.Config{Domains: 20}, Seed: seedProduction})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stack.Stop()) })
-	return &production{t: t, dir: stack.Dir, servers: stack, rooms: stack.Rooms}
+	return &production{t: t, dir: stack.Dir, servers: stack, parts: stack.App}
 }
 
-func seedProduction(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-	if err := registerAttributes(ctx, rooms); err != nil {
+func seedProduction(ctx context.Context, parts *wire.App, lab *maillab.Lab) error {
+	if err := registerAttributes(ctx, parts); err != nil {
 		return err
 	}
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+	if err := parts.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	if err := stacktest.ImportLeads(ctx, rooms, lab, 100); err != nil {
+	if err := stacktest.ImportLeads(ctx, parts, lab, 100); err != nil {
 		return err
 	}
-	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "verified-leads"}); err != nil {
+	if _, err := parts.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "acme", Plan: "verified-leads"}); err != nil {
 		return err
 	}
-	_, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
+	_, err := parts.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
 	return err
 }
 
 // current makes a build the one that new orders begin with.
 func (p *production) current(build string) {
 	p.t.Helper()
-	handle := p.rooms.Temporal.WorkerDeploymentClient().GetHandle("holdfast")
+	handle := p.parts.Temporal.WorkerDeploymentClient().GetHandle("holdfast")
 	var err error
 	require.Eventually(p.t, func() bool {
 		_, err = handle.SetCurrentVersion(p.t.Context(), client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build})
@@ -248,10 +248,10 @@ func (p *production) current(build string) {
 // refund is minutes away.
 func (p *production) delivered(key string) string {
 	p.t.Helper()
-	o, err := p.rooms.Intake.Submit(p.t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: 30}})
+	o, err := p.parts.Intake.Submit(p.t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: 30}})
 	require.NoError(p.t, err)
 	require.Eventually(p.t, func() bool {
-		o, err = p.rooms.Book.Get(p.t.Context(), "", o.ID)
+		o, err = p.parts.Book.Get(p.t.Context(), "", o.ID)
 		return err == nil && o.Status == order.Completed
 	}, eventually, 50*time.Millisecond)
 	return o.ID
@@ -260,16 +260,16 @@ func (p *production) delivered(key string) string {
 // settle refunds an order at once.
 func (p *production) settle(id string) {
 	p.t.Helper()
-	require.NoError(p.t, p.rooms.Temporal.CancelWorkflow(p.t.Context(), id, ""))
-	_ = p.rooms.Temporal.GetWorkflow(p.t.Context(), id, "").Get(p.t.Context(), nil)
-	o, err := p.rooms.Book.Get(p.t.Context(), "", id)
+	require.NoError(p.t, p.parts.Temporal.CancelWorkflow(p.t.Context(), id, ""))
+	_ = p.parts.Temporal.GetWorkflow(p.t.Context(), id, "").Get(p.t.Context(), nil)
+	o, err := p.parts.Book.Get(p.t.Context(), "", id)
 	require.NoError(p.t, err)
 	require.Equal(p.t, order.Settled, o.Status)
 }
 
 func (p *production) history(id string) (events []*history.HistoryEvent) {
 	p.t.Helper()
-	for all := p.rooms.Temporal.GetWorkflowHistory(p.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); all.HasNext(); {
+	for all := p.parts.Temporal.GetWorkflowHistory(p.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); all.HasNext(); {
 		event, err := all.Next()
 		require.NoError(p.t, err)
 		events = append(events, event)
@@ -315,7 +315,7 @@ func TestProductionSettings(t *testing.T) {
 	ca := newAuthority(t)
 	newer := p.servers.Config
 	newer.Worker.BuildID = "b"
-	newer.DatabaseURL = ca.securePostgres(p.rooms, filepath.Join(p.dir, "postgres", "data"))
+	newer.DatabaseURL = ca.securePostgres(p.parts, filepath.Join(p.dir, "postgres", "data"))
 	var secured map[string]string
 	newer.TemporalAddress, secured = ca.secureTemporal(newer.TemporalAddress)
 	t.Run("Temporal speaks TLS", func(t *testing.T) { refusesStrangers(t, newer.TemporalAddress, secured) })
@@ -338,9 +338,9 @@ func TestProductionSettings(t *testing.T) {
 	for _, payload := range p.payloads(first) {
 		require.Equal(t, "binary/encrypted", string(payload.GetMetadata()["encoding"]), payload.String())
 	}
-	_, err := p.rooms.Intake.Progress(t.Context(), first)
+	_, err := p.parts.Intake.Progress(t.Context(), first)
 	require.NoError(t, err, "queries are read")
-	report, err := ledger.Audit(t.Context(), p.rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(t.Context(), p.parts.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 
@@ -408,11 +408,11 @@ func TestStockTemporal(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stack.Stop()) })
-	p := &production{t: t, dir: stack.Dir, servers: stack, rooms: stack.Rooms}
+	p := &production{t: t, dir: stack.Dir, servers: stack, parts: stack.App}
 	first, second := p.delivered("first"), p.delivered("second")
 	p.settle(first)
 	p.settle(second)
-	report, err := ledger.Audit(t.Context(), p.rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(t.Context(), p.parts.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }

@@ -34,14 +34,14 @@ may be ahead of the database.`,
 			if len(args) == 1 {
 				return a.recoverOrder(cmd, args[0])
 			}
-			rooms, err := a.openRooms(cmd.Context())
+			parts, err := a.openApp(cmd.Context())
 			if err != nil {
 				return err
 			}
-			defer rooms.Close()
-			run := rooms.Reconcile.Run
+			defer parts.Close()
+			run := parts.Reconcile.Run
 			if restored {
-				run = rooms.Reconcile.AfterRestore
+				run = parts.Reconcile.AfterRestore
 			}
 			done, err := run(cmd.Context())
 			if err != nil {
@@ -64,12 +64,12 @@ may be ahead of the database.`,
 
 func (a *app) recoverOrder(cmd *cobra.Command, id string) error {
 	ctx := cmd.Context()
-	rooms, err := a.openRooms(ctx)
+	parts, err := a.openApp(ctx)
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	recovered, err := rooms.Reconcile.Recover(ctx, id)
+	defer parts.Close()
+	recovered, err := parts.Reconcile.Recover(ctx, id)
 	switch {
 	case errors.Is(err, orderbook.ErrNotFound):
 		return fmt.Errorf("there is no order %q; \"%s order list\" shows those there are", id, program())
@@ -82,7 +82,7 @@ func (a *app) recoverOrder(cmd *cobra.Command, id string) error {
 	default:
 		a.note("The order is running; there is nothing to recover.")
 	}
-	o, err := rooms.Book.Get(ctx, "", id)
+	o, err := parts.Book.Get(ctx, "", id)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ var ridesEach = flag.Int("rides.each", 6, "addresses that each of 64 callers ask
 // ridesWorld is a stack whose HTTP server may be killed at any time.
 type ridesWorld struct {
 	*world
-	rooms *wire.Rooms
+	parts *wire.App
 	lab   *maillab.Lab
 	key   string // of ann, a member of acme
 	at    atomic.Value
@@ -48,12 +48,12 @@ func newRidesWorld(t *testing.T) *ridesWorld {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
 	require.NoError(t, postgres.Migrate(t.Context(), servers.Config.DatabaseURL))
-	rooms, stop, err := wire.StartWorker(t.Context(), servers.Config, slog.New(slog.DiscardHandler))
+	parts, stop, err := wire.StartWorker(t.Context(), servers.Config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
 	w := &ridesWorld{
 		world: newWorld(t, "HOLDFAST_DATABASE_URL="+servers.Config.DatabaseURL, "TEMPORAL_ADDRESS="+servers.Config.TemporalAddress, "HOLDFAST_REQUESTS_PER_MINUTE=0"),
-		rooms: rooms, lab: servers.Lab,
+		parts: parts, lab: servers.Lab,
 	}
 	w.run("migrate").ok()
 	w.org("acme", 100_000)
@@ -144,7 +144,7 @@ func TestCallsThatComeTogether(t *testing.T) {
 	t.Run("the credits go to those that came first", w.scarce)
 	t.Run("a member's lines are the member's", w.members)
 	t.Run("a line whose ride never began starts alone", w.neverBegan)
-	report, err := ledger.Audit(t.Context(), w.rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(t.Context(), w.parts.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }
@@ -214,7 +214,7 @@ func (w *ridesWorld) killed(t *testing.T) {
 	require.Len(t, orders, callers*each)
 	w.requireSpent(t, "acme", 100_000, int64(callers*each))
 	var charged, settled, told, alone, rides int
-	require.NoError(t, w.rooms.Pool.QueryRow(t.Context(), `
+	require.NoError(t, w.parts.Pool.QueryRow(t.Context(), `
 		SELECT (SELECT count(*) FROM credit_entry WHERE owner = 'acme' AND kind = 'capture'),
 			(SELECT count(*) FROM orders WHERE org = 'acme' AND status = 'settled'),
 			(SELECT count(*) FROM outbox WHERE org = 'acme' AND topic = 'order.settled'),
@@ -229,7 +229,7 @@ func (w *ridesWorld) killed(t *testing.T) {
 func (w *ridesWorld) requireSpent(t *testing.T, org string, had, spent int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		balances, err := w.rooms.Ledger.Balances(t.Context(), org)
+		balances, err := w.parts.Ledger.Balances(t.Context(), org)
 		return err == nil && len(balances) == 1 && balances[0].Held == 0 && balances[0].Available == had-spent
 	}, 30*time.Second, 20*time.Millisecond, "%d of %d credits are spent", spent, had)
 }
@@ -284,10 +284,10 @@ func (w *ridesWorld) members(t *testing.T) {
 func (w *ridesWorld) neverBegan(t *testing.T) {
 	ctx := t.Context()
 	email := w.lab.World().Emails(1, 1)[0]
-	list, err := w.rooms.Catalogue.KeepEmails(ctx, "acme", []string{email})
+	list, err := w.parts.Catalogue.KeepEmails(ctx, "acme", []string{email})
 	require.NoError(t, err)
 	in := order.Input{ID: order.ID("acme", "lost"), Org: "acme", Member: "ann", Request: order.Request{Kind: order.Verify, ListID: list.ID, Count: 1}}
-	entered, err := w.rooms.Book.EnterLines(ctx, "ride/never", []order.Input{in})
+	entered, err := w.parts.Book.EnterLines(ctx, "ride/never", []order.Input{in})
 	require.NoError(t, err)
 	require.Len(t, entered, 1)
 	for range 2 {
@@ -299,7 +299,7 @@ func (w *ridesWorld) neverBegan(t *testing.T) {
 		require.Equal(t, http.StatusOK, l.status)
 		require.Equal(t, "valid", l.Results[0].Verdict)
 	}
-	begun, err := w.rooms.Book.Lines(ctx, "ride/never")
+	begun, err := w.parts.Book.Lines(ctx, "ride/never")
 	require.NoError(t, err)
 	require.Empty(t, begun, "should it begin after all, it leaves the order out")
 }

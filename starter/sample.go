@@ -31,7 +31,7 @@ const (
 
 // sample is what fills it.
 type sample struct {
-	*wire.Rooms
+	*wire.App
 	random *rand.Rand
 	at     time.Time // what the ledger books at
 	past   *ledger.Ledger
@@ -39,9 +39,9 @@ type sample struct {
 
 // seedSample makes the organization globex. The past is booked first: the time
 // of an organization never runs backwards.
-func seedSample(ctx context.Context, rooms *wire.Rooms) error {
-	s := &sample{Rooms: rooms, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // sample data, the same each time
-	s.past = ledger.New(rooms.Pool, ledger.WithPast(func() time.Time { return s.at }))
+func seedSample(ctx context.Context, parts *wire.App) error {
+	s := &sample{App: parts, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // sample data, the same each time
+	s.past = ledger.New(parts.Pool, ledger.WithPast(func() time.Time { return s.at }))
 	defer s.past.Close()
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	if err := s.accounts(ctx, today); err != nil {

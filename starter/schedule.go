@@ -196,19 +196,19 @@ func (a *app) showPreview(p billing.Preview) {
 // the schedules stand then.
 func (a *app) onSchedule(do func(*cobra.Command, *intake.Intake) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		rooms, err := a.openRooms(cmd.Context())
+		parts, err := a.openApp(cmd.Context())
 		if err != nil {
 			return err
 		}
-		defer rooms.Close()
-		if err := do(cmd, rooms.Intake); err != nil {
+		defer parts.Close()
+		if err := do(cmd, parts.Intake); err != nil {
 			return err
 		}
-		reset, err := rooms.Intake.Schedule(cmd.Context(), workflows.ResetSchedule)
+		reset, err := parts.Intake.Schedule(cmd.Context(), workflows.ResetSchedule)
 		if err != nil {
 			return err
 		}
-		other, err := rooms.Intake.Schedule(cmd.Context(), workflows.ReconcileSchedule)
+		other, err := parts.Intake.Schedule(cmd.Context(), workflows.ReconcileSchedule)
 		if err != nil && !errors.Is(err, intake.ErrNoSchedule) {
 			return err
 		}

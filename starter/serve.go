@@ -108,7 +108,7 @@ func (a *app) openServed(ctx context.Context, shown *telemetry.Telemetry) (*inst
 	if err != nil {
 		return nil, err
 	}
-	open := func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.Rooms, error) {
+	open := func(ctx context.Context, cfg config.Config, _ *slog.Logger, _ ...wire.Option) (*wire.App, error) {
 		return wire.Open(ctx, cfg, cfg.Logger(a.err), wire.WithTelemetry(shown))
 	}
 	cells, err := a.severalCells(cfg)
@@ -118,20 +118,20 @@ func (a *app) openServed(ctx context.Context, shown *telemetry.Telemetry) (*inst
 	if cells != nil {
 		return a.openServedCells(ctx, cfg, cells, open, shown)
 	}
-	rooms, err := a.open(ctx, open)
+	parts, err := a.open(ctx, open)
 	if err != nil {
 		return nil, err
 	}
-	return servedBy(rooms, addresses{}), nil
+	return servedBy(parts, addresses{}), nil
 }
 
 // servedBy is one installation. at is what the dashboard shows of the stack; its
 // fields may be empty.
-func servedBy(rooms *wire.Rooms, at addresses) *installation {
-	backend := newAPI(rooms)
+func servedBy(parts *wire.App, at addresses) *installation {
+	backend := newAPI(parts)
 	return &installation{
-		cfg: rooms.Config, log: rooms.Log, shown: rooms.Telemetry, handler: newMux(rooms, backend, at, dashboard.Cells{}),
-		ready: rooms.Ready, drain: backend.Drain, close: rooms.Close,
+		cfg: parts.Config, log: parts.Log, shown: parts.Telemetry, handler: newMux(parts, backend, at, dashboard.Cells{}),
+		ready: parts.Ready, drain: backend.Drain, close: parts.Close,
 	}
 }
 
@@ -178,17 +178,17 @@ func serve(ctx context.Context, listener net.Listener, of *installation, withMet
 	return <-closed
 }
 
-func newAPI(rooms *wire.Rooms) *api.API {
-	c := site.API(rooms)
-	c.OperatorKey, c.RequestsPerMinute, c.Metrics = rooms.Config.OperatorKey, rooms.Config.RequestsPerMinute, rooms.Metrics()
+func newAPI(parts *wire.App) *api.API {
+	c := site.API(parts)
+	c.OperatorKey, c.RequestsPerMinute, c.Metrics = parts.Config.OperatorKey, parts.Config.RequestsPerMinute, parts.Metrics()
 	return api.New(c)
 }
 
 // newMux is everything that an installation serves. at is what the dashboard shows
 // of the stack; its fields may be empty.
-func newMux(rooms *wire.Rooms, backend *api.API, at addresses, cells dashboard.Cells) *http.ServeMux {
+func newMux(parts *wire.App, backend *api.API, at addresses, cells dashboard.Cells) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
-	mountDashboard(mux, rooms, backend, at, cells)
+	mountDashboard(mux, parts, backend, at, cells)
 	return mux
 }

@@ -18,10 +18,10 @@ import (
 )
 
 // stack is all of Holdfast: servers that were started or found, the worker in
-// this process and the rooms a command works with.
+// this process and the app a command works with.
 type stack struct {
 	*devstack.Servers
-	rooms *wire.Rooms
+	parts *wire.App
 
 	stopWorker context.CancelFunc
 	worker     chan error // answers once, when the worker has stopped
@@ -59,10 +59,10 @@ func (a *app) startStack(ctx context.Context, cfg config.Config, dir string, lab
 	if err != nil {
 		return nil, err
 	}
-	if s.rooms, err = wire.Open(ctx, s.Config, log, wire.WithTelemetry(shown)); err != nil {
+	if s.parts, err = wire.Open(ctx, s.Config, log, wire.WithTelemetry(shown)); err != nil {
 		return nil, err
 	}
-	if err = registerAttributes(ctx, s.rooms); err != nil {
+	if err = registerAttributes(ctx, s.parts); err != nil {
 		return nil, err
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -80,8 +80,8 @@ func (s *stack) stop() error {
 		s.stopWorker()
 		errs = append(errs, <-s.worker)
 	}
-	if s.rooms != nil {
-		s.rooms.Close()
+	if s.parts != nil {
+		s.parts.Close()
 	}
 	return errors.Join(append(errs, s.Servers.Stop())...)
 }

@@ -35,7 +35,7 @@ func (a *app) importSynthetic(ctx context.Context, s *stack, dir string, rows in
 	defer func() { _ = file.Close() }()
 	meter := a.newMeter("importing", "leads", rows)
 	defer meter.close()
-	return s.rooms.Catalogue.Import(ctx, file, lead.CSV, lead.ImportOptions{
+	return s.parts.Catalogue.Import(ctx, file, lead.CSV, lead.ImportOptions{
 		Progress: func(n int64) { meter.set(n, "") },
 	})
 }
@@ -56,7 +56,7 @@ func writeCatalogue(s *stack, path string, rows int64) error {
 // seed fills a new dev stack with a synthetic catalogue and an organization
 // that has credits, where that was asked for, and else says how to begin.
 func (d *dev) seed(ctx context.Context, s *stack) error {
-	_, err := s.rooms.Accounts.Org(ctx, sampleOrg)
+	_, err := s.parts.Accounts.Org(ctx, sampleOrg)
 	if d.leads == 0 || !errors.Is(err, account.ErrNotFound) {
 		return d.hint(ctx, s)
 	}
@@ -64,10 +64,10 @@ func (d *dev) seed(ctx context.Context, s *stack) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.rooms.Accounts.CreateOrg(ctx, account.Org{ID: sampleOrg, Name: "Acme Inc.", Plan: "verified-leads"}); err != nil {
+	if _, err := s.parts.Accounts.CreateOrg(ctx, account.Org{ID: sampleOrg, Name: "Acme Inc.", Plan: "verified-leads"}); err != nil {
 		return err
 	}
-	if _, err := s.rooms.Ledger.Grant(ctx, ledger.Grant{
+	if _, err := s.parts.Ledger.Grant(ctx, ledger.Grant{
 		Owner: sampleOrg, Key: "dev/first-grant", Type: "email", Amount: 100_000, Source: ledger.SourcePromotion,
 	}); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (d *dev) seed(ctx context.Context, s *stack) error {
 	if d.leads < sampleLeads {
 		return nil
 	}
-	if err := seedSample(ctx, s.rooms); err != nil {
+	if err := seedSample(ctx, s.parts); err != nil {
 		return err
 	}
 	d.note("  Organization %s has a month of history and orders in each state, to look at.", globex)
@@ -85,7 +85,7 @@ func (d *dev) seed(ctx context.Context, s *stack) error {
 
 // hint says how to fill an empty catalogue.
 func (d *dev) hint(ctx context.Context, s *stack) error {
-	found, err := s.rooms.Catalogue.Count(ctx, lead.Selection{Criteria: order.Criteria{}})
+	found, err := s.parts.Catalogue.Count(ctx, lead.Selection{Criteria: order.Criteria{}})
 	if err != nil {
 		return err
 	}

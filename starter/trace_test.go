@@ -98,10 +98,10 @@ func TestAnOrderIsOneTrace(t *testing.T) {
 	servers, err := devstack.StartServers(t.Context(), config.Config{SMTPHelo: "verifier.test"}, devstack.ServerOptions{Dir: temporary(t), Lab: maillab.Config{Domains: 20}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
-	rooms, stop, err := wire.StartWorker(t.Context(), servers.Config, slog.New(slog.DiscardHandler))
+	parts, stop, err := wire.StartWorker(t.Context(), servers.Config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
-	require.NoError(t, registerAttributes(t.Context(), rooms))
+	require.NoError(t, registerAttributes(t.Context(), parts))
 
 	w := newWorld(t, "HOLDFAST_DATABASE_URL="+servers.Config.DatabaseURL, "TEMPORAL_ADDRESS="+servers.Config.TemporalAddress,
 		"HOLDFAST_OPERATOR_KEY=operator", "HOLDFAST_DRAIN_WAIT=0s", "HOLDFAST_LOG_FORMAT=json")

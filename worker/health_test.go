@@ -24,9 +24,9 @@ import (
 // ready, and works on until that was noticed; then it ends in order.
 func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
 	stack := newStack(t, "health", maillab.Config{Domains: 20})
-	rooms := stack.rooms
+	app := stack.app
 	stack.seed(t, 100)
-	require.NoError(t, createOrg(t.Context(), rooms, "acme", 1000))
+	require.NoError(t, createOrg(t.Context(), app, "acme", 1000))
 	var log lockedLog
 	cmd := exec.Command(program)
 	cmd.Env = append(wire.WorkerEnv(stack.cfg), "HOLDFAST_LOG_FORMAT=json", "HOLDFAST_LOG_LEVEL=info",
@@ -52,9 +52,9 @@ func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
 	place := func(key string) {
-		o, err := rooms.Intake.Submit(t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: 10}})
+		o, err := app.Intake.Submit(t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: 10}})
 		require.NoError(t, err)
-		require.NoError(t, rooms.Temporal.GetWorkflow(t.Context(), o.ID, "").Get(t.Context(), nil))
+		require.NoError(t, app.Temporal.GetWorkflow(t.Context(), o.ID, "").Get(t.Context(), nil))
 	}
 	place("first")
 	code, metrics := get("/metrics")

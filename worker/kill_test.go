@@ -31,24 +31,24 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	ctx := t.Context()
 	// Slow enough that there is a middle to be killed in.
 	stack := newStack(t, "kill", maillab.Config{Domains: 150, Latency: 10 * time.Millisecond, GreylistDelay: 500 * time.Millisecond})
-	rooms := stack.rooms
+	app := stack.app
 	stack.seed(t, leads)
-	require.NoError(t, createOrg(ctx, rooms, "acme", leads))
+	require.NoError(t, createOrg(ctx, app, "acme", leads))
 
 	victim, err := startWorker(t, stack.cfg)
 	require.NoError(t, err)
 
 	submission := intake.Submission{Org: "acme", Key: "kill", Request: order.Request{Kind: order.LeadList, Count: leads}}
-	o, err := rooms.Intake.Submit(ctx, submission)
+	o, err := app.Intake.Submit(ctx, submission)
 	require.NoError(t, err)
 	require.Equal(t, order.Reserved, o.Status)
 
 	require.Eventually(t, func() bool {
-		p, err := rooms.Intake.Progress(ctx, o.ID)
+		p, err := app.Intake.Progress(ctx, o.ID)
 		return err == nil && p.Stage == order.StageVerifying && p.Done > leads/10
 	}, 30*time.Second, 20*time.Millisecond, "the order gets going")
 	victim.kill()
-	atDeath, err := rooms.Book.Progress(ctx, o.ID, 1, leads)
+	atDeath, err := app.Book.Progress(ctx, o.ID, 1, leads)
 	require.NoError(t, err)
 	require.Less(t, atDeath.Done, int64(leads), "the worker died in the middle")
 
@@ -56,7 +56,7 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	require.NoError(t, err)
 	var settled order.Order
 	require.Eventually(t, func() bool {
-		settled, err = rooms.Book.Get(ctx, "acme", o.ID)
+		settled, err = app.Book.Get(ctx, "acme", o.ID)
 		return err == nil && settled.Status.Over()
 	}, 2*time.Minute, 100*time.Millisecond, "another worker finishes the order")
 
@@ -66,27 +66,27 @@ func TestAKilledWorkerLeavesAnOrderThatAnotherOneFinishesExactly(t *testing.T) {
 	require.Equal(t, []order.Credit{{
 		Type: "email", Held: leads, Captured: settled.Tally.Valid, Released: leads - settled.Tally.Valid,
 	}}, settled.Credits)
-	requireTrueVerdicts(t, rooms, stack.lab, settled)
+	requireTrueVerdicts(t, app, stack.lab, settled)
 
-	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 
-	again, err := rooms.Intake.Submit(ctx, submission)
+	again, err := app.Intake.Submit(ctx, submission)
 	require.NoError(t, err)
 	require.Equal(t, settled, again, "the same submission still gives the same order")
-	requireNoAddressInHistory(t, rooms, o.ID)
+	requireNoAddressInHistory(t, app, o.ID)
 }
 
 // requireTrueVerdicts compares the verdicts with what the lab knows to be true,
 // and the delivered file with what was charged.
-func requireTrueVerdicts(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, o order.Order) {
-	for _, item := range items(t, rooms, o.ID) {
+func requireTrueVerdicts(t *testing.T, app *wire.App, lab *maillab.Lab, o order.Order) {
+	for _, item := range items(t, app, o.ID) {
 		truth := lab.Truth(item.Email)
 		require.Falsef(t, truth.Wrong(item.Verdict), "%s is not %s: %+v", item.Email, item.Verdict, truth)
 	}
 	var file bytes.Buffer
-	require.NoError(t, rooms.Catalogue.WriteResults(t.Context(), &file, o.ID, lead.CSV, lead.ResultOptions{}))
+	require.NoError(t, app.Catalogue.WriteResults(t.Context(), &file, o.ID, lead.CSV, lead.ResultOptions{}))
 	rows, err := csv.NewReader(&file).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows[1:], int(o.Tally.Valid), "what was charged was delivered")
@@ -101,8 +101,8 @@ func requireTrueVerdicts(t *testing.T, rooms *wire.Rooms, lab *maillab.Lab, o or
 
 type item struct{ Email, Verdict string }
 
-func items(t *testing.T, rooms *wire.Rooms, id string) []item {
-	rows, err := rooms.Pool.Query(t.Context(), `SELECT value AS email, verdict FROM order_item WHERE order_id = $1`, id)
+func items(t *testing.T, app *wire.App, id string) []item {
+	rows, err := app.Pool.Query(t.Context(), `SELECT value AS email, verdict FROM order_item WHERE order_id = $1`, id)
 	require.NoError(t, err)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[item])
 	require.NoError(t, err)
@@ -112,9 +112,9 @@ func items(t *testing.T, rooms *wire.Rooms, id string) []item {
 
 // requireNoAddressInHistory dumps the finished history and looks for contact
 // data in it.
-func requireNoAddressInHistory(t *testing.T, rooms *wire.Rooms, id string) {
+func requireNoAddressInHistory(t *testing.T, app *wire.App, id string) {
 	var dump []byte
-	events := rooms.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := app.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(t, err)
@@ -124,7 +124,7 @@ func requireNoAddressInHistory(t *testing.T, rooms *wire.Rooms, id string) {
 	}
 	require.Contains(t, string(dump), "lead_list", "the payloads are readable in the dump")
 	require.NotContains(t, string(dump), ".test", "the lab's domains all end in .test")
-	for _, item := range items(t, rooms, id) {
+	for _, item := range items(t, app, id) {
 		local, _, _ := strings.Cut(item.Email, "@")
 		require.NotContains(t, string(dump), local+"@")
 	}

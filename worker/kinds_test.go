@@ -123,7 +123,7 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 		require.Equal(t, c.want, got[i], "%s, %+v", c.name, c.at)
 	}
 	require.Less(t, missed, max(2, len(cases)/4))
-	report, err := ledger.Audit(ctx, stack.rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, stack.app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }
@@ -147,7 +147,7 @@ func writes(statements []string) (list []moment) {
 
 // sellEverything adds all actions to the plan that orders run under.
 func (s *stack) sellEverything(t *testing.T) {
-	ctx, a := t.Context(), s.rooms.Accounts
+	ctx, a := t.Context(), s.app.Accounts
 	p, err := a.Plan(ctx, "verified-leads", 0)
 	require.NoError(t, err)
 	all := *p
@@ -167,7 +167,7 @@ func (s *stack) sellEverything(t *testing.T) {
 
 // people is a list of people who can be enriched: their names and companies.
 func (s *stack) people(t *testing.T) string {
-	rows, err := s.rooms.Pool.Query(t.Context(), `SELECT first_name, last_name, company FROM lead ORDER BY no LIMIT 10`)
+	rows, err := s.app.Pool.Query(t.Context(), `SELECT first_name, last_name, company FROM lead ORDER BY no LIMIT 10`)
 	require.NoError(t, err)
 	var file strings.Builder
 	out := csv.NewWriter(&file)
@@ -182,7 +182,7 @@ func (s *stack) people(t *testing.T) string {
 // submissions are orders of all kinds but lead lists.
 func (s *stack) submissions(t *testing.T) map[string]intake.Submission {
 	ctx := t.Context()
-	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
+	rows, err := s.app.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
 	require.NoError(t, err)
 	type person struct{ ID, Email string }
 	people, err := pgx.CollectRows(rows, pgx.RowToStructByPos[person])

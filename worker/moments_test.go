@@ -92,7 +92,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 	stack := newStack(t, laneName(0), maillab.Config{
 		Domains: 60, Only: []maillab.Kind{maillab.Ordinary, maillab.Shared, maillab.CatchAll, maillab.NoDomain},
 	})
-	rooms := stack.rooms
+	app := stack.app
 	stack.seed(t, momentary)
 	free := make(chan *lane, lanes)
 	for i := range lanes {
@@ -110,7 +110,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 		request  order.Request
 		captures int64
 		moments  map[string]moment
-	}{{"large", leadList(momentary), 2, moments}, {"small", fewLeads(t, rooms), 1, smallMoments}} {
+	}{{"large", leadList(momentary), 2, moments}, {"small", fewLeads(t, app), 1, smallMoments}} {
 		quiet := <-free
 		undisturbed, err := quiet.order(ctx, size.name+"-undisturbed", intake.Submission{Request: size.request}, nil)
 		free <- quiet
@@ -139,7 +139,7 @@ func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 		require.Equal(t, p.want, p.got, name)
 	}
 
-	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }
@@ -152,9 +152,9 @@ func leadList(count int64) order.Request {
 }
 
 // fewLeads is a small order, for all leads of some domains.
-func fewLeads(t *testing.T, rooms *wire.Rooms) order.Request {
+func fewLeads(t *testing.T, app *wire.App) order.Request {
 	request := leadList(0)
-	rows, err := rooms.Pool.Query(t.Context(), `SELECT email_domain, count(*) FROM lead GROUP BY 1 ORDER BY 1`)
+	rows, err := app.Pool.Query(t.Context(), `SELECT email_domain, count(*) FROM lead GROUP BY 1 ORDER BY 1`)
 	require.NoError(t, err)
 	var domain string
 	var n int64
@@ -175,7 +175,7 @@ func fewLeads(t *testing.T, rooms *wire.Rooms) order.Request {
 type lane struct {
 	t      *testing.T
 	cfg    config.Config // of its workers
-	rooms  *wire.Rooms
+	app    *wire.App
 	proxy  *proxy
 	worker workerProcess
 
@@ -185,7 +185,7 @@ type lane struct {
 
 func newLane(t *testing.T, cfg config.Config, namespace string) *lane {
 	cfg.TemporalNamespace = namespace
-	l := &lane{t: t, rooms: openRooms(t, cfg)}
+	l := &lane{t: t, app: openApp(t, cfg)}
 	database, err := url.Parse(cfg.DatabaseURL)
 	require.NoError(t, err)
 	l.proxy, err = startProxy(database.Host)
@@ -228,7 +228,7 @@ type itemState struct {
 // order has a new organization make an order, lets the worker die at the
 // moment, if there is one, starts another and waits for the outcome.
 func (l *lane) order(ctx context.Context, org string, submission intake.Submission, m *moment) (outcome, error) {
-	if err := createOrg(ctx, l.rooms, org, 2000); err != nil {
+	if err := createOrg(ctx, l.app, org, 2000); err != nil {
 		return outcome{}, err
 	}
 	succeeded := make(chan error, 1)
@@ -244,9 +244,9 @@ func (l *lane) order(ctx context.Context, org string, submission intake.Submissi
 	if err := l.bring(ctx, &submission); err != nil {
 		return outcome{}, err
 	}
-	o, err := l.rooms.Intake.Submit(ctx, submission)
+	o, err := l.app.Intake.Submit(ctx, submission)
 	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
-		o, err = l.rooms.Intake.Submit(ctx, submission)
+		o, err = l.app.Intake.Submit(ctx, submission)
 	}
 	if err != nil {
 		return outcome{}, err
@@ -273,11 +273,11 @@ func (l *lane) order(ctx context.Context, org string, submission intake.Submissi
 func (l *lane) bring(ctx context.Context, s *intake.Submission) error {
 	switch {
 	case s.Request.Kind == order.Enrich:
-		list, err := l.rooms.Catalogue.KeepList(ctx, s.Org, "", strings.NewReader(l.list))
+		list, err := l.app.Catalogue.KeepList(ctx, s.Org, "", strings.NewReader(l.list))
 		s.Request.ListID = list.ID
 		return err
 	case s.Request.Destination == order.ToWebhook:
-		e, _, err := l.rooms.Webhooks.Create(ctx, s.Org, l.receiver, []string{"order.settled"})
+		e, _, err := l.app.Webhooks.Create(ctx, s.Org, l.receiver, []string{"order.settled"})
 		s.Request.WebhookID = e.ID
 		return err
 	}
@@ -287,9 +287,9 @@ func (l *lane) bring(ctx context.Context, s *intake.Submission) error {
 // over waits until an order has ended: its own workflow, or the one that it shares.
 func (l *lane) over(ctx context.Context, org, id string) error {
 	for {
-		o, err := l.rooms.Book.Get(ctx, org, id)
+		o, err := l.app.Book.Get(ctx, org, id)
 		if err == nil && o.Status.Over() {
-			err = l.rooms.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
+			err = l.app.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
 			var shared *serviceerror.NotFound
 			if errors.As(err, &shared) {
 				return nil
@@ -309,32 +309,32 @@ func (l *lane) over(ctx context.Context, org, id string) error {
 
 func (l *lane) outcome(ctx context.Context, org, id string) (outcome, error) {
 	found := outcome{Entries: map[string]int64{}}
-	o, err := l.rooms.Book.Get(ctx, org, id)
+	o, err := l.app.Book.Get(ctx, org, id)
 	if err != nil {
 		return found, err
 	}
 	o.ID, o.Org, o.CreatedAt, o.RefundAt, o.CompletedAt, o.SettledAt = "", "", time.Time{}, nil, nil, nil
 	found.Order = o
-	if found.Balances, err = l.rooms.Ledger.Balances(ctx, org); err != nil {
+	if found.Balances, err = l.app.Ledger.Balances(ctx, org); err != nil {
 		return found, err
 	}
 	var kind string
 	var count int64
-	rows, _ := l.rooms.Pool.Query(ctx, `SELECT kind, count(*) FROM credit_entry WHERE owner = $1 GROUP BY kind`, org)
+	rows, _ := l.app.Pool.Query(ctx, `SELECT kind, count(*) FROM credit_entry WHERE owner = $1 GROUP BY kind`, org)
 	if _, err := pgx.ForEachRow(rows, []any{&kind, &count}, func() error { found.Entries[kind] = count; return nil }); err != nil {
 		return found, err
 	}
-	rows, _ = l.rooms.Pool.Query(ctx, `
+	rows, _ = l.app.Pool.Query(ctx, `
 		SELECT type, replace(scope, $2, 'the order'), subject::text, cost, reversed FROM credit_fact WHERE owner = $1 ORDER BY 1, 2, 3`, org, id)
 	if found.Facts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[fact]); err != nil {
 		return found, err
 	}
-	rows, _ = l.rooms.Pool.Query(ctx, `
+	rows, _ = l.app.Pool.Query(ctx, `
 		SELECT n, value, verdict, retry_at IS NULL, delivered_at IS NOT NULL, already_owned FROM order_item WHERE order_id = $1 ORDER BY n`, id)
 	if found.Items, err = pgx.CollectRows(rows, pgx.RowToStructByPos[itemState]); err != nil {
 		return found, err
 	}
-	rows, _ = l.rooms.Pool.Query(ctx, `SELECT topic FROM outbox WHERE org = $1 ORDER BY topic`, org)
+	rows, _ = l.app.Pool.Query(ctx, `SELECT topic FROM outbox WHERE org = $1 ORDER BY topic`, org)
 	found.Events, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return found, err
 }

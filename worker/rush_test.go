@@ -23,7 +23,7 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 	const orgs, each, count, catalogue = 10, 10, 20, 400
 	ctx := t.Context()
 	stack := newStack(t, "rush", maillab.Config{Domains: 40, GreylistDelay: 500 * time.Millisecond})
-	rooms := stack.rooms
+	app := stack.app
 	stack.seed(t, catalogue)
 	_, err := startWorker(t, stack.cfg)
 	require.NoError(t, err)
@@ -33,21 +33,21 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 	var orders errgroup.Group
 	for i := range orgs {
 		org := fmt.Sprintf("org-%d", i)
-		require.NoError(t, createOrg(ctx, rooms, org, each*count))
+		require.NoError(t, createOrg(ctx, app, org, each*count))
 		for k := range each {
 			orders.Go(func() error {
 				submission := intake.Submission{Org: org, Key: fmt.Sprint(k), Request: order.Request{Kind: order.LeadList, Count: count}}
-				o, err := rooms.Intake.Submit(ctx, submission)
+				o, err := app.Intake.Submit(ctx, submission)
 				for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
-					o, err = rooms.Intake.Submit(ctx, submission)
+					o, err = app.Intake.Submit(ctx, submission)
 				}
 				if err != nil {
 					return err
 				}
-				if err := rooms.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil); err != nil {
+				if err := app.Temporal.GetWorkflow(ctx, o.ID, "").Get(ctx, nil); err != nil {
 					return err
 				}
-				if o, err = rooms.Book.Get(ctx, org, o.ID); err != nil {
+				if o, err = app.Book.Get(ctx, org, o.ID); err != nil {
 					return err
 				}
 				mu.Lock()
@@ -70,17 +70,17 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 			charged += paid
 		}
 		var facts, distinct int64
-		require.NoError(t, rooms.Pool.QueryRow(ctx, `
+		require.NoError(t, app.Pool.QueryRow(ctx, `
 			SELECT count(*), count(DISTINCT subject) FROM credit_fact WHERE owner = $1`, org).Scan(&facts, &distinct))
 		require.Equal(t, charged, facts, "each charge is for a lead")
 		require.Equal(t, facts, distinct)
-		balances, err := rooms.Ledger.Balances(ctx, org)
+		balances, err := app.Ledger.Balances(ctx, org)
 		require.NoError(t, err)
 		require.Len(t, balances, 1)
 		require.Zero(t, balances[0].Held)
 		require.Equal(t, each*count-charged, balances[0].Available)
 	}
-	report, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }

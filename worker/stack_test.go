@@ -83,9 +83,9 @@ func TestMain(m *testing.M) {
 
 // stack is what a test has of its own on the servers.
 type stack struct {
-	cfg   config.Config // of its workers
-	rooms *wire.Rooms
-	lab   *maillab.Lab
+	cfg config.Config // of its workers
+	app *wire.App
+	lab *maillab.Lab
 }
 
 func newStack(t *testing.T, namespace string, lab maillab.Config) *stack {
@@ -98,49 +98,49 @@ func newStack(t *testing.T, namespace string, lab maillab.Config) *stack {
 	t.Cleanup(s.lab.Close)
 	database, err := url.Parse(s.cfg.DatabaseURL)
 	require.NoError(t, err)
-	_, err = on.Rooms.Pool.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{namespace}.Sanitize())
+	_, err = on.App.Pool.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{namespace}.Sanitize())
 	require.NoError(t, err)
 	database.Path = "/" + namespace
 	s.cfg.DatabaseURL, s.cfg.TemporalNamespace = database.String(), namespace
 	s.cfg.DNSServers, s.cfg.SMTPPort, s.cfg.VerdictCache = []string{s.lab.DNSAddr()}, s.lab.SMTPPort(), true
 	require.NoError(t, postgres.Migrate(ctx, s.cfg.DatabaseURL))
-	s.rooms = openRooms(t, s.cfg)
+	s.app = openApp(t, s.cfg)
 	return s
 }
 
-func openRooms(t *testing.T, cfg config.Config) *wire.Rooms {
-	rooms, err := wire.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+func openApp(t *testing.T, cfg config.Config) *wire.App {
+	app, err := wire.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	t.Cleanup(rooms.Close)
-	return rooms
+	t.Cleanup(app.Close)
+	return app
 }
 
 // seed imports leads and makes the plan that orders run under: the preset,
 // with a refund that does not wait long.
 func (s *stack) seed(t *testing.T, leads int) {
-	ctx, rooms := t.Context(), s.rooms
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	ctx, app := t.Context(), s.app
+	require.NoError(t, app.Accounts.EnsurePresets(ctx))
+	p, err := app.Accounts.Plan(ctx, "verified-leads", 0)
 	require.NoError(t, err)
 	quick := *p
 	quick.RefundDelay = 100 * time.Millisecond
-	_, err = rooms.Accounts.SavePlan(ctx, &quick)
+	_, err = app.Accounts.SavePlan(ctx, &quick)
 	require.NoError(t, err)
 	var file bytes.Buffer
 	require.NoError(t, s.lab.World().WriteCatalogue(&file, leads, 0.5))
-	_, err = rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
+	_, err = app.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 }
 
 // createOrg creates an organization with credits.
-func createOrg(ctx context.Context, rooms *wire.Rooms, org string, credits int64) error {
-	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
+func createOrg(ctx context.Context, app *wire.App, org string, credits int64) error {
+	if _, err := app.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: "verified-leads"}); err != nil {
 		return err
 	}
-	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack}); err != nil {
+	if _, err := app.Ledger.Grant(ctx, ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack}); err != nil {
 		return err
 	}
-	return rooms.Billing.CatchUp(ctx, org, time.Now()) // arms the alerts, which the first touch would do
+	return app.Billing.CatchUp(ctx, org, time.Now()) // arms the alerts, which the first touch would do
 }
 
 // workerProcess is a worker that runs.

@@ -23,12 +23,12 @@ func prepaid(t *testing.T, credits int64, emails ...string) (*world, order.Input
 	require.NoError(t, err)
 	_, err = w.ledger.Grant(t.Context(), ledger.Grant{Owner: "beta", Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})
 	require.NoError(t, err)
-	return w, w.sealed("verify", emails...)
+	return w, w.normalized("verify", emails...)
 }
 
-func (w *world) sealed(key string, emails ...string) order.Input {
+func (w *world) normalized(key string, emails ...string) order.Input {
 	w.t.Helper()
-	request, err := offer.New(w.accounts, w.ledger, w.catalogue, w.book).Seal(w.t.Context(), "beta",
+	request, err := offer.New(w.accounts, w.ledger, w.catalogue, w.book).Normalize(w.t.Context(), "beta",
 		order.Body{Request: order.Request{Kind: order.Verify}, Emails: emails}, true)
 	require.NoError(w.t, err)
 	require.NoError(w.t, request.Validate(0))
@@ -66,7 +66,7 @@ func TestRule_E1_E3_EveryVerdictCostsACreditButOurOwnFailures(t *testing.T) {
 	require.Contains(t, lines[6], ",unknown,connect_failed,", "what failed is told, free")
 	require.Contains(t, lines[8], "malformed")
 
-	again := w.sealed("again", addresses("valid", "invalid")...)
+	again := w.normalized("again", addresses("valid", "invalid")...)
 	env = w.env()
 	run(env, again)
 	require.NoError(t, env.GetWorkflowError())
@@ -99,14 +99,14 @@ func TestGreylistedForGoodIsAnAnswerThatIsPaidFor(t *testing.T) {
 
 func TestTheSameAddressesAreTheSameRequest(t *testing.T) {
 	w, in := prepaid(t, 100, addresses("valid", "invalid")...)
-	require.Equal(t, in.Request.Hash(), w.sealed("x", addresses("valid", "invalid")...).Request.Hash())
-	require.NotEqual(t, in.Request.Hash(), w.sealed("x", addresses("valid", "risky")...).Request.Hash())
+	require.Equal(t, in.Request.Hash(), w.normalized("x", addresses("valid", "invalid")...).Request.Hash())
+	require.NotEqual(t, in.Request.Hash(), w.normalized("x", addresses("valid", "risky")...).Request.Hash())
 }
 
 func TestAQuoteOfAVerificationKeepsNoAddress(t *testing.T) {
 	w, _ := prepaid(t, 2, "other@domain.test")
-	desk := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
-	request, err := desk.Seal(t.Context(), "beta", order.Body{Request: order.Request{Kind: order.Verify}, Emails: addresses("valid", "invalid", "risky")}, false)
+	pricer := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
+	request, err := pricer.Normalize(t.Context(), "beta", order.Body{Request: order.Request{Kind: order.Verify}, Emails: addresses("valid", "invalid", "risky")}, false)
 	require.NoError(t, err)
 	q := w.quote(order.Input{ID: "ord_x", Org: "beta", Request: request})
 	require.EqualValues(t, 3, q.Candidates)
@@ -118,7 +118,7 @@ func TestAQuoteOfAVerificationKeepsNoAddress(t *testing.T) {
 
 func TestARequestToVerifyThatCannotBe(t *testing.T) {
 	w, in := prepaid(t, 10, "ann@domain.test")
-	desk := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
+	pricer := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
 	for field, body := range map[string]order.Body{
 		"list_id":  {Request: order.Request{Kind: order.Verify, ListID: "lst_no"}},
 		"count":    {Request: order.Request{Kind: order.Verify, Count: 5}, Emails: []string{"a@b.test"}},
@@ -126,7 +126,7 @@ func TestARequestToVerifyThatCannotBe(t *testing.T) {
 		"fill":     {Request: order.Request{Kind: order.Verify, ListID: in.Request.ListID, Fill: true}},
 		"emails":   {Request: order.Request{Kind: order.Verify}},
 	} {
-		request, err := desk.Seal(t.Context(), "beta", body, true)
+		request, err := pricer.Normalize(t.Context(), "beta", body, true)
 		if err == nil {
 			err = request.Validate(0)
 		}
@@ -134,6 +134,6 @@ func TestARequestToVerifyThatCannotBe(t *testing.T) {
 		require.ErrorAs(t, err, &invalid, field)
 		require.Equal(t, field, invalid.Field)
 	}
-	_, err := desk.Seal(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify, ListID: in.Request.ListID}}, true)
+	_, err := pricer.Normalize(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify, ListID: in.Request.ListID}}, true)
 	require.Error(t, err, "somebody else's list is none")
 }

@@ -79,7 +79,7 @@ func TestAMillionLeadsAreTwoRuns(t *testing.T) {
 		require.NoError(t, w.Start())
 		t.Cleanup(w.Stop)
 	}
-	s := &stack{Rooms: &wire.Rooms{Temporal: temporal}}
+	s := &stack{App: &wire.App{Temporal: temporal}}
 	for kind, request := range map[string]order.Request{
 		"bought": {Kind: order.LeadList, Count: millions["bought"]},
 		"pushed": {Kind: order.Export, Count: millions["pushed"], Destination: order.ToWebhook},

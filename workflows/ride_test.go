@@ -42,7 +42,7 @@ func (s *stoppable) rideOf(t *testing.T, plan, org string) (inputs []order.Input
 		if plan == "prepaid-verification" {
 			body = order.Body{Request: order.Request{Kind: order.Verify}, Emails: s.emails[i : i+1]}
 		}
-		request, err := offer.New(s.accounts, s.ledger, s.catalogue, s.book).Seal(ctx, org, body, true)
+		request, err := offer.New(s.accounts, s.ledger, s.catalogue, s.book).Normalize(ctx, org, body, true)
 		require.NoError(t, err)
 		inputs = append(inputs, order.Input{ID: order.ID(org, fmt.Sprint(i)), Org: org, Request: request})
 	}

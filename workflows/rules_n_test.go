@@ -23,9 +23,9 @@ func TestRule_N12_AQuoteTellsWhetherTheCreditsCoverIt(t *testing.T) {
 	_, err := w.accounts.CreateMember(t.Context(), account.Member{Org: "beta", ID: "bob", Name: "Bob"})
 	require.NoError(t, err)
 	require.NoError(t, w.accounts.SetBudget(t.Context(), "beta", "bob", plan.Amount{Type: "email", Amount: 30}))
-	desk := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
+	pricer := offer.New(w.accounts, w.ledger, w.catalogue, w.book)
 	quote := func(member string, count int64) order.Quote {
-		q, err := desk.Quote(t.Context(), order.Input{
+		q, err := pricer.Quote(t.Context(), order.Input{
 			ID: "ord_quote", Org: "beta", Member: member, Request: order.Request{Kind: order.LeadList, Count: count},
 		})
 		require.NoError(t, err)

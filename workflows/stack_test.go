@@ -30,7 +30,7 @@ import (
 // servers, a worker. It comes up once, for all tests that need it; each of them
 // has organizations of its own.
 type stack struct {
-	*wire.Rooms
+	*wire.App
 	lab    *maillab.Lab
 	worker *stacktest.Stack // stops and starts it
 }
@@ -42,11 +42,11 @@ var stackUp = sync.OnceValues(func() (*stack, error) {
 	s, err := stacktest.Start(context.Background(), stacktest.Options{
 		Config: config.Config{WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Lab:    maillab.Config{Domains: 400, Records: deadHosts()},
-		Seed: func(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-			if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+		Seed: func(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
+			if err := app.Accounts.EnsurePresets(ctx); err != nil {
 				return err
 			}
-			_, err := rooms.Catalogue.Import(ctx, bytes.NewReader(halfValid(lab)), lead.CSV, lead.ImportOptions{})
+			_, err := app.Catalogue.Import(ctx, bytes.NewReader(halfValid(lab)), lead.CSV, lead.ImportOptions{})
 			return err
 		},
 	})
@@ -54,7 +54,7 @@ var stackUp = sync.OnceValues(func() (*stack, error) {
 		return nil, err
 	}
 	running = s
-	return &stack{s.Rooms, s.Lab, s}, nil
+	return &stack{s.App, s.Lab, s}, nil
 })
 
 var running *stacktest.Stack // once a test has asked for it

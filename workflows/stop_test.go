@@ -241,7 +241,7 @@ func (s *stoppable) given(t *testing.T, kind kindOfOrder, org string) order.Inpu
 		_, err = s.ledger.Grant(ctx, ledger.Grant{Owner: org, Key: credit, Type: credit, Amount: stopCredits, Source: ledger.SourcePack})
 		require.NoError(t, err)
 	}
-	request, err := offer.New(s.accounts, s.ledger, s.catalogue, s.book).Seal(ctx, org, kind.body(s, org), true)
+	request, err := offer.New(s.accounts, s.ledger, s.catalogue, s.book).Normalize(ctx, org, kind.body(s, org), true)
 	require.NoError(t, err)
 	require.NoError(t, request.Validate(0))
 	return order.Input{ID: order.ID(org, "stopped"), Org: org, Request: request}

@@ -34,7 +34,7 @@ func TestWebhookDeliveryIsTakenUpByAnotherWorker(t *testing.T) {
 		DatabaseURL: pgtest.NewURL(t), TemporalAddress: temporal.Address, SMTPHelo: "verifier.test",
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
-	rooms, stopFirst, err := wire.StartWorker(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	app, stopFirst, err := wire.StartWorker(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 
 	// Whoever writes down that the event was taken has to wait for this lock.
@@ -75,15 +75,15 @@ func TestWebhookDeliveryIsTakenUpByAnotherWorker(t *testing.T) {
 	t.Cleanup(receiver.Close)
 
 	ctx := t.Context()
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
-	_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, app.Accounts.EnsurePresets(ctx))
+	_, err = app.Accounts.CreateOrg(ctx, account.Org{ID: org, Name: "Acme", Plan: "verified-leads"})
 	require.NoError(t, err)
-	endpoint, _, err := rooms.Webhooks.Create(ctx, org, receiver.URL, nil)
+	endpoint, _, err := app.Webhooks.Create(ctx, org, receiver.URL, nil)
 	require.NoError(t, err)
 	topics := []string{"order.reserved", "order.completed", "order.settled"}
 	for _, topic := range topics {
 		for _, id := range []string{"ord_1", "ord_2"} {
-			_, err := rooms.Pool.Exec(ctx, `
+			_, err := app.Pool.Exec(ctx, `
 				INSERT INTO outbox (org, topic, key, payload) VALUES ($1, $2, $2 || ' ' || $3::text, jsonb_build_object('id', $3::text))`, org, topic, id)
 			require.NoError(t, err)
 		}
@@ -96,11 +96,11 @@ func TestWebhookDeliveryIsTakenUpByAnotherWorker(t *testing.T) {
 	require.NoError(t, stopFirst(), "it gives the note up")
 	require.NoError(t, lock.Rollback(ctx))
 
-	rooms, stopSecond, err := wire.StartWorker(ctx, cfg, slog.New(slog.DiscardHandler))
+	app, stopSecond, err := wire.StartWorker(ctx, cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stopSecond()) }()
 	require.Eventually(t, func() bool {
-		list, _, err := rooms.Webhooks.Deliveries(ctx, org, endpoint.ID, "", "", 100)
+		list, _, err := app.Webhooks.Deliveries(ctx, org, endpoint.ID, "", "", 100)
 		require.NoError(t, err)
 		return len(list) == 6 && !slices.ContainsFunc(list, func(d webhook.Delivery) bool { return d.Status != "delivered" })
 	}, 30*time.Second, 20*time.Millisecond)

@@ -97,16 +97,16 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, servers.Stop(), os.RemoveAll(dir)) }()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	rooms, stop, err := wire.StartWorker(ctx, servers.Config, log)
+	app, stop, err := wire.StartWorker(ctx, servers.Config, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	key, err := furnish(ctx, rooms, servers.Lab)
+	key, err := seed(ctx, app, servers.Lab)
 	if err != nil {
 		return err
 	}
-	server := httptest.NewServer(handler(rooms, log))
+	server := httptest.NewServer(handler(app, log))
 	defer server.Close()
 
 	r := report.New("api", "HTTP API")
@@ -117,7 +117,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	does := func(what string) bool { return o.only == "" || o.only == what }
 	if does("credits") {
-		if err := profile(ctx, b.profiles, "credits", r, rooms, func() error {
+		if err := profile(ctx, b.profiles, "credits", r, app, func() error {
 			b.balances(ctx, r, o.callers)
 			return nil
 		}); err != nil {
@@ -125,32 +125,32 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	if does("verify") { // before a rush of orders is still being carried out
-		if err := b.verifications(ctx, r, rooms); err != nil {
+		if err := b.verifications(ctx, r, app); err != nil {
 			return err
 		}
 	}
 	var accepted []string
 	if does("orders") {
-		if err := profile(ctx, b.profiles, "orders", r, rooms, func() error {
-			accepted = b.orders(ctx, r, rooms, o.callers)
+		if err := profile(ctx, b.profiles, "orders", r, app, func() error {
+			accepted = b.orders(ctx, r, app, o.callers)
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
-	return errors.Join(b.examine(ctx, r, rooms, accepted), r.Print(os.Stdout), save(r, o.out))
+	return errors.Join(b.examine(ctx, r, app, accepted), r.Print(os.Stdout), save(r, o.out))
 }
 
 // handler is the API as it is served, without what a request a minute allows,
 // and the bare handler beside it.
-func handler(rooms *wire.Rooms, log *slog.Logger) http.Handler {
+func handler(app *wire.App, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	c := site.API(rooms)
+	c := site.API(app)
 	c.Log = log
 	mux.Handle("/", api.New(c))
 	mux.HandleFunc("GET /bare", func(w http.ResponseWriter, r *http.Request) {
 		var n int64
-		if err := rooms.Pool.QueryRow(r.Context(), `SELECT available FROM credit_account WHERE owner = 'acme' AND pool = '' AND type = 'email'`).Scan(&n); err != nil {
+		if err := app.Pool.QueryRow(r.Context(), `SELECT available FROM credit_account WHERE owner = 'acme' AND pool = '' AND type = 'email'`).Scan(&n); err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
@@ -159,24 +159,24 @@ func handler(rooms *wire.Rooms, log *slog.Logger) http.Handler {
 	return mux
 }
 
-// furnish makes a catalogue and an organization with credits and returns the key
+// seed makes a catalogue and an organization with credits and returns the key
 // of a member.
-func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) (string, error) {
+func seed(ctx context.Context, app *wire.App, lab *maillab.Lab) (string, error) {
 	var file bytes.Buffer
 	if err := lab.World().WriteCatalogue(&file, leads, 0.5); err != nil {
 		return "", err
 	}
-	if _, err := rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
+	if _, err := app.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
 		return "", err
 	}
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return "", err
 	}
-	leadsPlan, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	leadsPlan, err := app.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
 		return "", err
 	}
-	verifyPlan, err := rooms.Accounts.Plan(ctx, "prepaid-verification", 0)
+	verifyPlan, err := app.Accounts.Plan(ctx, "prepaid-verification", 0)
 	if err != nil {
 		return "", err
 	}
@@ -184,19 +184,19 @@ func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) (string, 
 	quick.ID, quick.RefundDelay = "quick", time.Second
 	quick.Actions = maps.Clone(leadsPlan.Actions)
 	quick.Actions["verify"] = verifyPlan.Actions["verify"]
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &quick); err != nil {
 		return "", err
 	}
-	if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: quick.ID}); err != nil {
+	if _, err := app.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: quick.ID}); err != nil {
 		return "", err
 	}
-	if _, err := rooms.Accounts.CreateMember(ctx, account.Member{Org: "acme", ID: "ann", Name: "Ann"}); err != nil {
+	if _, err := app.Accounts.CreateMember(ctx, account.Member{Org: "acme", ID: "ann", Name: "Ann"}); err != nil {
 		return "", err
 	}
-	if _, err := rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1_000_000, Source: ledger.SourcePack}); err != nil {
+	if _, err := app.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1_000_000, Source: ledger.SourcePack}); err != nil {
 		return "", err
 	}
-	_, key, err := rooms.Accounts.CreateKey(ctx, "acme", "ann", "")
+	_, key, err := app.Accounts.CreateKey(ctx, "acme", "ann", "")
 	return key, err
 }
 
@@ -213,9 +213,9 @@ func (b *bench) balances(ctx context.Context, r *report.Report, callers int) {
 
 // orders places orders for a lead each, which are carried out meanwhile, and
 // returns the ids of those that were accepted.
-func (b *bench) orders(ctx context.Context, r *report.Report, rooms *wire.Rooms, callers int) []string {
+func (b *bench) orders(ctx context.Context, r *report.Report, app *wire.App, callers int) []string {
 	starts := b.measure("Temporal alone: start a workflow", callers, func(n int64) error {
-		_, err := rooms.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: fmt.Sprint("bare-", n), TaskQueue: "nobody"}, workflows.WebhookDelivery, "")
+		_, err := app.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: fmt.Sprint("bare-", n), TaskQueue: "nobody"}, workflows.WebhookDelivery, "")
 		return err
 	})
 	var mu sync.Mutex
@@ -235,17 +235,17 @@ func (b *bench) orders(ctx context.Context, r *report.Report, rooms *wire.Rooms,
 }
 
 // examine waits for the orders to be settled and proves the books.
-func (b *bench) examine(ctx context.Context, r *report.Report, rooms *wire.Rooms, accepted []string) error {
+func (b *bench) examine(ctx context.Context, r *report.Report, app *wire.App, accepted []string) error {
 	began := time.Now()
 	lost := len(accepted)
 	for ; lost > 0 && time.Since(began) < settledWithin; time.Sleep(100 * time.Millisecond) {
-		if err := rooms.Pool.QueryRow(ctx, `
+		if err := app.Pool.QueryRow(ctx, `
 			SELECT cardinality($1::text[]) - count(*) FROM orders WHERE id = ANY ($1) AND status = 'settled'`, accepted).Scan(&lost); err != nil {
 			return err
 		}
 	}
 	r.Note("%d orders accepted, %d of them not settled %.1f s after the last request.", len(accepted), lost, time.Since(began).Seconds())
-	audited, err := ledger.Audit(ctx, rooms.Pool, ledger.AuditOptions{})
+	audited, err := ledger.Audit(ctx, app.Pool, ledger.AuditOptions{})
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,11 @@ const profiled = "shared_preload_libraries=pg_stat_statements"
 // profile runs a step and keeps where its time went: the processor's in the
 // file NAME.pprof of a folder, which holds this process (API, worker and mail lab), the
 // database's as a table of the statements that took most.
-func profile(ctx context.Context, dir, name string, r *report.Report, rooms *wire.Rooms, step func() error) (err error) {
+func profile(ctx context.Context, dir, name string, r *report.Report, app *wire.App, step func() error) (err error) {
 	if dir == "" {
 		return step()
 	}
-	if _, err := rooms.Pool.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()`); err != nil {
+	if _, err := app.Pool.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()`); err != nil {
 		return err
 	}
 	file, err := os.Create(filepath.Join(dir, name+".pprof"))
@@ -39,7 +39,7 @@ func profile(ctx context.Context, dir, name string, r *report.Report, rooms *wir
 	if err != nil {
 		return err
 	}
-	rows, _ := rooms.Pool.Query(ctx, `
+	rows, _ := app.Pool.Query(ctx, `
 		SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 110) AS statement, calls, total_exec_time AS ms, wal_bytes::bigint / 1024 AS kb
 		FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 45`)
 	type statement struct {

@@ -44,29 +44,29 @@ func startNothing(ctx context.Context, c client.Client) error {
 // verifications measures POST /verify, each of an address that was not asked for
 // before, beside what Temporal needs for an empty workflow and DBOS for one of six
 // steps.
-func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire.Rooms) (err error) {
-	idle := worker.New(rooms.Temporal, "bench", worker.Options{})
+func (b *bench) verifications(ctx context.Context, r *report.Report, app *wire.App) (err error) {
+	idle := worker.New(app.Temporal, "bench", worker.Options{})
 	idle.RegisterWorkflow(nothing)
 	if err := idle.Start(); err != nil {
 		return err
 	}
 	defer idle.Stop()
-	sixSteps, stopDBOS, err := startDBOS(ctx, rooms.Config.DatabaseURL)
+	sixSteps, stopDBOS, err := startDBOS(ctx, app.Config.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopDBOS()) }()
-	rows, _ := rooms.Pool.Query(ctx, `SELECT email FROM lead ORDER BY no DESC`)
+	rows, _ := app.Pool.Query(ctx, `SELECT email FROM lead ORDER BY no DESC`)
 	emails, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
 	next := int64(-1) // address; each is asked for once
 	for _, callers := range []int{1, together} {
-		bare := b.measure("empty workflow with an update (yardstick)", callers, func(int64) error { return startNothing(ctx, rooms.Temporal) })
+		bare := b.measure("empty workflow with an update (yardstick)", callers, func(int64) error { return startNothing(ctx, app.Temporal) })
 		steps := b.measure("DBOS, a workflow of six steps (yardstick)", callers, func(int64) error { return sixSteps() })
 		var done float64
-		if err := profile(ctx, b.profiles, fmt.Sprintf("verify-%d", callers), r, rooms, func() error {
+		if err := profile(ctx, b.profiles, fmt.Sprintf("verify-%d", callers), r, app, func() error {
 			done = b.measure("POST /verify", callers, func(int64) error {
 				n := atomic.AddInt64(&next, 1) % int64(len(emails))
 				return b.send(ctx, http.MethodPost, "/api/v1/verify", fmt.Sprint("verify-", callers, "-", n), fmt.Sprintf(`{"email":%q}`, emails[n]), nil)
@@ -78,7 +78,7 @@ func (b *bench) verifications(ctx context.Context, r *report.Report, rooms *wire
 		r.Note("POST /verify with %d callers does %.2f times what Temporal alone does with empty workflows, and %.2f times what DBOS does with six steps.", callers, done/bare, done/steps)
 	}
 	var rides, lines int64
-	if err := rooms.Pool.QueryRow(ctx, `SELECT count(DISTINCT ride_id), count(*) FROM order_ride WHERE ride_id LIKE 'ride/%'`).Scan(&rides, &lines); err != nil {
+	if err := app.Pool.QueryRow(ctx, `SELECT count(DISTINCT ride_id), count(*) FROM order_ride WHERE ride_id LIKE 'ride/%'`).Scan(&rides, &lines); err != nil {
 		return err
 	}
 	r.Note("%d calls shared %d rides.", lines, rides)

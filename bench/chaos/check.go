@@ -27,7 +27,7 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 	told := began
 	for {
 		var open, events int
-		err := s.rooms.Pool.QueryRow(ctx, `
+		err := s.app.Pool.QueryRow(ctx, `
 			SELECT (SELECT count(*) FROM orders WHERE status IN ('reserved', 'verifying', 'completed')),
 				(SELECT count(*) FROM outbox WHERE published_at IS NULL) + (SELECT count(*) FROM webhook_delivery WHERE status = 'pending')`).Scan(&open, &events)
 		switch {
@@ -46,14 +46,14 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 
 // waits says what some of the open orders wait for: the book's words, and Temporal's.
 func (s *stack) waits(ctx context.Context) (text string) {
-	rows, _ := s.rooms.Pool.Query(ctx, `
+	rows, _ := s.app.Pool.Query(ctx, `
 		SELECT coalesce((SELECT ride_id FROM order_ride WHERE order_id = o.id), id),
 			concat_ws(' ', id, org, kind, status, 'of', created_at, 'paused', paused_at, 'cancelled', cancel_requested_at, 'waits', waiting)
 		FROM orders o WHERE status IN ('reserved', 'verifying', 'completed') ORDER BY seq LIMIT 5`)
 	var workflow, words string
 	_, err := pgx.ForEachRow(rows, []any{&workflow, &words}, func() error {
 		text += "\n" + words
-		flow, err := s.rooms.Temporal.DescribeWorkflowExecution(ctx, workflow, "")
+		flow, err := s.app.Temporal.DescribeWorkflowExecution(ctx, workflow, "")
 		if err != nil {
 			text += ": " + err.Error()
 			return nil //nolint:nilerr // it is told
@@ -130,10 +130,10 @@ func (s *stack) verify(ctx context.Context, c *client, heads []ledger.Head) ([]p
 	}
 	for _, q := range statements {
 		p := proof{what: q.what}
-		if err := s.rooms.Pool.QueryRow(ctx, q.of).Scan(&p.of); err != nil {
+		if err := s.app.Pool.QueryRow(ctx, q.of).Scan(&p.of); err != nil {
 			return nil, fmt.Errorf("%s: %w", q.what, err)
 		}
-		if err := s.rooms.Pool.QueryRow(ctx, `SELECT coalesce(array_agg(x), '{}') FROM (`+q.wrong+` LIMIT 10) q (x)`).Scan(&p.wrong); err != nil {
+		if err := s.app.Pool.QueryRow(ctx, `SELECT coalesce(array_agg(x), '{}') FROM (`+q.wrong+` LIMIT 10) q (x)`).Scan(&p.wrong); err != nil {
 			return nil, fmt.Errorf("%s: %w", q.what, err)
 		}
 		proofs = append(proofs, p)
@@ -150,7 +150,7 @@ func (s *stack) verify(ctx context.Context, c *client, heads []ledger.Head) ([]p
 }
 
 func (s *stack) audit(ctx context.Context, heads []ledger.Head) (proof, error) {
-	report, err := ledger.Audit(ctx, s.rooms.Pool, ledger.AuditOptions{
+	report, err := ledger.Audit(ctx, s.app.Pool, ledger.AuditOptions{
 		Against: heads, Also: []ledger.Check{account.CheckLedger, orderbook.CheckLedger, payment.CheckLedger},
 	})
 	p := proof{what: "the audit is clean at every entry of the journal, against heads exported midway", of: report.Entries}
@@ -162,7 +162,7 @@ func (s *stack) audit(ctx context.Context, heads []ledger.Head) (proof, error) {
 
 // lookForLost asks Temporal for open orders and holds that no workflow runs for.
 func (s *stack) lookForLost(ctx context.Context, _ *client) ([]proof, error) {
-	lost, err := s.rooms.Reconcile.Find(ctx)
+	lost, err := s.app.Reconcile.Find(ctx)
 	p := proof{what: "nothing waits for a workflow that is gone", of: int64(len(s.happened))}
 	for _, l := range lost {
 		p.wrong = append(p.wrong, fmt.Sprint(l))

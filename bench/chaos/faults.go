@@ -119,7 +119,7 @@ func (s *stack) diskFaults() []fault {
 func (s *stack) terminateSessions(ctx context.Context, _ *rand.Rand) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	_, _ = s.rooms.Pool.Exec(ctx, `
+	_, _ = s.app.Pool.Exec(ctx, `
 		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5`) // ours may be among them
 }
@@ -129,10 +129,10 @@ func (s *stack) terminateWorkflow(ctx context.Context, _ *rand.Rand) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var id string
-	if s.rooms.Pool.QueryRow(ctx, `
+	if s.app.Pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT ride_id FROM order_ride WHERE order_id = o.id), id) FROM orders o
 		WHERE status IN ('reserved', 'verifying', 'completed') ORDER BY random() LIMIT 1`).Scan(&id) == nil {
-		_ = s.rooms.Temporal.TerminateWorkflow(ctx, id, "", "chaos") // it may be over by now
+		_ = s.app.Temporal.TerminateWorkflow(ctx, id, "", "chaos") // it may be over by now
 	}
 }
 
@@ -152,7 +152,7 @@ func (s *stack) skew(ctx context.Context, rng *rand.Rand, by time.Duration) {
 	set := func(ctx context.Context, by time.Duration) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		_, err := s.rooms.Pool.Exec(ctx, `UPDATE chaos.skew SET by = make_interval(secs => $1)`, by.Seconds())
+		_, err := s.app.Pool.Exec(ctx, `UPDATE chaos.skew SET by = make_interval(secs => $1)`, by.Seconds())
 		return err
 	}
 	_ = set(ctx, by)

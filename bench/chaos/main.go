@@ -178,7 +178,7 @@ func (s *stack) load(ctx context.Context, o options, c *client, only *regexp.Reg
 	working.Go(func() {
 		time.Sleep(o.span / 2)
 		for heads == nil && last.Err() == nil {
-			heads, err = ledger.Heads(last, s.rooms.Pool, "")
+			heads, err = ledger.Heads(last, s.app.Pool, "")
 		}
 	})
 	working.Wait()

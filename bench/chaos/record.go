@@ -16,7 +16,7 @@ import (
 // compareOrders holds the database against what the client was told, and what its
 // receiver was sent.
 func (s *stack) compareOrders(ctx context.Context, c *client) ([]proof, error) {
-	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, status FROM orders`)
+	rows, err := s.app.Pool.Query(ctx, `SELECT id, status FROM orders`)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) 
 	sales := proof{what: "each sale was given once", of: int64(c.done["event of Stripe"])}
 	for _, w := range c.customers {
 		var have, reversed, purchases int64
-		if err := s.rooms.Pool.QueryRow(ctx, `
+		if err := s.app.Pool.QueryRow(ctx, `
 			SELECT (SELECT coalesce(sum(available + held), 0) FROM credit_account WHERE owner = $1)
 					+ (SELECT coalesce(sum(captured - reversed), 0) FROM credit_hold WHERE owner = $1),
 				(SELECT coalesce(sum(reversed), 0) FROM credit_hold WHERE owner = $1),
@@ -103,7 +103,7 @@ var address = regexp.MustCompile(`[a-z0-9._+-]+@[a-z0-9.-]+\.test`) // all domai
 // for anybody's address and for secrets in Temporal's store and in the log.
 func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
 	erased := proof{what: "who was erased is in no row of the database", of: int64(len(c.erased))}
-	rows, err := s.rooms.Pool.Query(ctx, `SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
+	rows, err := s.app.Pool.Query(ctx, `SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
 	}
 	for _, table := range tables {
 		var found []string
-		if err := s.rooms.Pool.QueryRow(ctx, `
+		if err := s.app.Pool.QueryRow(ctx, `
 			SELECT coalesce(array_agg(gone || ' in ' || t), '{}') FROM unnest($1::text[]) gone
 			JOIN LATERAL (SELECT left(t::text, 300) FROM `+pgx.Identifier{table}.Sanitize()+` t WHERE position(gone IN lower(t::text)) > 0 LIMIT 1) found (t) ON true`, c.erased).Scan(&found); err != nil {
 			return nil, fmt.Errorf("the table %s cannot be searched: %w", table, err)

@@ -136,7 +136,7 @@ func (s *stack) replace(set func(*devstack.Servers), err error) {
 func (s *stack) backend(ctx context.Context) (pid int) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if s.rooms.Pool.QueryRow(ctx, `
+	if s.app.Pool.QueryRow(ctx, `
 		SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1`).Scan(&pid) != nil {
 		return 0
 	}

@@ -58,7 +58,7 @@ func (s *stack) look(ctx context.Context) (one sample, err error) {
 		one.Files += values["process_open_fds"]
 	}
 	var size int64
-	err = s.rooms.Pool.QueryRow(ctx, `
+	err = s.app.Pool.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()), pg_database_size(current_database())`).
 		Scan(&one.Orders, &one.Connections, &size)
 	one.Database = float64(size) / (1 << 20)

@@ -44,7 +44,7 @@ type stack struct {
 	postgres, temporal *proxy
 	workers, servers   []*process
 	urls               []string
-	rooms              *wire.Rooms // beside the proxies
+	app                *wire.App // beside the proxies
 	receiver           *receiver
 	stripe             *stripe
 	customers          []*customer
@@ -74,13 +74,13 @@ func startStack(ctx context.Context, dir string) (s *stack, err error) {
 	if err := postgres.Migrate(ctx, s.data.Config.DatabaseURL); err != nil {
 		return s, err
 	}
-	if s.rooms, err = wire.Open(ctx, s.data.Config, slog.New(slog.DiscardHandler)); err != nil {
+	if s.app, err = wire.Open(ctx, s.data.Config, slog.New(slog.DiscardHandler)); err != nil {
 		return s, err
 	}
 	if err := s.seed(ctx); err != nil {
 		return s, err
 	}
-	if _, err := s.rooms.Pool.Exec(ctx, ownClock); err != nil {
+	if _, err := s.app.Pool.Exec(ctx, ownClock); err != nil {
 		return s, err
 	}
 	if err := s.startProduct(ctx); err != nil {
@@ -105,7 +105,7 @@ func (s *stack) seed(ctx context.Context) error {
 		s.customers = append(s.customers, w)
 	}
 	begin := time.Date(2028, 1, 31, 9, 0, 0, 0, time.UTC)
-	clock, err := s.rooms.TestClocks.Create(ctx, "tick", begin)
+	clock, err := s.app.TestClocks.Create(ctx, "tick", begin)
 	if err != nil {
 		return err
 	}
@@ -114,25 +114,25 @@ func (s *stack) seed(ctx context.Context) error {
 		return err
 	}
 	s.clockwork = &clockwork{customer: w, clock: clock.ID, at: begin}
-	if _, err := s.rooms.Payments.MapPrice(ctx, payment.Price{ID: packPrice, Type: "email", Credits: packCredits}); err != nil {
+	if _, err := s.app.Payments.MapPrice(ctx, payment.Price{ID: packPrice, Type: "email", Credits: packCredits}); err != nil {
 		return err
 	}
 	var file bytes.Buffer
 	if err := s.data.Lab.World().WriteCatalogue(&file, leads, 0.6); err != nil {
 		return err
 	}
-	if _, err := s.rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
+	if _, err := s.app.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{}); err != nil {
 		return err
 	}
 	if err := s.readLeads(ctx); err != nil {
 		return err
 	}
-	_, err = s.rooms.Intake.EnsureReconcile(ctx, time.Minute)
+	_, err = s.app.Intake.EnsureReconcile(ctx, time.Minute)
 	return err
 }
 
 func (s *stack) readLeads(ctx context.Context) error {
-	rows, err := s.rooms.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
+	rows, err := s.app.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (s *stack) readLeads(ctx context.Context) error {
 
 // seedPlan makes a plan that sells everything and gives back after seconds.
 func (s *stack) seedPlan(ctx context.Context) error {
-	a := s.rooms.Accounts
+	a := s.app.Accounts
 	if err := a.EnsurePresets(ctx); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *stack) seedPlan(ctx context.Context) error {
 }
 
 func (s *stack) seedOrg(ctx context.Context, org, plan string) (*customer, error) {
-	a := s.rooms.Accounts
+	a := s.app.Accounts
 	w := &customer{org: org, change: map[string]int64{}}
 	if _, err := a.CreateOrg(ctx, account.Org{ID: org, Name: org, Plan: plan}); err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func (s *stack) seedOrg(ctx context.Context, org, plan string) (*customer, error
 	if err != nil {
 		return nil, err
 	}
-	hook, _, err := s.rooms.Webhooks.Create(ctx, org, s.receiver.URL, nil)
+	hook, _, err := s.app.Webhooks.Create(ctx, org, s.receiver.URL, nil)
 	w.key, w.webhook = key, hook.ID
 	return w, err
 }
@@ -271,8 +271,8 @@ func (s *stack) stop() error {
 		all.Go(p.stop)
 	}
 	all.Wait()
-	if s.rooms != nil {
-		s.rooms.Close()
+	if s.app != nil {
+		s.app.Close()
 	}
 	s.receiver.Close()
 	s.stripe.Close()

@@ -200,7 +200,7 @@ func (b *bench) besideLarge(ctx context.Context) (took report.Latencies, rate fl
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}
-		if before, err = b.Rooms.Intake.Progress(ctx, large.ID); err != nil {
+		if before, err = b.App.Intake.Progress(ctx, large.ID); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -208,7 +208,7 @@ func (b *bench) besideLarge(ctx context.Context) (took report.Latencies, rate fl
 	if took, err = b.together(ctx, b.smalls); err != nil {
 		return nil, 0, err
 	}
-	after, err := b.Rooms.Intake.Progress(ctx, large.ID)
+	after, err := b.App.Intake.Progress(ctx, large.ID)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -216,10 +216,10 @@ func (b *bench) besideLarge(ctx context.Context) (took report.Latencies, rate fl
 	if after.Status.Delivered() {
 		return nil, 0, fmt.Errorf("the large order was delivered before the small ones; give more than %d leads with -large", b.large)
 	}
-	if _, err := b.Rooms.Intake.Cancel(ctx, org, large.ID); err != nil {
+	if _, err := b.App.Intake.Cancel(ctx, org, large.ID); err != nil {
 		return nil, 0, err
 	}
-	_ = b.Rooms.Temporal.GetWorkflow(ctx, large.ID, "").Get(ctx, nil) // its error says that it was cancelled
+	_ = b.App.Temporal.GetWorkflow(ctx, large.ID, "").Get(ctx, nil) // its error says that it was cancelled
 	return took, rate, ctx.Err()
 }
 

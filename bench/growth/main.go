@@ -75,7 +75,7 @@ func run(ctx context.Context, list string, rounds int, out string) (err error) {
 	defer func() { err = errors.Join(err, closeDatabase()) }()
 	b := &bench{pool: pool, catalogue: lead.New(pool), ledger: ledger.New(pool), rounds: rounds, series: map[string]*report.Series{}}
 	defer b.ledger.Close()
-	if err := b.furnish(ctx); err != nil {
+	if err := b.seed(ctx); err != nil {
 		return err
 	}
 	r := report.New("growth", "What orders do as the database fills up")
@@ -124,8 +124,8 @@ func (b *bench) exec(ctx context.Context, sql string, args ...any) error {
 	return err
 }
 
-// furnish makes a catalogue and an organization with credits and a history.
-func (b *bench) furnish(ctx context.Context) error {
+// seed makes a catalogue and an organization with credits and a history.
+func (b *bench) seed(ctx context.Context) error {
 	note("importing %d leads", leads)
 	file, err := os.CreateTemp("", "holdfast-growth-*.csv")
 	if err != nil {

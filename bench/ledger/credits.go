@@ -46,7 +46,7 @@ func (b *benchmark) credits(ctx context.Context) error {
 	if _, err := b.pool.Exec(ctx, `VACUUM (ANALYZE)`); err != nil {
 		return err
 	}
-	desk := billing.New(accounts, l, orderbook.New(b.pool))
+	bills := billing.New(accounts, l, orderbook.New(b.pool))
 	t := b.report.Table(fmt.Sprintf("Credits of %d members × %d types after %d months", creditMembers, len(terms.CreditTypes()), creditMonths),
 		"asked for", "lines", "p50 ms", "p99 ms")
 	lastMonth := time.Now().AddDate(0, -1, -3)
@@ -75,9 +75,9 @@ func (b *benchmark) credits(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			view, err := desk.Credits(ctx, org, c.member)
+			view, err := bills.Credits(ctx, org, c.member)
 			if !c.at.IsZero() {
-				view, err = desk.CreditsAt(ctx, org, c.member, c.at)
+				view, err = bills.CreditsAt(ctx, org, c.member, c.at)
 			}
 			if err != nil {
 				return err

@@ -106,7 +106,7 @@ func Nothing(ctx workflow.Context) error {
 // acceptance measures how long a submitter waits for "reserved", alone and
 // among eight.
 func (b *bench) acceptance(ctx context.Context) error {
-	idle := worker.New(b.Rooms.Temporal, "bench", worker.Options{})
+	idle := worker.New(b.App.Temporal, "bench", worker.Options{})
 	idle.RegisterWorkflow(Nothing)
 	if err := idle.Start(); err != nil {
 		return err
@@ -152,7 +152,7 @@ func breathe(ctx context.Context, _ string) error {
 // awaitDelivery waits until the order with this key has been delivered.
 func (b *bench) awaitDelivery(ctx context.Context, key string) error {
 	for {
-		o, err := b.Rooms.Book.Get(ctx, orgOf(0), order.ID(orgOf(0), key))
+		o, err := b.App.Book.Get(ctx, orgOf(0), order.ID(orgOf(0), key))
 		if err != nil || o.Status.Delivered() {
 			return err
 		}
@@ -163,10 +163,10 @@ func (b *bench) awaitDelivery(ctx context.Context, key string) error {
 }
 
 func (b *bench) startNothing(ctx context.Context, key string) error {
-	start := b.Rooms.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+	start := b.App.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: key, TaskQueue: "bench", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, Nothing)
-	handle, err := b.Rooms.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+	handle, err := b.App.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions:          client.UpdateWorkflowOptions{UpdateName: "answer", WaitForStage: client.WorkflowUpdateStageCompleted},
 	})
@@ -177,7 +177,7 @@ func (b *bench) startNothing(ctx context.Context, key string) error {
 }
 
 func (b *bench) submitSmall(ctx context.Context, key string) error {
-	o, err := b.Rooms.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
+	o, err := b.App.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
 		Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Country: []string{"ZZ"}}, // finds nobody: acceptance alone
 	}})
 	if err == nil && o.Status == order.Rejected {
@@ -243,13 +243,13 @@ type delivered struct {
 
 func (b *bench) deliverOnce(ctx context.Context, org string) (delivered, error) {
 	began := time.Now()
-	o, err := b.Rooms.Intake.Submit(ctx, intake.Submission{Org: org, Key: "big", Request: order.Request{Kind: order.LeadList, Count: int64(b.leads)}})
+	o, err := b.App.Intake.Submit(ctx, intake.Submission{Org: org, Key: "big", Request: order.Request{Kind: order.LeadList, Count: int64(b.leads)}})
 	if err != nil {
 		return delivered{}, err
 	}
 	var d delivered
 	for {
-		p, err := b.Rooms.Intake.Progress(ctx, o.ID)
+		p, err := b.App.Intake.Progress(ctx, o.ID)
 		if err != nil {
 			return d, err
 		}

@@ -29,7 +29,7 @@ func listOrg(i int) string { return fmt.Sprintf("lists-%d", i%buyers) }
 // time, and how long 500 of them wait that come in the same moment, beside empty
 // workflows that answer an update.
 func (b *bench) small(ctx context.Context) error {
-	idle := worker.New(b.Rooms.Temporal, "bench", worker.Options{})
+	idle := worker.New(b.App.Temporal, "bench", worker.Options{})
 	idle.RegisterWorkflow(Nothing)
 	if err := idle.Start(); err != nil {
 		return err
@@ -90,14 +90,14 @@ func (b *bench) cost(ctx context.Context, table *report.Table, name string, of f
 		}
 		s := of(i)
 		s.Key = name + key
-		o, err := b.Rooms.Intake.Submit(ctx, s)
+		o, err := b.App.Intake.Submit(ctx, s)
 		if err == nil && o.Status == order.Rejected {
 			err = errors.New(o.Failure.Message)
 		}
 		if id = o.ID; err != nil {
 			return err
 		}
-		return b.Rooms.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
+		return b.App.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
 	}, nil)
 	if err != nil {
 		return err
@@ -132,9 +132,9 @@ func (b *bench) rush(ctx context.Context, few func(int) intake.Submission) error
 		}
 		s := few(i)
 		s.Key = "rush/" + key
-		o, err := b.Rooms.Intake.Submit(ctx, s)
+		o, err := b.App.Intake.Submit(ctx, s)
 		for errors.Is(err, intake.ErrNoAnswer) && ctx.Err() == nil {
-			o, err = b.Rooms.Intake.Submit(ctx, s)
+			o, err = b.App.Intake.Submit(ctx, s)
 		}
 		ids <- o.ID
 		return err
@@ -161,7 +161,7 @@ func (b *bench) atOnce(ctx context.Context, call func(context.Context, string) e
 	}
 	for _, c := range ids {
 		for range atOnce {
-			if err := b.Rooms.Temporal.GetWorkflow(ctx, <-c, "").Get(ctx, nil); err != nil {
+			if err := b.App.Temporal.GetWorkflow(ctx, <-c, "").Get(ctx, nil); err != nil {
 				return rushed{}, err
 			}
 		}
@@ -172,7 +172,7 @@ func (b *bench) atOnce(ctx context.Context, call func(context.Context, string) e
 // ordinary are valid addresses of the catalogue whose hosts answer at once, and
 // the domains of some.
 func (b *bench) ordinary(ctx context.Context, n int) (emails, domains []string, err error) {
-	rows, err := b.Rooms.Pool.Query(ctx, `SELECT email, email_domain FROM lead ORDER BY no`)
+	rows, err := b.App.Pool.Query(ctx, `SELECT email, email_domain FROM lead ORDER BY no`)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -72,7 +72,7 @@ func (o *options) parse(sizes string) error {
 
 // bench is a stack with a worker.
 type bench struct {
-	rooms  *wire.Rooms
+	app    *wire.App
 	report *report.Report
 	table  *report.Table
 	worlds int // how often the organizations were replaced
@@ -93,12 +93,12 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	app, err := wire.Open(ctx, servers.Config, quiet)
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+	defer app.Close()
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
 	working, stopWorker := context.WithCancel(ctx)
@@ -109,7 +109,7 @@ func run(ctx context.Context, o options) (err error) {
 		err = errors.Join(err, background.Wait())
 	}()
 
-	b := &bench{rooms: rooms, report: report.New("reset", "Monthly reset: one sweep over due subscriptions")}
+	b := &bench{app: app, report: report.New("reset", "Monthly reset: one sweep over due subscriptions")}
 	b.table = b.report.Table("One sweep: two credit types each, granted, rolled over or expired",
 		"", "subscriptions", "seconds", "subscriptions/s", "pages", "peak heap MB")
 	for _, n := range o.sizes {
@@ -143,7 +143,7 @@ func (b *bench) size(ctx context.Context, n int) error {
 		{"licences, 500 in an organization", "licence-monthly", 500},
 	} {
 		begin := time.Date(2099, 1, 31, 0, 0, 0, 0, time.UTC)
-		if err := b.furnish(ctx, kind.plan, n, kind.members, begin); err != nil {
+		if err := b.seed(ctx, kind.plan, n, kind.members, begin); err != nil {
 			return err
 		}
 		for month, what := range []string{"first allotment", "a month later"} {
@@ -155,16 +155,16 @@ func (b *bench) size(ctx context.Context, n int) error {
 	return nil
 }
 
-// furnish replaces all organizations by new ones with n subscriptions that fall
+// seed replaces all organizations by new ones with n subscriptions that fall
 // due at begin. Written in three statements, for it is not what is measured.
-func (b *bench) furnish(ctx context.Context, planID string, n, members int, begin time.Time) error {
+func (b *bench) seed(ctx context.Context, planID string, n, members int, begin time.Time) error {
 	b.worlds++
 	prefix := fmt.Sprintf("w%d-", b.worlds)
 	orgs, seats := n, 0
 	if members > 0 {
 		orgs, seats = (n+members-1)/members, n
 	}
-	p, err := b.rooms.Accounts.Plan(ctx, planID, 0)
+	p, err := b.app.Accounts.Plan(ctx, planID, 0)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (b *bench) furnish(ctx context.Context, planID string, n, members int, begi
 			SELECT id, '', created_at, 0, created_at, created_at FROM organization WHERE $1::int = 0`, []any{members}},
 		{`ANALYZE organization, plan_change, member, subscription`, nil},
 	} {
-		if _, err := b.rooms.Pool.Exec(ctx, step.sql, step.args...); err != nil {
+		if _, err := b.app.Pool.Exec(ctx, step.sql, step.args...); err != nil {
 			return err
 		}
 	}
@@ -199,7 +199,7 @@ func (b *bench) sweep(ctx context.Context, what string, n int, at time.Time) err
 	peak := make(chan uint64, 1)
 	go func() { peak <- peakHeap(watching) }()
 	began := time.Now()
-	run, err := b.rooms.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	run, err := b.app.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: fmt.Sprintf("reset-%d-%d", b.worlds, at.Unix()), TaskQueue: workflows.TaskQueue,
 	}, workflows.MonthlyReset, workflows.ResetInput{At: at})
 	var tally workflows.ResetTally
@@ -240,7 +240,7 @@ func peakHeap(ctx context.Context) (peak uint64) {
 
 // audit proves that after all sweeps the books balance.
 func (b *bench) audit(ctx context.Context) error {
-	audited, err := ledger.Audit(ctx, b.rooms.Pool, ledger.AuditOptions{})
+	audited, err := ledger.Audit(ctx, b.app.Pool, ledger.AuditOptions{})
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (b *bench) order(ctx context.Context, n int, org string, death bool) (time.
 // quarter waits until a quarter of an order is verified.
 func (b *bench) quarter(ctx context.Context, org, id string) error {
 	for ctx.Err() == nil {
-		o, err := b.Rooms.Book.Get(ctx, org, id)
+		o, err := b.App.Book.Get(ctx, org, id)
 		if err != nil {
 			return err
 		}

@@ -84,19 +84,19 @@ func PerContact(ctx workflow.Context, in order.Input) (order.Order, error) {
 	return o, err
 }
 
-// runBaseline is the baseline's worker, with rooms and an engine of its own.
+// runBaseline is the baseline's worker, with an app and an engine of its own.
 func runBaseline(ctx context.Context, cfg config.Config) error {
-	rooms, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	app, err := wire.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
-	acts, hangUp, err := rooms.Activities()
+	defer app.Close()
+	acts, closeAll, err := app.Activities()
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	w := worker.New(rooms.Temporal, baselineQueue, worker.Options{MaxConcurrentActivityExecutionSize: baselineWindow})
+	defer closeAll()
+	w := worker.New(app.Temporal, baselineQueue, worker.Options{MaxConcurrentActivityExecutionSize: baselineWindow})
 	w.RegisterWorkflow(PerContact)
 	w.RegisterActivity(&contact{acts})
 	if err := w.Start(); err != nil {
@@ -110,6 +110,6 @@ func runBaseline(ctx context.Context, cfg config.Config) error {
 // startBaseline starts an order of this many leads with an activity for each.
 func startBaseline(ctx context.Context, s *stand.Stand, org string, leads int64) (id string, err error) {
 	in := order.Input{ID: order.ID(org, "order"), Org: org, Request: order.Request{Kind: order.LeadList, Count: leads}}
-	_, err = s.Rooms.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: in.ID, TaskQueue: baselineQueue}, PerContact, in)
+	_, err = s.App.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: in.ID, TaskQueue: baselineQueue}, PerContact, in)
 	return in.ID, err
 }

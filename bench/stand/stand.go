@@ -43,7 +43,7 @@ type Options struct {
 // Stand is a running stand. The mail lab is in this process.
 type Stand struct {
 	Servers *devstack.Servers
-	Rooms   *wire.Rooms
+	App     *wire.App
 
 	dir    string
 	worker *Worker // nil: the caller starts workers
@@ -124,7 +124,7 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	if err := postgres.Migrate(ctx, s.Servers.Config.DatabaseURL); err != nil {
 		return s, err
 	}
-	if s.Rooms, err = wire.Open(ctx, s.Servers.Config, slog.New(slog.DiscardHandler)); err != nil {
+	if s.App, err = wire.Open(ctx, s.Servers.Config, slog.New(slog.DiscardHandler)); err != nil {
 		return s, err
 	}
 	if err := s.stock(ctx, o.Leads); err != nil {
@@ -143,8 +143,8 @@ func (s *Stand) Stop() error {
 	if s.worker != nil {
 		err = s.worker.Stop()
 	}
-	if s.Rooms != nil {
-		s.Rooms.Close()
+	if s.App != nil {
+		s.App.Close()
 	}
 	if s.Servers != nil {
 		err = errors.Join(err, s.Servers.Stop())
@@ -198,7 +198,7 @@ func (s *Stand) stock(ctx context.Context, leads int) error {
 	began := time.Now()
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(s.Servers.Lab.World().WriteCatalogue(writer, leads, 0.5)) }()
-	imported, err := s.Rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	imported, err := s.App.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
 	_ = reader.Close()
 	if err != nil {
 		return err
@@ -207,16 +207,16 @@ func (s *Stand) stock(ctx context.Context, leads int) error {
 		return fmt.Errorf("the lab made %d different leads, not %d", imported.Imported, leads)
 	}
 	Note("%d leads imported in %s", leads, time.Since(began).Round(time.Second))
-	if err := s.Rooms.Accounts.EnsurePresets(ctx); err != nil {
+	if err := s.App.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	preset, err := s.Rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	preset, err := s.App.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
 		return err
 	}
 	prompt := *preset
 	prompt.RefundDelay = 0
-	_, err = s.Rooms.Accounts.SavePlan(ctx, &prompt)
+	_, err = s.App.Accounts.SavePlan(ctx, &prompt)
 	return err
 }
 
@@ -227,10 +227,10 @@ func (s *Stand) Organization(ctx context.Context, id string, credits int64) erro
 
 // OrganizationOn creates one on a plan.
 func (s *Stand) OrganizationOn(ctx context.Context, id, plan string, credits int64) error {
-	if _, err := s.Rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan}); err != nil {
+	if _, err := s.App.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan}); err != nil {
 		return err
 	}
-	_, err := s.Rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})
+	_, err := s.App.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack", Type: "email", Amount: credits, Source: ledger.SourcePack})
 	return err
 }
 
@@ -240,7 +240,7 @@ func (s *Stand) OrganizationOn(ctx context.Context, id, plan string, credits int
 func (s *Stand) Submit(ctx context.Context, org, key string, leads int) (order.Order, time.Duration, error) {
 	began := time.Now()
 	for {
-		o, err := s.Rooms.Intake.Submit(ctx, intake.Submission{
+		o, err := s.App.Intake.Submit(ctx, intake.Submission{
 			Org: org, Key: key, Request: order.Request{Kind: order.LeadList, Count: int64(leads)},
 		})
 		switch {
@@ -256,10 +256,10 @@ func (s *Stand) Submit(ctx context.Context, org, key string, leads int) (order.O
 // Settled waits until the order is over, which the server tells, and returns
 // it. It must have delivered what its credits say.
 func (s *Stand) Settled(ctx context.Context, org, id string) (order.Order, error) {
-	if err := s.Rooms.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil); err != nil {
+	if err := s.App.Temporal.GetWorkflow(ctx, id, "").Get(ctx, nil); err != nil {
 		return order.Order{}, err
 	}
-	o, err := s.Rooms.Book.Get(ctx, org, id)
+	o, err := s.App.Book.Get(ctx, org, id)
 	if err != nil {
 		return o, err
 	}
@@ -274,7 +274,7 @@ func (s *Stand) Settled(ctx context.Context, org, id string) (order.Order, error
 // of the catalogue, without order and database.
 func (s *Stand) EngineAlone(ctx context.Context, n int) (time.Duration, error) {
 	var emails []string
-	err := s.Rooms.Pool.QueryRow(ctx, `
+	err := s.App.Pool.QueryRow(ctx, `
 		SELECT array_agg(email ORDER BY email_domain) FROM (SELECT email, email_domain FROM lead ORDER BY hashint8(no) LIMIT $1) l`, n).Scan(&emails)
 	if err != nil {
 		return 0, err
@@ -294,7 +294,7 @@ const Audited = "The audit of the books afterwards found nothing, and no credit 
 
 // Audit proves the books of everything that was measured.
 func (s *Stand) Audit(ctx context.Context) error {
-	audit, err := ledger.Audit(ctx, s.Rooms.Pool, ledger.AuditOptions{})
+	audit, err := ledger.Audit(ctx, s.App.Pool, ledger.AuditOptions{})
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (s *Stand) Audit(ctx context.Context) error {
 		return fmt.Errorf("the books do not balance: %v", audit.Findings)
 	}
 	var held int64
-	if err := s.Rooms.Pool.QueryRow(ctx, `SELECT coalesce(sum(held), 0)::bigint FROM credit_account`).Scan(&held); err != nil {
+	if err := s.App.Pool.QueryRow(ctx, `SELECT coalesce(sum(held), 0)::bigint FROM credit_account`).Scan(&held); err != nil {
 		return err
 	}
 	if held != 0 {

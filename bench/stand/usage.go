@@ -151,7 +151,7 @@ func (s *Stand) PeakMemory() (int64, error) {
 // PostgreSQL keeps beside them, without the log.
 func (s *Stand) DatabaseSize(ctx context.Context) (int64, error) {
 	var size int64
-	err := s.Rooms.Pool.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&size)
+	err := s.App.Pool.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&size)
 	return size, err
 }
 
@@ -168,7 +168,7 @@ type History struct {
 func (s *Stand) History(ctx context.Context, id string) (History, error) {
 	var h History
 	for run, more := "", true; more; more = run != "" {
-		events := s.Rooms.Temporal.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		events := s.App.Temporal.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		var all []*history.HistoryEvent
 		bytes := 0
 		run = ""

@@ -2,7 +2,7 @@
 // to. Every request passes the same few gates, in this order: an id and a log
 // line (serve.go), the caller and the organization they act for (access.go),
 // the rate limit (limits.go), a bounded and clean body (body.go). The handlers
-// behind them call the rooms, and every error they return becomes an answer in
+// behind them call the product, and every error they return becomes an answer in
 // one place (problem.go). See README.md for the promises.
 package api
 
@@ -42,7 +42,7 @@ const prefix = "/api/v1"
 // answerWithin is what a request gets that is no stream.
 const answerWithin = 30 * time.Second
 
-// Config is what the API works with. All rooms are required.
+// Config is what the API works with. All parts are required.
 type Config struct {
 	Accounts     *account.Accounts
 	Ledger       *ledger.Ledger
@@ -185,16 +185,16 @@ var tags = []*huma.Tag{
 	{Name: "Webhooks", Description: "Endpoints and deliveries."},
 }
 
-// schemaName names a type in the description. Rooms may use the same word for
-// two things; the room tells them apart.
+// schemaName names a type in the description. Packages may use the same word for
+// two things; the package tells them apart.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	room := path.Base(t.PkgPath())
-	if room == "outbox" {
-		room = "event" // what those outside call it
+	pkg := path.Base(t.PkgPath())
+	if pkg == "outbox" {
+		pkg = "event" // what those outside call it
 	}
 	switch t {
 	case reflect.TypeFor[plan.Document]():
@@ -202,10 +202,10 @@ func schemaName(t reflect.Type, hint string) string {
 	case reflect.TypeFor[plan.Period](): // PlanPeriod would be the type of a plan's period, too
 		return "Period"
 	}
-	if t.Name() == "" || room == "api" || room == "." || strings.HasPrefix(name, strings.ToUpper(room[:1])+room[1:]) {
+	if t.Name() == "" || pkg == "api" || pkg == "." || strings.HasPrefix(name, strings.ToUpper(pkg[:1])+pkg[1:]) {
 		return name
 	}
-	return strings.ToUpper(room[:1]) + room[1:] + name
+	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
 }
 
 // route is an operation and who may call it.

@@ -43,7 +43,7 @@ const (
 // The whole stack runs once for all tests; each test has organizations of its
 // own.
 var (
-	rooms    *wire.Rooms
+	app      *wire.App
 	logLines syncBuffer // what the API and the worker log
 )
 
@@ -85,34 +85,34 @@ func startStack() (stop func() error, err error) {
 		Config: config.Config{
 			OperatorKey: operatorKey, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, StripeSecret: stripeSecret,
 		},
-		Lab: maillab.Config{Domains: 100}, Log: slog.New(slog.NewTextHandler(&logLines, nil)), Seed: furnish,
+		Lab: maillab.Config{Domains: 100}, Log: slog.New(slog.NewTextHandler(&logLines, nil)), Seed: seed,
 	})
 	if err != nil {
 		return nil, err
 	}
-	rooms, stackDir = stack.Rooms, stack.Dir
+	app, stackDir = stack.App, stack.Dir
 	return stack.Stop, nil
 }
 
-// furnish stores the plans, one of them with a short refund delay, and leads.
-func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+// seed stores the plans, one of them with a short refund delay, and leads.
+func seed(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	p, err := app.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
 		return err
 	}
 	quick := *p
 	quick.ID, quick.RefundDelay = "quick", 200*time.Millisecond
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	verifies, err := rooms.Accounts.Plan(ctx, "prepaid-verification", 0)
+	verifies, err := app.Accounts.Plan(ctx, "prepaid-verification", 0)
 	if err != nil {
 		return err
 	}
-	licences, err := rooms.Accounts.Plan(ctx, "licence-monthly", 0)
+	licences, err := app.Accounts.Plan(ctx, "licence-monthly", 0)
 	if err != nil {
 		return err
 	}
@@ -122,16 +122,16 @@ func furnish(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 	for _, name := range []string{"reveal_email", "enrich_email", "export"} {
 		fuzzed.Actions[name] = licences.Actions[name]
 	}
-	if _, err := rooms.Accounts.SavePlan(ctx, &fuzzed); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &fuzzed); err != nil {
 		return err
 	}
 	slow := fuzzed // charges what is valid, so that an order waits for its refund
 	slow.ID, slow.RefundDelay, slow.Actions = "slow", time.Hour, maps.Clone(fuzzed.Actions)
 	slow.Actions["verify"] = p.Actions["lead_list"]
-	if _, err := rooms.Accounts.SavePlan(ctx, &slow); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &slow); err != nil {
 		return err
 	}
-	return stacktest.ImportLeads(ctx, rooms, lab, leads)
+	return stacktest.ImportLeads(ctx, app, lab, leads)
 }
 
 // fixture is a server and an organization with an admin, Ann, and two members,
@@ -169,11 +169,11 @@ func (f *fixture) serve(requestsPerMinute int) {
 	f.serveWith(func(c *api.Config) { c.RequestsPerMinute = requestsPerMinute })
 }
 
-// serveWith starts another server on the same rooms. It keeps little of what its
+// serveWith starts another server on the same app. It keeps little of what its
 // clients do not take.
 func (f *fixture) serveWith(change func(*api.Config)) {
 	f.t.Helper()
-	c := site.API(rooms)
+	c := site.API(app)
 	c.OperatorKey = operatorKey
 	change(&c)
 	registry := prometheus.NewRegistry()
@@ -311,7 +311,7 @@ func (f *fixture) settled(id string) order.Order {
 // audited expects the books of the whole database to balance.
 func audited(t *testing.T) {
 	t.Helper()
-	report, err := ledger.Audit(t.Context(), rooms.Pool, ledger.AuditOptions{})
+	report, err := ledger.Audit(t.Context(), app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 }

@@ -18,7 +18,7 @@ import (
 // A list is empty, never null: who reads an answer need not ask.
 func init() { huma.DefaultArrayNullable = false }
 
-// closedTypes are the types of other rooms that have a closed set of values.
+// closedTypes are the types of other packages that have a closed set of values.
 var closedTypes = map[reflect.Type][]any{
 	reflect.TypeFor[order.Kind]():        values(order.Kinds()...),
 	reflect.TypeFor[order.Status]():      values(order.Reserved, order.Verifying, order.Completed, order.Settled, order.Rejected, order.Cancelled, order.Failed),

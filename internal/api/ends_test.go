@@ -42,7 +42,7 @@ func TestSuspendedAndClosed(t *testing.T) {
 	f.call("GET", "/credits", f.admin, nil).problem(401, "unauthenticated")
 	f.call("POST", "/orders?org="+f.org, operatorKey, leadList(3), "Idempotency-Key", "late").problem(403, "suspended")
 	var kept int
-	require.NoError(t, rooms.Pool.QueryRow(t.Context(), `
+	require.NoError(t, app.Pool.QueryRow(t.Context(), `
 		SELECT count(*) FROM order_item i JOIN orders o ON o.id = i.order_id WHERE o.org = $1 AND i.value <> ''`, f.org).Scan(&kept))
 	require.Zero(t, kept)
 	audited(t)

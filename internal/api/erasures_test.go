@@ -32,7 +32,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	var person struct{ ID, Email, Domain string }
 	line, _, _ := strings.Cut(string(f.call("GET", "/orders/"+first.ID+"/results.ndjson", f.jane, nil).is(200).body), "\n")
 	require.NoError(t, json.Unmarshal([]byte(line), &person))
-	_, err := rooms.Catalogue.Import(t.Context(), strings.NewReader(fmt.Sprintf(
+	_, err := app.Catalogue.Import(t.Context(), strings.NewReader(fmt.Sprintf(
 		"id,email,first_name,last_name,company,domain,phone,direct_email\n%s,%s,Zyxquilla,Zyxquill,Zyxquill Ltd,%s,+4917098765432,zyxquill@home.test\n",
 		person.ID, person.Email, person.Domain)), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	exported := w.ordered("export", map[string]any{"kind": "export", "lead_ids": []string{person.ID}})
 	first, verified.Order = f.settled(first.ID), v.settled(verified.Order.ID)
 	traces := []string{strings.ToLower(person.Email), "zyxquill", "4917098765432"}
-	dump := pgtest.Dump(t, rooms.Pool)
+	dump := pgtest.Dump(t, app.Pool)
 	for _, trace := range traces {
 		require.Contains(t, dump, trace)
 	}
@@ -70,9 +70,9 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 			require.NotContains(t, text, trace, "Temporal's store: %s", file)
 		}
 	}
-	ride, err := rooms.Book.Line(t.Context(), verified.Order.ID)
+	ride, err := app.Book.Line(t.Context(), verified.Order.ID)
 	require.NoError(t, err)
-	dump, histories := pgtest.Dump(t, rooms.Pool), dumpTemporal(t, first.ID, ride.RideID, revealed.ID, enriched.ID, exported.ID)
+	dump, histories := pgtest.Dump(t, app.Pool), dumpTemporal(t, first.ID, ride.RideID, revealed.ID, enriched.ID, exported.ID)
 	for _, trace := range traces {
 		require.NotContains(t, dump, trace)
 		require.NotContains(t, histories, trace)
@@ -125,7 +125,7 @@ func dumpTemporal(t *testing.T, named ...string) string {
 	require.Eventually(t, func() bool {
 		ids = map[string]bool{}
 		for token := []byte(nil); ; {
-			page, err := rooms.Temporal.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: token})
+			page, err := app.Temporal.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: token})
 			require.NoError(t, err)
 			for _, e := range page.Executions {
 				ids[e.Execution.WorkflowId] = true
@@ -143,7 +143,7 @@ func dumpTemporal(t *testing.T, named ...string) string {
 	}, 20*time.Second, 50*time.Millisecond)
 	var dump []byte
 	for id := range ids {
-		events := rooms.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		events := app.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for events.HasNext() {
 			event, err := events.Next()
 			require.NoError(t, err)

@@ -189,7 +189,7 @@ type books struct {
 
 func readBooks(t *testing.T) (b books) {
 	t.Helper()
-	require.NoError(t, rooms.Pool.QueryRow(t.Context(), `SELECT
+	require.NoError(t, app.Pool.QueryRow(t.Context(), `SELECT
 		(SELECT coalesce(md5(string_agg(encode(hash, 'hex'), '' ORDER BY owner, seq)), '') FROM credit_entry WHERE postings::text <> '[]'),
 		(SELECT count(*) FROM credit_entry),
 		(SELECT coalesce(md5(string_agg(owner || seq || encode(head, 'hex'), ' ' ORDER BY owner)), '') FROM credit_owner),
@@ -206,7 +206,7 @@ func quiet(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var running int64
-		require.NoError(t, rooms.Pool.QueryRow(t.Context(), `
+		require.NoError(t, app.Pool.QueryRow(t.Context(), `
 			SELECT count(*) FROM orders WHERE status IN ('reserved', 'verifying') OR status = 'completed' AND refund_at < now() + interval '1 minute'`).Scan(&running))
 		return running == 0
 	}, 30*time.Second, 10*time.Millisecond)

@@ -98,7 +98,7 @@ func TestA14_ALongHistoryIsStreamed(t *testing.T) {
 	granting.SetLimit(200)
 	for i := range movements {
 		granting.Go(func() error {
-			_, err := rooms.Ledger.Grant(context.WithoutCancel(t.Context()), ledger.Grant{Owner: f.org, Key: fmt.Sprint("g", i), Type: "email", Amount: 1, Source: ledger.SourcePack})
+			_, err := app.Ledger.Grant(context.WithoutCancel(t.Context()), ledger.Grant{Owner: f.org, Key: fmt.Sprint("g", i), Type: "email", Amount: 1, Source: ledger.SourcePack})
 			return err
 		})
 	}

@@ -367,7 +367,7 @@ func TestC7_NoWayToARowShowsWhatIsNotPaidFor(t *testing.T) {
 		ids = append(ids, id)
 		file += id + fmt.Sprintf(",ghost.%d@nowhere-%s.invalid,Ann,Smithson,Titular,Seniorest,Departed,Company,domain.invalid,Industrious,4711,DE,Regional,Citywide,\n", i, f.org)
 	}
-	_, err := rooms.Catalogue.Import(t.Context(), strings.NewReader(file), lead.CSV, lead.ImportOptions{})
+	_, err := app.Catalogue.Import(t.Context(), strings.NewReader(file), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var sent strings.Builder

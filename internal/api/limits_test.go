@@ -239,7 +239,7 @@ func TestA14_AClientThatStopsReadingIsLeft(t *testing.T) {
 // logged as an error, and the request is counted as 499.
 func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 	f := setup(t)
-	locked, err := rooms.Pool.Begin(t.Context())
+	locked, err := app.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = locked.Rollback(context.WithoutCancel(t.Context())) }()
 	_, err = locked.Exec(t.Context(), "LOCK TABLE test_clock")
@@ -264,7 +264,7 @@ func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 		})
 		waits := func() (is bool) {
-			err := rooms.Pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'test_clock' AND NOT granted)").Scan(&is)
+			err := app.Pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'test_clock' AND NOT granted)").Scan(&is)
 			require.NoError(t, err)
 			return is
 		}

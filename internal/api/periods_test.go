@@ -50,7 +50,7 @@ func TestB1_AnOrderAtTheFirstInstantOfAPeriod(t *testing.T) {
 	}
 	f.call("GET", "/credits", f.admin, nil).is(200)
 
-	_, err := rooms.Pool.Exec(t.Context(), `SELECT pg_sleep_until($1)`, end)
+	_, err := app.Pool.Exec(t.Context(), `SELECT pg_sleep_until($1)`, end)
 	require.NoError(t, err)
 	var credits billing.Credits
 	f.call("GET", "/credits", f.admin, nil).is(200).into(&credits)
@@ -63,7 +63,7 @@ func TestB1_AnOrderAtTheFirstInstantOfAPeriod(t *testing.T) {
 	require.True(t, quote.Covered)
 	f.call("POST", "/orders", f.admin, leadList(10), "Idempotency-Key", "at once").is(201)
 	var events int
-	require.NoError(t, rooms.Pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1 AND topic = 'credits.low' AND (payload->>'at')::timestamptz < $2`,
+	require.NoError(t, app.Pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1 AND topic = 'credits.low' AND (payload->>'at')::timestamptz < $2`,
 		f.org, end.Add(time.Millisecond)).Scan(&events))
 	require.Zero(t, events, "the reset made none")
 	audited(t)

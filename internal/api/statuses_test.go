@@ -92,7 +92,7 @@ func TestA26_ThePaymentServiceFails(t *testing.T) {
 	}))
 	defer service.Close()
 	f.serveWith(func(c *api.Config) {
-		c.Payments = payment.New(rooms.Pool, rooms.Accounts, rooms.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, rooms.Log)
+		c.Payments = payment.New(app.Pool, app.Accounts, app.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, app.Log)
 	})
 	f.call("PUT", "/integrations/stripe/prices/"+price, operatorKey, map[string]any{"type": "email", "credits": 50}).is(200)
 	f.call("POST", "/checkout", f.admin, map[string]any{"price": price, "success_url": "https://example.com/"}, "Idempotency-Key", "k").problem(502, "no_upstream")
@@ -119,7 +119,7 @@ func TestA26_TemporalIsAway(t *testing.T) {
 	hook := f.call("POST", "/webhooks", f.admin, map[string]any{"url": "http://127.0.0.1:9/"}).is(201).text("id")
 	f.serveWith(func(c *api.Config) {
 		c.Sandbox = true
-		c.Intake = intake.New(away, rooms.Accounts, rooms.Book, offer.New(rooms.Accounts, rooms.Ledger, rooms.Catalogue, rooms.Book), rooms.Webhooks, 0)
+		c.Intake = intake.New(away, app.Accounts, app.Book, offer.New(app.Accounts, app.Ledger, app.Catalogue, app.Book), app.Webhooks, 0)
 	})
 	var wait sync.WaitGroup
 	f.call("POST", "/orgs", operatorKey, map[string]any{"id": f.org + "-idle", "name": "Idle", "plan": "quick"}).is(201)

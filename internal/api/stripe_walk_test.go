@@ -36,7 +36,7 @@ func TestStripeWalkThrough(t *testing.T) {
 	}))
 	defer service.Close()
 	f.serveWith(func(c *api.Config) {
-		c.Payments = payment.New(rooms.Pool, rooms.Accounts, rooms.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, slog.New(slog.DiscardHandler))
+		c.Payments = payment.New(app.Pool, app.Accounts, app.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, slog.New(slog.DiscardHandler))
 	})
 	walk := exec.CommandContext(t.Context(), "../../examples/stripe/walk.sh")
 	walk.Env = append(walk.Environ(), "HOLDFAST_URL="+f.url, "HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_KEY="+f.admin, "PRICE="+price, "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret)

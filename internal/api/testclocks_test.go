@@ -182,7 +182,7 @@ func rehearse(f *fixture, preset *plan.Plan) {
 	f.call("POST", "/orgs/"+f.org+"/members", operatorKey, map[string]any{"id": "jane", "name": "Jane"}).is(201)
 	f.jane = f.newKey("jane")
 	double := f.double(preset.ID)
-	larger, err := rooms.Accounts.Plan(f.t.Context(), double, 0)
+	larger, err := app.Accounts.Plan(f.t.Context(), double, 0)
 	require.NoError(f.t, err)
 	r := &rehearsal{
 		plans: map[string]*plan.Plan{preset.ID: preset, double: larger}, current: preset.ID, anchor: begin,
@@ -203,7 +203,7 @@ func rehearse(f *fixture, preset *plan.Plan) {
 			r.begins(month)
 			continue
 		case 13: // something runs again: who looks at the credits finds all that was missed
-			require.NoError(f.t, rooms.Ledger.SetClock(f.t.Context(), f.org, at))
+			require.NoError(f.t, app.Ledger.SetClock(f.t.Context(), f.org, at))
 		default:
 			f.advance(clock, at)
 		}
@@ -280,7 +280,7 @@ func (f *fixture) renewedOnTime(r *rehearsal) {
 	} else {
 		require.Empty(f.t, begun)
 	}
-	report, err := ledger.Audit(f.t.Context(), rooms.Pool, ledger.AuditOptions{Owner: f.org, Also: []ledger.Check{account.CheckLedger, orderbook.CheckLedger}})
+	report, err := ledger.Audit(f.t.Context(), app.Pool, ledger.AuditOptions{Owner: f.org, Also: []ledger.Check{account.CheckLedger, orderbook.CheckLedger}})
 	require.NoError(f.t, err)
 	require.True(f.t, report.Clean(), "%v", report.Findings)
 }

@@ -172,7 +172,7 @@ func TestA29_ProblemsNameTheRightField(t *testing.T) {
 
 	// The plan sells no verifications: refused before a workflow starts.
 	f.call("POST", "/orders", f.jane, `{"kind":"verify","emails":["a@b.test"]}`, "Idempotency-Key", "refused").problem(422, "invalid_request")
-	_, err := rooms.Temporal.DescribeWorkflow(t.Context(), order.ID(f.org, "refused"), "")
+	_, err := app.Temporal.DescribeWorkflow(t.Context(), order.ID(f.org, "refused"), "")
 	var none *serviceerror.NotFound
 	require.ErrorAs(t, err, &none)
 }

@@ -125,7 +125,7 @@ func TestA26_AWebhooksLife(t *testing.T) {
 	latest := second.await(t, 3)[2]
 	check(t, secret, latest)
 	check(t, rotated.text("secret"), latest)
-	_, err := rooms.Pool.Exec(t.Context(), `UPDATE webhook_endpoint SET old_secret_until = now() WHERE id = $1`, id)
+	_, err := app.Pool.Exec(t.Context(), `UPDATE webhook_endpoint SET old_secret_until = now() WHERE id = $1`, id)
 	require.NoError(t, err)
 	f.addMember("pat")
 	latest = second.await(t, 4)[3]
@@ -150,7 +150,7 @@ func (f *fixture) published() {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {
 		var waiting int
-		require.NoError(f.t, rooms.Pool.QueryRow(f.t.Context(),
+		require.NoError(f.t, app.Pool.QueryRow(f.t.Context(),
 			`SELECT count(*) FROM outbox WHERE org = $1 AND published_at IS NULL`, f.org).Scan(&waiting))
 		return waiting == 0
 	}, 30*time.Second, 20*time.Millisecond)

@@ -24,7 +24,7 @@ type Billing struct {
 	book     *orderbook.Book
 }
 
-// New returns a billing on these rooms.
+// New returns a billing on these parts.
 func New(accounts *account.Accounts, l *ledger.Ledger, book *orderbook.Book) *Billing {
 	return &Billing{accounts: accounts, ledger: l, book: book}
 }

@@ -37,8 +37,8 @@ func pair(t *testing.T) (cells []Cell, router *Router) {
 	return cells, router
 }
 
-// furnish makes an organization with a member, a key and credits.
-func furnish(t *testing.T, pool *pgxpool.Pool, org string) (key string) {
+// seed makes an organization with a member, a key and credits.
+func seed(t *testing.T, pool *pgxpool.Pool, org string) (key string) {
 	t.Helper()
 	accounts := account.New(pool)
 	require.NoError(t, accounts.EnsurePresets(t.Context()))
@@ -103,7 +103,7 @@ func TestEachTableIsKnown(t *testing.T) {
 func TestRequestsFindTheirCell(t *testing.T) {
 	t.Parallel()
 	cells, router := pair(t)
-	acme, birch := furnish(t, cells[0].Pool, "acme"), furnish(t, cells[1].Pool, "birch")
+	acme, birch := seed(t, cells[0].Pool, "acme"), seed(t, cells[1].Pool, "birch")
 	for _, c := range []struct {
 		name, key, method, path, body string
 		headers                       []string
@@ -178,7 +178,7 @@ func TestEverywhere(t *testing.T) {
 func TestAMoveIsTakenUp(t *testing.T) {
 	t.Parallel()
 	cells, router := pair(t)
-	key := furnish(t, cells[0].Pool, "acme")
+	key := seed(t, cells[0].Pool, "acme")
 	directory := NewDirectory(cells[0].Pool)
 	require.NoError(t, directory.Register(t.Context(), cells))
 	has := func(cell int) (rows int) {
@@ -234,8 +234,8 @@ func copyOf(t *testing.T, cells []Cell, org string) {
 func TestAMoveIsRefused(t *testing.T) {
 	t.Parallel()
 	cells, router := pair(t)
-	key := furnish(t, cells[0].Pool, "acme")
-	furnish(t, cells[1].Pool, "birch")
+	key := seed(t, cells[0].Pool, "acme")
+	seed(t, cells[1].Pool, "birch")
 	require.NoError(t, NewDirectory(cells[0].Pool).Register(t.Context(), cells))
 	exec := func(statement string) {
 		_, err := cells[0].Pool.Exec(t.Context(), statement)
@@ -314,7 +314,7 @@ func TestCellsAreNotMixedUp(t *testing.T) {
 	_, err = NewRouter(t.Context(), turned, "", quiet)
 	require.ErrorContains(t, err, "not in the directory")
 	require.ErrorContains(t, NewDirectory(turned[0].Pool).Register(t.Context(), turned), "keep the order")
-	furnish(t, cells[0].Pool, "acme")
-	furnish(t, cells[1].Pool, "acme")
+	seed(t, cells[0].Pool, "acme")
+	seed(t, cells[1].Pool, "acme")
 	require.ErrorContains(t, NewDirectory(cells[0].Pool).Register(t.Context(), cells), "in other cells")
 }

@@ -32,7 +32,7 @@ import (
 const operatorKey = "op_dashboard"
 
 // The whole stack runs once for all tests; each test has organizations of its own.
-var rooms *wire.Rooms
+var app *wire.App
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -58,31 +58,31 @@ func startStack() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rooms = stack.Rooms
+	app = stack.App
 	return stack.Stop, nil
 }
 
 // seed stores the plans, one of them with everything for sale and a short
 // refund delay, and leads.
-func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+func seed(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
-	p, err := rooms.Accounts.Plan(ctx, "verified-leads", 0)
+	p, err := app.Accounts.Plan(ctx, "verified-leads", 0)
 	if err != nil {
 		return err
 	}
-	verifies, err := rooms.Accounts.Plan(ctx, "prepaid-verification", 0)
+	verifies, err := app.Accounts.Plan(ctx, "prepaid-verification", 0)
 	if err != nil {
 		return err
 	}
 	quick := *p
 	quick.ID, quick.Name, quick.RefundDelay = "quick", "Quick", 300*time.Millisecond
 	quick.Actions["verify"] = verifies.Actions["verify"]
-	if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+	if _, err := app.Accounts.SavePlan(ctx, &quick); err != nil {
 		return err
 	}
-	return stacktest.ImportLeads(ctx, rooms, lab, 1000)
+	return stacktest.ImportLeads(ctx, app, lab, 1000)
 }
 
 // fixture is a server and an organization with an admin, ann, and a member, jane.
@@ -104,25 +104,25 @@ func setup(t *testing.T, planID string) *fixture {
 func (f *fixture) addOrg(id, planID string) {
 	f.t.Helper()
 	ctx := f.t.Context()
-	_, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: "Test " + id, Plan: planID, TimeZone: "Europe/Berlin"})
+	_, err := app.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: "Test " + id, Plan: planID, TimeZone: "Europe/Berlin"})
 	require.NoError(f.t, err)
 	for member, role := range map[string]account.Role{"ann": account.RoleAdmin, "jane": account.RoleMember} {
-		_, err := rooms.Accounts.CreateMember(ctx, account.Member{Org: id, ID: member, Name: "Member " + member, Role: role})
+		_, err := app.Accounts.CreateMember(ctx, account.Member{Org: id, ID: member, Name: "Member " + member, Role: role})
 		require.NoError(f.t, err)
 	}
 }
 
 func (f *fixture) serve() {
-	c := site.API(rooms)
+	c := site.API(app)
 	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
-	server := httptest.NewServer(dashboard.New(site.Dashboard(rooms, api.New(c))))
+	server := httptest.NewServer(dashboard.New(site.Dashboard(app, api.New(c))))
 	f.t.Cleanup(server.Close)
 	f.url = server.URL
 }
 
 func (f *fixture) grant(amount int64) {
 	f.t.Helper()
-	_, err := rooms.Ledger.Grant(f.t.Context(), ledger.Grant{Owner: f.org, Key: "fund", Type: "email", Amount: amount, Source: ledger.SourcePack})
+	_, err := app.Ledger.Grant(f.t.Context(), ledger.Grant{Owner: f.org, Key: "fund", Type: "email", Amount: amount, Source: ledger.SourcePack})
 	require.NoError(f.t, err)
 }
 
@@ -142,7 +142,7 @@ func (f *fixture) browser() *browser {
 // as logs in with a new key of a member.
 func (f *fixture) as(member string) *browser {
 	f.t.Helper()
-	_, key, err := rooms.Accounts.CreateKey(f.t.Context(), f.org, member, "")
+	_, key, err := app.Accounts.CreateKey(f.t.Context(), f.org, member, "")
 	require.NoError(f.t, err)
 	return f.with(key)
 }
@@ -207,7 +207,7 @@ func (b *browser) send(path string, form url.Values) page {
 
 func TestLogin(t *testing.T) {
 	f := setup(t, "quick")
-	key, secret, err := rooms.Accounts.CreateKey(t.Context(), f.org, "jane", "")
+	key, secret, err := app.Accounts.CreateKey(t.Context(), f.org, "jane", "")
 	require.NoError(t, err)
 
 	b := f.browser()
@@ -232,7 +232,7 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, "/app/login", other.get("/app/o/"+f.org).at, "logged out is logged out")
 	require.Equal(t, "/app/o/"+f.org, b.get("/app/o/"+f.org).at, "other sessions go on")
 
-	require.NoError(t, rooms.Accounts.RevokeKey(t.Context(), f.org, key.ID))
+	require.NoError(t, app.Accounts.RevokeKey(t.Context(), f.org, key.ID))
 	require.Equal(t, "/app/login", b.get("/app/o/"+f.org).at, "a revoked key ends its sessions")
 }
 
@@ -240,7 +240,7 @@ func TestLogin(t *testing.T) {
 // goes nowhere else.
 func TestCookie(t *testing.T) {
 	f := setup(t, "quick")
-	_, secret, err := rooms.Accounts.CreateKey(t.Context(), f.org, "jane", "")
+	_, secret, err := app.Accounts.CreateKey(t.Context(), f.org, "jane", "")
 	require.NoError(t, err)
 	for _, scheme := range []string{"http", "https"} {
 		b := f.browser()
@@ -253,7 +253,7 @@ func TestCookie(t *testing.T) {
 		require.Equal(t, "/app/", cookie.Path)
 		require.Equal(t, scheme == "https", cookie.Secure)
 		var stored int
-		require.NoError(t, rooms.Pool.QueryRow(t.Context(), `SELECT count(*) FROM session WHERE hash = $1`, []byte(cookie.Value)).Scan(&stored))
+		require.NoError(t, app.Pool.QueryRow(t.Context(), `SELECT count(*) FROM session WHERE hash = $1`, []byte(cookie.Value)).Scan(&stored))
 		require.Zero(t, stored, "what is stored is a hash")
 	}
 }
@@ -262,7 +262,7 @@ func TestSessionEnds(t *testing.T) {
 	f := setup(t, "quick")
 	change := func(sql string, args ...any) {
 		t.Helper()
-		tag, err := rooms.Pool.Exec(t.Context(), sql, args...)
+		tag, err := app.Pool.Exec(t.Context(), sql, args...)
 		require.NoError(t, err)
 		require.NotZero(t, tag.RowsAffected())
 	}
@@ -276,22 +276,22 @@ func TestSessionEnds(t *testing.T) {
 		require.Equal(t, "/app/login", b.get("/app/").at, name)
 		change(`DELETE FROM session WHERE org = $1`, f.org)
 	}
-	_, link, err := rooms.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 0)
+	_, link, err := app.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 0)
 	require.NoError(t, err)
 	b := f.browser()
 	require.Equal(t, "/app/o/"+f.org, b.post("/app/login/link", url.Values{"token": {link}}).at)
-	_, err = rooms.Billing.RemoveMember(t.Context(), f.org, "jane")
+	_, err = app.Billing.RemoveMember(t.Context(), f.org, "jane")
 	require.NoError(t, err)
 	require.Equal(t, "/app/login", b.get("/app/").at, "a removed member's session ends")
 	admin := f.as("ann")
-	_, err = rooms.Billing.CloseOrg(t.Context(), f.org, "over")
+	_, err = app.Billing.CloseOrg(t.Context(), f.org, "over")
 	require.NoError(t, err)
 	require.Equal(t, "/app/login", admin.get("/app/").at, "with the organization its sessions end")
 }
 
 func TestLoginLink(t *testing.T) {
 	f := setup(t, "quick")
-	m, secret, err := rooms.Accounts.CreateLoginLink(t.Context(), f.org, "", 0)
+	m, secret, err := app.Accounts.CreateLoginLink(t.Context(), f.org, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, "ann", m.ID, "the only admin")
 	address := strings.TrimPrefix(dashboard.LoginLink(f.url, secret), f.url)
@@ -301,12 +301,12 @@ func TestLoginLink(t *testing.T) {
 	}
 	require.Equal(t, "/app/o/"+f.org, b.post("/app/login/link", url.Values{"token": {secret}}).at)
 	require.Equal(t, 401, f.browser().post("/app/login/link", url.Values{"token": {secret}}).status, "once")
-	_, late, err := rooms.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 0)
+	_, late, err := app.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 0)
 	require.NoError(t, err)
-	_, err = rooms.Pool.Exec(t.Context(), `UPDATE login_link SET expires_at = now() WHERE org = $1`, f.org)
+	_, err = app.Pool.Exec(t.Context(), `UPDATE login_link SET expires_at = now() WHERE org = $1`, f.org)
 	require.NoError(t, err)
 	require.Equal(t, 401, f.browser().post("/app/login/link", url.Values{"token": {late}}).status, "too late")
-	_, _, err = rooms.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 48*time.Hour)
+	_, _, err = app.Accounts.CreateLoginLink(t.Context(), f.org, "jane", 48*time.Hour)
 	require.ErrorIs(t, err, account.ErrInvalid)
 
 	shown := f.as("ann").send("/app/o/"+f.org+"/team/jane/link", url.Values{})
@@ -327,7 +327,7 @@ func TestForms(t *testing.T) {
 	}
 	cross := b.post("/app/o/"+f.org+"/team", form(b.token()), "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, 403, cross.status, "from another site not even with the token")
-	_, err := rooms.Accounts.Member(t.Context(), f.org, "bob")
+	_, err := app.Accounts.Member(t.Context(), f.org, "bob")
 	require.ErrorIs(t, err, account.ErrNotFound)
 	require.Contains(t, b.post("/app/o/"+f.org+"/team", form(b.token())).body, "Bob")
 	require.Equal(t, 403, f.as("jane").send("/app/o/"+f.org+"/team", form("")).status, "a member manages nobody")
@@ -427,7 +427,7 @@ func TestOrder(t *testing.T) {
 		return strings.Contains(settled.body, `class="badge b-settled"`)
 	}, 30*time.Second, 50*time.Millisecond)
 	id := placed.at[strings.LastIndex(placed.at, "/")+1:]
-	o, err := rooms.Book.Get(t.Context(), f.org, id)
+	o, err := app.Book.Get(t.Context(), f.org, id)
 	require.NoError(t, err)
 	require.Contains(t, settled.body, "First rows")
 	file := b.get(placed.at + "/results.csv")
@@ -493,13 +493,13 @@ func TestPages(t *testing.T) {
 func TestManyOrders(t *testing.T) {
 	f := setup(t, "quick")
 	f.placeAs(f.org, 3)
-	_, err := rooms.Pool.Exec(t.Context(), `
+	_, err := app.Pool.Exec(t.Context(), `
 		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, credits, completed_at, settled_at)
 		SELECT id || '-' || n, org, member, kind, request, request_hash, plan_id, plan_version, 'settled', requested, credits, now(), now()
 		FROM orders, generate_series(1, 100000) n WHERE org = $1`, f.org)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := rooms.Pool.Exec(context.Background(), `DELETE FROM orders WHERE org = $1 AND id LIKE '%-%'`, f.org)
+		_, err := app.Pool.Exec(context.Background(), `DELETE FROM orders WHERE org = $1 AND id LIKE '%-%'`, f.org)
 		require.NoError(t, err)
 	})
 	b := f.as("ann")
@@ -518,7 +518,7 @@ func TestManyOrders(t *testing.T) {
 func TestOwnOnly(t *testing.T) {
 	f := setup(t, "quick")
 	id := f.placeAs(f.org, 3) // jane's
-	_, err := rooms.Accounts.CreateMember(t.Context(), account.Member{Org: f.org, ID: "bob", Name: "Bob"})
+	_, err := app.Accounts.CreateMember(t.Context(), account.Member{Org: f.org, ID: "bob", Name: "Bob"})
 	require.NoError(t, err)
 	bob := f.as("bob")
 	require.Equal(t, 404, bob.get("/app/o/"+f.org+"/orders/"+id).status)

@@ -29,7 +29,7 @@ func TestGrants(t *testing.T) {
 	void.Set("amount", "200")
 	void.Set("reason", "granted by mistake")
 	require.Contains(t, operator.post(action, void).body, "200 credits were taken back")
-	balances, err := rooms.Ledger.Balances(t.Context(), f.org)
+	balances, err := app.Ledger.Balances(t.Context(), f.org)
 	require.NoError(t, err)
 	require.EqualValues(t, 1000, balances[0].Available)
 	require.Contains(t, admin.get(at).body, "1,200")
@@ -48,7 +48,7 @@ func TestKeys(t *testing.T) {
 	require.NotNil(t, made)
 	require.NotContains(t, admin.get(at).body, made[1], "once")
 	jane := f.with(made[1])
-	keys, err := rooms.Accounts.Keys(t.Context(), f.org)
+	keys, err := app.Accounts.Keys(t.Context(), f.org)
 	require.NoError(t, err)
 	for _, k := range keys {
 		if k.Member == "jane" {
@@ -64,12 +64,12 @@ func TestPausedNotice(t *testing.T) {
 	id := f.placeAs(f.org, 3)
 	require.NotContains(t, f.as("jane").get("/app/o/"+f.org).body, "An order is paused")
 	for _, status := range []string{"reserved", "verifying"} {
-		_, err := rooms.Pool.Exec(t.Context(), `
+		_, err := app.Pool.Exec(t.Context(), `
 			INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, credits, paused_at)
 			SELECT id || '-' || $2::text, org, member, kind, request, request_hash, plan_id, plan_version, $2, requested, '[]', now() FROM orders WHERE id = $1`, id, status)
 		require.NoError(t, err)
 		require.Contains(t, f.as("jane").get("/app/o/"+f.org).body, "An order is paused", status)
-		_, err = rooms.Pool.Exec(t.Context(), `DELETE FROM orders WHERE id = $1`, id+"-"+status)
+		_, err = app.Pool.Exec(t.Context(), `DELETE FROM orders WHERE id = $1`, id+"-"+status)
 		require.NoError(t, err)
 	}
 }

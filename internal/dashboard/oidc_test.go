@@ -49,9 +49,9 @@ func (f *fixture) signOn(known people, operators ...string) {
 	provider.Start()
 	f.t.Cleanup(provider.Close)
 
-	c := site.API(rooms)
+	c := site.API(app)
 	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
-	pages := site.Dashboard(rooms, api.New(c))
+	pages := site.Dashboard(app, api.New(c))
 	pages.OIDC = dashboard.OIDC{Issuer: issuer, ClientID: "holdfast-" + f.org, ClientSecret: "of-the-client", Operators: operators}
 	ours.Config.Handler = dashboard.New(pages)
 	ours.Start()
@@ -75,7 +75,7 @@ func (b *browser) signOnAs(user, from string) page {
 
 func (f *fixture) email(org, member, email string) account.Member {
 	f.t.Helper()
-	m, err := rooms.Accounts.UpdateMember(f.t.Context(), org, member, account.MemberChange{Email: &email})
+	m, err := app.Accounts.UpdateMember(f.t.Context(), org, member, account.MemberChange{Email: &email})
 	require.NoError(f.t, err)
 	return m
 }
@@ -126,10 +126,10 @@ func TestSignOnEnds(t *testing.T) {
 	boss.base = f.url
 	require.Equal(t, "/app/login", boss.get("/app/operator").at, "who left the list of operators is out")
 
-	_, err := rooms.Accounts.RemoveMember(t.Context(), f.org, "jane")
+	_, err := app.Accounts.RemoveMember(t.Context(), f.org, "jane")
 	require.NoError(t, err)
 	require.Equal(t, "/app/login", jane.get("/app/o/"+f.org).at)
-	m, err := rooms.Accounts.Member(t.Context(), f.org, "jane")
+	m, err := app.Accounts.Member(t.Context(), f.org, "jane")
 	require.NoError(t, err)
 	require.Empty(t, m.Email, "the address of who was removed is not kept")
 }
@@ -208,9 +208,9 @@ func TestSignOnWithoutProvider(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, free.Close())
-	c := site.API(rooms)
+	c := site.API(app)
 	c.Log = slog.New(slog.DiscardHandler)
-	pages := site.Dashboard(rooms, api.New(c))
+	pages := site.Dashboard(app, api.New(c))
 	pages.Log = slog.New(slog.DiscardHandler)
 	pages.OIDC = dashboard.OIDC{Issuer: "http://" + free.Addr().String(), ClientID: "holdfast"}
 	server := httptest.NewServer(dashboard.New(pages))

@@ -39,10 +39,10 @@ func (f *fixture) selling() (price string, payments *payment.Payments) {
 		_, _ = io.WriteString(w, `{"id":"cs_1","object":"checkout.session","url":"https://checkout.example/cs_1","expires_at":1900000000}`)
 	}))
 	f.t.Cleanup(service.Close)
-	c := site.API(rooms)
-	payments = payment.New(rooms.Pool, rooms.Accounts, rooms.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, slog.New(slog.DiscardHandler))
+	c := site.API(app)
+	payments = payment.New(app.Pool, app.Accounts, app.Billing, payment.Config{Key: "sk_test", Secret: stripeSecret, URL: service.URL}, slog.New(slog.DiscardHandler))
 	c.Log, c.OperatorKey, c.Payments = slog.New(slog.DiscardHandler), operatorKey, payments
-	server := httptest.NewServer(dashboard.New(site.Dashboard(rooms, api.New(c))))
+	server := httptest.NewServer(dashboard.New(site.Dashboard(app, api.New(c))))
 	f.t.Cleanup(server.Close)
 	f.url = server.URL
 	price = "price_" + f.org
@@ -175,7 +175,7 @@ func TestPlanPage(t *testing.T) {
 	require.Contains(t, preview.body, "What would be different")
 	require.NotContains(t, preview.body, "<button>Change to")
 	require.Equal(t, 403, f.as("ann").send(at, url.Values{"plan": {"rollover-boost"}}).status)
-	org, err := rooms.Accounts.Org(t.Context(), f.org)
+	org, err := app.Accounts.Org(t.Context(), f.org)
 	require.NoError(t, err)
 	require.Equal(t, "quick", org.Plan, "a preview changes nothing")
 	require.Contains(t, f.with(operatorKey).send(at, url.Values{"plan": {"rollover-boost"}}).body, "The plan is changed")
@@ -189,7 +189,7 @@ func TestManagePage(t *testing.T) {
 	require.Equal(t, 403, f.as("ann").get(at).status)
 	b := f.with(operatorKey)
 	status := func() account.Status {
-		org, err := rooms.Accounts.Org(t.Context(), f.org)
+		org, err := app.Accounts.Org(t.Context(), f.org)
 		require.NoError(t, err)
 		return org.Status
 	}
@@ -207,11 +207,11 @@ func TestManagePage(t *testing.T) {
 // TestPlanEdit: an edited plan shows what it changes before it is stored.
 func TestPlanEdit(t *testing.T) {
 	f := setup(t, "quick")
-	mine, err := rooms.Accounts.Plan(t.Context(), "quick", 0)
+	mine, err := app.Accounts.Plan(t.Context(), "quick", 0)
 	require.NoError(t, err)
 	own := *mine
 	own.ID, own.Name = "edited-"+f.org, "Edited"
-	_, err = rooms.Accounts.SavePlan(t.Context(), &own)
+	_, err = app.Accounts.SavePlan(t.Context(), &own)
 	require.NoError(t, err)
 	at := "/app/operator/plans/" + own.ID
 	b := f.with(operatorKey)
@@ -223,7 +223,7 @@ func TestPlanEdit(t *testing.T) {
 	require.Contains(t, unescape(preview.body), `<code>"Edited"</code></td><td><code>"Renamed"</code>`)
 	require.Equal(t, 1, strings.Count(preview.body, "<td><code>name</code></td>"))
 	stored := func() *plan.Plan {
-		p, err := rooms.Accounts.Plan(t.Context(), own.ID, 0)
+		p, err := app.Accounts.Plan(t.Context(), own.ID, 0)
 		require.NoError(t, err)
 		return p
 	}
@@ -249,7 +249,7 @@ func TestWebhookForms(t *testing.T) {
 	require.Equal(t, 422, b.send(at+"/webhooks", url.Values{"url": {"nonsense"}}).status)
 	id := regexp.MustCompile(`settings/webhooks/(wh_[a-z0-9]+)`).FindStringSubmatch(b.get(at).body)
 	require.NotNil(t, id)
-	_, err := rooms.Pool.Exec(t.Context(), `UPDATE webhook_endpoint SET disabled_at = now(), disabled_reason = 'gone' WHERE id = $1`, id[1])
+	_, err := app.Pool.Exec(t.Context(), `UPDATE webhook_endpoint SET disabled_at = now(), disabled_reason = 'gone' WHERE id = $1`, id[1])
 	require.NoError(t, err)
 	require.Contains(t, b.get(at).body, "disabled")
 	require.NotContains(t, b.send(at+"/webhooks/"+id[1]+"/enable", url.Values{}).body, "disabled")
@@ -267,7 +267,7 @@ func TestErasureForm(t *testing.T) {
 	done := b.send("/app/operator/erasure", url.Values{"people": {"gone-" + f.org + "@example.com"}})
 	require.Equal(t, 200, done.status, done.body)
 	var suppressed bool
-	require.NoError(t, rooms.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM suppression WHERE reason = 'erased')`).Scan(&suppressed))
+	require.NoError(t, app.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM suppression WHERE reason = 'erased')`).Scan(&suppressed))
 	require.True(t, suppressed)
 	require.Equal(t, 403, f.as("ann").send("/app/operator/erasure", url.Values{"people": {"x@example.com"}}).status)
 }
@@ -276,15 +276,15 @@ func TestErasureForm(t *testing.T) {
 // verification, and the hosts that refuse us.
 func TestVerificationPage(t *testing.T) {
 	f := setup(t, "quick")
-	require.NoError(t, verdicts.ReportWorker(t.Context(), rooms.Pool, verdicts.WorkerState{
+	require.NoError(t, verdicts.ReportWorker(t.Context(), app.Pool, verdicts.WorkerState{
 		Worker: "tested-worker/1", Verifiers: []string{"smtp", "reacher"}, Closed: []string{"reacher"}, Resting: []string{"mx-2"},
 	}))
 	id := f.placeAs(f.org, 1)
 	require.Eventually(t, func() bool {
 		var over bool
-		return rooms.Pool.QueryRow(t.Context(), `SELECT status = 'settled' FROM orders WHERE id = $1`, id).Scan(&over) == nil && over
+		return app.Pool.QueryRow(t.Context(), `SELECT status = 'settled' FROM orders WHERE id = $1`, id).Scan(&over) == nil && over
 	}, time.Minute, 50*time.Millisecond)
-	_, err := rooms.Pool.Exec(t.Context(), `INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, mx_host, smtp_code, checked_at)
+	_, err := app.Pool.Exec(t.Context(), `INSERT INTO order_item (order_id, n, lead_no, fingerprint, value, already_owned, verdict, reason, mx_host, smtp_code, checked_at)
 		VALUES ($1, 1000, 1, gen_random_uuid(), 'x@refusing.example', false, 'unknown', 'blocked', 'mx.refusing.example', 554, now())`, id)
 	require.NoError(t, err)
 	shown := f.with(operatorKey).get("/app/operator/verification")
@@ -293,7 +293,7 @@ func TestVerificationPage(t *testing.T) {
 		require.Contains(t, shown.body, text)
 	}
 	require.Equal(t, 403, f.as("ann").get("/app/operator/verification").status)
-	_, err = rooms.Pool.Exec(t.Context(), `DELETE FROM order_item WHERE order_id = $1 AND n = 1000`, id)
+	_, err = app.Pool.Exec(t.Context(), `DELETE FROM order_item WHERE order_id = $1 AND n = 1000`, id)
 	require.NoError(t, err)
 }
 
@@ -326,14 +326,14 @@ func TestFormsNeedNoScript(t *testing.T) {
 // has less than 100 KB.
 func TestOrderListIsSmall(t *testing.T) {
 	f := setup(t, "quick")
-	_, err := rooms.Pool.Exec(t.Context(), `
+	_, err := app.Pool.Exec(t.Context(), `
 		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, selected, valid, credits, verifying_since)
 		SELECT 'ord_' || md5($1 || n), $1, 'jane', 'lead_list', '{"kind": "lead_list", "count": 1000000}', 'hash', 'quick', 1, 'verifying', 1000000, 1000000, 500000,
 			'[{"type": "email", "held": 1000000, "captured": 500000, "released": 0}]', now() - interval '1 minute'
 		FROM generate_series(1, 60) n`, f.org)
 	require.NoError(t, err)
 	t.Cleanup(func() { // the reconciler of other tests would take them up
-		_, err := rooms.Pool.Exec(context.WithoutCancel(t.Context()), `DELETE FROM orders WHERE org = $1`, f.org)
+		_, err := app.Pool.Exec(context.WithoutCancel(t.Context()), `DELETE FROM orders WHERE org = $1`, f.org)
 		require.NoError(t, err)
 	})
 	page := f.as("ann").get("/app/o/" + f.org + "/orders")

@@ -59,7 +59,7 @@ type Intake struct {
 	temporal client.Client
 	accounts *account.Accounts
 	book     *orderbook.Book
-	offers   *offer.Desk
+	offers   *offer.Pricer
 	webhooks *webhook.Webhooks
 	maxCount int64
 	rides    *rides
@@ -71,7 +71,7 @@ type Intake struct {
 
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
-func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Desk, webhooks *webhook.Webhooks, maxCount int64) *Intake {
+func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Pricer, webhooks *webhook.Webhooks, maxCount int64) *Intake {
 	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides(), Converter: converter.GetDefaultDataConverter()}
 }
 
@@ -257,11 +257,11 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 	if refused != nil && !(keep && in.known(ctx, *s)) {
 		return refused
 	}
-	sealed, err := in.offers.Seal(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails, LeadIDs: s.LeadIDs}, keep)
+	normalized, err := in.offers.Normalize(ctx, s.Org, order.Body{Request: s.Request, Emails: s.Emails, LeadIDs: s.LeadIDs}, keep)
 	if err != nil {
 		return err
 	}
-	s.Request, s.Emails, s.LeadIDs = sealed, nil, nil
+	s.Request, s.Emails, s.LeadIDs = normalized, nil, nil
 	if err := s.Request.Validate(in.maxCount); err != nil {
 		return err
 	}

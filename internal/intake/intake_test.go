@@ -33,11 +33,11 @@ func TestIntake(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
 	quiet := slog.New(slog.DiscardHandler)
 	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
-	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	app, err := wire.Open(ctx, servers.Config, quiet)
 	require.NoError(t, err)
-	t.Cleanup(rooms.Close)
-	s := &suite{t, rooms}
-	s.furnish(servers.Lab)
+	t.Cleanup(app.Close)
+	s := &suite{t, app}
+	s.seed(servers.Lab)
 
 	t.Run("without a worker the submitter is told to repeat", s.noWorker)
 	_, stop, err := wire.StartWorker(ctx, servers.Config, quiet)
@@ -52,20 +52,20 @@ func TestIntake(t *testing.T) {
 }
 
 type suite struct {
-	t     *testing.T
-	rooms *wire.Rooms
+	t   *testing.T
+	app *wire.App
 }
 
-func (s *suite) furnish(lab *maillab.Lab) {
+func (s *suite) seed(lab *maillab.Lab) {
 	t, ctx := s.t, s.t.Context()
-	require.NoError(t, s.rooms.Accounts.EnsurePresets(ctx))
-	_, err := s.rooms.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
+	require.NoError(t, s.app.Accounts.EnsurePresets(ctx))
+	_, err := s.app.Accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"})
 	require.NoError(t, err)
-	_, err = s.rooms.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
+	_, err = s.app.Ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "pack", Type: "email", Amount: 1000, Source: ledger.SourcePack})
 	require.NoError(t, err)
 	var file strings.Builder
 	require.NoError(t, lab.World().WriteCatalogue(&file, 500, 0.5))
-	_, err = s.rooms.Catalogue.Import(ctx, strings.NewReader(file.String()), lead.CSV, lead.ImportOptions{})
+	_, err = s.app.Catalogue.Import(ctx, strings.NewReader(file.String()), lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
 }
 
@@ -76,13 +76,13 @@ func leads(key string, count int64) intake.Submission {
 func (s *suite) noWorker(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := s.rooms.Intake.Submit(ctx, leads("early", 10))
+	_, err := s.app.Intake.Submit(ctx, leads("early", 10))
 	require.ErrorIs(t, err, intake.ErrNoAnswer)
 	s.requireCredits(t, 1000, 0)
 }
 
 func (s *suite) workerBack(t *testing.T) {
-	o, err := s.rooms.Intake.Submit(t.Context(), leads("early", 10))
+	o, err := s.app.Intake.Submit(t.Context(), leads("early", 10))
 	require.NoError(t, err)
 	require.Equal(t, order.ID("acme", "early"), o.ID)
 	require.EqualValues(t, 10, o.Credits[0].Held)
@@ -95,7 +95,7 @@ func (s *suite) sameKey(t *testing.T) {
 	var wg sync.WaitGroup
 	answers, errs := make([]order.Order, 50), make([]error, 50)
 	for i := range answers {
-		wg.Go(func() { answers[i], errs[i] = s.rooms.Intake.Submit(t.Context(), leads("double-click", 20)) })
+		wg.Go(func() { answers[i], errs[i] = s.app.Intake.Submit(t.Context(), leads("double-click", 20)) })
 	}
 	wg.Wait()
 	for i := range answers {
@@ -104,14 +104,14 @@ func (s *suite) sameKey(t *testing.T) {
 	}
 	o := s.requireCompleted(t, answers[0].ID)
 	require.Equal(t, before-20, s.credits(t), "held and charged once")
-	again, err := s.rooms.Intake.Submit(t.Context(), leads("double-click", 20))
+	again, err := s.app.Intake.Submit(t.Context(), leads("double-click", 20))
 	require.NoError(t, err)
 	require.Equal(t, o.ID, again.ID)
 	require.Equal(t, o.Tally, again.Tally, "the order as it stands by now")
 }
 
 func (s *suite) otherRequest(t *testing.T) {
-	_, err := s.rooms.Intake.Submit(t.Context(), leads("double-click", 21))
+	_, err := s.app.Intake.Submit(t.Context(), leads("double-click", 21))
 	require.ErrorIs(t, err, intake.ErrKeyReused)
 }
 
@@ -134,39 +134,39 @@ func (s *suite) refusals(t *testing.T) {
 		{member, "nobody"},
 		{unknown, "sofa"},
 	} {
-		_, err := s.rooms.Intake.Submit(t.Context(), c.submission)
+		_, err := s.app.Intake.Submit(t.Context(), c.submission)
 		require.ErrorContains(t, err, c.sentence)
 	}
-	_, err := s.rooms.Book.Get(t.Context(), "acme", order.ID("acme", "x"))
+	_, err := s.app.Book.Get(t.Context(), "acme", order.ID("acme", "x"))
 	require.ErrorIs(t, err, orderbook.ErrNotFound, "nothing half done")
 }
 
 func (s *suite) insufficient(t *testing.T) {
 	// All but 5 are held elsewhere: an order holds no more than the catalogue has.
-	_, err := s.rooms.Ledger.Hold(t.Context(), ledger.Hold{Owner: "acme", Key: "elsewhere", HoldID: "elsewhere", Lines: []ledger.Line{
+	_, err := s.app.Ledger.Hold(t.Context(), ledger.Hold{Owner: "acme", Key: "elsewhere", HoldID: "elsewhere", Lines: []ledger.Line{
 		{Type: "email", Amount: s.credits(t) - 5, Pools: []string{""}},
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := s.rooms.Ledger.Release(context.Background(), ledger.Release{Owner: "acme", Key: "elsewhere/release", HoldID: "elsewhere"})
+		_, err := s.app.Ledger.Release(context.Background(), ledger.Release{Owner: "acme", Key: "elsewhere/release", HoldID: "elsewhere"})
 		require.NoError(t, err)
 	})
 	before := s.credits(t)
-	o, err := s.rooms.Intake.Submit(t.Context(), leads("too many", before+7))
+	o, err := s.app.Intake.Submit(t.Context(), leads("too many", before+7))
 	require.NoError(t, err)
 	require.Equal(t, order.Rejected, o.Status)
 	require.Equal(t, []order.Amount{{Type: "email", Amount: 7}}, o.Failure.Missing)
 	require.Equal(t, before, s.credits(t))
-	_, err = s.rooms.Intake.Cancel(t.Context(), "acme", o.ID)
+	_, err = s.app.Intake.Cancel(t.Context(), "acme", o.ID)
 	require.ErrorIs(t, err, intake.ErrOver)
-	_, err = s.rooms.Intake.Pause(t.Context(), "acme", o.ID)
+	_, err = s.app.Intake.Pause(t.Context(), "acme", o.ID)
 	require.ErrorIs(t, err, intake.ErrOver)
 }
 
 // cancel cancels an order while it waits for its refund: it is refunded at once.
 func (s *suite) cancel(t *testing.T) {
 	before := s.credits(t)
-	o, err := s.rooms.Intake.Submit(t.Context(), leads("cancelled", 50))
+	o, err := s.app.Intake.Submit(t.Context(), leads("cancelled", 50))
 	require.NoError(t, err)
 	s.requireCancel(t, o.ID, true)
 	o = s.requireOver(t, o.ID)
@@ -174,14 +174,14 @@ func (s *suite) cancel(t *testing.T) {
 	require.Equal(t, c.Held, c.Captured+c.Released)
 	require.Equal(t, before-c.Captured, s.credits(t))
 	s.requireCancel(t, o.ID, false)
-	_, err = s.rooms.Intake.Cancel(t.Context(), "other", o.ID)
+	_, err = s.app.Intake.Cancel(t.Context(), "other", o.ID)
 	require.ErrorIs(t, err, orderbook.ErrNotFound, "another organization's order")
 }
 
 // requireCancel cancels an order and demands that it is the first time, or not.
 func (s *suite) requireCancel(t *testing.T, id string, first bool) {
 	t.Helper()
-	isFirst, err := s.rooms.Intake.Cancel(t.Context(), "acme", id)
+	isFirst, err := s.app.Intake.Cancel(t.Context(), "acme", id)
 	require.NoError(t, err)
 	require.Equal(t, first, isFirst)
 }
@@ -197,7 +197,7 @@ func (s *suite) requireCompleted(t *testing.T, id string) order.Order {
 func (s *suite) await(t *testing.T, id string, reached func(order.Status) bool) (o order.Order) {
 	require.Eventually(t, func() bool {
 		var err error
-		o, err = s.rooms.Book.Get(t.Context(), "acme", id)
+		o, err = s.app.Book.Get(t.Context(), "acme", id)
 		return err == nil && reached(o.Status)
 	}, 30*time.Second, 20*time.Millisecond)
 	return o
@@ -205,14 +205,14 @@ func (s *suite) await(t *testing.T, id string, reached func(order.Status) bool) 
 
 // credits is what acme can spend.
 func (s *suite) credits(t *testing.T) int64 {
-	balances, err := s.rooms.Ledger.Balances(t.Context(), "acme")
+	balances, err := s.app.Ledger.Balances(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Len(t, balances, 1)
 	return balances[0].Available
 }
 
 func (s *suite) requireCredits(t *testing.T, available, held int64) {
-	balances, err := s.rooms.Ledger.Balances(t.Context(), "acme")
+	balances, err := s.app.Ledger.Balances(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Equal(t, [2]int64{available, held}, [2]int64{balances[0].Available, balances[0].Held})
 }

@@ -34,7 +34,7 @@ const catalogueLeads = 1500
 
 // stack is everything for real: PostgreSQL, Temporal, mail servers, a worker.
 type stack struct {
-	*wire.Rooms
+	*wire.App
 	lab *maillab.Lab
 }
 
@@ -48,9 +48,9 @@ func start(t *testing.T) stack {
 	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
 	require.NoError(t, postgres.Migrate(ctx, servers.Config.DatabaseURL))
 	quiet := slog.New(slog.DiscardHandler)
-	rooms, err := wire.Open(ctx, servers.Config, quiet)
+	app, err := wire.Open(ctx, servers.Config, quiet)
 	require.NoError(t, err)
-	t.Cleanup(rooms.Close)
+	t.Cleanup(app.Close)
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- wire.RunWorker(working, servers.Config, quiet) }()
@@ -59,26 +59,26 @@ func start(t *testing.T) stack {
 		require.NoError(t, <-ended)
 	})
 
-	require.NoError(t, rooms.Accounts.EnsurePresets(ctx))
+	require.NoError(t, app.Accounts.EnsurePresets(ctx))
 	for id, plan := range map[string]string{"acme": "verified-leads", "beta": "prepaid-verification", "gamma": "workspace-paid"} {
-		p, err := rooms.Accounts.Plan(ctx, plan, 0)
+		p, err := app.Accounts.Plan(ctx, plan, 0)
 		require.NoError(t, err)
 		quick := *p
 		quick.RefundDelay = 0
-		_, err = rooms.Accounts.SavePlan(ctx, &quick)
+		_, err = app.Accounts.SavePlan(ctx, &quick)
 		require.NoError(t, err)
-		_, err = rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan})
+		_, err = app.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: plan})
 		require.NoError(t, err)
 		for _, creditType := range p.CreditTypes() {
-			_, err = rooms.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack/" + creditType, Type: creditType, Amount: 2000, Source: ledger.SourcePack})
+			_, err = app.Ledger.Grant(ctx, ledger.Grant{Owner: id, Key: "pack/" + creditType, Type: creditType, Amount: 2000, Source: ledger.SourcePack})
 			require.NoError(t, err)
 		}
 	}
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(servers.Lab.World().WriteCatalogue(writer, catalogueLeads, 0.5)) }()
-	_, err = rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	_, err = app.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
 	require.NoError(t, err)
-	return stack{rooms, servers.Lab}
+	return stack{app, servers.Lab}
 }
 
 // settled submits an order and waits for its end.

@@ -13,17 +13,17 @@ import (
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
-// desk runs single operations on tables in memory, with a clock of its own.
-type desk struct {
+// runner runs single operations on tables in memory, with a clock of its own.
+type runner struct {
 	*testing.T
 	tables *tables
 	events []outbox.Event
 }
 
-func newDesk(t *testing.T) *desk { return &desk{T: t, tables: newTables("acme")} }
+func newRunner(t *testing.T) *runner { return &runner{T: t, tables: newTables("acme")} }
 
 // try runs an operation at a time.
-func (d *desk) try(now time.Time, op operation) (any, error) {
+func (d *runner) try(now time.Time, op operation) (any, error) {
 	d.Helper()
 	require.NoError(d, validate(op))
 	b := d.tables.open()
@@ -34,7 +34,7 @@ func (d *desk) try(now time.Time, op operation) (any, error) {
 	return out.result, out.err
 }
 
-func (d *desk) run(now time.Time, op operation) any {
+func (d *runner) run(now time.Time, op operation) any {
 	d.Helper()
 	result, err := d.try(now, op)
 	require.NoError(d, err)
@@ -42,7 +42,7 @@ func (d *desk) run(now time.Time, op operation) any {
 }
 
 // left is what of an account can be spent at a time.
-func (d *desk) left(now time.Time, pool string) (n int64) {
+func (d *runner) left(now time.Time, pool string) (n int64) {
 	for _, l := range d.tables.rows.lots {
 		if l.pool == pool && !l.expiredAt(now) {
 			n += l.bucket[available]
@@ -51,12 +51,12 @@ func (d *desk) left(now time.Time, pool string) (n int64) {
 	return n
 }
 
-func (d *desk) grant(key, pool string, n int64, source Source, priority int32, expires time.Time) {
+func (d *runner) grant(key, pool string, n int64, source Source, priority int32, expires time.Time) {
 	d.Helper()
 	d.run(noon, Grant{Owner: "acme", Key: key, Pool: pool, Type: "email", Amount: n, Source: source, Priority: priority, ExpiresAt: expires})
 }
 
-func (d *desk) hold(now time.Time, id string, n int64, pools ...string) HoldResult {
+func (d *runner) hold(now time.Time, id string, n int64, pools ...string) HoldResult {
 	d.Helper()
 	result, ok := d.run(now, Hold{Owner: "acme", Key: id, HoldID: id, Lines: []Line{{Type: "email", Amount: n, Pools: pools}}}).(HoldResult)
 	require.True(d, ok)
@@ -64,7 +64,7 @@ func (d *desk) hold(now time.Time, id string, n int64, pools ...string) HoldResu
 }
 
 // lows are the credits.low events so far.
-func (d *desk) lows() (lows []outbox.Event) {
+func (d *runner) lows() (lows []outbox.Event) {
 	for _, e := range d.events {
 		if e.Topic == "credits.low" {
 			lows = append(lows, e)
@@ -73,10 +73,10 @@ func (d *desk) lows() (lows []outbox.Event) {
 	return lows
 }
 
-func (d *desk) available(no int64) int64 { return d.tables.rows.lots[no].bucket[available] }
+func (d *runner) available(no int64) int64 { return d.tables.rows.lots[no].bucket[available] }
 
 func TestBurnOrder(t *testing.T) { // N5
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 10, SourcePack, 0, time.Time{})
 	d.grant("2", "", 10, SourcePack, 0, noon.Add(48*time.Hour))
 	d.grant("3", "", 10, SourcePack, 0, noon.Add(24*time.Hour))
@@ -96,7 +96,7 @@ func TestBurnOrder(t *testing.T) { // N5
 }
 
 func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
-	d := newDesk(t)
+	d := newRunner(t)
 	end := noon.Add(time.Hour)
 	d.grant("1", "", 10, SourcePack, 0, end)
 	require.True(t, d.hold(end.Add(-time.Microsecond), "in time", 4, "").Held)
@@ -116,7 +116,7 @@ func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
 // Expired credits are written off in the order and at the time of their expiry,
 // whatever comes upon them and however late.
 func TestExpiriesBearTheirTime(t *testing.T) { // I9
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 1, SourcePack, 0, noon.Add(3*time.Hour))
 	d.grant("2", "", 2, SourcePack, 0, noon.Add(time.Hour))
 	d.grant("3", "bob", 4, SourceReinstated, 0, noon.Add(time.Hour))
@@ -145,7 +145,7 @@ func TestReleasedCreditsExpireToo(t *testing.T) { // I9
 		"in a new grant": noon.Add(95 * time.Minute), // theirs has expired by then
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newRunner(t)
 			d.grant("long", "", 10, SourcePack, 0, until)
 			require.True(t, d.hold(noon, "all", 10, "").Held)
 			d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
@@ -175,7 +175,7 @@ func TestReleasedCreditsExpireToo(t *testing.T) { // I9
 
 // What comes back to an account is booked after what has expired in it.
 func TestAReleaseComesUponWhatHasExpired(t *testing.T) { // I9
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("long", "", 10, SourcePack, 0, time.Time{})
 	require.True(t, d.hold(noon, "all", 10, "").Held)
 	d.grant("short", "", 5, SourcePack, 0, noon.Add(time.Hour))
@@ -202,7 +202,7 @@ func TestAPeriodsCreditsWaitForItsEnd(t *testing.T) { // A5
 	} {
 		for _, late := range []time.Duration{0, time.Hour, 90 * 24 * time.Hour} {
 			t.Run(name+" after "+late.String(), func(t *testing.T) {
-				d := newDesk(t)
+				d := newRunner(t)
 				d.grant("1", "", 30, SourceAllotment, 0, end)
 				d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{29}})
 				require.Equal(t, HoldResult{Missing: []Amount{{"email", 1}}}, d.hold(end.Add(late), "late", 1, ""))
@@ -223,7 +223,7 @@ func TestAPeriodsCreditsWaitForItsEnd(t *testing.T) { // A5
 // What an earlier plan left to expire by itself does not come back to life when
 // much later a period ends under one that rolls over.
 func TestCreditsOfAMissedPeriodStayExpired(t *testing.T) { // I9
-	d := newDesk(t)
+	d := newRunner(t)
 	end := noon.Add(time.Hour)
 	d.grant("1", "", 10, SourceAllotment, 0, end)
 	later := end.AddDate(0, 2, 0)
@@ -238,7 +238,7 @@ func TestCreditsOfAMissedPeriodStayExpired(t *testing.T) { // I9
 // What else expires with the period is in the entry that ends it, so that no
 // alert sees the account in between; the entry bears the period's end.
 func TestOneEntryEndsAPeriod(t *testing.T) { // E6
-	d := newDesk(t)
+	d := newRunner(t)
 	end := noon.Add(time.Hour)
 	d.grant("1", "", 10, SourceAllotment, 0, end)
 	d.grant("2", "", 5, SourceReinstated, 0, end)
@@ -264,7 +264,7 @@ func TestOneEntryEndsAPeriod(t *testing.T) { // E6
 // What would be lost first is spent first: an allotment whose rollover is capped
 // before packs that never expire, after what expires sooner.
 func TestBurnOrderOfWhatTheCapTakes(t *testing.T) { // N5
-	d := newDesk(t)
+	d := newRunner(t)
 	end := noon.AddDate(0, 1, 0)
 	d.grant("pack", "", 10, SourcePack, 0, time.Time{})
 	d.grant("later", "", 10, SourcePromotion, 0, end.Add(time.Hour))
@@ -283,7 +283,7 @@ func TestBurnOrderOfWhatTheCapTakes(t *testing.T) { // N5
 	}
 
 	// What rolled over, also what came back late, is subject to the next cap.
-	d = newDesk(t)
+	d = newRunner(t)
 	d.grant("pack", "", 10, SourcePack, 0, time.Time{})
 	renew(noon, "first", end)
 	require.True(t, d.hold(noon, "open", 4, "").Held)
@@ -297,7 +297,7 @@ func TestBurnOrderOfWhatTheCapTakes(t *testing.T) { // N5
 // A hold that was made for a period that is over is not carried out; one that
 // was carried out in time has its answer.
 func TestAHoldIsForItsPeriod(t *testing.T) {
-	d := newDesk(t)
+	d := newRunner(t)
 	end := noon.Add(time.Hour)
 	d.grant("1", "", 10, SourcePack, 0, time.Time{})
 	hold := func(key string) Hold {
@@ -319,7 +319,7 @@ func TestLateReleases(t *testing.T) {
 	end, late := noon.Add(time.Hour), noon.Add(2*time.Hour)
 	until := noon.Add(24 * time.Hour)
 	for policy, back := range map[LateRelease]int64{"": 10, LateReinstate: 10, LateExpire: 0} {
-		d := newDesk(t)
+		d := newRunner(t)
 		d.grant("1", "bob", 10, SourceAllotment, 3, end)
 		d.hold(noon, "h", 10, "bob")
 		released := d.run(late, Release{Owner: "acme", Key: "r", HoldID: "h", Late: policy, ReinstateUntil: Until{Shared: until.Add(time.Hour), Own: until}})
@@ -337,7 +337,7 @@ func TestLateReleases(t *testing.T) {
 }
 
 func TestRenewalRollsOverUpToTheCap(t *testing.T) { // A5, I10
-	d := newDesk(t)
+	d := newRunner(t)
 	renew := func(now time.Time, key string, most int64) RenewedLine {
 		result, ok := d.run(now, Renew{Owner: "acme", Key: key, Lines: []Renewal{
 			{Type: "email", Amount: 100, Rollover: true, Cap: most},
@@ -365,7 +365,7 @@ func TestRenewalRollsOverUpToTheCap(t *testing.T) { // A5, I10
 }
 
 // stored repeats a renewal that was carried out.
-func (d *desk) stored(key string) RenewResult {
+func (d *runner) stored(key string) RenewResult {
 	d.Helper()
 	op := Renew{Owner: "acme", Key: key, Lines: []Renewal{{Type: "email", Amount: 100, Rollover: true}}}
 	b := d.tables.open()
@@ -378,7 +378,7 @@ func (d *desk) stored(key string) RenewResult {
 }
 
 func TestBudgetsCapTheSharedPool(t *testing.T) { // X5, I8
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "bob", 10, SourceAllotment, 0, time.Time{})
 	d.grant("2", "", 100, SourcePack, 0, time.Time{})
 	hold := func(id string, n int64, budget Budget) HoldResult {
@@ -400,7 +400,7 @@ func TestBudgetsCapTheSharedPool(t *testing.T) { // X5, I8
 }
 
 func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
 	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{5, 20, 0, 20}}))
 	require.Equal(t, []int64{20, 5, 0}, d.tables.rows.accounts[accountID{"", "email"}].alertAt)
@@ -456,7 +456,7 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 // fact, in one operation as in several. A fact that was paid for brings what is new
 // with it at no cost.
 func TestI5_WhatComesWithAFactIsPaidForOnce(t *testing.T) {
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
 	fact := func(subject byte, with ...byte) Fact {
 		f := Fact{Subject: [16]byte{subject}}
@@ -489,7 +489,7 @@ func TestI5_WhatComesWithAFactIsPaidForOnce(t *testing.T) {
 // Credits that an operator gave back as an amount are not given back again for
 // the facts they were paid for: those take what is left, and the rest stays owned.
 func TestI5_FactsTakeBackAtMostWhatIsLeft(t *testing.T) {
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
 	fact := func(subject byte) Fact { return Fact{Subject: [16]byte{subject}, With: [][16]byte{{subject + 100}}} }
 	charge := Charge{Owner: "acme", Key: "o1", Lines: []ChargeLine{
@@ -518,7 +518,7 @@ func TestI5_FactsTakeBackAtMostWhatIsLeft(t *testing.T) {
 }
 
 func TestReversedFactsCostAgain(t *testing.T) { // A9
-	d := newDesk(t)
+	d := newRunner(t)
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
 	jane := []Fact{{Subject: [16]byte{1}}}
 	charge := func(key string) ChargeResult {

@@ -33,7 +33,7 @@ type rate struct {
 
 // rate looks at what came of earlier orders of the same kind and field: at the
 // organization's own where these are enough, else at those of all.
-func (d *Desk) rate(ctx context.Context, in order.Input, c order.Charge, billable []string) (rate, error) {
+func (d *Pricer) rate(ctx context.Context, in order.Input, c order.Charge, billable []string) (rate, error) {
 	field := c.Field
 	if field == "" {
 		field = order.EmailField

@@ -48,7 +48,7 @@ func fieldCharges(p *plan.Plan, in order.Input) ([]order.Charge, error) {
 
 // Wanted is what an order over fields of leads, under these terms, asks the
 // catalogue for.
-func (d *Desk) Wanted(ctx context.Context, in order.Input, terms order.Terms) (lead.FieldSelection, error) {
+func (d *Pricer) Wanted(ctx context.Context, in order.Input, terms order.Terms) (lead.FieldSelection, error) {
 	p, err := d.accounts.Plan(ctx, terms.Plan, terms.PlanVersion)
 	if err != nil {
 		return lead.FieldSelection{}, err
@@ -103,7 +103,7 @@ func ownedBy(p *plan.Plan, in order.Input, f order.Field) lead.FieldWanted {
 // countFields counts what there is of the fields that are asked for, and what
 // the items owe at most, by charge: what is there, not owned and not withheld.
 // The same value under several rows is owed once.
-func (d *Desk) countFields(ctx context.Context, in order.Input, wanted lead.FieldSelection, o *Offer) error {
+func (d *Pricer) countFields(ctx context.Context, in order.Input, wanted lead.FieldSelection, o *Offer) error {
 	o.units = make([]int64, len(o.Terms.Charges))
 	owed := make([]map[plan.Subject]bool, len(o.Terms.Charges))
 	prices := make([]plan.Price, len(o.Terms.Charges))

@@ -22,17 +22,17 @@ import (
 	"holdfast/internal/plan"
 )
 
-// Desk makes offers. It is safe for concurrent use.
-type Desk struct {
+// Pricer makes offers: it says what an order may cost. It is safe for concurrent use.
+type Pricer struct {
 	accounts  *account.Accounts
 	ledger    *ledger.Ledger
 	catalogue *lead.Catalogue
 	book      *orderbook.Book
 }
 
-// New returns a desk that knows these rooms.
-func New(accounts *account.Accounts, l *ledger.Ledger, catalogue *lead.Catalogue, book *orderbook.Book) *Desk {
-	return &Desk{accounts: accounts, ledger: l, catalogue: catalogue, book: book}
+// New returns a pricer on these parts.
+func New(accounts *account.Accounts, l *ledger.Ledger, catalogue *lead.Catalogue, book *orderbook.Book) *Pricer {
+	return &Pricer{accounts: accounts, ledger: l, catalogue: catalogue, book: book}
 }
 
 // Offer is what an order is accepted under.
@@ -49,7 +49,7 @@ type Offer struct {
 //
 // Errors: account.ErrNotFound, *order.InvalidError where the plan does not sell
 // orders of this kind, or what it asks for cannot be looked up.
-func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
+func (d *Pricer) Offer(ctx context.Context, in order.Input) (Offer, error) {
 	if err := d.admit(ctx, in); err != nil {
 		return Offer{}, err
 	}
@@ -60,7 +60,7 @@ func (d *Desk) Offer(ctx context.Context, in order.Input) (Offer, error) {
 // intake has: a client that reaches Temporal can start an order without it.
 //
 // Errors: account.ErrNotFound, *order.InvalidError.
-func (d *Desk) admit(ctx context.Context, in order.Input) error {
+func (d *Pricer) admit(ctx context.Context, in order.Input) error {
 	org, err := d.accounts.Org(ctx, in.Org)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (d *Desk) admit(ctx context.Context, in order.Input) error {
 }
 
 // refusals says which orders in the name of an organization are refused, and why.
-func (d *Desk) refusals(ctx context.Context, org account.Org, list []order.Input) (map[string]error, error) {
+func (d *Pricer) refusals(ctx context.Context, org account.Org, list []order.Input) (map[string]error, error) {
 	members := map[string]error{"": nil}
 	var ids []string
 	for _, in := range list {
@@ -115,7 +115,7 @@ func (d *Desk) refusals(ctx context.Context, org account.Org, list []order.Input
 
 // offer makes an offer. leadIDs are the leads of a request whose list is not
 // stored.
-func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
+func (d *Pricer) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
 	c, err := d.Customer(ctx, in.Org)
 	if err != nil {
 		return Offer{}, err
@@ -126,7 +126,7 @@ func (d *Desk) offer(ctx context.Context, in order.Input, leadIDs []string) (Off
 // Customer is an organization to which offers are made, as it stands in a moment.
 // Use it for offers of that moment; it is safe for concurrent use.
 type Customer struct {
-	desk   *Desk
+	pricer *Pricer
 	billed *billing.Billing
 	org    account.Org
 
@@ -138,7 +138,7 @@ type Customer struct {
 
 // Customer returns an organization in the credit period that has begun, and who
 // wants to make these orders.
-func (d *Desk) Customer(ctx context.Context, orgID string, orders ...order.Input) (*Customer, error) {
+func (d *Pricer) Customer(ctx context.Context, orgID string, orders ...order.Input) (*Customer, error) {
 	billed := billing.New(d.accounts, d.ledger, d.book)
 	org, err := billed.Current(ctx, orgID)
 	if err != nil {
@@ -151,10 +151,10 @@ func (d *Desk) Customer(ctx context.Context, orgID string, orders ...order.Input
 	if err != nil {
 		return nil, err
 	}
-	return &Customer{desk: d, billed: billed, org: org, refused: refused, budgets: map[string]map[string]ledger.Budget{}}, nil
+	return &Customer{pricer: d, billed: billed, org: org, refused: refused, budgets: map[string]map[string]ledger.Budget{}}, nil
 }
 
-// Offer is what Desk.Offer says to this customer.
+// Offer is what Pricer.Offer says to this customer.
 func (c *Customer) Offer(ctx context.Context, in order.Input) (Offer, error) {
 	if err := c.refused[in.ID]; err != nil {
 		return Offer{}, err
@@ -163,7 +163,7 @@ func (c *Customer) Offer(ctx context.Context, in order.Input) (Offer, error) {
 }
 
 func (c *Customer) offer(ctx context.Context, in order.Input, leadIDs []string) (Offer, error) {
-	p, terms, err := c.desk.terms(ctx, c.org.Plan, c.org.PlanVersion, in)
+	p, terms, err := c.pricer.terms(ctx, c.org.Plan, c.org.PlanVersion, in)
 	if err != nil {
 		return Offer{}, err
 	}
@@ -171,7 +171,7 @@ func (c *Customer) offer(ctx context.Context, in order.Input, leadIDs []string) 
 	if !c.org.Due { // else a period cannot be renewed, which is no reason to sell nothing
 		o.Before = c.org.DueAt
 	}
-	most, err := c.desk.most(ctx, p, in, leadIDs, &o)
+	most, err := c.pricer.most(ctx, p, in, leadIDs, &o)
 	if err != nil {
 		return Offer{}, err
 	}
@@ -202,7 +202,7 @@ func (c *Customer) budgetsOf(ctx context.Context, member string) (map[string]led
 }
 
 // most is the most that an order can cost.
-func (d *Desk) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs []string, o *Offer) (most []plan.Amount, err error) {
+func (d *Pricer) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs []string, o *Offer) (most []plan.Amount, err error) {
 	switch in.Request.Kind.Spec().Source {
 	case order.FromFields:
 		wanted := wantedOf(p, in, o.Terms)
@@ -235,12 +235,12 @@ func (d *Desk) most(ctx context.Context, p *plan.Plan, in order.Input, leadIDs [
 }
 
 // Terms is the part of a plan that concerns the order.
-func (d *Desk) Terms(ctx context.Context, planID string, version int, in order.Input) (order.Terms, error) {
+func (d *Pricer) Terms(ctx context.Context, planID string, version int, in order.Input) (order.Terms, error) {
 	_, terms, err := d.terms(ctx, planID, version, in)
 	return terms, err
 }
 
-func (d *Desk) terms(ctx context.Context, planID string, version int, in order.Input) (*plan.Plan, order.Terms, error) {
+func (d *Pricer) terms(ctx context.Context, planID string, version int, in order.Input) (*plan.Plan, order.Terms, error) {
 	p, err := d.accounts.Plan(ctx, planID, version)
 	if err != nil {
 		return nil, order.Terms{}, err
@@ -307,7 +307,7 @@ func selectionOf(in order.Input, terms order.Terms) lead.Selection {
 }
 
 // Selection is what a lead_list, under these terms, asks the catalogue for.
-func (d *Desk) Selection(in order.Input, terms order.Terms) lead.Selection {
+func (d *Pricer) Selection(in order.Input, terms order.Terms) lead.Selection {
 	return selectionOf(in, terms)
 }
 

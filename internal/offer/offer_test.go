@@ -24,7 +24,7 @@ import (
 // in which the first lead has everything, the second an address alone and the
 // third all but a profile.
 type fixture struct {
-	*offer.Desk
+	*offer.Pricer
 	t         *testing.T
 	ctx       context.Context
 	pool      *pgxpool.Pool
@@ -78,7 +78,7 @@ func (f fixture) owns(org, scope string, field order.Field, ids ...string) {
 
 func (f fixture) input(org, member string, body order.Body) order.Input {
 	f.t.Helper()
-	r, err := f.Seal(f.ctx, org, body, true)
+	r, err := f.Normalize(f.ctx, org, body, true)
 	require.NoError(f.t, err)
 	require.NoError(f.t, r.Validate(0))
 	return order.Input{ID: order.ID(org, fmt.Sprint(body)), Org: org, Member: member, Request: r}
@@ -299,7 +299,7 @@ func TestAQuoteByLeadIDsStoresNothing(t *testing.T) {
 	f.owns("rollover-boost", "", order.EmailField, "most")
 	body := reveal(order.EmailField, order.PhoneField)
 	body.LeadIDs = append(body.LeadIDs, "unheard-of", "bare")
-	r, err := f.Seal(f.ctx, "rollover-boost", body, false)
+	r, err := f.Normalize(f.ctx, "rollover-boost", body, false)
 	require.NoError(t, err)
 	require.NoError(t, r.Validate(0))
 	var lists int
@@ -350,7 +350,7 @@ func TestARequestThatCannotBeSealed(t *testing.T) {
 		"reveal of a list without ids":    {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields, ListID: strange.ID}}, "list_id"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := f.Seal(f.ctx, "workspace-paid", c.body, true)
+			r, err := f.Normalize(f.ctx, "workspace-paid", c.body, true)
 			if err == nil {
 				err = r.Validate(0)
 			}

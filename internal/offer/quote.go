@@ -7,9 +7,9 @@ import (
 )
 
 // Quote says what an order would find, hold and probably be charged. It changes
-// nothing. leadIDs are the leads of a request that was sealed without storing
+// nothing. leadIDs are the leads of a request that was normalized without storing
 // them. Errors are those of Offer.
-func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (order.Quote, error) {
+func (d *Pricer) Quote(ctx context.Context, in order.Input, leadIDs ...string) (order.Quote, error) {
 	o, err := d.offer(ctx, in, leadIDs)
 	if err != nil {
 		return order.Quote{}, err
@@ -49,7 +49,7 @@ func (d *Desk) Quote(ctx context.Context, in order.Input, leadIDs ...string) (or
 
 // expectedCharges says for each line of the hold how much of it will probably be
 // charged, and on how many contacts of earlier orders that rests.
-func (d *Desk) expectedCharges(ctx context.Context, in order.Input, o Offer, finds found) ([]order.Range, error) {
+func (d *Pricer) expectedCharges(ctx context.Context, in order.Input, o Offer, finds found) ([]order.Range, error) {
 	ranges := make([]order.Range, len(o.Hold))
 	for i, line := range o.Hold {
 		r := order.Range{Type: line.Type}
@@ -87,7 +87,7 @@ type due struct {
 	certain     bool // they need no verification
 }
 
-func (d *Desk) find(ctx context.Context, in order.Input, o Offer) (found, error) {
+func (d *Pricer) find(ctx context.Context, in order.Input, o Offer) (found, error) {
 	f := found{due: make([]due, len(o.Terms.Charges))}
 	switch in.Request.Kind.Spec().Source {
 	case order.FromAddresses:

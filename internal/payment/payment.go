@@ -52,7 +52,7 @@ type Payments struct {
 	atWork chan struct{}
 }
 
-// New returns payments on the given rooms.
+// New returns payments on the given parts.
 func New(pool *pgxpool.Pool, accounts *account.Accounts, b *billing.Billing, c Config, log *slog.Logger) *Payments {
 	p := &Payments{pool: pool, accounts: accounts, billing: b, config: c, log: log, atWork: make(chan struct{}, 1)}
 	if c.Key != "" {

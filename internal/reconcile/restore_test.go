@@ -37,7 +37,7 @@ func servers(t *testing.T) *devstack.Servers {
 
 // site is the product on one database.
 type site struct {
-	*wire.Rooms
+	*wire.App
 	t    *testing.T
 	stop func()
 }
@@ -47,18 +47,18 @@ func open(t *testing.T, cfg config.Config, database string) *site {
 	t.Helper()
 	cfg.DatabaseURL = database
 	require.NoError(t, postgres.Migrate(t.Context(), database))
-	rooms, err := wire.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	app, err := wire.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	require.NoError(t, rooms.Accounts.EnsurePresets(t.Context()))
+	require.NoError(t, app.Accounts.EnsurePresets(t.Context()))
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- wire.RunWorker(ctx, cfg, slog.New(slog.DiscardHandler)) }()
-	s := &site{Rooms: rooms, t: t}
+	s := &site{App: app, t: t}
 	s.stop = func() {
 		s.stop = func() {}
 		end()
 		require.NoError(t, <-ended)
-		rooms.Close()
+		app.Close()
 	}
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -189,7 +189,7 @@ func TestADatabaseOfTheFirstReleaseGoesOn(t *testing.T) {
 func TestABackupIsRestoredUnderATemporalThatIsAhead(t *testing.T) {
 	sv := servers(t)
 	before := open(t, sv.Config, sv.Config.DatabaseURL)
-	require.NoError(t, stacktest.ImportLeads(t.Context(), before.Rooms, sv.Lab, 3000))
+	require.NoError(t, stacktest.ImportLeads(t.Context(), before.App, sv.Lab, 3000))
 	plan, err := before.Accounts.Plan(t.Context(), "verified-leads", 0)
 	require.NoError(t, err)
 	quick := *plan

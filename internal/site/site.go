@@ -1,5 +1,5 @@
-// Package site gives what is served over HTTP the rooms that it works with: once,
-// for serve, the benchmarks and the tests, so that a new room reaches all of them.
+// Package site gives what is served over HTTP the parts that it works with: once,
+// for serve, the benchmarks and the tests, so that a new part reaches all of them.
 package site
 
 import (
@@ -11,9 +11,9 @@ import (
 	"holdfast/internal/wire"
 )
 
-// API is the configuration of an API on rooms: without an operator, limits or
+// API is the configuration of an API of app: without an operator, limits or
 // metrics.
-func API(r *wire.Rooms) api.Config {
+func API(r *wire.App) api.Config {
 	return api.Config{
 		Accounts: r.Accounts, Ledger: r.Ledger, Billing: r.Billing, Book: r.Book, Catalogue: r.Catalogue, Intake: r.Intake,
 		Webhooks: r.Webhooks, Erasures: r.Erasures, Suppressions: r.Suppressions, Metadata: r.Metadata, Payments: r.Payments, TestClocks: r.TestClocks,
@@ -21,9 +21,9 @@ func API(r *wire.Rooms) api.Config {
 	}
 }
 
-// Dashboard is the configuration of a dashboard on rooms, over their API. What it
+// Dashboard is the configuration of a dashboard of app, over their API. What it
 // says of outages, readiness and the audit is for the caller to add.
-func Dashboard(r *wire.Rooms, backend *api.API) dashboard.Config {
+func Dashboard(r *wire.App, backend *api.API) dashboard.Config {
 	return dashboard.Config{
 		Workers: func(ctx context.Context) ([]verdicts.WorkerState, error) { return verdicts.Workers(ctx, r.Pool) },
 		API:     backend, Accounts: r.Accounts, Ledger: r.Ledger, Book: r.Book, Catalogue: r.Catalogue, Reconcile: r.Reconcile,

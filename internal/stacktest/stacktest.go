@@ -1,5 +1,5 @@
 // Package stacktest starts the product for tests and recordings: PostgreSQL,
-// Temporal, the mail lab, the rooms and a worker.
+// Temporal, the mail lab, the app and a worker.
 package stacktest
 
 import (
@@ -30,12 +30,12 @@ type Options struct {
 	Stock      bool           // Temporal has its own defaults; so has every stack where HOLDFAST_TEST_STOCK is set
 
 	// Seed fills the database before the worker starts; it may be nil.
-	Seed func(context.Context, *wire.Rooms, *maillab.Lab) error
+	Seed func(context.Context, *wire.App, *maillab.Lab) error
 }
 
 // Stack is a running stack. Stop ends it and removes its files.
 type Stack struct {
-	Rooms  *wire.Rooms
+	App    *wire.App
 	Config config.Config // that of a worker on this stack
 	Lab    *maillab.Lab
 	Dir    string // of the servers' files
@@ -82,11 +82,11 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	if err := postgres.Migrate(ctx, s.Config.DatabaseURL); err != nil {
 		return err
 	}
-	if s.Rooms, err = wire.Open(ctx, s.Config, s.log); err != nil {
+	if s.App, err = wire.Open(ctx, s.Config, s.log); err != nil {
 		return err
 	}
 	if o.Seed != nil {
-		if err := o.Seed(ctx, s.Rooms, s.Lab); err != nil {
+		if err := o.Seed(ctx, s.App, s.Lab); err != nil {
 			return err
 		}
 	}
@@ -121,8 +121,8 @@ func (s *Stack) StopWorker() error {
 // Stop ends the worker and the servers, in this order, and removes the files.
 func (s *Stack) Stop() error {
 	err := s.StopWorker()
-	if s.Rooms != nil {
-		s.Rooms.Close()
+	if s.App != nil {
+		s.App.Close()
 	}
 	if s.servers != nil {
 		err = errors.Join(err, s.servers.Stop())
@@ -132,11 +132,11 @@ func (s *Stack) Stop() error {
 
 // ImportLeads brings n leads of the mail lab into the catalogue, half of them with
 // an address that exists.
-func ImportLeads(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab, n int) error {
+func ImportLeads(ctx context.Context, app *wire.App, lab *maillab.Lab, n int) error {
 	var file bytes.Buffer
 	if err := lab.World().WriteCatalogue(&file, n, 0.5); err != nil {
 		return err
 	}
-	_, err := rooms.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
+	_, err := app.Catalogue.Import(ctx, &file, lead.CSV, lead.ImportOptions{})
 	return err
 }

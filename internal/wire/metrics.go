@@ -13,8 +13,8 @@ import (
 	"holdfast/internal/verify"
 )
 
-// count registers the metrics of the rooms.
-func (r *Rooms) count() error {
+// count registers the metrics of the app.
+func (r *App) count() error {
 	if r.Telemetry == nil {
 		return nil
 	}
@@ -25,7 +25,7 @@ func (r *Rooms) count() error {
 	return r.register(collectors...)
 }
 
-func (r *Rooms) register(collectors ...prometheus.Collector) error {
+func (r *App) register(collectors ...prometheus.Collector) error {
 	if r.Telemetry == nil {
 		return nil
 	}
@@ -37,9 +37,9 @@ func (r *Rooms) register(collectors ...prometheus.Collector) error {
 	return errors.Join(errs...)
 }
 
-// Metrics is where metrics of these rooms are registered. Where there are cells,
+// Metrics is where metrics of this app are registered. Where there are cells,
 // all have the cell's name as a label.
-func (r *Rooms) Metrics() prometheus.Registerer {
+func (r *App) Metrics() prometheus.Registerer {
 	if r.Config.Cell == "" {
 		return r.Telemetry.Registry
 	}

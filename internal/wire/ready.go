@@ -17,7 +17,7 @@ import (
 
 // Ready says whether PostgreSQL and Temporal answer, the schema is this
 // program's and the clocks agree, and how verification is.
-func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool) {
+func (r *App) Ready(ctx context.Context) (state map[string]string, ready bool) {
 	state, ready = map[string]string{"status": "ready", "database": "ok", "temporal": "ok"}, true
 	if r.Config.SMTPHelo+r.Config.SMTPIdentities != "" { // without one nothing is verified in the world
 		state["identity"] = r.identity.state()
@@ -45,7 +45,7 @@ func (r *Rooms) Ready(ctx context.Context) (state map[string]string, ready bool)
 
 // addBudgets says of each of several sending identities what it has asked for and
 // may, and, where this process sends, whether it rests.
-func (r *Rooms) addBudgets(ctx context.Context, state map[string]string) {
+func (r *App) addBudgets(ctx context.Context, state map[string]string) {
 	if r.Config.SMTPIdentities == "" {
 		return
 	}

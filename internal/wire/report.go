@@ -14,7 +14,7 @@ import (
 
 // reportState writes every now and then how verification is in this worker, until
 // ctx is done.
-func (r *Rooms) reportState(ctx context.Context) {
+func (r *App) reportState(ctx context.Context) {
 	host, _ := os.Hostname() // without a name the process has to do
 	worker := fmt.Sprintf("%s/%d", host, os.Getpid())
 	ticker := time.NewTicker(verdicts.ReportEvery)

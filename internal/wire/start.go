@@ -10,23 +10,23 @@ import (
 	"holdfast/internal/postgres"
 )
 
-// StartWorker brings the schema up to date, opens the rooms and runs a worker
+// StartWorker brings the schema up to date, opens the app and runs a worker
 // in this process: what a benchmark or a test needs after devstack.StartServers.
-// stop drains the worker and closes the rooms.
-func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (rooms *Rooms, stop func() error, err error) {
+// stop drains the worker and closes the app.
+func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (app *App, stop func() error, err error) {
 	if err := postgres.Migrate(ctx, cfg.DatabaseURL); err != nil {
 		return nil, nil, err
 	}
-	if rooms, err = Open(ctx, cfg, logger); err != nil {
+	if app, err = Open(ctx, cfg, logger); err != nil {
 		return nil, nil, err
 	}
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	var worker errgroup.Group
 	worker.Go(func() error { return RunWorker(working, cfg, logger) })
-	return rooms, func() error {
+	return app, func() error {
 		stopWorking()
 		err := worker.Wait()
-		rooms.Close()
+		app.Close()
 		return err
 	}, nil
 }

@@ -32,7 +32,7 @@ func TestAWorkerStartsWithABareName(t *testing.T) {
 
 	var log syncBuffer
 	pool := pgtest.New(t)
-	r := &Rooms{Config: cfg, Pool: pool, Log: slog.New(slog.NewTextHandler(&log, nil)), Ledger: ledger.New(pool), Temporal: healthy{}}
+	r := &App{Config: cfg, Pool: pool, Log: slog.New(slog.NewTextHandler(&log, nil)), Ledger: ledger.New(pool), Temporal: healthy{}}
 	r.identity.check = func(context.Context) ([]verify.IdentityReport, error) { return nil, nil }
 	acts, closeSessions, err := r.Activities()
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestIdentitiesComeFromAFile(t *testing.T) {
 	pool := pgtest.New(t)
 	_, err = verdicts.NewSpending(pool).Take(t.Context(), verify.Claim{Identity: "a", Provider: "other", N: 7})
 	require.NoError(t, err)
-	r := &Rooms{Config: cfg, Pool: pool, Log: slog.New(slog.DiscardHandler), Ledger: ledger.New(pool), Temporal: healthy{}}
+	r := &App{Config: cfg, Pool: pool, Log: slog.New(slog.DiscardHandler), Ledger: ledger.New(pool), Temporal: healthy{}}
 	r.identity.check = func(context.Context) ([]verify.IdentityReport, error) { return nil, nil }
 	state, _ := r.Ready(t.Context())
 	require.Equal(t, "addresses asked for: 7 of 100 this hour, 7 of 1000 today", state["identity a"])

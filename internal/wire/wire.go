@@ -1,4 +1,4 @@
-// Package wire puts the rooms together from the configuration: once, for the
+// Package wire puts the product together from the configuration: once, for the
 // worker, the starter and the tests.
 package wire
 
@@ -41,9 +41,9 @@ const temporalWithin = 5 * time.Second
 // ErrNoTemporal says that Temporal cannot be reached.
 var ErrNoTemporal = errors.New("Temporal cannot be reached")
 
-// Rooms are the parts of the product, connected. Temporal, Intake and Reconcile
+// App is the product: its parts, connected. Temporal, Intake and Reconcile
 // are nil where only the database was opened.
-type Rooms struct {
+type App struct {
 	Config       config.Config
 	Log          *slog.Logger
 	Pool         *pgxpool.Pool
@@ -67,15 +67,15 @@ type Rooms struct {
 	verification atomic.Pointer[Verification] // in a worker
 }
 
-// Option changes how rooms are opened.
-type Option func(*Rooms)
+// Option changes how the app is opened.
+type Option func(*App)
 
-// WithTelemetry shows in t what the rooms do; without it nothing is counted.
-func WithTelemetry(t *telemetry.Telemetry) Option { return func(r *Rooms) { r.Telemetry = t } }
+// WithTelemetry shows in t what the app does; without it nothing is counted.
+func WithTelemetry(t *telemetry.Telemetry) Option { return func(r *App) { r.Telemetry = t } }
 
 // Open connects to PostgreSQL and Temporal. Each error is one sentence that
 // says what is missing and what to do.
-func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*Rooms, error) {
+func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*App, error) {
 	r, err := OpenDatabase(ctx, cfg, logger, options...)
 	if err != nil {
 		return nil, err
@@ -95,8 +95,8 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options .
 
 // OpenDatabase connects to PostgreSQL alone and checks that the schema is the
 // one this program was built for.
-func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*Rooms, error) {
-	r := &Rooms{Config: cfg, Log: telemetry.WithTraceIDs(logger)}
+func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*App, error) {
+	r := &App{Config: cfg, Log: telemetry.WithTraceIDs(logger)}
 	for _, o := range options {
 		o(r)
 	}
@@ -125,7 +125,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, o
 	return r, nil
 }
 
-func (r *Rooms) dial(ctx context.Context) (client.Client, error) {
+func (r *App) dial(ctx context.Context) (client.Client, error) {
 	options, err := r.Config.Temporal()
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (r *Rooms) dial(ctx context.Context) (client.Client, error) {
 }
 
 // Close lets operations under way finish and closes all connections.
-func (r *Rooms) Close() {
+func (r *App) Close() {
 	if r.Temporal != nil {
 		r.Temporal.Close()
 	}

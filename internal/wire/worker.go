@@ -60,13 +60,13 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		defer shown.Serve(listener, logger)()
 		logger.Info("Health and metrics are served.", "address", listener.Addr().String())
 	}
-	rooms, err := Open(ctx, cfg, logger, WithTelemetry(shown))
+	app, err := Open(ctx, cfg, logger, WithTelemetry(shown))
 	if err != nil {
 		return err
 	}
-	defer rooms.Close()
+	defer app.Close()
 	ctx, fatal := untilFatal(ctx)
-	workers, queues, closeActivities, err := rooms.workers(fatal)
+	workers, queues, closeActivities, err := app.workers(fatal)
 	if err != nil {
 		return err
 	}
@@ -76,21 +76,21 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 			return err
 		}
 	}
-	rooms.Telemetry.SetReady(rooms.Ready)
+	app.Telemetry.SetReady(app.Ready)
 	logger.Info("The worker is running.", "task_queues", queues, "build", cmp.Or(cfg.Worker.BuildID, build.Read().ID()), "deployment", cfg.Worker.Deployment)
 	var reporting errgroup.Group
-	reporting.Go(func() error { rooms.reportState(ctx); return nil })
+	reporting.Go(func() error { app.reportState(ctx); return nil })
 	if cfg.Worker.Does(config.RoleOrders) {
-		rooms.lookAfterTheRest(ctx, logger)
+		app.lookAfterTheRest(ctx, logger)
 	} else {
 		<-ctx.Done()
 	}
-	_ = reporting.Wait() // before the rooms are closed
+	_ = reporting.Wait() // before the app is closed
 	if err := fatalCause(ctx); err != nil {
-		rooms.Telemetry.Drain()
+		app.Telemetry.Drain()
 		return errors.Join(err, stopAll(workers...))
 	}
-	rooms.Telemetry.DrainFor(cfg.DrainWait)
+	app.Telemetry.DrainFor(cfg.DrainWait)
 	logger.Info("The worker is stopping; activities under way are being finished.")
 	return stopAll(workers...)
 }
@@ -98,7 +98,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 // lookAfterTheRest publishes events and makes automatic purchases, in one process
 // of all, until ctx is done, and finishes the index of an import that was killed,
 // whose leads cannot be found.
-func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
+func (r *App) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 	var tidying errgroup.Group
 	tidying.Go(func() error {
 		if err := r.Catalogue.Reindex(ctx); err != nil && ctx.Err() == nil {
@@ -107,12 +107,12 @@ func (r *Rooms) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 		return nil
 	})
 	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps)
-	_ = tidying.Wait() // before the rooms are closed
+	_ = tidying.Wait() // before the app is closed
 }
 
 // workers are those of this process's roles, and their task queues. closeActivities
 // ends all mail sessions politely.
-func (r *Rooms) workers(fatal func(error)) (list []worker.Worker, queues []string, closeActivities func(), err error) {
+func (r *App) workers(fatal func(error)) (list []worker.Worker, queues []string, closeActivities func(), err error) {
 	settings := r.Config.Worker
 	if settings.CachedWorkflows > 0 {
 		worker.SetStickyWorkflowCacheSize(settings.CachedWorkflows) // of the process
@@ -221,9 +221,9 @@ func deployment(settings config.Worker) worker.DeploymentOptions {
 	}
 }
 
-// Activities are the activities on these rooms, verified as the
+// Activities are the activities of the app, verified as the
 // configuration says. closeSessions ends all mail sessions politely.
-func (r *Rooms) Activities() (acts *activities.Activities, closeSessions func(), err error) {
+func (r *App) Activities() (acts *activities.Activities, closeSessions func(), err error) {
 	verification, err := openOrExplain(r.Config, r.recentHosts, verdicts.NewSpending(r.Pool))
 	if err != nil {
 		return nil, nil, err
@@ -299,7 +299,7 @@ func joined(networks []netip.Prefix) string {
 
 // recentHosts are mail hosts that remembered verdicts name; without an answer of
 // the database there are none.
-func (r *Rooms) recentHosts(ctx context.Context) []string {
+func (r *App) recentHosts(ctx context.Context) []string {
 	hosts, err := verdicts.RecentHosts(ctx, r.Pool)
 	if err != nil && ctx.Err() == nil {
 		r.Log.Warn("Remembered mail hosts could not be read; others are asked.", "error", err)

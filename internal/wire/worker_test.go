@@ -47,7 +47,7 @@ func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
 		"webhook":        {workflows.WebhookTaskQueue},
 	} {
 		t.Run(roles, func(t *testing.T) {
-			r := &Rooms{Temporal: temporal, Pool: pgtest.New(t), Log: slog.New(slog.DiscardHandler)}
+			r := &App{Temporal: temporal, Pool: pgtest.New(t), Log: slog.New(slog.DiscardHandler)}
 			r.Config.PhoneLookup = config.PhonePattern
 			r.Config.SMTPHelo = "verifier.test"
 			if roles != "" {

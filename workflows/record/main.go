@@ -145,7 +145,7 @@ func main() {
 
 // recorder writes recordings from a stack of its own.
 type recorder struct {
-	*wire.Rooms
+	*wire.App
 	lab  *maillab.Lab
 	used int    // leads of the catalogue that were given out
 	skip int    // leads that the next order is not given
@@ -168,7 +168,7 @@ func (r *recorder) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = stack.Stop() }()
-	r.Rooms, r.lab = stack.Rooms, stack.Lab
+	r.App, r.lab = stack.App, stack.Lab
 	for _, story := range stories {
 		if !r.wants("order-" + story.name) {
 			continue
@@ -273,18 +273,18 @@ func (r *recorder) continued(ctx context.Context, id string, sub intake.Submissi
 	return r.save(ctx, id, second, "order-"+sub.Key+"-again")
 }
 
-func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
-	if err := rooms.Accounts.EnsurePresets(ctx); err != nil {
+func seed(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
+	if err := app.Accounts.EnsurePresets(ctx); err != nil {
 		return err
 	}
 	for _, plan := range []string{leadsPlan, fieldsPlan} {
-		p, err := rooms.Accounts.Plan(ctx, plan, 0)
+		p, err := app.Accounts.Plan(ctx, plan, 0)
 		if err != nil {
 			return err
 		}
 		quick := *p
 		quick.RefundDelay = 5 * time.Second
-		if _, err := rooms.Accounts.SavePlan(ctx, &quick); err != nil {
+		if _, err := app.Accounts.SavePlan(ctx, &quick); err != nil {
 			return err
 		}
 	}
@@ -297,19 +297,19 @@ func seed(ctx context.Context, rooms *wire.Rooms, lab *maillab.Lab) error {
 		{"beta", "prepaid-verification", map[string]int64{"email": 3000}},
 		{"gamma", fieldsPlan, map[string]int64{"email": 3000, "phone": 200, "profile": 100}},
 	} {
-		if _, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: org.id, Name: org.id, Plan: org.plan}); err != nil {
+		if _, err := app.Accounts.CreateOrg(ctx, account.Org{ID: org.id, Name: org.id, Plan: org.plan}); err != nil {
 			return err
 		}
 		for credit, amount := range org.credits {
 			grant := ledger.Grant{Owner: org.id, Key: "pack/" + credit, Type: credit, Amount: amount, Source: ledger.SourcePack}
-			if _, err := rooms.Ledger.Grant(ctx, grant); err != nil {
+			if _, err := app.Ledger.Grant(ctx, grant); err != nil {
 				return err
 			}
 		}
 	}
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(lab.World().WriteCatalogue(writer, 5000, 0.5)) }()
-	_, err := rooms.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
+	_, err := app.Catalogue.Import(ctx, reader, lead.CSV, lead.ImportOptions{})
 	return err
 }
 

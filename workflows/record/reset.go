@@ -21,7 +21,7 @@ func (r *recorder) resets(ctx context.Context) error {
 	}
 	begin := time.Now().AddDate(0, -2, -3).UTC()
 	for i := range 60 {
-		if err := lateOrg(ctx, r.Rooms, fmt.Sprintf("late-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
+		if err := lateOrg(ctx, r.App, fmt.Sprintf("late-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
 			return err
 		}
 	}
@@ -34,7 +34,7 @@ func (r *recorder) resets(ctx context.Context) error {
 	if err := r.Intake.TriggerReset(ctx); err != nil {
 		return err
 	}
-	id, err := scheduled(ctx, r.Rooms)
+	id, err := scheduled(ctx, r.App)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (r *recorder) resets(ctx context.Context) error {
 	}
 
 	for i := range 60 {
-		if err := lateOrg(ctx, r.Rooms, fmt.Sprintf("later-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
+		if err := lateOrg(ctx, r.App, fmt.Sprintf("later-%02d", i), begin.Add(time.Duration(i)*time.Minute)); err != nil {
 			return err
 		}
 	}
@@ -59,15 +59,15 @@ func (r *recorder) resets(ctx context.Context) error {
 	return r.save(ctx, run.GetID(), first, continuedReset)
 }
 
-func lateOrg(ctx context.Context, rooms *wire.Rooms, id string, begin time.Time) error {
-	_, err := rooms.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: "rollover-boost", Anchor: begin, CreatedAt: begin})
+func lateOrg(ctx context.Context, app *wire.App, id string, begin time.Time) error {
+	_, err := app.Accounts.CreateOrg(ctx, account.Org{ID: id, Name: id, Plan: "rollover-boost", Anchor: begin, CreatedAt: begin})
 	return err
 }
 
 // scheduled waits for the first run of the schedule and returns its workflow ID.
-func scheduled(ctx context.Context, rooms *wire.Rooms) (string, error) {
+func scheduled(ctx context.Context, app *wire.App) (string, error) {
 	for {
-		s, err := rooms.Intake.Schedule(ctx, workflows.ResetSchedule)
+		s, err := app.Intake.Schedule(ctx, workflows.ResetSchedule)
 		if err != nil {
 			return "", err
 		}

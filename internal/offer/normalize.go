@@ -11,15 +11,15 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-// notStored is the list of a request that was sealed without storing anything.
+// notStored is the list of a request that was normalized without storing anything.
 const notStored = "-"
 
-// Seal takes addresses and lead ids out of what a customer sends and keeps them
+// Normalize takes addresses and lead ids out of what a customer sends and keeps them
 // as a list, so that the request holds no contact data and its count is known.
 // With keep false nothing is stored: good for a quote alone.
 //
 // Errors: *order.InvalidError.
-func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
+func (d *Pricer) Normalize(ctx context.Context, org string, body order.Body, keep bool) (order.Request, error) {
 	r := body.Request
 	if err := body.Misplaced(); err != nil {
 		return r, err
@@ -35,9 +35,9 @@ func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool)
 	var err error
 	switch {
 	case len(body.Emails) > 0:
-		return d.sealEmails(ctx, org, r, body.Emails, keep)
+		return d.normalizeEmails(ctx, org, r, body.Emails, keep)
 	case len(body.LeadIDs) > 0:
-		return d.sealLeads(ctx, org, r, body.LeadIDs, keep)
+		return d.normalizeLeads(ctx, org, r, body.LeadIDs, keep)
 	case r.Kind.Spec().Has("order_id") && r.OrderID != "":
 		r.Count, err = d.deliveredBy(ctx, org, r.OrderID)
 	case !r.Kind.Spec().Has("count") && r.ListID != "":
@@ -46,7 +46,7 @@ func (d *Desk) Seal(ctx context.Context, org string, body order.Body, keep bool)
 	return r, err
 }
 
-func (d *Desk) sealEmails(ctx context.Context, org string, r order.Request, emails []string, keep bool) (order.Request, error) {
+func (d *Pricer) normalizeEmails(ctx context.Context, org string, r order.Request, emails []string, keep bool) (order.Request, error) {
 	distinct := lead.DistinctEmails(emails)
 	if distinct == 0 {
 		return r, &order.InvalidError{Field: "emails", Message: noneOf(emails)}
@@ -68,7 +68,7 @@ func noneOf(texts []string) string {
 	return fmt.Sprintf("None of the %d texts is an address; the first one cannot be verified: %s.", len(texts), lead.NoAddress(texts[0]))
 }
 
-func (d *Desk) sealLeads(ctx context.Context, org string, r order.Request, ids []string, keep bool) (order.Request, error) {
+func (d *Pricer) normalizeLeads(ctx context.Context, org string, r order.Request, ids []string, keep bool) (order.Request, error) {
 	if !keep {
 		distinct := map[string]bool{}
 		for _, id := range ids {
@@ -98,7 +98,7 @@ func noList(id string) error {
 }
 
 // countOf is how many addresses or rows of a list an order is for.
-func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64, error) {
+func (d *Pricer) countOf(ctx context.Context, org string, r order.Request) (int64, error) {
 	list, err := d.catalogue.Want(ctx, org, r.ListID)
 	switch {
 	case errors.Is(err, lead.ErrNoList):
@@ -110,7 +110,7 @@ func (d *Desk) countOf(ctx context.Context, org string, r order.Request) (int64,
 }
 
 // deliveredBy is how many leads an order has delivered that is exported.
-func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
+func (d *Pricer) deliveredBy(ctx context.Context, org, id string) (int64, error) {
 	refuse := func(format string, args ...any) (int64, error) {
 		return 0, &order.InvalidError{Field: "order_id", Message: fmt.Sprintf(format, args...)}
 	}
@@ -135,7 +135,7 @@ func (d *Desk) deliveredBy(ctx context.Context, org, id string) (int64, error) {
 const expireAtMax = 20 // lists that are deleted at a time, each of up to a million rows
 
 // ExpireLists deletes some of the lists that were kept and never used.
-func (d *Desk) ExpireLists(ctx context.Context) error {
+func (d *Pricer) ExpireLists(ctx context.Context) error {
 	_, err := d.catalogue.ExpireLists(ctx, expireAtMax)
 	return err
 }
