@@ -85,6 +85,17 @@ func (a *Activities) NoteWait(ctx context.Context, in NoteWaitInput) error {
 	return toTemporal(a.Book.NoteWait(ctx, in.OrderID, in.Wait))
 }
 
+// NotePausedInput is the input of NotePaused.
+type NotePausedInput struct {
+	OrderID string `json:"order_id"`
+	Paused  bool   `json:"paused"`
+}
+
+// NotePaused lets the book show that an order was paused, or resumed.
+func (a *Activities) NotePaused(ctx context.Context, in NotePausedInput) error {
+	return toTemporal(a.Book.NotePaused(ctx, in.OrderID, in.Paused))
+}
+
 // NoteRecovered lets the book show that an outage has ended for an order.
 func (a *Activities) NoteRecovered(ctx context.Context, id string) error {
 	return toTemporal(a.Book.NoteRecovered(ctx, id))

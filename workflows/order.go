@@ -45,6 +45,7 @@ type orderRun struct {
 	outage  *activities.Outage // nothing can be verified just now
 	waited  bool               // for an outage to end, and verification has not worked since
 	resumed bool               // the order was asked to go on
+	pauses  pauses             // and resumptions, of this run
 	begun   int                // batches and parts begun in this run
 	waits   time.Time          // since when the order waits for something
 	shown   order.Status       // by the search attribute

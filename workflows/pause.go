@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"holdfast/activities"
 	"holdfast/internal/order"
 )
 
@@ -109,34 +110,79 @@ func (o *orderRun) awaitResume(ctx workflow.Context) error {
 	return err
 }
 
+// notingPauses is the version since which an order notes its pauses in the book
+// itself, in the order in which they came.
+const notingPauses = "note-pauses"
+
 // listenForPauses answers the updates pause and resume. Batches under way are
 // finished and charged; no new ones begin. Resuming also ends the wait of an
 // outage. An update that would change nothing is refused before it enters the
 // history.
 func (o *orderRun) listenForPauses(ctx workflow.Context) error {
-	if err := workflow.SetUpdateHandlerWithOptions(ctx, UpdatePause, func(workflow.Context) error {
-		o.Paused = true
-		return nil
-	}, workflow.UpdateHandlerOptions{Validator: func() error {
-		switch o.Progress.Stage {
-		case order.StageRefunding, order.StageOver:
-			return temporal.NewApplicationError("the order is delivered", RefusedDelivered)
-		case order.StageReserving, order.StageSelecting, order.StageVerifying, order.StageDelivering:
-		}
-		if o.Paused {
-			return temporal.NewApplicationError("the order is paused", RefusedNothingToDo)
-		}
-		return nil
-	}}); err != nil {
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, UpdatePause, func(ctx workflow.Context) (noted bool, err error) {
+		return o.setPaused(ctx, true)
+	}, workflow.UpdateHandlerOptions{Validator: o.mayPause}); err != nil {
 		return err
 	}
-	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateResume, func(workflow.Context) error {
-		o.Paused, o.resumed = false, true
-		return nil
-	}, workflow.UpdateHandlerOptions{Validator: func() error {
-		if !o.Paused && o.outage == nil {
-			return temporal.NewApplicationError("the order is not paused", RefusedNothingToDo)
-		}
-		return nil
-	}})
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateResume, func(ctx workflow.Context) (noted bool, err error) {
+		return o.setPaused(ctx, false)
+	}, workflow.UpdateHandlerOptions{Validator: o.mayResume})
+}
+
+func (o *orderRun) mayPause() error {
+	switch o.Progress.Stage {
+	case order.StageRefunding, order.StageOver:
+		return temporal.NewApplicationError("the order is delivered", RefusedDelivered)
+	case order.StageReserving, order.StageSelecting, order.StageVerifying, order.StageDelivering:
+	}
+	if o.Paused {
+		return temporal.NewApplicationError("the order is paused", RefusedNothingToDo)
+	}
+	return nil
+}
+
+// mayResume lets an order be resumed that is not reserved yet: whether it was
+// paused when its last workflow was lost is not known before.
+func (o *orderRun) mayResume() error {
+	if o.Reservation != nil && !o.Paused && o.outage == nil {
+		return temporal.NewApplicationError("the order is not paused", RefusedNothingToDo)
+	}
+	return nil
+}
+
+// pauses counts the pauses and resumptions of a run. Handlers that wait for the same
+// thing do not go on in the order in which they came, so each waits for its turn.
+type pauses struct{ asked, made, noted int }
+
+// setPaused pauses the order or resumes it, and notes it in the book. Several calls
+// are noted as they came, so that the book never ends with an older one: a workflow
+// that is started again believes it. It reports false for an order that leaves the
+// note to the caller, as orders did before.
+func (o *orderRun) setPaused(ctx workflow.Context, paused bool) (noted bool, err error) {
+	if workflow.GetVersion(ctx, notingPauses, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		o.Paused, o.resumed = paused, o.resumed || !paused
+		return false, nil
+	}
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	turn := o.pauses.asked
+	o.pauses.asked++
+	// One that comes before the reservation waits for it: the book may say that the
+	// order is paused.
+	known := func() bool { return (o.Reservation != nil || o.failure != nil) && o.pauses.made == turn }
+	if err := workflow.Await(ctx, known); err != nil {
+		return true, err
+	}
+	o.Paused, o.resumed = paused, o.resumed || !paused
+	o.pauses.made++
+	if err := workflow.Await(ctx, func() bool { return o.pauses.noted == turn }); err != nil {
+		return true, err
+	}
+	defer func() { o.pauses.noted++ }()
+	summary := "note that the order is resumed"
+	if paused {
+		summary = "note that the order is paused"
+	}
+	in := activities.NotePausedInput{OrderID: o.in.ID, Paused: paused}
+	return true, book(bookkeeping(ctx, o.in.Org, summary), true, a.NotePaused, in, nil)
 }

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -95,6 +96,49 @@ func TestAPausedOrderBeginsNoBatchUntilItIsResumed(t *testing.T) {
 	require.Contains(t, paused.Waiting, "a call to resume it")
 	require.Equal(t, 1, w.verifier.calls)
 	w.requireBalance(20, 0)
+}
+
+// An order that was paused when its workflow was lost is resumed while the new
+// workflow finds out how it stands: the resumption counts.
+func TestAResumptionThatComesBeforeTheOrderIsTakenUpCounts(t *testing.T) {
+	for _, count := range []int64{40, 1500} { // small, large
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			w := newWorld(t, int(count), count)
+			_, err := w.acts.Reserve(t.Context(), input(count)) // by the workflow that was lost
+			require.NoError(t, err)
+			require.NoError(t, w.book.NotePaused(t.Context(), input(count).ID, true))
+			require.True(t, w.stored(input(count).ID).Paused)
+
+			env := w.env()
+			env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdateResume) }, 0)
+			run(env, input(count))
+			require.NoError(t, env.GetWorkflowError())
+			require.Equal(t, order.Settled, w.stored(input(count).ID).Status)
+			w.requireBalance(count/2, 0)
+		})
+	}
+}
+
+// The book has pauses and resumptions as they came, also where they came at the
+// same time: an order that is started again believes it.
+func TestPausesAreNotedAsTheyCame(t *testing.T) {
+	w := newWorld(t, 1500, 1500)
+	env := w.env()
+	env.RegisterDelayedCallback(func() {
+		for i, name := range []string{workflows.UpdatePause, workflows.UpdateResume} {
+			env.UpdateWorkflow(name, fmt.Sprint(i), &testsuite.TestUpdateCallback{
+				OnAccept: func() {}, OnReject: func(err error) { require.NoError(t, err) },
+				OnComplete: func(_ any, err error) { require.NoError(t, err) },
+			})
+		}
+	}, 0)
+	run(env, input(1500))
+	require.NoError(t, env.GetWorkflowError())
+	require.False(t, w.stored(input(1500).ID).Paused)
+	rows, _ := w.pool.Query(t.Context(), `SELECT topic FROM outbox WHERE topic IN ('order.paused', 'order.resumed') ORDER BY id`)
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"order.paused", "order.resumed"}, topics)
 }
 
 func TestAPausedOrderCanBeCancelled(t *testing.T) {

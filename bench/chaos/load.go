@@ -115,7 +115,7 @@ func (c *client) order(ctx context.Context, rng *rand.Rand, who *customer, idem 
 	}
 	c.note(who, idem, body["kind"].(string), o.ID, o.Status)
 	step := func(word string) {
-		c.insist(ctx, rng, request{path: "/orders/" + o.ID + "/" + word, key: who.key, body: map[string]any{}, what: word})
+		c.insist(ctx, rng, request{path: "/orders/" + o.ID + "/" + word, key: who.key, idem: idem + "-" + word, body: map[string]any{}, what: word})
 	}
 	switch rng.IntN(10) {
 	case 0:

@@ -111,7 +111,11 @@ func (a *API) orderSteps() {
 		add(a, route{
 			method: http.MethodPost, path: "/orders/{id}/" + step.word, name: step.word + "Order", tag: "Orders", errors: []int{http.StatusConflict, http.StatusServiceUnavailable}, needs: member, anyOrg: true,
 			status: http.StatusAccepted, summary: step.summary, about: step.about + " Repeated, it answers alike, with a note that nothing was changed. An order that is over is 409.",
-		}, func(ctx context.Context, in *struct{ OrderID }) (*answer[movedOrder], error) {
+		}, func(ctx context.Context, in *struct {
+			OrderID
+			StepKey
+		},
+		) (*answer[movedOrder], error) {
 			o, err := a.orderOf(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -156,6 +160,13 @@ func (a *API) orderSteps() {
 type OrderID struct {
 	ID string `path:"id" maxLength:"100" example:"ord_4k2n6v"`
 }
+
+// StepKey is what a request carries that moves an order.
+type StepKey struct {
+	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Makes the request safe to repeat at any time: a copy that arrives late, when another step was taken after it, changes nothing. With another order or step 422." example:"4c1f7e0a"`
+}
+
+func (s StepKey) repeats() string { return s.Key }
 
 // movedOrder is an order after a step.
 type movedOrder struct {

@@ -76,6 +76,21 @@ func TestA8_PauseAndResume(t *testing.T) {
 	f.settled(id)
 }
 
+// A copy of a request to pause that arrives late, when the order was resumed since,
+// does not pause it again: nobody would resume it.
+func TestA8_ALateCopyOfAPauseChangesNothing(t *testing.T) {
+	f := setup(t)
+	f.fund(leads)
+	id := f.place("p", leads, "0s").ID
+	pause := func() *reply { return f.call("POST", "/orders/"+id+"/pause", f.jane, nil, "Idempotency-Key", "once") }
+	first := pause().is(202)
+	require.Empty(t, first.header.Get("Idempotent-Replayed"))
+	f.call("POST", "/orders/"+id+"/resume", f.jane, nil, "Idempotency-Key", "go-on").is(202)
+	require.Equal(t, "true", pause().is(202).header.Get("Idempotent-Replayed"))
+	f.call("POST", "/orders/"+id+"/resume", f.jane, nil, "Idempotency-Key", "once").problem(422, "idempotency_key_reused")
+	f.settled(id)
+}
+
 // Where the payment service does not answer the caller is told so, and what it
 // has reported is carried out when it does.
 func TestA26_ThePaymentServiceFails(t *testing.T) {

@@ -42,6 +42,14 @@ func from(ctx context.Context) *Request {
 	return r
 }
 
+// Key is the key of the request of ctx; empty where it has none.
+func Key(ctx context.Context) string {
+	if r := from(ctx); r != nil {
+		return r.Key
+	}
+	return ""
+}
+
 // Asks says what the request of ctx asks for where that is known late only, such
 // as the content of an upload.
 func Asks(ctx context.Context, what string) {

@@ -2,11 +2,14 @@ package intake
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"holdfast/internal/idempotency"
 	"holdfast/internal/orderbook"
 	"holdfast/workflows"
 )
@@ -64,28 +67,19 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	err = in.update(ctx, id, update)
-	if isGone(err) { // perhaps because it is riding
-		if err := in.awaitRide(ctx, id); err != nil {
-			return false, err
-		}
-		err = in.update(ctx, id, update)
+	idempotency.Asks(ctx, update+" "+id)
+	if again, err := in.book.Stepped(ctx, org, id); err != nil || again { // a copy that came late, perhaps after another step
+		return false, err
 	}
-	if isGone(err) {
-		again, lost := in.takeUpLost(ctx, id)
-		if lost != nil {
-			return false, lost
-		}
-		if !again {
-			return false, ErrOver
-		}
-		err = in.update(ctx, id, update)
+	noted, err := in.updateAnywhere(ctx, id, update)
+	if err == nil && !noted { // an order of before it did that itself
+		err = in.book.NotePaused(ctx, id, update == workflows.UpdatePause)
 	}
 	var app *temporal.ApplicationError
 	nothingToDo := errors.As(err, &app) && app.Type() == workflows.RefusedNothingToDo
-	if err == nil || nothingToDo { // the workflow decides, the book shows it
-		if err := in.book.NotePaused(ctx, id, update == workflows.UpdatePause); err != nil {
-			return false, err
+	if err == nil || nothingToDo {
+		if noting := in.book.NoteStep(ctx, org, id); noting != nil {
+			return false, noting
 		}
 	}
 	switch {
@@ -101,12 +95,51 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 	return err == nil, err
 }
 
-func (in *Intake) update(ctx context.Context, id, name string) error {
+// updateAnywhere sends an update to the workflow of an order, wherever that is.
+func (in *Intake) updateAnywhere(ctx context.Context, id, name string) (noted bool, err error) {
+	noted, err = in.update(ctx, id, name)
+	if isGone(err) { // perhaps because it is riding
+		if err := in.awaitRide(ctx, id); err != nil {
+			return false, err
+		}
+		noted, err = in.update(ctx, id, name)
+	}
+	if !isGone(err) {
+		return noted, err
+	}
+	again, lost := in.takeUpLost(ctx, id)
+	if lost != nil {
+		return false, lost
+	}
+	if !again {
+		return false, ErrOver
+	}
+	return in.update(ctx, id, name)
+}
+
+// update sends an update and waits until it is carried out. Copies of a request
+// that has an idempotency key are one update. It reports whether the workflow has
+// noted it in the book.
+func (in *Intake) update(ctx context.Context, id, name string) (noted bool, err error) {
 	handle, err := in.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: id, UpdateName: name, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: id, UpdateName: name, UpdateID: updateID(ctx, name), WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	return handle.Get(ctx, nil)
+	err = handle.Get(ctx, &noted)
+	if errors.Is(err, temporal.ErrNoData) { // of a worker of before
+		return false, nil
+	}
+	return noted, err
+}
+
+// updateID is the ID of the update that a request asks for; empty: a new one.
+func updateID(ctx context.Context, name string) string {
+	key := idempotency.Key(ctx)
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return name + "/" + hex.EncodeToString(sum[:])
 }

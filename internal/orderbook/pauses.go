@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
 	"holdfast/internal/outbox"
 )
@@ -45,6 +46,35 @@ func (b *Book) NoteWait(ctx context.Context, id string, w order.Wait) error {
 	}
 	return nil
 }
+
+// Stepped reports whether the request of ctx, which has an idempotency key, was
+// carried out before.
+func (b *Book) Stepped(ctx context.Context, org, id string) (bool, error) {
+	_, again, err := idempotency.Find(ctx, b.pool, org, stepThing)
+	if err != nil {
+		return false, fmt.Errorf("whether a step of order %s was taken cannot be read: %w", id, err)
+	}
+	return again, nil
+}
+
+// NoteStep notes that the request of ctx, if it has an idempotency key, was carried
+// out: a copy of it that comes later, when the order was resumed, does not pause it
+// again.
+func (b *Book) NoteStep(ctx context.Context, org, id string) error {
+	if idempotency.Key(ctx) == "" {
+		return nil
+	}
+	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		_, _, err := idempotency.Claim(ctx, tx, org, stepThing, idempotency.Made{ID: id})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("a step of order %s was not noted: %w", id, err)
+	}
+	return nil
+}
+
+const stepThing = "step"
 
 // NotePaused notes that an open order was paused, or resumed, and announces it.
 // Resuming also ends the wait that was noted. Called again it changes nothing.
