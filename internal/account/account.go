@@ -282,16 +282,20 @@ var selectOrg = `
 
 // orgOf leaves out the reset that a plan without periods, or a closed
 // organization, does not have.
-func (a *Accounts) orgOf(ctx context.Context, org Org) Org {
-	if p, err := a.Plan(ctx, org.Plan, org.PlanVersion); err == nil && p.Period == plan.NoPeriod || org.Status == StatusClosed {
+func (a *Accounts) orgOf(ctx context.Context, db querier, org Org) Org {
+	if p, err := a.readPlan(ctx, db, org.Plan, org.PlanVersion); err == nil && p.Period == plan.NoPeriod || org.Status == StatusClosed {
 		org.NextReset = nil
 	}
 	return org
 }
 
 // Org returns an organization and the plan it is on now, or ErrNotFound.
-func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
-	rows, _ := a.pool.Query(ctx, selectOrg+` WHERE o.id = $1`, id)
+func (a *Accounts) Org(ctx context.Context, id string) (Org, error) { return a.readOrg(ctx, a.pool, id) }
+
+// readOrg is Org, also within a transaction: one that holds a connection while it
+// waits for another one of the pool may wait for ever.
+func (a *Accounts) readOrg(ctx context.Context, db querier, id string) (Org, error) {
+	rows, _ := db.Query(ctx, selectOrg+` WHERE o.id = $1`, id)
 	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Org])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Org{}, errcode.Say(ErrNotFound, "There is no organization %q; create it first.", id)
@@ -299,7 +303,7 @@ func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
 	if err != nil {
 		return Org{}, fmt.Errorf("the organization %s cannot be read: %w", id, err)
 	}
-	return a.orgOf(ctx, org), nil
+	return a.orgOf(ctx, db, org), nil
 }
 
 // Orgs lists all organizations by id.
@@ -310,7 +314,7 @@ func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
 		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
 	}
 	for i := range orgs {
-		orgs[i] = a.orgOf(ctx, orgs[i])
+		orgs[i] = a.orgOf(ctx, a.pool, orgs[i])
 	}
 	return orgs, nil
 }
@@ -334,7 +338,7 @@ func (a *Accounts) OrgPage(ctx context.Context, f OrgFilter) ([]Org, error) {
 		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
 	}
 	for i := range orgs {
-		orgs[i] = a.orgOf(ctx, orgs[i])
+		orgs[i] = a.orgOf(ctx, a.pool, orgs[i])
 	}
 	return orgs, nil
 }

@@ -120,7 +120,7 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 		if at.Before(last) {
 			at = last
 		}
-		change, err = a.nextChange(ctx, org, history, to, at)
+		change, err = a.nextChange(ctx, tx, org, history, to, at)
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func lastReset(ctx context.Context, db querier, org Org) (last time.Time, err er
 	return last, nil
 }
 
-func (a *Accounts) nextChange(ctx context.Context, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
+func (a *Accounts) nextChange(ctx context.Context, db querier, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
 	since := at.UTC().Truncate(time.Microsecond)
 	for _, c := range history {
 		// Clocks differ: a change never goes behind one that has taken effect.
@@ -177,7 +177,7 @@ func (a *Accounts) nextChange(ctx context.Context, org Org, history []PlanChange
 		PlanID:     to.ID, PlanVersion: to.Version, Since: &since,
 	}
 	current := inForce(history, since)
-	from, err := a.Plan(ctx, current.PlanID, current.PlanVersion)
+	from, err := a.readPlan(ctx, db, current.PlanID, current.PlanVersion)
 	if err != nil {
 		return PlanChange{}, err
 	}
@@ -212,7 +212,7 @@ func (a *Accounts) PreviewChange(ctx context.Context, org Org, planID string, at
 	if at.Before(last) {
 		at = last
 	}
-	change, err := a.nextChange(ctx, org, history, to, at)
+	change, err := a.nextChange(ctx, a.pool, org, history, to, at)
 	if err != nil {
 		return PlanChange{}, nil, err
 	}

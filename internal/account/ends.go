@@ -95,7 +95,7 @@ func (a *Accounts) changeOrg(ctx context.Context, id string, change func(pgx.Tx,
 		if _, err := tx.Exec(ctx, `SELECT FROM organization WHERE id = $1 FOR UPDATE`, id); err != nil {
 			return err
 		}
-		org, err := a.Org(ctx, id)
+		org, err := a.readOrg(ctx, tx, id)
 		if err != nil {
 			return err
 		}

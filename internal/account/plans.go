@@ -74,34 +74,44 @@ func (a *Accounts) EnsurePresets(ctx context.Context) error {
 // Plan returns a version of a plan, 0 for the newest, or ErrNotFound. The plan
 // is shared: do not change it.
 func (a *Accounts) Plan(ctx context.Context, id string, version int) (*plan.Plan, error) {
+	return a.readPlan(ctx, a.pool, id, version)
+}
+
+// readPlan is Plan, also within a transaction.
+func (a *Accounts) readPlan(ctx context.Context, db querier, id string, version int) (*plan.Plan, error) {
 	if p, ok := a.plans.Load(planKey{id, version}); ok {
 		return p.(*plan.Plan), nil
 	}
-	var body []byte
-	err := a.pool.QueryRow(ctx, `
+	rows, _ := db.Query(ctx, `
 		SELECT version, body FROM plan
 		WHERE id = $1 AND ($2 = 0 OR version = $2)
-		ORDER BY version DESC LIMIT 1`, id, version).Scan(&version, &body)
+		ORDER BY version DESC LIMIT 1`, id, version)
+	stored, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[storedPlan])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, a.noPlan(ctx, id, version)
+		return nil, noPlan(ctx, db, id, version)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the plan %s cannot be read: %w", id, err)
 	}
-	p, err := plan.Parse(fmt.Sprintf("plan %s version %d", id, version), body)
+	p, err := plan.Parse(fmt.Sprintf("plan %s version %d", id, stored.Version), stored.Body)
 	if err != nil {
 		return nil, fmt.Errorf("the stored plan cannot be used: %w", err)
 	}
-	p.Version = version
-	a.plans.Store(planKey{id, version}, p)
+	p.Version = stored.Version
+	a.plans.Store(planKey{id, p.Version}, p)
 	return p, nil
 }
 
-func (a *Accounts) noPlan(ctx context.Context, id string, version int) error {
+type storedPlan struct {
+	Version int
+	Body    []byte
+}
+
+func noPlan(ctx context.Context, db querier, id string, version int) error {
 	if version != 0 {
 		return errcode.Say(ErrNotFound, "There is no version %d of plan %q; choose one that is stored.", version, id)
 	}
-	rows, _ := a.pool.Query(ctx, `SELECT DISTINCT id FROM plan ORDER BY id`)
+	rows, _ := db.Query(ctx, `SELECT DISTINCT id FROM plan ORDER BY id`)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return fmt.Errorf("the plans cannot be listed: %w", err)
