@@ -106,6 +106,7 @@ type ownedPage struct {
 }
 
 func (a *API) ownedLeads(ctx context.Context, in *struct {
+	Find   string `query:"find" maxLength:"200" doc:"Only what has this text in its value, id, name, title or company, letter case aside. A page of a search may have fewer than limit, also none, and a next_cursor to go on with." example:"engineer"`
 	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 },
@@ -115,7 +116,7 @@ func (a *API) ownedLeads(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	leads, next, err := a.Catalogue.Owned(ctx, viewer(c, terms), in.Cursor, in.Limit)
+	leads, next, err := a.Catalogue.Owned(ctx, viewer(c, terms), strings.TrimSpace(in.Find), in.Cursor, in.Limit)
 	if errors.Is(err, lead.ErrBadCursor) {
 		return nil, errBadCursor
 	}

@@ -239,3 +239,26 @@ func TestC8_ListsAreStreamed(t *testing.T) {
 	require.EqualValues(t, n, list.Unique)
 	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(8<<20), "nothing of the list stays in memory")
 }
+
+// TestC8_BadRows: what is wrong with which line of a file.
+func TestC8_BadRows(t *testing.T) {
+	f := setup(t)
+	list, err := f.KeepList(f.ctx, "acme", "", strings.NewReader("email,name\nann@x.test,Ann\nnonsense,Bob\n,\n\"two\nlines\",Eve\nbob@,Bob\n"))
+	require.NoError(t, err)
+	bad, err := f.BadRows(f.ctx, "acme", list.ID, 3)
+	require.NoError(t, err)
+	var lines []int64
+	for _, row := range bad {
+		lines = append(lines, row.Line)
+		require.NotEmpty(t, row.Problem)
+	}
+	require.Equal(t, []int64{3, 4, 5}, lines)
+	require.Equal(t, []string{"nonsense", "Bob"}, bad[0].Cells)
+	all, err := f.BadRows(f.ctx, "acme", list.ID, 100)
+	require.NoError(t, err)
+	require.EqualValues(t, list.Malformed+list.Matchable, len(all))
+	require.EqualValues(t, 7, all[3].Line, "behind a cell of two lines")
+	foreign, err := f.BadRows(f.ctx, "beta", list.ID, 100)
+	require.NoError(t, err)
+	require.Empty(t, foreign)
+}

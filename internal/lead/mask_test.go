@@ -177,7 +177,7 @@ func TestN2_OwnedLeadsAreListed(t *testing.T) {
 	for _, limit := range []int{1, 4, 7, 500} {
 		var seen []string
 		for cursor := ""; ; {
-			page, next, err := f.Owned(f.ctx, viewer, cursor, limit)
+			page, next, err := f.Owned(f.ctx, viewer, "", cursor, limit)
 			require.NoError(t, err)
 			for _, p := range page {
 				seen = append(seen, p.LeadID)
@@ -194,9 +194,24 @@ func TestN2_OwnedLeadsAreListed(t *testing.T) {
 		require.NotContains(t, seen, "l07")
 		require.Subset(t, ids, seen)
 	}
-	other, _, err := f.Owned(f.ctx, lead.Viewer{Org: "beta", Types: []string{"email"}, Scopes: []string{""}}, "", 10)
+	for find, want := range map[string]int{"M1": 10, "smith": 29, "l07": 0, "l08": 1, "%": 0, "co": 29} {
+		var seen []string
+		for cursor := ""; ; {
+			page, next, err := f.Owned(f.ctx, viewer, find, cursor, 3)
+			require.NoError(t, err)
+			for _, p := range page {
+				require.NotContains(t, seen, p.LeadID, find)
+				seen = append(seen, p.LeadID)
+			}
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		require.Len(t, seen, want, find)
+	}
+	other, _, err := f.Owned(f.ctx, lead.Viewer{Org: "beta", Types: []string{"email"}, Scopes: []string{""}}, "", "", 10)
 	require.NoError(t, err)
 	require.Empty(t, other)
-	_, _, err = f.Owned(f.ctx, viewer, "soon", 10)
+	_, _, err = f.Owned(f.ctx, viewer, "", "soon", 10)
 	require.ErrorIs(t, err, lead.ErrBadCursor)
 }

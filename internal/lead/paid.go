@@ -51,20 +51,26 @@ func parsePaidPlace(cursor string) (p paidPlace, err error) {
 	return p, nil
 }
 
-// paidOrders are how many orders a page looks into at a time.
-const paidOrders = 100
+const (
+	paidOrders  = 100     // orders that a page looks into at a time
+	searchChunk = 5_000   // items that a search looks at in one statement
+	searchMost  = 200_000 // items that a page of a search looks at
+)
 
 // Owned lists the values of leads that the viewer's organization has paid for,
 // newest first, at most limit of them behind a cursor. What was credited back,
-// and people who are suppressed or erased, are left out. The next cursor is
-// empty at the end.
+// and people who are suppressed or erased, are left out. With find, only those
+// whose value, id, name, title or company has this text. A search ends after many
+// items: its page may then have fewer than limit, and a cursor to go on with. The
+// next cursor is empty at the end.
 //
 // Errors: ErrBadCursor.
-func (c *Catalogue) Owned(ctx context.Context, v Viewer, cursor string, limit int) (paid []Paid, next string, err error) {
+func (c *Catalogue) Owned(ctx context.Context, v Viewer, find, cursor string, limit int) (paid []Paid, next string, err error) {
 	at, err := parsePaidPlace(cursor)
 	if err != nil {
 		return nil, "", err
 	}
+	looked := 0
 	for {
 		orders, err := c.ordersWithLeads(ctx, v.Org, at.seq)
 		if err != nil {
@@ -75,7 +81,14 @@ func (c *Catalogue) Owned(ctx context.Context, v Viewer, cursor string, limit in
 				at = paidPlace{o.Seq, 1<<63 - 1}
 			}
 			for len(paid) < limit {
-				more, last, err := c.paidItems(ctx, v, o.ID, at.n, limit-len(paid))
+				chunk := limit - len(paid)
+				if find != "" {
+					chunk = searchChunk
+					if looked += chunk; looked > searchMost {
+						return paid, at.String(), nil
+					}
+				}
+				more, last, err := c.paidItems(ctx, v, paidPart{o.ID, find, at.n, chunk}, limit-len(paid))
 				if err != nil {
 					return nil, "", err
 				}
@@ -113,10 +126,18 @@ func (c *Catalogue) ordersWithLeads(ctx context.Context, org string, seq int64) 
 	return orders, nil
 }
 
-// paidItems are the paid values among the next items of an order before the
-// n-th, last ones first, and the number of the last item that was looked at; 0
-// where there is none.
-func (c *Catalogue) paidItems(ctx context.Context, v Viewer, orderID string, n int64, limit int) (paid []Paid, last int64, err error) {
+// paidPart is a number of items of an order, before the n-th, and what is looked
+// for in them.
+type paidPart struct {
+	orderID, find string
+	n             int64
+	items         int
+}
+
+// paidItems are the paid values in a part of an order, last ones first and at most
+// limit of them, and the number of the last item that was looked at; 0 where there
+// is none.
+func (c *Catalogue) paidItems(ctx context.Context, v Viewer, part paidPart, limit int) (paid []Paid, last int64, err error) {
 	rows, err := c.pool.Query(ctx, `
 		SELECT i.n, p.id IS NOT NULL, coalesce(p.id, ''), coalesce(p.first_name, ''), coalesce(p.last_name, ''), coalesce(p.title, ''),
 			coalesce(p.company, ''), coalesce(p.country, ''), i.field, i.value, o.id, o.kind, o.member, coalesce(i.delivered_at, now())
@@ -124,24 +145,29 @@ func (c *Catalogue) paidItems(ctx context.Context, v Viewer, orderID string, n i
 		JOIN orders o ON o.id = i.order_id
 		LEFT JOIN LATERAL (SELECT l.* FROM lead l WHERE l.no = i.lead_no AND i.delivered_at IS NOT NULL AND NOT i.already_owned
 			AND i.field <> 'lead' AND i.value <> '' AND NOT `+isSuppressed+`
-			AND (i.keys IS NULL OR EXISTS (SELECT FROM unnest(i.keys) AS k WHERE `+visible("k")+`)) OFFSET 0) p ON true
-		ORDER BY i.n DESC`, v.Org, v.Types, v.Scopes, orderID, n, limit)
+			AND (i.keys IS NULL OR EXISTS (SELECT FROM unnest(i.keys) AS k WHERE `+visible("k")+`))
+			AND ($7 = '' OR strpos(lower(concat_ws(' ', i.value, l.id, l.first_name, l.last_name, l.title, l.company)), lower($7)) > 0) OFFSET 0) p ON true
+		ORDER BY i.n DESC`, v.Org, v.Types, v.Scopes, part.orderID, part.n, part.items, part.find)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading what order %s delivered: %w", orderID, err)
+		return nil, 0, fmt.Errorf("reading what order %s delivered: %w", part.orderID, err)
 	}
 	var is bool
+	var n int64
 	var p Paid
 	_, err = pgx.ForEachRow(rows, []any{
-		&last, &is, &p.LeadID, &p.FirstName, &p.LastName, &p.Title, &p.Company, &p.Country, &p.Field, &p.Value,
+		&n, &is, &p.LeadID, &p.FirstName, &p.LastName, &p.Title, &p.Company, &p.Country, &p.Field, &p.Value,
 		&p.OrderID, &p.Kind, &p.Member, &p.DeliveredAt,
 	}, func() error {
-		if is {
+		if len(paid) == limit {
+			return nil // the next page begins here
+		}
+		if last = n; is {
 			paid = append(paid, p)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading what order %s delivered: %w", orderID, err)
+		return nil, 0, fmt.Errorf("reading what order %s delivered: %w", part.orderID, err)
 	}
 	return paid, last, nil
 }
