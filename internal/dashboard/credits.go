@@ -3,6 +3,7 @@ package dashboard
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"holdfast/internal/billing"
@@ -24,32 +25,44 @@ type historyPage struct {
 	Next    string
 	File    string
 	Types   []string
+
+	Filtered bool
 }
 
-// historyQuery is the filter of a history page as the API takes it. Days are
-// days of the organization; the last one counts.
+// historyQuery is the filter of a history page as the API takes it.
 func (v *visit) historyQuery() url.Values {
 	asked, query := v.r.URL.Query(), url.Values{}
-	for _, name := range []string{"type", "kind", "member", "order"} {
+	for _, name := range []string{"type", "kind", "member", "order", "sort"} {
 		if value := asked.Get(name); value != "" {
 			query.Set(name, value)
 		}
 	}
+	v.setDays(query)
+	return query
+}
+
+// setDays puts the days of a filter into a query of the API. They are days of the
+// organization; the last one counts.
+func (v *visit) setDays(query url.Values) {
 	zone, err := v.Org.Location()
 	if err != nil {
 		zone = time.UTC
 	}
 	for name, days := range map[string]int{"from": 0, "to": 1} {
-		if day, err := time.ParseInLocation(time.DateOnly, asked.Get(name), zone); err == nil {
+		if day, err := time.ParseInLocation(time.DateOnly, v.r.URL.Query().Get(name), zone); err == nil {
 			query.Set(name, day.AddDate(0, 0, days).Format(time.RFC3339))
 		}
 	}
-	return query
+}
+
+// filtered says whether a filter of the page is set.
+func filtered(asked url.Values, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return asked.Get(name) != "" })
 }
 
 func (v *visit) history() error {
 	asked, query := v.r.URL.Query(), v.historyQuery()
-	page := historyPage{Asked: asked}
+	page := historyPage{Asked: asked, Filtered: filtered(asked, "from", "to", "type", "kind", "member", "order")}
 	var err error
 	if page.Credits, err = v.credits(); err != nil {
 		return err
@@ -67,8 +80,7 @@ func (v *visit) history() error {
 		return err
 	}
 	if page.History.NextCursor != "" {
-		asked.Set("cursor", page.History.NextCursor)
-		page.Next = v.Path("credits") + "?" + asked.Encode()
+		page.Next = v.nextPage(page.History.NextCursor)
 	}
 	return v.render(http.StatusOK, "credits", "Credits", page)
 }
@@ -80,19 +92,22 @@ func (v *visit) historyFile() error {
 type ownedPage struct {
 	Leads []lead.Paid `json:"leads"`
 	Next  string      `json:"next_cursor"`
+	Find  string      `json:"-"`
 }
 
 func (v *visit) owned() error {
-	query := url.Values{"limit": {"50"}}
-	if cursor := v.r.URL.Query().Get("cursor"); cursor != "" {
-		query.Set("cursor", cursor)
+	asked, query := v.r.URL.Query(), url.Values{"limit": {"50"}}
+	for _, name := range []string{"find", "cursor"} {
+		if value := asked.Get(name); value != "" {
+			query.Set(name, value)
+		}
 	}
-	var page ownedPage
+	page := ownedPage{Find: asked.Get("find")}
 	if err := v.call(http.MethodGet, "/leads/owned?"+query.Encode(), nil, &page); err != nil {
 		return err
 	}
 	if page.Next != "" {
-		page.Next = v.Path("leads") + "?cursor=" + url.QueryEscape(page.Next)
+		page.Next = v.nextPage(page.Next)
 	}
 	return v.render(http.StatusOK, "owned", "Leads", page)
 }

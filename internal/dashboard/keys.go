@@ -3,8 +3,6 @@ package dashboard
 import (
 	"crypto/rand"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"holdfast/internal/account"
 )
@@ -14,9 +12,6 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 		route{method: http.MethodGet, path: "/o/{org}/keys", needs: admin, handle: (*visit).keys},
 		route{method: http.MethodPost, path: "/o/{org}/keys", needs: admin, handle: (*visit).addKey},
 		route{method: http.MethodPost, path: "/o/{org}/keys/{id}/revoke", needs: admin, handle: (*visit).revokeKey},
-		route{method: http.MethodPost, path: "/o/{org}/settings/webhooks", needs: admin, handle: (*visit).addWebhook},
-		route{method: http.MethodPost, path: "/o/{org}/settings/webhooks/{id}/delete", needs: admin, handle: (*visit).deleteWebhook},
-		route{method: http.MethodPost, path: "/o/{org}/settings/webhooks/{id}/enable", needs: admin, handle: (*visit).enableWebhook},
 	)
 }
 
@@ -62,33 +57,4 @@ func (v *visit) revokeKey() error {
 		return err
 	}
 	return v.redirect(v.Path("keys"))
-}
-
-// addWebhook makes an endpoint; its secret is shown this once.
-func (v *visit) addWebhook() error {
-	var made struct {
-		Secret string `json:"secret"`
-	}
-	body := map[string]any{"url": strings.TrimSpace(v.r.PostForm.Get("url"))}
-	if events := split(v.r.PostForm.Get("events")); len(events) > 0 {
-		body["events"] = events
-	}
-	if err := v.call(http.MethodPost, "/webhooks", body, &made); err != nil {
-		return err
-	}
-	return v.showSettings(made.Secret)
-}
-
-func (v *visit) deleteWebhook() error {
-	if err := v.call(http.MethodDelete, "/webhooks/"+url.PathEscape(v.r.PathValue("id")), nil, nil); err != nil {
-		return err
-	}
-	return v.redirect(v.Path("settings"))
-}
-
-func (v *visit) enableWebhook() error {
-	if err := v.call(http.MethodPost, "/webhooks/"+url.PathEscape(v.r.PathValue("id"))+"/enable", nil, nil); err != nil {
-		return err
-	}
-	return v.redirect(v.Path("settings"))
 }

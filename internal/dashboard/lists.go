@@ -152,23 +152,24 @@ type eventsPage struct {
 	Types  []string
 	Asked  url.Values
 	Done   string
+
+	Filtered bool
 }
 
 func (v *visit) eventList() error {
 	asked, query := v.r.URL.Query(), url.Values{"limit": {"50"}}
-	for _, name := range []string{"type", "from", "to", "cursor"} {
+	for _, name := range []string{"type", "cursor"} {
 		if value := asked.Get(name); value != "" {
 			query.Set(name, value)
 		}
 	}
-	page := eventsPage{Types: outbox.Names(), Asked: asked, Done: asked.Get("done")}
+	v.setDays(query)
+	page := eventsPage{Types: outbox.Names(), Asked: asked, Done: asked.Get("done"), Filtered: filtered(asked, "type", "from", "to")}
 	if err := v.call(http.MethodGet, "/events?"+query.Encode(), nil, &page); err != nil {
 		return err
 	}
 	if page.Next != "" {
-		query.Set("cursor", page.Next)
-		query.Del("limit")
-		page.Next = v.Path("events") + "?" + query.Encode()
+		page.Next = v.nextPage(page.Next)
 	}
 	return v.render(http.StatusOK, "events", "Events", page)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 
 	"holdfast/internal/account"
@@ -28,6 +29,7 @@ func (v *visit) start() error {
 // loginPage is what the login form shows.
 type loginPage struct {
 	Problem string
+	Ended   bool             // a session was there and is over
 	Next    string           // where to go afterwards
 	Link    string           // the secret of a login link that waits to be used
 	SignOn  bool             // single sign-on is offered
@@ -35,24 +37,32 @@ type loginPage struct {
 }
 
 func (d *Dashboard) showLogin(w http.ResponseWriter, r *http.Request) {
-	d.renderLogin(w, http.StatusOK, loginPage{Next: localPage(r.URL.Query().Get("next"))})
+	d.renderLogin(w, http.StatusOK, loginPage{Next: localPage(r.URL.Query().Get("next")), Ended: r.URL.Query().Get("ended") != ""})
 }
 
 // toLogin asks for a login and remembers the page.
 func (d *Dashboard) toLogin(w http.ResponseWriter, r *http.Request) {
 	to := Prefix + "/login"
+	query := url.Values{}
 	if r.Method == http.MethodGet && r.URL.Path != Prefix+"/" {
-		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+		query.Set("next", r.URL.RequestURI())
+	}
+	if _, err := r.Cookie(SessionCookie); err == nil {
+		query.Set("ended", "1")
+	}
+	if len(query) > 0 {
+		to += "?" + query.Encode()
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // localPage returns a page of the dashboard, or nothing: a login leads nowhere else.
 func localPage(next string) string {
-	if strings.HasPrefix(next, Prefix+"/") && !strings.ContainsAny(next, "\\\r\n") {
-		return next
+	at, err := url.Parse(next)
+	if err != nil || !strings.HasPrefix(next, Prefix) || strings.ContainsAny(next, "\\\r\n") || !strings.HasPrefix(path.Clean(at.Path)+"/", Prefix+"/") {
+		return ""
 	}
-	return ""
+	return next
 }
 
 func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {

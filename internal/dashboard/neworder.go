@@ -67,6 +67,7 @@ type leadsPage struct {
 	Count   int64
 	Owned   int64
 	Preview []lead.PreviewLead
+	Problem string // why nothing was counted
 }
 
 // criteriaFields are the criteria that take several values, with commas between.
@@ -90,7 +91,13 @@ func (v *visit) leadForm() error {
 		AlreadyOwned int64              `json:"already_owned"`
 		Preview      []lead.PreviewLead `json:"preview"`
 	}
-	if err := v.call(http.MethodGet, "/leads?"+query.Encode(), nil, &found); err != nil {
+	var problem *api.Problem
+	err := v.call(http.MethodGet, "/leads?"+query.Encode(), nil, &found)
+	if errors.As(err, &problem) && problem.Status == http.StatusUnprocessableEntity {
+		page.Problem = strings.Join(errorPage{Problem: problem}.Says(), " ")
+		return v.render(problem.Status, "leads", "New lead list", page)
+	}
+	if err != nil {
 		return err
 	}
 	page.Count, page.Owned, page.Preview = found.Leads, found.AlreadyOwned, found.Preview
@@ -111,15 +118,33 @@ func split(values string) []string {
 type listPage struct {
 	sells
 	List    *lead.List
+	Bad     []lead.BadRow // the first rows that cannot be used
 	Problem string
 }
 
+// listForm asks for a list, and shows what was read of one with ?list.
 func (v *visit) listForm() error {
-	s, err := v.sells()
-	if err != nil {
+	return v.showList(http.StatusOK, listPage{})
+}
+
+// badRows are how many rows that cannot be used the page shows; the others stand
+// in the result.
+const badRows = 20
+
+func (v *visit) showList(status int, page listPage) (err error) {
+	if page.sells, err = v.sells(); err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "list", "Verify or enrich a list", listPage{sells: s})
+	if id := v.r.URL.Query().Get("list"); id != "" {
+		page.List = &lead.List{}
+		if err := v.call(http.MethodGet, "/lists/"+pathEscape(id), nil, page.List); err != nil {
+			return err
+		}
+		if page.Bad, err = v.Catalogue.BadRows(v.r.Context(), v.Org.ID, page.List.ID, badRows); err != nil {
+			return err
+		}
+	}
+	return v.render(status, "list", "Verify or enrich a list", page)
 }
 
 // upload takes a list from a form: the token, the column, then pasted text or a
@@ -151,10 +176,6 @@ func (v *visit) keepList(fields map[string]string, source io.Reader) error {
 	if !v.goodToken(fields["csrf"]) {
 		return errToken
 	}
-	s, err := v.sells()
-	if err != nil {
-		return err
-	}
 	path := "/lists"
 	if column := strings.TrimSpace(fields["column"]); column != "" {
 		path += "?column=" + url.QueryEscape(column)
@@ -165,15 +186,14 @@ func (v *visit) keepList(fields map[string]string, source io.Reader) error {
 	}
 	r.ContentLength = -1
 	r.Header.Set("Content-Type", "text/csv")
-	page := listPage{sells: s, List: &lead.List{}}
-	status := http.StatusOK
+	var list lead.List
 	var problem *api.Problem
-	if err := v.ask(r, page.List); errors.As(err, &problem) {
-		page.List, page.Problem, status = nil, problem.Detail, problem.Status
+	if err := v.ask(r, &list); errors.As(err, &problem) {
+		return v.showList(problem.Status, listPage{Problem: problem.Detail})
 	} else if err != nil {
 		return err
 	}
-	return v.render(status, "list", "Verify or enrich a list", page)
+	return v.redirect(v.Path("new/list") + "?list=" + url.QueryEscape(list.ID))
 }
 
 func (v *visit) revealForm() error {

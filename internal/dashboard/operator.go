@@ -12,6 +12,7 @@ import (
 func init() { //nolint:gochecknoinits // each file registers its own routes
 	register(
 		route{method: http.MethodGet, path: "/operator", needs: operator, handle: (*visit).operator},
+		route{method: http.MethodGet, path: "/operator/orders", needs: operator, handle: (*visit).orders},
 		route{method: http.MethodPost, path: "/operator/recover/{id}", needs: operator, handle: (*visit).recover},
 		route{method: http.MethodGet, path: "/operator/plans", needs: operator, handle: (*visit).allPlans},
 		route{method: http.MethodGet, path: "/o/{org}/resets", needs: operator, handle: (*visit).resets},

@@ -1,17 +1,13 @@
 package dashboard
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"holdfast/internal/billing"
-	"holdfast/internal/lead"
 	"holdfast/internal/order"
 )
 
@@ -19,28 +15,37 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 	register(
 		route{method: http.MethodGet, path: "/o/{org}/orders", handle: (*visit).orders},
 		route{method: http.MethodGet, path: "/o/{org}/orders/{id}", handle: (*visit).order},
+		route{method: http.MethodGet, path: "/o/{org}/orders/{id}/contacts", handle: (*visit).contacts},
 		route{method: http.MethodGet, path: "/o/{org}/orders/{id}/events", streams: true, handle: (*visit).events},
 		route{method: http.MethodGet, path: "/o/{org}/orders/{id}/results.csv", streams: true, handle: (*visit).results},
 		route{method: http.MethodGet, path: "/o/{org}/orders/{id}/results.ndjson", streams: true, handle: (*visit).results},
 		route{method: http.MethodPost, path: "/o/{org}/orders/{id}/cancel", handle: (*visit).move},
 		route{method: http.MethodPost, path: "/o/{org}/orders/{id}/pause", handle: (*visit).move},
 		route{method: http.MethodPost, path: "/o/{org}/orders/{id}/resume", handle: (*visit).move},
+		route{method: http.MethodPost, path: "/o/{org}/orders/{id}/reverse", needs: operator, handle: (*visit).reverse},
 	)
 }
 
 type ordersPage struct {
 	Orders  []order.Order
-	Status  string
-	Kind    string
+	Asked   url.Values
 	Next    string // address of the next page
 	Running bool   // some order on the page is not over
+	All     bool   // of all organizations
+
+	Filtered bool
 }
 
 func (v *visit) orders() error {
 	asked := v.r.URL.Query()
-	page := ordersPage{Status: asked.Get("status"), Kind: asked.Get("kind")}
+	page := ordersPage{Asked: asked, All: v.Org.ID == "", Filtered: filtered(asked, "status", "kind", "member", "from", "to", "org")}
 	query := url.Values{"limit": {"50"}}
-	for _, name := range []string{"status", "kind", "cursor"} {
+	v.setDays(query)
+	names := []string{"status", "kind", "member", "cursor"}
+	if page.All {
+		names = append(names, "org")
+	}
+	for _, name := range names {
 		if value := asked.Get(name); value != "" {
 			query.Set(name, value)
 		}
@@ -54,11 +59,13 @@ func (v *visit) orders() error {
 		page.Running = page.Running || !o.Status.Over()
 	}
 	if list.NextCursor != "" {
-		query.Set("cursor", list.NextCursor)
-		query.Del("limit")
-		page.Next = v.Path("orders") + "?" + query.Encode()
+		page.Next = v.nextPage(list.NextCursor)
 	}
-	return v.render(http.StatusOK, "orders", "Orders", page)
+	title := "Orders"
+	if page.All {
+		title = "All orders"
+	}
+	return v.render(http.StatusOK, "orders", title, page)
 }
 
 type singlePage struct {
@@ -68,11 +75,11 @@ type singlePage struct {
 	Steps    []step
 	Shares   []share
 	History  []billing.Entry
-	Columns  []string
-	Rows     [][]string
 	Workflow string
 	Views    []View
 	Note     string
+	Key      string // makes a double click one reversal
+	contactTable
 }
 
 // share is a verdict's part of the chart, which is 1,000 wide.
@@ -143,11 +150,12 @@ type step struct {
 
 func (v *visit) order() error {
 	id := v.r.PathValue("id")
-	page := singlePage{Note: map[string]string{
-		"cancel": "The order is being cancelled. What was delivered stays; the rest of the hold is given back in a moment.",
-		"pause":  "The order is paused. Batches that had begun are finished and charged.",
-		"resume": "The order continues.",
-		"placed": "The order is placed; its credits are held.",
+	page := singlePage{Key: newKey(), Note: map[string]string{
+		"cancel":  "The order is being cancelled. What was delivered stays; the rest of the hold is given back in a moment.",
+		"pause":   "The order is paused. Batches that had begun are finished and charged.",
+		"resume":  "The order continues.",
+		"placed":  "The order is placed; its credits are held.",
+		"reverse": "What the order charged is credited back.",
 	}[v.r.URL.Query().Get("done")]}
 	if err := v.call(http.MethodGet, "/orders/"+pathEscape(id), nil, &page.Order); err != nil {
 		return err
@@ -163,9 +171,11 @@ func (v *visit) order() error {
 	page.History = history.Entries
 	page.Steps, page.Shares, page.Criteria = timeline(page.Order), shares(page.Order.Tally), criteriaOf(page.Asked.Criteria)
 	if page.Order.Tally.Verified() > 0 {
-		if page.Columns, page.Rows, err = v.firstRows(id); err != nil {
+		first := contactRows{limit: 10}
+		if err := v.readContacts(id, &first); err != nil {
 			return err
 		}
+		page.contactTable = first.table()
 	}
 	if v.ID.IsOperator() && v.Workflow != nil {
 		page.Workflow = v.Workflow(id)
@@ -216,75 +226,6 @@ func shortID(id string) string {
 	return id
 }
 
-// enough ends the writing of results when the first rows are there.
-type enough struct {
-	bytes.Buffer
-	rows int
-}
-
-var errEnough = errors.New("enough rows")
-
-func (e *enough) Write(b []byte) (int, error) {
-	_, _ = e.Buffer.Write(b) // never fails
-	if bytes.Count(e.Bytes(), []byte("\n")) >= e.rows {
-		return len(b), errEnough
-	}
-	return len(b), nil
-}
-
-// shownColumns are those of the first rows, in their order.
-var shownColumns = []string{"email", "field", "value", "first_name", "last_name", "title", "company", "country", "verdict", "reason", "mx_host", "smtp_code"}
-
-// firstRows are the first rows of the results, under the rule of results files:
-// of what was not delivered, no way to reach the person. The order was shown to
-// the caller by the API before.
-func (v *visit) firstRows(id string) (columns []string, rows [][]string, err error) {
-	out := enough{rows: 10}
-	err = v.Catalogue.WriteResults(v.r.Context(), &out, id, lead.NDJSON, lead.ResultOptions{All: true})
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, nil, err
-	}
-	var read []map[string]any
-	seen := map[string]bool{}
-	for line := range strings.Lines(out.String()) {
-		row := map[string]any{}
-		if len(read) == out.rows || json.Unmarshal([]byte(line), &row) != nil { // the last line may be cut off
-			break
-		}
-		read = append(read, row)
-		for name, value := range row {
-			seen[name] = seen[name] || text(value) != ""
-		}
-	}
-	for _, c := range shownColumns {
-		if seen[c] {
-			columns = append(columns, c)
-		}
-	}
-	for _, row := range read {
-		cells := make([]string, len(columns))
-		for i, c := range columns {
-			cells[i] = text(row[c])
-		}
-		rows = append(rows, cells)
-	}
-	return columns, rows, nil
-}
-
-func text(value any) string {
-	switch value := value.(type) {
-	case string:
-		return value
-	case nil:
-		return ""
-	}
-	encoded, err := json.Marshal(value)
-	if err != nil {
-		return ""
-	}
-	return string(encoded)
-}
-
 func (v *visit) events() error {
 	return v.passOn("/orders/" + pathEscape(v.r.PathValue("id")) + "/events")
 }
@@ -302,4 +243,22 @@ func (v *visit) move() error {
 		return err
 	}
 	return v.redirect(v.Path("orders/"+id) + "?done=" + word)
+}
+
+// reverse credits back what an order charged.
+func (v *visit) reverse() error {
+	id, form := v.r.PathValue("id"), v.r.PostForm
+	body := map[string]string{"reason": strings.TrimSpace(form.Get("reason"))}
+	if err := v.call(http.MethodPost, "/orders/"+pathEscape(id)+"/reverse", body, nil, "Idempotency-Key", form.Get("key")); err != nil {
+		return err
+	}
+	return v.redirect(v.Path("orders/"+id) + "?done=reverse")
+}
+
+// Charged is what the order has charged and not credited back.
+func (p singlePage) Charged() (n int64) {
+	for _, c := range p.Order.Credits {
+		n += c.Captured - c.Reversed
+	}
+	return n
 }

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/lead"
 	"holdfast/internal/order"
 )
 
@@ -34,7 +35,7 @@ var functions = template.FuncMap{
 	"items": func(items ...any) []any { return items },
 	"add":   func(a, b int64) int64 { return a + b }, "sub": func(a, b int64) int64 { return a - b },
 	"money": money, "amount": func(n int64) string { return strings.Fields(money(n, "x"))[0] }, "pretty": pretty,
-	"percent": percent, "deref": func(t *time.Time) time.Time { return cmp.Or(t, &time.Time{}).UTC() },
+	"column": column, "len64": func(rows []lead.BadRow) int64 { return int64(len(rows)) }, "percent": percent, "share": portion, "deref": func(t *time.Time) time.Time { return cmp.Or(t, &time.Time{}).UTC() },
 }
 
 func parse() map[string]*template.Template {
@@ -90,6 +91,25 @@ func percent(part, whole int64) int64 {
 	return min(100, max(0, part*100/whole))
 }
 
+// columns that are not written as their names are.
+var columnNames = map[string]string{"mx_host": "Mail host", "smtp_code": "SMTP reply", "smtp_enhanced": "Enhanced code", "checked_at": "Checked"}
+
+// column is the heading of a column of results.
+func column(name string) string {
+	if heading := columnNames[name]; heading != "" {
+		return heading
+	}
+	return strings.ToUpper(name[:1]) + label(name[1:])
+}
+
+// portion is a percentage for reading: what there is, is more than nothing.
+func portion(part, whole int64) string {
+	if p := percent(part, whole); p > 0 || part <= 0 {
+		return strconv.FormatInt(p, 10)
+	}
+	return "< 1"
+}
+
 // view is what a template gets.
 type view struct {
 	*visit
@@ -118,6 +138,15 @@ type balance struct {
 
 // When is a time in the zone of the organization.
 func (v view) When(t any) string { return v.format(t, "2 Jan 2006, 15:04 MST") }
+
+// Stamp is a time of a results file in the zone of the organization.
+func (v view) Stamp(text string) string {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return text
+	}
+	return v.When(at)
+}
 
 // Day is a day in the zone of the organization.
 func (v view) Day(t any) string { return v.format(t, "2 Jan 2006") }

@@ -22,9 +22,10 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/budget", needs: admin, handle: (*visit).setBudget},
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/email", needs: admin, handle: (*visit).setEmail},
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/link", needs: admin, handle: (*visit).loginLink},
+		route{method: http.MethodPost, path: "/o/{org}/team/{member}", needs: admin, handle: (*visit).changeMember},
+		route{method: http.MethodPost, path: "/o/{org}/team/{member}/remove", needs: admin, handle: (*visit).removeMember},
 		route{method: http.MethodGet, path: "/o/{org}/settings", handle: (*visit).settings},
-		route{method: http.MethodGet, path: "/o/{org}/settings/webhooks/{id}", needs: admin, handle: (*visit).deliveries},
-		route{method: http.MethodPost, path: "/o/{org}/settings/webhooks/{id}/{delivery}/resend", needs: admin, handle: (*visit).resend},
+		route{method: http.MethodPost, path: "/o/{org}/settings", needs: operator, handle: (*visit).changeSettings},
 	)
 }
 
@@ -95,8 +96,7 @@ func (v *visit) setBudget() error {
 		}
 		amount = &n
 	}
-	path := "/orgs/" + pathEscape(v.Org.ID) + "/members/" + pathEscape(v.r.PathValue("member")) + "/budget"
-	if err := v.call(http.MethodPut, path, map[string]any{"type": v.r.PostForm.Get("type"), "amount": amount}, nil); err != nil {
+	if err := v.call(http.MethodPut, v.memberPath()+"/budget", map[string]any{"type": v.r.PostForm.Get("type"), "amount": amount}, nil); err != nil {
 		return err
 	}
 	return v.redirect(v.Path("team"))
@@ -104,11 +104,44 @@ func (v *visit) setBudget() error {
 
 // setEmail changes by which address single sign-on knows a member.
 func (v *visit) setEmail() error {
-	path := "/orgs/" + pathEscape(v.Org.ID) + "/members/" + pathEscape(v.r.PathValue("member"))
-	if err := v.call(http.MethodPatch, path, map[string]string{"email": strings.TrimSpace(v.r.PostForm.Get("email"))}, nil); err != nil {
+	if err := v.call(http.MethodPatch, v.memberPath(), map[string]string{"email": strings.TrimSpace(v.r.PostForm.Get("email"))}, nil); err != nil {
 		return err
 	}
 	return v.redirect(v.Path("team"))
+}
+
+// memberPath is a member's in the API.
+func (v *visit) memberPath() string {
+	return "/orgs/" + pathEscape(v.Org.ID) + "/members/" + pathEscape(v.r.PathValue("member"))
+}
+
+func (v *visit) changeMember() error {
+	form := v.r.PostForm
+	body := map[string]string{"name": strings.TrimSpace(form.Get("name")), "role": form.Get("role")}
+	if err := v.call(http.MethodPatch, v.memberPath(), body, nil); err != nil {
+		return err
+	}
+	return v.redirect(v.Path("team"))
+}
+
+// removeMember asks for the id, so that no one is removed by mistake.
+func (v *visit) removeMember() error {
+	if id := v.r.PathValue("member"); strings.TrimSpace(v.r.PostForm.Get("confirm")) != id {
+		return &api.Problem{Status: http.StatusUnprocessableEntity, Title: "Nobody was removed", Detail: "Write the id " + id + " to confirm that this member is removed."}
+	}
+	if err := v.call(http.MethodDelete, v.memberPath(), nil, nil); err != nil {
+		return err
+	}
+	return v.redirect(v.Path("team"))
+}
+
+func (v *visit) changeSettings() error {
+	form := v.r.PostForm
+	body := map[string]string{"name": strings.TrimSpace(form.Get("name")), "time_zone": strings.TrimSpace(form.Get("time_zone"))}
+	if err := v.call(http.MethodPatch, "/orgs/"+pathEscape(v.Org.ID), body, nil); err != nil {
+		return err
+	}
+	return v.redirect(v.Path("settings") + "?done=1")
 }
 
 // loginLink shows an admin a link that logs a member in, once.
@@ -130,6 +163,7 @@ type settingsPage struct {
 	Actions  []pricedAction
 	Webhooks []webhook.Endpoint
 	Secret   string // of a webhook that was just made
+	Done     bool
 }
 
 type pricedAction struct {
@@ -144,7 +178,7 @@ func (v *visit) showSettings(secret string) error {
 	if err != nil {
 		return err
 	}
-	page := settingsPage{Plan: terms, Secret: secret}
+	page := settingsPage{Plan: terms, Secret: secret, Done: v.r.URL.Query().Get("done") != ""}
 	for name, a := range terms.Actions {
 		page.Actions = append(page.Actions, pricedAction{name, a})
 	}
@@ -159,31 +193,4 @@ func (v *visit) showSettings(secret string) error {
 		page.Webhooks = list.Webhooks
 	}
 	return v.render(http.StatusOK, "settings", "Settings", page)
-}
-
-type deliveriesPage struct {
-	ID         string
-	Deliveries []webhook.Delivery `json:"deliveries"`
-	Next       string             `json:"next_cursor"`
-}
-
-func (v *visit) deliveries() error {
-	id := v.r.PathValue("id")
-	page := deliveriesPage{ID: id}
-	path := "/webhooks/" + pathEscape(id) + "/deliveries?cursor=" + url.QueryEscape(v.r.URL.Query().Get("cursor"))
-	if err := v.call(http.MethodGet, path, nil, &page); err != nil {
-		return err
-	}
-	if page.Next != "" {
-		page.Next = v.Path("settings/webhooks/"+id) + "?cursor=" + url.QueryEscape(page.Next)
-	}
-	return v.render(http.StatusOK, "deliveries", "Deliveries", page)
-}
-
-func (v *visit) resend() error {
-	id := v.r.PathValue("id")
-	if err := v.call(http.MethodPost, "/webhooks/"+pathEscape(id)+"/deliveries/"+pathEscape(v.r.PathValue("delivery"))+"/resend", nil, nil); err != nil {
-		return err
-	}
-	return v.redirect(v.Path("settings/webhooks/" + id))
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,13 @@ func (v *visit) goodToken(token string) bool { return hmac.Equal([]byte(token), 
 // Path is the address of a page of the organization.
 func (v *visit) Path(page string) string {
 	return strings.TrimSuffix(Prefix+"/o/"+pathEscape(v.Org.ID)+"/"+page, "/")
+}
+
+// nextPage is the address of the next page of a list, with the filters of this one.
+func (v *visit) nextPage(cursor string) string {
+	asked := v.r.URL.Query()
+	asked.Set("cursor", cursor)
+	return v.r.URL.EscapedPath() + "?" + asked.Encode()
 }
 
 func pathEscape(part string) string { return url.PathEscape(part) }
@@ -180,10 +188,49 @@ func (v *visit) showError(err error) {
 		v.Log.ErrorContext(v.r.Context(), "A page failed.", "route", v.r.Pattern, "error", err)
 		p = &api.Problem{Status: http.StatusInternalServerError, Title: "Something went wrong on our side", Detail: "The page could not be shown; try again in a moment."}
 	}
-	if err := v.render(p.Status, "error", p.Title, p); err != nil {
+	if err := v.render(p.Status, "error", p.Title, errorPage{p, v.back()}); err != nil {
 		v.Log.ErrorContext(v.r.Context(), "An error page failed.", "route", v.r.Pattern, "error", err)
 		http.Error(v.w, p.Detail, p.Status)
 	}
+}
+
+// errorPage is what went wrong and the page before.
+type errorPage struct {
+	*api.Problem
+
+	Back string
+}
+
+// Says is what is wrong, each fault in a sentence. The API names a parameter by
+// its place in the request; a page names the field.
+func (e errorPage) Says() []string {
+	if len(e.Errors) == 0 {
+		return []string{e.Detail}
+	}
+	var said []string
+	for _, f := range e.Errors {
+		text := f.Message
+		if place := f.Field + ": "; strings.HasPrefix(e.Detail, place) || strings.HasPrefix(f.Field, "query.") {
+			text = label(f.Field[strings.LastIndex(f.Field, ".")+1:]) + ": " + text
+		}
+		text = strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
+		if !slices.Contains(said, text) {
+			said = append(said, strings.TrimSuffix(text, ".")+".")
+		}
+	}
+	return said
+}
+
+// back is the page that the browser comes from, where it is one of ours.
+func (v *visit) back() string {
+	from, err := url.Parse(v.r.Referer())
+	if err != nil || from.Host != v.r.Host || v.secret == "" {
+		return ""
+	}
+	if from.RequestURI() == v.r.URL.RequestURI() && v.r.Method == http.MethodGet {
+		return ""
+	}
+	return localPage(from.RequestURI())
 }
 
 // clock is the time that pages count from.

@@ -3,7 +3,7 @@
 // refresh asks for the page again and puts the new content of its live parts in.
 async function refresh(url, ids) {
   const answer = await fetch(url, { headers: { Accept: "text/html" } });
-  if (!answer.ok || answer.redirected) return false;
+  if (answer.redirected || !(answer.ok || answer.status === 422)) return false;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const id of ids) {
     const now = document.getElementById(id), next = page.getElementById(id);
@@ -72,3 +72,50 @@ setInterval(() => {
     e.textContent = ` (in ${String(Math.floor(left / 60)).padStart(2, "0")}:${String(left % 60).padStart(2, "0")})`;
   }
 }, 1000);
+
+// A list can be dropped anywhere on its form; its columns are offered, and how
+// much of it has arrived is shown.
+for (const form of document.querySelectorAll("form[data-upload]")) {
+  const file = form.elements.file, columns = form.querySelector("datalist");
+  const button = form.querySelector("button:not([type])");
+  const offer = async () => {
+    const head = (await file.files[0]?.slice(0, 65536).text() ?? "").split(/\r?\n/)[0];
+    const names = head.includes("@") ? [] : head.split(/[,;\t]/).map((name) => name.trim().replace(/^"|"$/g, ""));
+    columns.replaceChildren(...names.filter(Boolean).slice(0, 100).map((name) => new Option(name, name)));
+  };
+  file.addEventListener("change", () => offer().catch(() => {}));
+  form.addEventListener("dragover", (e) => { if (e.dataTransfer?.types.includes("Files")) { e.preventDefault(); form.classList.add("over"); } });
+  form.addEventListener("dragleave", () => form.classList.remove("over"));
+  form.addEventListener("drop", (e) => {
+    form.classList.remove("over");
+    if (!e.dataTransfer?.files.length) return;
+    e.preventDefault();
+    file.files = e.dataTransfer.files;
+    file.dispatchEvent(new Event("change"));
+  });
+  form.addEventListener("submit", (e) => {
+    if (!file.files.length) return; // pasted text is short
+    e.preventDefault();
+    button.disabled = true;
+    const bar = Object.assign(document.createElement("progress"), { max: file.files[0].size, value: 0 });
+    const words = Object.assign(document.createElement("p"), { className: "soft small", textContent: "Sending the file" });
+    words.setAttribute("role", "status");
+    bar.setAttribute("aria-label", "Sent");
+    button.after(bar, words);
+    const request = new XMLHttpRequest();
+    const stop = (text) => { bar.remove(); words.textContent = text; button.disabled = false; };
+    request.upload.addEventListener("progress", (p) => {
+      bar.value = p.loaded; bar.max = p.total;
+      words.textContent = p.loaded < p.total ? `${Math.floor(p.loaded * 100 / p.total)} % sent` : "The rows are read";
+    });
+    request.addEventListener("load", () => {
+      if (request.status < 400) { location.assign(request.responseURL); return; }
+      const page = new DOMParser().parseFromString(request.responseText, "text/html");
+      stop(page.querySelector("main [role=alert], main .panel p")?.textContent ?? "The list was not read; send it again.");
+      words.className = "notice bad";
+    });
+    request.addEventListener("error", () => stop("The connection broke; send the file again."));
+    request.open("POST", form.action);
+    request.send(new FormData(form));
+  });
+}
