@@ -21,7 +21,7 @@ func (f *fixture) settled(id string) {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {
 		var over bool
-		return rooms.Pool.QueryRow(f.t.Context(), `SELECT status = 'settled' FROM orders WHERE id = $1`, id).Scan(&over) == nil && over
+		return app.Pool.QueryRow(f.t.Context(), `SELECT status = 'settled' FROM orders WHERE id = $1`, id).Scan(&over) == nil && over
 	}, time.Minute, 50*time.Millisecond)
 }
 
@@ -32,7 +32,7 @@ func TestTeamForms(t *testing.T) {
 	b, jane := f.as("ann"), f.as("jane")
 	at := "/app/o/" + f.org + "/team"
 	require.Contains(t, b.send(at+"/jane", url.Values{"name": {"Jane Doe"}, "role": {"admin"}}).body, `Jane Doe <span class="badge">admin`)
-	m, err := rooms.Accounts.Member(t.Context(), f.org, "jane")
+	m, err := app.Accounts.Member(t.Context(), f.org, "jane")
 	require.NoError(t, err)
 	require.Equal(t, account.RoleAdmin, m.Role)
 	refused := b.send(at+"/jane/remove", url.Values{"confirm": {"ann"}})
@@ -94,7 +94,7 @@ func TestContacts(t *testing.T) {
 	f.settled(id)
 	b := f.as("jane")
 	at := "/app/o/" + f.org + "/orders/" + id + "/contacts"
-	o, err := rooms.Book.Get(t.Context(), f.org, id)
+	o, err := app.Book.Get(t.Context(), f.org, id)
 	require.NoError(t, err)
 	count := func(query string) (rows int, delivered []string) {
 		for next := at + "?" + query; ; {
@@ -151,7 +151,7 @@ func TestReverse(t *testing.T) {
 	for range 2 {
 		require.Contains(t, b.post(at+"/reverse", form).body, "is credited back")
 	}
-	o, err := rooms.Book.Get(t.Context(), f.org, id)
+	o, err := app.Book.Get(t.Context(), f.org, id)
 	require.NoError(t, err)
 	require.Positive(t, o.Credits[0].Captured)
 	require.Equal(t, o.Credits[0].Captured, o.Credits[0].Reversed)
@@ -225,7 +225,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	require.Contains(t, nothing.body, "There is nothing to order")
 	require.NotContains(t, nothing.body, "Place the order")
 	ended := f.as("jane")
-	_, err := rooms.Pool.Exec(t.Context(), `DELETE FROM session WHERE org = $1`, f.org)
+	_, err := app.Pool.Exec(t.Context(), `DELETE FROM session WHERE org = $1`, f.org)
 	require.NoError(t, err)
 	require.Contains(t, ended.get(at).body, "Your session has ended")
 	require.NotContains(t, f.browser().get(at).body, "Your session has ended")

@@ -69,7 +69,7 @@ func TestEachFormNeedsItsToken(t *testing.T) {
 // state is what forms of the organization could have changed.
 func (f *fixture) state() (state [3]int) {
 	f.t.Helper()
-	require.NoError(f.t, rooms.Pool.QueryRow(f.t.Context(), `SELECT (SELECT count(*) FROM member WHERE org = $1 AND removed_at IS NULL),
+	require.NoError(f.t, app.Pool.QueryRow(f.t.Context(), `SELECT (SELECT count(*) FROM member WHERE org = $1 AND removed_at IS NULL),
 		(SELECT count(*) FROM api_key WHERE org = $1 AND revoked_at IS NULL), (SELECT count(*) FROM organization WHERE id = $1 AND suspended_at IS NULL AND closed_at IS NULL)`, f.org).Scan(&state[0], &state[1], &state[2]))
 	return state
 }
@@ -97,9 +97,9 @@ func TestEachRouteNeedsItsRole(t *testing.T) {
 func TestNamesAreText(t *testing.T) {
 	f := setup(t, "quick")
 	const evil = `<img src=x onerror="alert(1)">`
-	_, err := rooms.Pool.Exec(t.Context(), `UPDATE organization SET name = $2 WHERE id = $1`, f.org, evil)
+	_, err := app.Pool.Exec(t.Context(), `UPDATE organization SET name = $2 WHERE id = $1`, f.org, evil)
 	require.NoError(t, err)
-	_, err = rooms.Accounts.UpdateMember(t.Context(), f.org, "jane", account.MemberChange{Name: evil})
+	_, err = app.Accounts.UpdateMember(t.Context(), f.org, "jane", account.MemberChange{Name: evil})
 	require.NoError(t, err)
 	b := f.with(operatorKey)
 	order := f.placeAs(f.org, 2)
