@@ -116,8 +116,8 @@ func TestPanelsAndRulesNameWhatThereIs(t *testing.T) {
 }
 
 // productionLike starts servers as compose does: Temporal on PostgreSQL with the
-// dynamic configuration that is mounted there, and the database's role of the
-// application.
+// dynamic configuration that is mounted there, each of its services a process, and
+// the database's role of the application.
 func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
 	t.Helper()
 	ctx := t.Context()
@@ -134,7 +134,7 @@ func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
 		u.Path = "/" + name
 		return u.String()
 	}
-	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: database("temporal"), VisibilityURL: database("temporal_visibility")})
+	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: database("temporal"), VisibilityURL: database("temporal_visibility"), Apart: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
 	owner := server.URL

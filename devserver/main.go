@@ -12,11 +12,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"go.temporal.io/server/common/primitives"
+	"go.temporal.io/server/temporal"
 	"go.uber.org/zap"
 )
 
@@ -31,7 +34,9 @@ type options struct {
 	namespaces         []string
 	searchAttributes   []string // keyword attributes every namespace gets
 	retention          time.Duration
-	fairness           bool // whether fairness keys are heeded
+	services           []string // those that this process has; empty: all
+	ports              []int    // of history, matching and worker on loopback; empty: any
+	fairness           bool     // whether fairness keys are heeded
 	logLevel           string
 	readyFile          string
 }
@@ -53,7 +58,7 @@ func main() {
 
 func parse(args []string) (options, error) {
 	var o options
-	var namespaces, attributes string
+	var namespaces, attributes, services, ports string
 	flags := flag.NewFlagSet("holdfast-devserver", flag.ContinueOnError)
 	flags.StringVar(&o.db, "db", "", "the SQLite `file` to keep everything in (made when missing)")
 	flags.StringVar(&o.postgres, "postgres", "", "the `URL` of a PostgreSQL database to keep everything in, in place of --db")
@@ -64,6 +69,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&namespaces, "namespace", "default", "comma-separated `names` of namespaces to have")
 	flags.StringVar(&attributes, "search-attributes", "Organization,OrderKind,OrderStatus", "comma-separated `names` of keyword search attributes every namespace has")
 	flags.DurationVar(&o.retention, "retention", 7*24*time.Hour, "how long a new namespace keeps closed workflows")
+	flags.StringVar(&services, "services", "", "comma-separated `names` of the services in this process, of frontend, history, matching and worker; empty for all; start frontend first, it makes the schema")
+	flags.StringVar(&ports, "service-ports", "", "the comma-separated `ports` of history, matching and worker, the same for each process of a server")
 	flags.BoolVar(&o.fairness, "fairness", true, "heed fairness keys, as a server must be told to; false is what many clusters do")
 	flags.StringVar(&o.logLevel, "log-level", "error", "debug, info, warn or error; the log goes to stderr")
 	flags.StringVar(&o.readyFile, "ready-file", "", "a `file` to write the gRPC address to when all is up")
@@ -72,7 +79,19 @@ func parse(args []string) (options, error) {
 	}
 	o.namespaces = names(namespaces)
 	o.searchAttributes = names(attributes)
+	o.services = names(services)
+	for _, text := range names(ports) {
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			return o, fmt.Errorf("--service-ports: %q is no port", text)
+		}
+		o.ports = append(o.ports, port)
+	}
 	switch {
+	case len(o.services) > 0 && (o.postgres == "" || len(o.ports) != 3):
+		return o, errors.New("--services needs --postgres, and --service-ports with three ports")
+	case slices.ContainsFunc(o.services, func(name string) bool { return !slices.Contains(temporal.DefaultServices, name) }):
+		return o, fmt.Errorf("--services are of %s", strings.Join(temporal.DefaultServices, ", "))
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag; see --help", flags.Arg(0))
 	case (o.db == "") == (o.postgres == ""):
@@ -87,6 +106,12 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
+// frontend says whether this process answers clients; only such a one makes the
+// schema and the namespaces, and has the UI.
+func (o options) frontend() bool {
+	return len(o.services) == 0 || slices.Contains(o.services, string(primitives.FrontendService))
+}
+
 func names(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
@@ -96,14 +121,16 @@ func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	for _, address := range []string{o.address, o.uiAddress} {
-		if err := checkFree(address); err != nil {
-			return err
-		}
-	}
 	logger, level, err := newLogger(o.logLevel)
 	if err != nil {
 		return err
+	}
+	if o.frontend() {
+		for _, address := range []string{o.address, o.uiAddress} {
+			if err := checkFree(address); err != nil {
+				return err
+			}
+		}
 	}
 	server, err := newServer(o, logger)
 	if err != nil {
@@ -113,19 +140,12 @@ func run(o options) error {
 		return fmt.Errorf("the Temporal server did not start: %w", err)
 	}
 	defer func() { _ = server.Stop() }()
-	if err := awaitNamespaces(ctx, o); err != nil {
-		return err
-	}
-	if o.uiAddress != "" {
-		ui, err := newUI(o)
+	if o.frontend() {
+		stopUI, err := open(ctx, o)
 		if err != nil {
 			return err
 		}
-		go func() { _ = ui.Start() }() // exits the process on an error
-		defer ui.Stop()
-		if err := awaitUI(ctx, o.uiAddress); err != nil {
-			return err
-		}
+		defer stopUI()
 	}
 	if o.readyFile != "" {
 		if err := writeReady(o.readyFile, o.address); err != nil {
@@ -136,6 +156,26 @@ func run(o options) error {
 	<-ctx.Done()
 	level.SetLevel(zap.FatalLevel)
 	return nil
+}
+
+// open makes the namespaces and starts the UI.
+func open(ctx context.Context, o options) (stopUI func(), err error) {
+	if err := awaitNamespaces(ctx, o); err != nil {
+		return nil, err
+	}
+	if o.uiAddress == "" {
+		return func() {}, nil
+	}
+	ui, err := newUI(o)
+	if err != nil {
+		return nil, err
+	}
+	go func() { _ = ui.Start() }() // exits the process on an error
+	if err := awaitUI(ctx, o.uiAddress); err != nil {
+		ui.Stop()
+		return nil, err
+	}
+	return ui.Stop, nil
 }
 
 // checkFree says in one sentence what a bind error would say in ten lines.

@@ -50,10 +50,13 @@ func preparePostgres(o options, logger log.Logger) (stores map[string]*config.SQ
 		if err != nil {
 			return nil, fmt.Errorf("the database for %s: %w", part.name, err)
 		}
+		stores[part.name] = store
+		if !o.frontend() {
+			continue
+		}
 		if err := makeSchema(store, part.name, part.version, logger); err != nil {
 			return nil, fmt.Errorf("the schema %s cannot be made: %w", part.name, err)
 		}
-		stores[part.name] = store
 	}
 	return stores, nil
 }

@@ -90,9 +90,13 @@ func newServer(o options, logger log.Logger) (temporal.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	services := o.services
+	if len(services) == 0 {
+		services = temporal.DefaultServices
+	}
 	return temporal.NewServer(
 		temporal.WithConfig(cfg),
-		temporal.ForServices(temporal.DefaultServices),
+		temporal.ForServices(services),
 		temporal.WithLogger(logger),
 		temporal.WithAuthorizer(authorizer),
 		temporal.WithDynamicConfigClient(values),
@@ -186,10 +190,13 @@ func serverConfig(stores map[string]*config.SQL, o options) (*config.Config, err
 	if err != nil {
 		return nil, err
 	}
-	// The services talk to each other over loopback, on ports nobody needs to know.
-	internal, err := freePorts(3)
-	if err != nil {
-		return nil, err
+	// The services talk to each other over loopback, on ports nobody needs to know
+	// where they are one process.
+	internal := o.ports
+	if len(internal) == 0 {
+		if internal, err = freePorts(3); err != nil {
+			return nil, err
+		}
 	}
 	service := func(ip string, port int) config.Service {
 		return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ip}}

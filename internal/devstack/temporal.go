@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,6 +32,9 @@ type TemporalOptions struct {
 	// PostgresURL and VisibilityURL name two PostgreSQL databases to keep everything
 	// in, as a server in production does; both or none.
 	PostgresURL, VisibilityURL string
+	// Apart runs each of the server's four services in a process of its own, as in
+	// a cluster. It needs PostgresURL.
+	Apart bool
 	// Stock is the server as it comes, without our dynamic configuration.
 	Stock bool
 	// Unfair ignores fairness keys, as servers do by default.
@@ -46,7 +50,8 @@ type Temporal struct {
 	UIURL   string // the web UI; empty for a server that was there
 	Started bool   // whether we started it
 
-	ours
+	ours            // with Apart, the frontend
+	others []*child // with Apart: history, matching, worker
 }
 
 // StartTemporal starts (or points to) a Temporal server and returns once workers
@@ -81,7 +86,11 @@ func (t *Temporal) Stop() error {
 	if t == nil {
 		return nil
 	}
-	return t.stop(syscall.SIGTERM, syscall.SIGKILL)
+	var err error
+	for _, c := range slices.Backward(t.others) { // each needs those before it to end in order
+		err = errors.Join(err, c.stop(syscall.SIGTERM, syscall.SIGKILL, stopPatience))
+	}
+	return errors.Join(err, t.stop(syscall.SIGTERM, syscall.SIGKILL))
 }
 
 // startDevServer runs the program on DIR/temporal.db. DIR/temporal.pid names the
@@ -121,28 +130,35 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 	if o.Stock {
 		store = append(store, "--dynamic-config", "none")
 	}
-	cmd := exec.Command(program, append(store, //nolint:noctx // lives until Stop
-		"--address", address, "--ui-address", uiAddress, "--ready-file", ready,
-		"--namespace", strings.Join(append([]string{"default"}, o.Namespaces...), ","), "--fairness="+strconv.FormatBool(!o.Unfair))...)
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	server, err := startChild("the Temporal server", cmd, syscall.SIGTERM)
+	all := append(store, "--address", address, "--fairness="+strconv.FormatBool(!o.Unfair))
+	start := func(name string, flags ...string) (*child, error) {
+		cmd := exec.Command(program, slices.Concat(all, flags)...) //nolint:noctx // lives until Stop
+		cmd.Stdout, cmd.Stderr = logFile, logFile
+		return startChild(name, cmd, syscall.SIGTERM)
+	}
+	front := []string{"--ui-address", uiAddress, "--ready-file", ready, "--namespace", strings.Join(append([]string{"default"}, o.Namespaces...), ",")}
+	var apart []string
+	if o.Apart {
+		if apart, err = portsApart(); err != nil {
+			return nil, err
+		}
+		front = slices.Concat(front, apart, []string{"--services", "frontend"})
+	}
+	server, err := start("the Temporal server", front...)
 	if err != nil {
 		return nil, err
 	}
 	t := &Temporal{Address: address, UIURL: "http://" + uiAddress, Started: true, ours: ours{server: server}}
-	if err := os.WriteFile(file("temporal.pid"), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file("temporal.pid"), []byte(strconv.Itoa(server.cmd.Process.Pid)+"\n"), 0o600); err != nil {
 		return nil, errors.Join(err, t.Stop())
 	}
-	err = waitFor(ctx, startTimeout, func() bool {
-		_, err := os.Stat(ready)
-		return err == nil || server.ended()
-	})
-	if server.ended() {
-		return nil, fmt.Errorf("the Temporal server ended as soon as it was started:\n%s", lastLines(logPath, 5))
+	if o.Apart {
+		if err := t.startOthers(ctx, apart, start); err != nil {
+			return nil, errors.Join(err, t.Stop())
+		}
 	}
-	if err != nil {
-		_ = t.Stop()
-		return nil, fmt.Errorf("the Temporal server did not get ready: %w; its log is %s", err, logPath)
+	if err := t.awaitReady(ctx, ready, logPath); err != nil {
+		return nil, err
 	}
 	for name, p := range map[string]int{"temporal.port": port, "temporal-ui.port": uiPort} {
 		if err := os.WriteFile(file(name), []byte(strconv.Itoa(p)+"\n"), 0o600); err != nil {
@@ -150,6 +166,59 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 		}
 	}
 	return t, nil
+}
+
+// awaitReady returns once the server has written that it is ready, or stops it.
+func (t *Temporal) awaitReady(ctx context.Context, ready, logPath string) error {
+	err := waitFor(ctx, startTimeout, func() bool {
+		_, err := os.Stat(ready)
+		return err == nil || t.server.ended()
+	})
+	if t.server.ended() {
+		_ = t.Stop()
+		return fmt.Errorf("the Temporal server ended as soon as it was started:\n%s", lastLines(logPath, 5))
+	}
+	if err != nil {
+		_ = t.Stop()
+		return fmt.Errorf("the Temporal server did not get ready: %w; its log is %s", err, logPath)
+	}
+	return nil
+}
+
+// portsApart is the flag that tells the processes of one server of each other.
+func portsApart() ([]string, error) {
+	var ports []string
+	for range 3 {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, strconv.Itoa(port))
+	}
+	return []string{"--service-ports", strings.Join(ports, ",")}, nil
+}
+
+// startOthers starts the services behind the frontend once that answers: then
+// the schema is there.
+func (t *Temporal) startOthers(ctx context.Context, apart []string, start func(name string, flags ...string) (*child, error)) error {
+	err := waitFor(ctx, startTimeout, func() bool {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.Address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil || t.server.ended()
+	})
+	if err != nil {
+		return fmt.Errorf("the frontend of the Temporal server did not answer: %w", err)
+	}
+	for _, service := range []string{"history", "matching", "worker"} {
+		c, err := start("Temporal's "+service+" service", slices.Concat(apart, []string{"--services", service})...)
+		if err != nil {
+			return err
+		}
+		t.others = append(t.others, c)
+	}
+	return nil
 }
 
 // stopLeftover ends the process that pidFile names, when it is still the one we
