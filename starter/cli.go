@@ -138,8 +138,8 @@ func flagError(err error) error {
 	return fmt.Errorf("%s %q is not known; %w", name, bad.GetValue(), bad.Unwrap())
 }
 
-// noteStart wraps every command so that an error before it runs can be told
-// from one it met: the first is wrong usage. Variables of the environment that
+// noteStart wraps every command so that an error before it runs is not taken
+// for one it met: the first is wrong usage. Variables of the environment that
 // look misspelt are named then.
 func (c *cli) noteStart(cmd *cobra.Command) {
 	if work := cmd.RunE; work != nil {

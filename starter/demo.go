@@ -85,7 +85,7 @@ HOLDFAST_DNS_SERVERS make it use what you have instead.`,
 	return cmd
 }
 
-// run runs the demo; whatever happens, what it started is gone afterwards.
+// run runs the demo; what it started is gone afterwards, after an error as well.
 func (d *demo) run(ctx context.Context, cfg config.Config, request order.Request) (err error) {
 	began := time.Now()
 	d.say("%s", d.paint(bold, fmt.Sprintf("Holdfast demo: %s ordered, only the valid ones paid for", count(d.leads, "lead"))))

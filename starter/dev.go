@@ -142,7 +142,7 @@ func (d *dev) run(ctx context.Context, cfg config.Config) error {
 	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- serve(serving, listener, servedBy(s.parts, at), true) }()
-	// Whatever ends first ends the rest.
+	// The first one that ends stops the others.
 	died := make(chan error, 1)
 	go func() { died <- s.failed(serving) }()
 
@@ -257,7 +257,7 @@ func writeJSONFile(path string, v any) error {
 }
 
 // lockDir makes sure that one dev stack at a time uses a directory. The lock
-// ends with the process, whatever ends that.
+// ends with the process, however it ends.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL runs as another user
 		return nil, fmt.Errorf("the data directory cannot be made: %w", err)

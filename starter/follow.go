@@ -46,7 +46,7 @@ type orderWatcher struct {
 	*screen
 	look    func(context.Context) (order.Progress, error)
 	kind    order.Kind
-	told    int // stages told so far
+	shown   int // stages shown so far
 	meter   *meter
 	waiting string
 }
@@ -99,10 +99,10 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (w *orderWatcher) show(p order.Progress) {
-	for ; w.told < len(p.Stages)-1; w.told++ {
-		if name, what := w.stageText(p.Stages[w.told].Stage, p); name != "" {
+	for ; w.shown < len(p.Stages)-1; w.shown++ {
+		if name, what := w.stageText(p.Stages[w.shown].Stage, p); name != "" {
 			w.clear()
-			w.tick(name, what, p.Stages[w.told+1].At.Sub(p.Stages[w.told].At))
+			w.tick(name, what, p.Stages[w.shown+1].At.Sub(p.Stages[w.shown].At))
 		}
 	}
 	switch p.Stage {

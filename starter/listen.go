@@ -255,7 +255,7 @@ func (l *listener) take(ctx context.Context, e webhook.Event) error {
 	return nil
 }
 
-// send sends an event until the receiver answers, whatever the answer is.
+// send sends an event until the receiver answers, with any status.
 func (l *listener) send(ctx context.Context, e webhook.Event) (status int, err error) {
 	body, err := json.Marshal(struct {
 		Type      string          `json:"type"`

@@ -162,8 +162,8 @@ func place(ctx context.Context, s *session, query url.Values, key string, body o
 	return o, err
 }
 
-// watch follows an order and returns what it then is. Who leaves is told that
-// the order goes on.
+// watch follows an order and returns what it then is. A person who interrupts it
+// reads that the order goes on.
 func (a *app) watch(ctx context.Context, s *session, o order.Order, until string) (order.Order, error) {
 	if o.Status.Over() {
 		return o, nil

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// screen is where a command speaks. Results go to out; progress and whatever
-// a person wants to know on the way go to err. With json set, out carries
+// screen is where a command speaks. Results go to out; progress and other
+// notes for a person go to err. With json set, out carries
 // machine-readable results alone.
 type screen struct {
 	out, err io.Writer

@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) (err error) {
 	servers, err := devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", Providers: []string{config.OwnEngine},
 	}, devstack.ServerOptions{
-		// Hosts that make nobody wait: what they do to orders is measured elsewhere.
+		// Hosts that answer without delay: what they do to orders is measured elsewhere.
 		Dir: dir, Lab: maillab.Config{Only: []maillab.Kind{maillab.Ordinary}}, Note: note,
 		PostgresSettings: settings,
 	})
@@ -211,7 +211,7 @@ func (b *bench) balances(ctx context.Context, r *report.Report, callers int) {
 	r.Note("GET /credits has %.0f%% of the throughput of a handler with one bare SELECT (median of %d).", 100*report.Median(ratios), rounds)
 }
 
-// orders places orders for a lead each, which are carried out meanwhile, and
+// orders places orders for a lead each, which are carried out at the same time, and
 // returns the ids of those that were accepted.
 func (b *bench) orders(ctx context.Context, r *report.Report, app *wire.App, callers int) []string {
 	starts := b.measure("Temporal alone: start a workflow", callers, func(n int64) error {

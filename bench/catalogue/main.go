@@ -59,7 +59,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeDatabase() //nolint:errcheck // nobody wants this server back
+	defer closeDatabase() //nolint:errcheck // the server is not used again
 
 	b := &bench{
 		pool: pool, catalogue: lead.New(pool), book: orderbook.New(pool),

@@ -24,7 +24,7 @@ type proof struct {
 // settle waits until everything is over by itself: orders, and events on their way.
 func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Duration, err error) {
 	began := time.Now()
-	told := began
+	reported := began
 	for {
 		var open, events int
 		err := s.app.Pool.QueryRow(ctx, `
@@ -36,8 +36,8 @@ func (s *stack) settle(ctx context.Context, within time.Duration) (took time.Dur
 		case time.Since(began) > within || ctx.Err() != nil:
 			return 0, errors.Join(err, fmt.Errorf("after %s %d orders are open and %d events on their way%s", within, open, events, s.waits(ctx)))
 		}
-		if time.Since(told) > tellEvery {
-			told = time.Now()
+		if time.Since(reported) > tellEvery {
+			reported = time.Now()
 			note(fmt.Sprintf("settling for %s: %d orders are open and %d events on their way", time.Since(began).Round(time.Second), open, events))
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -56,7 +56,7 @@ func (s *stack) waits(ctx context.Context) (text string) {
 		flow, err := s.app.Temporal.DescribeWorkflowExecution(ctx, workflow, "")
 		if err != nil {
 			text += ": " + err.Error()
-			return nil //nolint:nilerr // it is told
+			return nil //nolint:nilerr // it was reported
 		}
 		text += fmt.Sprintf(": its workflow is %s, %d events", flow.GetWorkflowExecutionInfo().GetStatus(), flow.GetWorkflowExecutionInfo().GetHistoryLength())
 		for _, a := range flow.GetPendingActivities() {

@@ -14,7 +14,7 @@ import (
 )
 
 // client is the customers' backend: it repeats a request under the same key until
-// it has a definite answer, on whichever server answers, and keeps a record.
+// it has a definite answer, on any server that answers, and keeps a record.
 type client struct {
 	urls      []string
 	http      *http.Client
@@ -33,7 +33,7 @@ type client struct {
 	repeated atomic.Int64
 }
 
-// customer is an organization, and what the client was told about its credits.
+// customer is an organization, and what the answers said about its credits.
 type customer struct {
 	org, key string
 	webhook  string

@@ -83,7 +83,7 @@ func (s *stack) networkFaults() (list []fault) {
 	return list
 }
 
-// outerFaults are of those whom the product talks to.
+// outerFaults are of the systems that the product talks to.
 func (s *stack) outerFaults() []fault {
 	during := func(rng *rand.Rand, set func(on bool)) {
 		set(true)

@@ -147,7 +147,7 @@ func (c *client) check(ctx context.Context, rng *rand.Rand, who *customer, idem 
 	}
 }
 
-// upload uploads a list: addresses of nobody, and of leads that may be erased.
+// upload uploads a list: addresses without a lead, and of leads that may be erased.
 func (c *client) upload(ctx context.Context, rng *rand.Rand, who *customer, idem string) {
 	text := "email,company\n"
 	for _, email := range emails(rng, 5+rng.IntN(10)) {

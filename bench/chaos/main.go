@@ -89,8 +89,8 @@ func run(ctx context.Context, o options) (err error) {
 		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{},
 	}
 	c.fund(ctx)
-	telling, told := context.WithCancel(ctx)
-	defer told()
+	telling, stopTelling := context.WithCancel(ctx)
+	defer stopTelling()
 	go s.tellProgress(telling, o, c)
 	var samples []sample
 	sampling, sampled := context.WithCancel(ctx)
@@ -100,7 +100,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	heads, err := s.load(ctx, o, c, only)
 	sampled()
-	told()
+	stopTelling()
 	watch.Wait()
 	if err != nil {
 		return errors.Join(err, s.tail())

@@ -21,7 +21,7 @@ type proxy struct {
 // trouble is what a proxy does to what passes.
 type trouble struct {
 	delay time.Duration
-	deaf  bool // nothing is passed on, and nobody is told: connections are half open
+	deaf  bool // nothing is passed on, without an error: connections are half open
 	loses bool // questions pass, answers do not: the connection breaks off
 }
 

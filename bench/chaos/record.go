@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// compareOrders holds the database against what the client was told, and what its
+// compareOrders compares the database with the answers that the client got, and what its
 // receiver was sent.
 func (s *stack) compareOrders(ctx context.Context, c *client) ([]proof, error) {
 	rows, err := s.app.Pool.Query(ctx, `SELECT id, status FROM orders`)
@@ -27,15 +27,15 @@ func (s *stack) compareOrders(ctx context.Context, c *client) ([]proof, error) {
 	}
 	once := proof{what: "each accepted request is one order, each order was answered", of: int64(len(c.orders))}
 	events := proof{what: "events came at least once, those of an order in order"}
-	told := map[string]bool{}
+	known := map[string]bool{}
 	for key, a := range c.orders {
-		if _, there := stored[a.id]; !there || told[a.id] {
+		if _, there := stored[a.id]; !there || known[a.id] {
 			once.wrong = append(once.wrong, key+" "+a.id)
 		}
-		told[a.id] = true
+		known[a.id] = true
 	}
 	for id, status := range stored {
-		if status != "rejected" && !told[id] {
+		if status != "rejected" && !known[id] {
 			once.wrong = append(once.wrong, id+" was never answered")
 		}
 		came := s.receiver.of(id)
@@ -67,7 +67,7 @@ func inOrder(came []string) bool {
 	return true
 }
 
-// compareCredits holds what each customer has against what the client was told:
+// compareCredits compares what each customer has with the answers that the client got:
 // what was given is there or charged, and what was answered to be credited back is.
 func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) {
 	there := proof{what: "granted + bought − voided − refunded = available + charged"}
@@ -88,7 +88,7 @@ func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) 
 		}
 		returned.of += reversed
 		if reversed != w.change[back] {
-			returned.wrong = append(returned.wrong, fmt.Sprintf("%s was told of %d, there are %d", w.org, w.change[back], reversed))
+			returned.wrong = append(returned.wrong, fmt.Sprintf("%s was answered %d, there are %d", w.org, w.change[back], reversed))
 		}
 		if purchases*packCredits != w.change[bought] {
 			sales.wrong = append(sales.wrong, fmt.Sprintf("%s bought %d credits, there are %d purchases", w.org, w.change[bought], purchases))

@@ -10,7 +10,7 @@ import (
 )
 
 // clockwork is an organization with a time of its own: months pass, periods end,
-// it changes its plan, and orders are on their way meanwhile.
+// it changes its plan, and orders run during all of that.
 type clockwork struct {
 	*customer
 	clock string

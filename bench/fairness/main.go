@@ -69,7 +69,7 @@ func benchmark(ctx context.Context) error {
 	}
 	r := report.New("fairness", "Many customers at once")
 	beside := r.Table(fmt.Sprintf("Orders of %d leads by %d organizations in the same moment: from submission to delivery", o.small, o.smalls),
-		"Temporal server", "small orders", "median s", "max s", "median, × without", "max, × without", "large order meanwhile, leads/s")
+		"Temporal server", "small orders", "median s", "max s", "median, × without", "max, × without", "large order beside them, leads/s")
 	for _, unfair := range []bool{false, true} {
 		if err := on(ctx, &bench{options: o, report: r, beside: beside}, unfair); err != nil {
 			return err
@@ -136,13 +136,13 @@ func on(ctx context.Context, b *bench, unfair bool) (err error) {
 }
 
 func (b *bench) add(server, what string, took, without report.Latencies, rate float64) {
-	var median, longest, meanwhile any = "", "", ""
+	var median, longest, large any = "", "", ""
 	if without != nil {
 		median = took.Quantile(0.5).Seconds() / without.Quantile(0.5).Seconds()
 		longest = took.Quantile(1).Seconds() / without.Quantile(1).Seconds()
-		meanwhile = rate
+		large = rate
 	}
-	b.beside.Add(server, what, took.Quantile(0.5).Seconds(), took.Quantile(1).Seconds(), median, longest, meanwhile)
+	b.beside.Add(server, what, took.Quantile(0.5).Seconds(), took.Quantile(1).Seconds(), median, longest, large)
 }
 
 // organization creates the next one, with plenty of credits.
@@ -248,8 +248,8 @@ func (b *bench) arrivals(ctx context.Context) error {
 	return nil
 }
 
-// arrive has n orders come, so many a second whatever has become of those
-// before, or with 0 all at once.
+// arrive makes n orders arrive, so many a second whether or not earlier ones are
+// done, or with 0 all at once.
 func (b *bench) arrive(ctx context.Context, n int, pace float64) (reserved, delivered report.Latencies, err error) {
 	const each = 10
 	orgs := make([]string, (n+each-1)/each)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// mutant is a fault that somebody could make: one place of one file that says
+// mutant is a mistake that a programmer could make: one place of one file that says
 // something else, and the tests that should notice.
 type mutant struct {
 	name    string

@@ -178,7 +178,7 @@ func (b *bench) startNothing(ctx context.Context, key string) error {
 
 func (b *bench) submitSmall(ctx context.Context, key string) error {
 	o, err := b.App.Intake.Submit(ctx, intake.Submission{Org: orgOf(0), Key: key, Request: order.Request{
-		Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Country: []string{"ZZ"}}, // finds nobody: acceptance alone
+		Kind: order.LeadList, Count: 1, Criteria: order.Criteria{Country: []string{"ZZ"}}, // finds no lead: acceptance alone
 	}})
 	if err == nil && o.Status == order.Rejected {
 		return fmt.Errorf("order %s is %s", o.ID, o.Status)

@@ -135,7 +135,7 @@ func New(name, title string) *Report {
 }
 
 // Table is a table of figures. Cells are written as they are, floats rounded to
-// what can be told apart.
+// the digits that mean something.
 type Table struct {
 	Title   string   `json:"title"`
 	Columns []string `json:"columns"`

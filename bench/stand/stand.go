@@ -236,7 +236,7 @@ func (s *Stand) OrganizationOn(ctx context.Context, id, plan string, credits int
 
 // Submit orders leads for an organization and returns how long it took until
 // the credits were held. An answer that takes too long is asked for again, as
-// customers are told to do.
+// the documentation tells customers to do.
 func (s *Stand) Submit(ctx context.Context, org, key string, leads int) (order.Order, time.Duration, error) {
 	began := time.Now()
 	for {

@@ -125,7 +125,7 @@ func parseStat(line string) (process, error) {
 	return p, nil
 }
 
-// ForgetPeak makes PeakMemory count anew.
+// ForgetPeak makes PeakMemory start again.
 func (s *Stand) ForgetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.worker.cmd.Process.Pid), []byte("5"), 0)
 }

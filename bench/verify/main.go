@@ -127,7 +127,7 @@ func run(ctx context.Context, o options) error {
 		labels = append(labels, w.name)
 		ours, theirs = append(ours, m.engine.rate), append(theirs, m.baseline.rate)
 	}
-	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT. Rates and CPU time are compared in plain text, and with STARTTLS, which the engine uses unless told otherwise. At the host where each command takes 20 ms it keeps %d under way, and %d addresses are verified. Client and mail hosts share this machine.", workers, slowWorkers, slowAddresses)
+	r.Note("The baseline keeps %d addresses under way; each costs an MX query, a connection, EHLO, MAIL, RCPT for a random and for the asked mailbox, QUIT. Rates and CPU time are compared in plain text, and with STARTTLS, which the engine uses by default. At the host where each command takes 20 ms it keeps %d under way, and %d addresses are verified. Client and mail hosts share this machine.", workers, slowWorkers, slowAddresses)
 	if before != nil {
 		before.compare(r, now)
 	}

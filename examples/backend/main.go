@@ -76,14 +76,14 @@ func (b backend) run(ctx context.Context, count int64, results io.Writer) error 
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case told := <-done:
-			if told.ID != placed.ID {
+		case event := <-done:
+			if event.ID != placed.ID {
 				continue
 			}
-			if told.Status != "completed" {
-				return fmt.Errorf("order %s is %s", told.ID, told.Status)
+			if event.Status != "completed" {
+				return fmt.Errorf("order %s is %s", event.ID, event.Status)
 			}
-			fmt.Fprintf(os.Stderr, "%d leads were delivered.\n", told.Tally.Valid)
+			fmt.Fprintf(os.Stderr, "%d leads were delivered.\n", event.Tally.Valid)
 			return b.get(ctx, "/orders/"+placed.ID+"/results.csv", results)
 		}
 	}

@@ -124,7 +124,7 @@ type Member struct {
 	Email    string        `json:"email,omitempty" doc:"The address by which single sign-on knows the member; absent where the member does not log in that way."`
 	Metadata metadata.Data `json:"metadata,omitempty" doc:"Texts of your own, by name."`
 
-	Limits []plan.Amount `json:"-"` // set for this member, whatever the plan says; see Budgets
+	Limits []plan.Amount `json:"-"` // set for this member in place of the plan's; see Budgets
 }
 
 // Period is the member's own credit month that contains t.

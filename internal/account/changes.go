@@ -72,7 +72,7 @@ func inForce(history []PlanChange, t time.Time) PlanChange {
 
 // allottedBy is the last change of a history under which a period that begins
 // at t is allotted. A prorated change at that very moment comes after the
-// allotment, whichever of the two is carried out first.
+// allotment, no matter which of the two is carried out first.
 func allottedBy(history []PlanChange, t time.Time) PlanChange {
 	for _, c := range slices.Backward(history) {
 		if c.Since == nil || c.Since.Before(t) || c.AtPeriodEnd && c.Since.Equal(t) {

@@ -46,7 +46,7 @@ func operatorMark(proof string) []byte {
 	return sum[:]
 }
 
-// OperatorEmail is the proof of an operator whom single sign-on knows.
+// OperatorEmail is the proof of an operator known to single sign-on.
 func OperatorEmail(email string) string { return "e-mail\x00" + strings.ToLower(email) }
 
 // OpenSession begins a session with an API key that Authenticate has returned.

@@ -38,8 +38,8 @@ func setEmail(ctx context.Context, tx pgx.Tx, org, id, email string) error {
 	return err
 }
 
-// MembersByEmail are the members, in any organization that is not closed, whom
-// single sign-on knows by an e-mail address.
+// MembersByEmail are the members, in any organization that is not closed, known
+// to single sign-on by an e-mail address.
 func (a *Accounts) MembersByEmail(ctx context.Context, email string) ([]Member, error) {
 	rows, _ := a.pool.Query(ctx, selectMember+`
 		JOIN organization o ON o.id = m.org AND o.closed_at IS NULL
@@ -51,7 +51,7 @@ func (a *Accounts) MembersByEmail(ctx context.Context, email string) ([]Member, 
 	return members, nil
 }
 
-// OpenMemberSession begins a session of a member whom single sign-on has proved.
+// OpenMemberSession begins a session of a member whose identity single sign-on has proved.
 func (a *Accounts) OpenMemberSession(ctx context.Context, m Member) (secret string, err error) {
 	return a.openSession(ctx, a.pool, m.Org, m.ID, nil, nil)
 }

@@ -190,7 +190,7 @@ func Bearer(header string) (string, bool) {
 // the database again. A key that is revoked through this process ends at once.
 const keptFor = time.Second
 
-// keyring knows whom a secret belongs to.
+// keyring knows the owner of a secret.
 type keyring struct {
 	accounts *account.Accounts
 	operator [sha256.Size]byte // of the operator key

@@ -76,7 +76,7 @@ func (a *API) credits() {
 	})
 }
 
-// reporter is whom the caller stands for in a report of bounces.
+// reporter is the member that a caller reports bounces for.
 func (c caller) reporter() billing.Reporter {
 	switch c.role {
 	case operator:

@@ -9,7 +9,7 @@ import (
 	"holdfast/internal/account"
 )
 
-// Identity is a caller whom a session of the dashboard stands for. A request
+// Identity is a caller who is logged in to the dashboard. A request
 // that is passed on with it meets the same rules as one with that caller's key.
 type Identity struct{ caller caller }
 

@@ -9,7 +9,7 @@ import (
 	"holdfast/internal/account"
 )
 
-// LoginLinkBody says whom a link logs in, and how long it can be used.
+// LoginLinkBody says who logs in with a link, and how long it can be used.
 type LoginLinkBody struct {
 	Member string `json:"member,omitempty" maxLength:"100" doc:"Who logs in; the organization's only admin when left out." example:"jane"`
 	For    string `json:"for,omitempty" maxLength:"20" doc:"How long the link can be used: a duration from 1s to 24h; 15m when left out." example:"15m"`

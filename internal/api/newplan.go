@@ -15,7 +15,7 @@ var newPlanNeeds = map[string][]string{
 }
 
 // describePlans describes the body of a plan that is stored: that of one that is
-// shown, without what has a default and without fields that nobody knows. The plan's
+// shown, without what has a default and without unknown fields. The plan's
 // parser checks it: its messages say what to do instead.
 func describePlans(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas.Map()

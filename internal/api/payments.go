@@ -197,8 +197,8 @@ func (a *API) checkBuyer(ctx context.Context, org account.Org, p *paidFor) error
 	return nil
 }
 
-// receiveStripe takes in an event. Whatever Stripe cannot mend by sending the
-// event again is answered with 200 and waits.
+// receiveStripe takes in an event. An event that Stripe
+// cannot mend by sending it again is answered with 200 and waits.
 func (a *API) receiveStripe(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

@@ -150,7 +150,7 @@ func init() {
 const damaged = "The credits of this organization cannot be used until support has repaired them; quote the request_id when you contact support."
 
 // clientGone is what the log and the metrics say of a request that its client gave
-// up before it was answered, as nginx does: no fault of ours, and nobody reads it.
+// up before it was answered, as nginx does: no fault of ours, and not read by anyone.
 var clientGone = errcode.Kind{Code: "client_gone", Status: 499, Title: "The client closed the connection"}
 
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."

@@ -26,7 +26,7 @@ func (Idempotent) repeats() string { return "" } // what is made has an id that 
 // replayedHeader marks the answer to a request that was carried out before.
 const replayedHeader = "Idempotent-Replayed"
 
-// once gives a request that has an idempotency key to whatever it makes, and
+// once gives a request that has an idempotency key to make, and
 // returns what marks its answer when it is that of an earlier one.
 func once(ctx context.Context, r route, in any) (context.Context, func()) {
 	keyed, ok := in.(interface{ repeats() string })

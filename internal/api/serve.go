@@ -15,7 +15,7 @@ import (
 )
 
 // entry is what the log says about a request. It holds no key, no query and no
-// body: those may be secrets or somebody's address.
+// body: those may be secrets or a person's address.
 type entry struct {
 	id     string
 	key    string

@@ -79,7 +79,7 @@ func (b *Billing) Thresholds(ctx context.Context, org account.Org, member string
 
 // SetThresholds has the balances of a pool watched for an organization's own
 // thresholds; nil = the plan's again. A threshold that is new and not below the
-// balance is told at once.
+// balance makes an alert at once.
 //
 // Errors: account.ErrNotFound, account.ErrInvalid.
 func (b *Billing) SetThresholds(ctx context.Context, org account.Org, member, creditType string, rules []account.Threshold) error {

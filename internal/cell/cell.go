@@ -70,7 +70,7 @@ func NewRouter(ctx context.Context, cells []Cell, operatorKey string, log *slog.
 	return rt, rt.directory.Knows(ctx, cells)
 }
 
-// Why no cell is asked, as the caller is told.
+// Why no cell is asked, in the words of the answer.
 var (
 	errMoving      = errcode.New(errcode.Unavailable, "The organization is being moved; repeat the request in a minute.")
 	errNoCell      = errcode.New(errcode.Invalid, "This is about no organization: name a cell in the header "+Header+", or an organization with ?org=.")

@@ -262,7 +262,7 @@ func (m *Move) carry(ctx context.Context, from, to Cell) error {
 	if err := m.Directory.change(ctx, m.Org, closed, moved); err != nil {
 		return err
 	}
-	// From here on it is in the new cell, whatever happens.
+	// From here on it is in the new cell, even after a crash.
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("%s is in cell %s now, but its old rows in cell %s were not removed; run the same command again: %w", m.Org, to.Name, from.Name, err)
 	}
@@ -355,7 +355,7 @@ func (m *Move) delete(ctx context.Context, tx pgx.Tx) (map[string]int64, error) 
 }
 
 // deleteFrom removes rows. The journal is append-only: its guard is switched off
-// within the transaction, for which nobody else writes to the journal.
+// within the transaction, during which no other transaction writes to the journal.
 func deleteFrom(ctx context.Context, tx pgx.Tx, table, from string) (int64, error) {
 	guard := func(statement string) error {
 		if table != "credit_entry" {

@@ -47,7 +47,7 @@ func (rt *Router) chooseForAPI(w http.ResponseWriter, r *http.Request, path stri
 	return rt.cellOfSecret(r.Context(), secret, keyOwner)
 }
 
-// cellOfSecret is the cell of whoever has a secret; the first one, which refuses
+// cellOfSecret is the cell of a secret's owner; the first one, which refuses
 // it, where it is unknown.
 func (rt *Router) cellOfSecret(ctx context.Context, secret, query string) (*Cell, error) {
 	found, ok, err := rt.ownerOf(ctx, secret, query)
@@ -210,7 +210,7 @@ func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path str
 	}
 	cookie, err := r.Cookie(dashboard.SessionCookie)
 	if err != nil {
-		return rt.home(), nil //nolint:nilerr // nobody is logged in
+		return rt.home(), nil //nolint:nilerr // there is no session
 	}
 	found, ok, err := rt.ownerOf(ctx, cookie.Value, sessionOwner)
 	switch {
@@ -263,7 +263,7 @@ func (rt *Router) chooseForStripe(r *http.Request) (*Cell, error) {
 			} `json:"object"`
 		} `json:"data"`
 	}
-	_ = json.Unmarshal(peek(r), &event) // what cannot be read is about nobody
+	_ = json.Unmarshal(peek(r), &event) // what cannot be read belongs to no organization
 	ctx, about := r.Context(), event.Data.Object
 	for _, q := range []struct{ query, value string }{
 		{`SELECT 1 FROM payment_customer WHERE customer = $1`, string(about.Customer)},

@@ -62,7 +62,7 @@ type Cells struct {
 // operators has the sessions of operators.
 func (c Config) operators() *account.Accounts { return c.everyone()[0] }
 
-// everyone are the accounts in which somebody who signs on may be.
+// everyone are the accounts of all cells, in which a person who signs on is looked for.
 func (c Config) everyone() []*account.Accounts {
 	if len(c.Cells.Accounts) > 0 {
 		return c.Cells.Accounts

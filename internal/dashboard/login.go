@@ -18,7 +18,7 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 	)
 }
 
-// start leads to the first page of whoever is logged in.
+// start leads to the first page of the person who is logged in.
 func (v *visit) start() error {
 	if v.ID.IsOperator() {
 		return v.redirect(Prefix + "/operator")
@@ -33,7 +33,7 @@ type loginPage struct {
 	Next    string           // where to go afterwards
 	Link    string           // the secret of a login link that waits to be used
 	SignOn  bool             // single sign-on is offered
-	Members []account.Member // whom somebody who signed on can be
+	Members []account.Member // among which a person who signed on chooses
 }
 
 func (d *Dashboard) showLogin(w http.ResponseWriter, r *http.Request) {

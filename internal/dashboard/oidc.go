@@ -140,7 +140,7 @@ func setSignOnCookie(w http.ResponseWriter, r *http.Request, value string, age i
 	})
 }
 
-// loginError is why somebody is not logged in, in a sentence for them.
+// loginError says to a person why they are not logged in, in one sentence.
 type loginError string
 
 // Error is that sentence.
@@ -225,7 +225,7 @@ func (s *signOn) identify(ctx context.Context, r *http.Request, b begun) (email 
 	return strings.ToLower(person.Email), nil
 }
 
-// openSignOn begins the session of an operator or of a member. Where somebody is
+// openSignOn begins the session of an operator or of a member. Where the person is
 // a member of several organizations and none is chosen it returns them.
 func (d *Dashboard) openSignOn(ctx context.Context, email, org string) (session string, members []account.Member, err error) {
 	if slices.ContainsFunc(d.OIDC.Operators, func(o string) bool { return strings.EqualFold(o, email) }) {

@@ -244,7 +244,7 @@ func balances(credits billing.Credits) []balance {
 	return sums
 }
 
-// notices says what somebody should know who opens any page.
+// notices are what people should know, shown on every page.
 func (v *visit) notices(p *view) error {
 	if v.Org.Status != account.StatusActive {
 		p.Notices = append(p.Notices, notice{"warn", "This organization is " + string(v.Org.Status) + ": it starts no orders.", ""})

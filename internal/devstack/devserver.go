@@ -115,7 +115,7 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 	if err != nil {
 		return nil, err
 	}
-	for told := false; ; told = true {
+	for noted := false; ; noted = true {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { _ = file.Close() }, nil
@@ -124,7 +124,7 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 			_ = file.Close()
 			return nil, fmt.Errorf("%s cannot be locked: %w", path, err)
 		}
-		if !told {
+		if !noted {
 			waiting()
 		}
 		select {

@@ -22,7 +22,7 @@ import (
 // nothing else is said; real ones take minutes.
 const labGreylist = 2 * time.Second
 
-// ServerOptions say where servers keep their data and who hears of them.
+// ServerOptions say where servers keep their data and how their progress is reported.
 type ServerOptions struct {
 	// Dir holds all data, in the folders postgres and temporal. It outlives Stop.
 	Dir string
@@ -37,8 +37,8 @@ type ServerOptions struct {
 	Stock      bool
 	Unfair     bool
 	Namespaces []string
-	// Note, when set, hears of anything that takes long; Up hears of every part
-	// that answers, where it does and how long that took. Never two calls at once.
+	// Note, when set, is called for anything that takes long; Up for every part
+	// that answers, with its address and how long that took. Never two calls at once.
 	Note func(text string)
 	Up   func(part, where string, took time.Duration)
 }

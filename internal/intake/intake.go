@@ -1,6 +1,6 @@
 // Package intake is the one way into Temporal: it submits orders, cancels them
-// and asks how they are doing. Whatever wants an order done, be it the command
-// line, the API or a test, comes through here, so that all of them get the same
+// and asks how they are doing. The command line, the API and tests
+// all come through here, so that all of them get the same
 // checks and the same answers.
 package intake
 
@@ -82,7 +82,7 @@ type Submission struct {
 	Member  string // empty: the organization itself
 	Key     string
 	Request order.Request
-	Emails  []string // addresses to verify, kept as a list before Temporal hears of the order
+	Emails  []string // addresses to verify, kept as a list before the order is given to Temporal
 	LeadIDs []string // leads to reveal or export, kept likewise
 
 	Metadata map[string]string // the customer's own; Temporal never sees it
@@ -272,7 +272,7 @@ func (in *Intake) check(ctx context.Context, s *Submission, keep bool) error {
 }
 
 // known says whether an order was submitted under the key before: it is answered
-// as it stands, whatever became of its organization.
+// as it stands, even if its organization was closed.
 func (in *Intake) known(ctx context.Context, s Submission) bool {
 	_, err := in.book.Get(ctx, s.Org, order.ID(s.Org, s.Key))
 	return err == nil

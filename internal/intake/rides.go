@@ -79,7 +79,7 @@ func mayRide(r order.Request) bool {
 	return r.Small() && r.Kind.Spec().Shares
 }
 
-// willRide reports whether a submission, whatever its list comes to, is for an
+// willRide reports whether a submission, before its list is stored, is for an
 // order that rides, so that a line is written for it.
 func (s Submission) willRide() bool {
 	r := s.Request

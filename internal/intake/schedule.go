@@ -149,8 +149,8 @@ func (in *Intake) TriggerReset(ctx context.Context) error {
 	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP}))
 }
 
-// PauseReset stops the schedule from starting resets, with a word about why.
-// What falls due meanwhile is reset, period by period, by the first run after
+// PauseReset stops the schedule from starting resets, with the reason.
+// What falls due during the pause is reset, period by period, by the first run after
 // UnpauseReset.
 func (in *Intake) PauseReset(ctx context.Context, note string) error {
 	return scheduleError(in.schedule(ctx, workflows.ResetSchedule).Pause(ctx, client.SchedulePauseOptions{Note: note}))

@@ -280,8 +280,8 @@ func (c *Catalogue) SelectFields(ctx context.Context, s FieldSelection) (Selecte
 }
 
 // nameLeads makes the temporary table named: a row for each row of the list, or
-// each lead of the order, with the lead it stands for, 0 for an id that nobody
-// knows, or the problem it has.
+// each lead of the order, with the lead it stands for, 0 for an unknown
+// id, or the problem it has.
 func nameLeads(ctx context.Context, tx pgx.Tx, s FieldSelection) error {
 	if err := lookUp(ctx, tx); err != nil {
 		return err

@@ -247,7 +247,7 @@ func readBatches(ctx context.Context, rows recordReader, batches chan<- *batch) 
 	}
 }
 
-// lineEnds makes line ends inside a value the same whichever system wrote them.
+// lineEnds makes line ends inside a value the same for every system that writes them.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // cleanAddresses takes the addresses of a row out of what people put around

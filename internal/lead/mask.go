@@ -1,7 +1,7 @@
 package lead
 
 // One rule says what is shown of a lead that the organization has not paid for:
-// who it is only so far that two leads can be told apart. A preview shows a few
+// just enough of who it is to distinguish two leads. A preview shows a few
 // more facts about the job (see PreviewLead), never a way to reach the person.
 
 // initial is what is shown of a last name.

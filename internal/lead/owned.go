@@ -59,7 +59,7 @@ func (s *ownedSets) put(of ownership, set ownedSet) {
 	if set.leads.GetCardinality() < worthKeeping {
 		return
 	}
-	for other := range s.known { // whichever comes first
+	for other := range s.known { // any of them will do
 		if len(s.known) < maxOwnedSets {
 			break
 		}

@@ -142,8 +142,8 @@ func (d draw) carryOut(ctx context.Context, tx pgx.Tx, taken claims) (selected S
 
 // isOwned says in SQL whether the organization $1 owns the address of the lead l
 // by a fact of type $2 and scope $3: about the address or, where perLead is true
-// in SQL, about the lead. As a scalar it is looked up lead by lead, in whichever
-// way the planner thinks of the organization's other facts.
+// in SQL, about the lead. As a scalar it is looked up lead by lead, no matter
+// what the planner expects of the organization's other facts.
 func isOwned(perLead string) string {
 	const fact = `coalesce((SELECT NOT f.reversed FROM credit_fact f
 	WHERE f.owner = $1 AND f.type = $2 AND f.scope = $3 AND f.subject = `

@@ -37,19 +37,19 @@ func topicOf(k kind, m move) string {
 // or was voided, otherwise one for each topic, pool and type, however many
 // grants it moved credits of.
 func (b *books) announce(e *entry) {
-	var told []movedPayload
+	var moved []movedPayload
 	for i := range e.postings {
 		p := &e.postings[i]
 		topic := topicOf(e.kind, p.Move)
 		if topic == "" {
 			continue
 		}
-		m := b.movedOf(&told, topic, p)
+		m := b.movedOf(&moved, topic, p)
 		m.Amount += p.Amount
 		m.Balance = p.Balance
 	}
-	for i := range told {
-		m := &told[i]
+	for i := range moved {
+		m := &moved[i]
 		b.changes.events = append(b.changes.events, outbox.Event{
 			Org: b.owner, Topic: m.topic, Key: m.key(e.seq), Data: m.json(b.owner, e),
 		})
@@ -77,21 +77,21 @@ func movedBy(topic string, p *posting) movedPayload {
 }
 
 // movedOf finds or begins the event that a posting belongs to.
-func (b *books) movedOf(told *[]movedPayload, topic string, p *posting) *movedPayload {
+func (b *books) movedOf(list *[]movedPayload, topic string, p *posting) *movedPayload {
 	m := movedBy(topic, p)
 	switch topic {
 	case outbox.CreditsGranted:
 		m.Terms = b.lots[p.Grant].terms()
 	case outbox.CreditsVoided:
 	default:
-		for i := range *told {
-			if m := &(*told)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
+		for i := range *list {
+			if m := &(*list)[i]; m.topic == topic && m.Pool == p.Pool && m.Type == p.Type {
 				return m
 			}
 		}
 	}
-	*told = append(*told, m)
-	return &(*told)[len(*told)-1]
+	*list = append(*list, m)
+	return &(*list)[len(*list)-1]
 }
 
 // key tells the events of an entry apart.

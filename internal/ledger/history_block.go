@@ -23,7 +23,7 @@ const (
 )
 
 // A Bloom filter has so many bits for each term, of which each term sets so many:
-// one block of some 400 is looked at in vain, and one part of some 40 is read.
+// one block of some 400 is read without a hit, and one part of some 40 is read.
 const (
 	bitsPerTerm = 16
 	bitsInPart  = 8

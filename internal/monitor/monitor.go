@@ -57,7 +57,7 @@ var (
 	disabledDesc   = desc("webhook_endpoints_disabled", "Webhook endpoints that were disabled because they took nothing.")
 	resetLagDesc   = desc("reset_lag_seconds", "How long the most overdue credit reset has been due; 0 where none is.")
 	outageDesc     = desc("verification_outages_open", "Workers that can verify nothing now.")
-	outagesDesc    = desc("verification_outages_total", "Times that a worker could verify nothing, whichever mail host it asked.")
+	outagesDesc    = desc("verification_outages_total", "Times that a worker could verify nothing at any mail host.")
 	databaseUpDesc = desc("database_up", "1 while the database answers the questions behind these metrics.")
 )
 
@@ -144,7 +144,7 @@ func (m *Monitor) ask(ctx context.Context) ([]prometheus.Metric, error) {
 	batch.Queue(restQuery).QueryRow(func(row pgx.Row) error {
 		var outbox, hooks, failing, disabled, open, outages int64
 		var outboxAge, hooksAge float64
-		var resetLag *float64 // nobody has a credit month
+		var resetLag *float64 // nil: no organization has a credit month
 		if err := row.Scan(&outbox, &outboxAge, &hooks, &hooksAge, &failing, &disabled, &resetLag, &open, &outages); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func (b *Book) RefundDue(ctx context.Context, id string) (due bool, err error) {
 	return due, nil
 }
 
-// RefundsDue lists the orders of an organization whose rest is to be given back by
+// RefundsDue lists the orders of an organization with a rest to give back by
 // now, in the order of their times.
 func (b *Book) RefundsDue(ctx context.Context, org string) ([]string, error) {
 	rows, _ := b.pool.Query(ctx, `

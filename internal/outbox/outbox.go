@@ -1,5 +1,5 @@
-// Package outbox keeps what happened for those outside: whoever makes something
-// true writes the event in the same transaction, and one process at a time
+// Package outbox keeps the events that customers see: code that changes something
+// writes the event in the same transaction, and one process at a time
 // carries events on. See README.md for the invariants.
 package outbox
 

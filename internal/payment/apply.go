@@ -143,7 +143,7 @@ func (p *Payments) sell(ctx context.Context, e Event, f facts) error {
 	err = p.follow(ctx, e, f)
 	var nothing *ignored
 	if errors.As(err, &nothing) {
-		return nil // the purchase counts, whatever has become of the subscription
+		return nil // the purchase counts, even if the subscription has ended
 	}
 	return err
 }
@@ -172,7 +172,7 @@ func (price Price) sold(l soldLine, at time.Time) (line, error) {
 }
 
 // fulfil gives the credits of a purchase that have not been given, and takes
-// back those that are to be.
+// back those that were refunded.
 func (p *Payments) fulfil(ctx context.Context, id int64) error {
 	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		due, err := lockPurchase(ctx, tx, id)

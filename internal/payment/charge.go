@@ -317,8 +317,8 @@ func (p *Payments) intent(ctx context.Context, c charge) (*stripe.PaymentIntent,
 	return p.stripe.V1PaymentIntents.Create(ctx, params)
 }
 
-// paid notes that the payment service has reported the payment, whoever was
-// asking.
+// paid notes that the payment service has reported the payment, by whatever
+// way.
 func (p *Payments) paid(ctx context.Context, id int64, payment string) error {
 	_, err := p.pool.Exec(ctx, `
 		UPDATE top_up SET status = 'paid', payment = $2, detail = '', done_at = now()
@@ -329,7 +329,7 @@ func (p *Payments) paid(ctx context.Context, id int64, payment string) error {
 	return nil
 }
 
-// refused is a refusal of the payment service as the customer is told of it. What
+// refused is a refusal of the payment service in the words for the customer. What
 // may be different at the next attempt is no refusal.
 func refused(err error) error {
 	var said *stripe.Error

@@ -19,7 +19,7 @@ import (
 	"holdfast/internal/errcode"
 )
 
-// Errors of this package, to be told apart with errors.Is. The text of an error
+// Errors of this package; errors.Is distinguishes them. The text of an error
 // is one sentence for the caller.
 var (
 	ErrNotConfigured = errcode.New(errcode.NotConfigured, "payments are not set up here; set HOLDFAST_STRIPE_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET")
@@ -70,7 +70,7 @@ type Status string
 
 // What becomes of an event.
 const (
-	Waiting Status = "waiting" // for a price or customer to be mapped, a purchase to arrive, or somebody to look
+	Waiting Status = "waiting" // for a price or customer to be mapped, a purchase to arrive, or an operator to look
 	Done    Status = "done"
 	Ignored Status = "ignored" // it changes nothing here
 )

@@ -235,7 +235,7 @@ func returned(ctx context.Context, tx pgx.Tx, purchase int64, cause string, amou
 	return nil
 }
 
-// wantBack writes how many credits of each line are to be taken back.
+// wantBack writes how many credits of each line must be taken back.
 func wantBack(ctx context.Context, tx pgx.Tx, d *due, cause string, of func(credits int64) int64) error {
 	for _, l := range d.lines {
 		if l.Credits == nil || of(*l.Credits) == 0 {

@@ -68,8 +68,8 @@ func (r *Reconciler) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect reads the metrics from the database, so that every process tells the
-// same, whichever reconciled.
+// Collect reads the metrics from the database, so that every process shows the
+// same, no matter which one reconciled.
 func (r *Reconciler) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
 	defer cancel()

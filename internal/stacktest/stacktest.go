@@ -25,7 +25,7 @@ type Options struct {
 	Lab        maillab.Config // greylisting hosts accept after half a second unless it says otherwise
 	Namespaces []string       // of Temporal, besides default
 	Log        *slog.Logger   // nil: none
-	Note       func(string)   // hears of what takes long; may be nil
+	Note       func(string)   // called for what takes long; may be nil
 	NoWorker   bool           // StartWorker starts one later
 	Stock      bool           // Temporal has its own defaults; so has every stack where HOLDFAST_TEST_STOCK is set
 

@@ -165,7 +165,7 @@ func addressSQL(address, domain string) string {
 }
 
 // listed says in SQL whether any of the subjects is on an organization's list or
-// everybody's. It looks for the subject, never for the organization (hence the
+// everybody's. It looks for the subject, never for the organization (the reason for the
 // empty text): before the statistics know of a list that was just uploaded, the
 // planner would read the whole of it for each lead.
 func listed(org, subjects string) string {

@@ -11,7 +11,7 @@ import (
 // call is one Verify or Stream under way.
 type call struct {
 	e    *Engine
-	over atomic.Bool // nobody waits any more: its addresses need no answer
+	over atomic.Bool // its caller has gone: its addresses need no answer
 
 	mu     sync.Mutex
 	left   int // addresses without an answer, held ones included

@@ -13,7 +13,7 @@ import (
 // one was accepted; accepted addresses wait for the answer.
 type catchAll struct {
 	state   catchAllState
-	until   time.Time // when the answer is to be asked for again
+	until   time.Time // when to ask for the answer again
 	asking  bool      // the probe stands in a transaction
 	alone   bool      // it has to be the first recipient of a session, see session.check
 	probe   *task     // nil until it is asked for
@@ -135,7 +135,7 @@ func (c *catchAll) answered(t *transaction, a *ask, host string, cfg *Config, no
 }
 
 // lasting reports whether a refusal of the probe is not one that passes. A host
-// that greylists refuses whoever is new to it, so the same words have to come
+// that greylists refuses every new sender, so the same words have to come
 // after the time that greylisting takes; trouble with looking mailboxes up has
 // to meet another one as well.
 func (c *catchAll) lasting(a *ask, cfg *Config, now time.Time) bool {

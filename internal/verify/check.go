@@ -7,7 +7,7 @@ package verify
 // before, in turns: a limit, of the session or of a time, does not go on and off
 // that way.
 //
-// The probe's answer stands in any case; a session that ends meanwhile leaves it
+// The probe's answer stands in any case; a session that ends before that leaves it
 // unconfirmed.
 func (s *session) check(t *transaction) *failure {
 	if ok, f := s.begin(t); !ok {

@@ -67,7 +67,7 @@ type rule struct {
 }
 
 // classifier remembers the meaning of replies: hosts say the same to most
-// addresses, and reading a text anew costs more than the rest of the answer.
+// addresses, and reading a text again costs more than the rest of the answer.
 type classifier struct {
 	sender string // the address that mail comes from
 	mu     sync.Mutex

@@ -12,7 +12,7 @@ import (
 var dialled = sync.OnceValue(phonenumbers.GetSupportedRegions)
 
 // Country returns the ISO 3166-1 alpha-2 code of a country that is written as a
-// code of two or three letters or by its English name, whatever the case: us,
+// code of two or three letters or by its English name, in any case: us,
 // USA and United States are US, UK is GB. It is empty where the text names no
 // country.
 func Country(text string) string {

@@ -105,7 +105,7 @@ func (h *host) report(s *session, batch []*transaction, out []answer) {
 }
 
 // blame finds what ended the session. Without pipelining it is the recipient
-// that was being asked for; with it nobody can tell, and the next sessions go
+// that was being asked for; with it that is unknown, and the next sessions go
 // step by step to find out.
 func (h *host) blame(s *session, batch []*transaction, f *failure, pipelined bool, now time.Time) {
 	if f.kind == turnedAway || f.kind == noReset {
@@ -295,7 +295,7 @@ func (h *host) trouble(r *route, f *failure, now time.Time) []answer {
 	patience := 3
 	switch {
 	case r.met:
-		patience = 6 // it has talked to us: whatever it is, it may pass
+		patience = 6 // it has talked to us: the fault may pass
 	case f.kind == turnedAway && f.reply.class() == 5 && f.next == settle, f.reason == NeedsTLS:
 		patience = 1 // it said no, for good
 	case f.kind == timedOut || isTimeout(f.err):

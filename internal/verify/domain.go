@@ -20,7 +20,7 @@ type task struct {
 
 	cleaned bool // the address was taken out of what was given
 
-	tries uint8 // sessions that ended over it, or told us to try another
+	tries uint8 // sessions that ended over it, or in which the host sent us to another
 
 	elsewhere uint8 // times that a mail host accepted it whose answer to the probe is not known
 
@@ -63,7 +63,7 @@ type route struct {
 	failures  int       // sessions in a row that came to nothing
 	met       bool      // a session has begun here
 	failure   *failure  // the last of them
-	openUntil time.Time // the breaker: nobody is asked before
+	openUntil time.Time // the breaker: no host is asked before
 }
 
 // hasWork reports whether there is work for a session; nil is one that is about
@@ -221,7 +221,7 @@ func notPublic(host string, addrs []netip.Addr) string {
 // keys returns the key of the host, where limits and blocks are kept, and of
 // the route, where sessions are shared. A host is its lowest address, since
 // customers give the same server different names; a provider is one host
-// whatever its addresses.
+// with many addresses.
 func (p *path) keys() (hostKey, routeKey string, of *provider) {
 	of = providerOf(p.top[0].name)
 	addrs := make([]netip.Addr, len(p.top))

@@ -184,7 +184,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		relay:      isRelay(name),
 		meant:      e.lists.meantDomain(name),
 	}
-	if d.disposable { // nobody needs to be asked
+	if d.disposable { // no host needs to be asked
 		d.resolved = true
 		d.path = path{settled: finding{Disposable, DisposableDomain, settle}, expires: time.Now().Add(maxTTL)}
 	}

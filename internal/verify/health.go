@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// How an outage of ours is told apart from bad hosts. Answers are held back
+// How the engine distinguishes an outage of ours from bad hosts. Answers are held back
 // from the third failing host in a row on. After ten in a row canaries are asked:
 // only when a host that should work fails us too, it is an outage.
 const (
@@ -18,7 +18,7 @@ const (
 	outagePause = 30 * time.Second // calls are refused after an outage was found
 )
 
-// OutageError says that nothing can be verified now, whichever host is asked: our
+// OutageError says that nothing can be verified now at any host: our
 // port 25 is closed, our address is listed, or DNS is down. It is not about the
 // addresses: they are left unanswered, and should be verified again later.
 type OutageError struct {
@@ -77,8 +77,8 @@ func (h *health) worked(now time.Time) bool {
 	return doubt
 }
 
-// failed notes that a host gave nothing. It reports whether answers are to be
-// held back, and whether the caller has to ask the canaries now.
+// failed notes that a host gave nothing. It reports whether to hold answers
+// back, and whether the caller has to ask the canaries now.
 func (h *health) failed(key string, f failing) (doubt, judge bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -20,7 +20,7 @@ const (
 	minStartRate  = 0.2
 	firstChunk    = runMost // recipients in the first pipelined batch
 	fullChunk     = 100     // and later (RFC 5321 §4.5.3.1.8 lets every host take that many)
-	leastChunk    = 5       // whatever a host has shown
+	leastChunk    = 5       // for any host
 	lockstepChunk = 20
 	maxTries      = 3
 	maxRouteScan  = 32
@@ -75,7 +75,7 @@ type host struct {
 	runs         int           // sessions in a row that met unknown users only
 	leaving      int           // sessions that end because there are too many
 	perReply     time.Duration // what a command takes at a host where each takes time; 0 = it does not
-	earned       int           // sessions that may begin whatever their rate
+	earned       int           // sessions that may begin at any rate
 }
 
 func newHost(e *Engine, key string, p *provider) *host {
@@ -96,7 +96,7 @@ type transaction struct {
 	d    *domain
 	asks []ask
 
-	probeWanted  bool    // somebody accepted earlier waits for the probe
+	probeWanted  bool    // an address accepted earlier waits for the probe
 	afterReset   bool    // RSET was sent before MAIL
 	refused      bool    // MAIL was
 	full         bool    // the host takes no more recipients in it
@@ -109,7 +109,7 @@ type transaction struct {
 	confirmed    bool    // the host refused the probe, and only it, every time
 	wantsTLS     bool    // it insists on STARTTLS
 	anyAccepted  bool
-	anyPutOff    bool // told to come back: a probe that is told so as well now is known when the others do
+	anyPutOff    bool // asked to come back: a probe that is asked so as well now is known when the others do
 }
 
 // ask is one recipient of a transaction.
@@ -400,7 +400,7 @@ func (h *host) fill(d *domain, s *session, limit int, now time.Time) *transactio
 	return t
 }
 
-// wanted reports whether addresses wait for a probe that nobody is asking.
+// wanted reports whether addresses wait for a probe that no session is asking.
 func (c *catchAll) wanted(now time.Time) bool {
 	return len(c.waiting) > 0 && !c.asking && !c.alone && !c.known(now)
 }

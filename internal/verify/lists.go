@@ -62,8 +62,8 @@ type lists struct {
 }
 
 // newLists returns the embedded lists as amended by the override file, if one
-// is named. A large mailbox provider is never disposable, whatever a published
-// list says; the file's last word counts.
+// is named. A large mailbox provider is never disposable, even if a published
+// list says so; the file's last word counts.
 //
 // The file has one entry a line, # begins a comment:
 //

@@ -5,7 +5,7 @@ import (
 )
 
 // provider is a mail service that many domains use. Its limits and blocks hold
-// for all its hosts together, whatever MX name each customer got.
+// for all its hosts together, under all the MX names of its customers.
 type provider struct {
 	name     string
 	suffixes []string // of MX names
@@ -61,7 +61,7 @@ var providers = []provider{
 		name:     "cisco",
 		suffixes: []string{"iphmx.com"},
 		rules: []rule{
-			// What the gateway says when its directory query finds nobody.
+			// What the gateway says when its directory query finds no user.
 			{stages: atRcpt, codes: "550", enhanced: "5.1.0", words: []string{"address rejected"}, finding: finding{Invalid, NoSuchUser, settle}},
 		},
 	},

@@ -41,7 +41,7 @@ func (h *host) usual() int {
 	return min(most, h.e.cfg.MaxSessionsPerHost)
 }
 
-// heed notes what a reply says about how we ask, whatever it says about the
+// heed notes what a reply says about how we ask, besides what it says about the
 // recipient.
 func (s *session) heed(at stage, found finding, r reply, about Address) {
 	switch {

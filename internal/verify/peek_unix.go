@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// pendingInput reports whether something has come in on the connection that
-// nobody has read yet, without waiting.
+// pendingInput reports whether something has come in on the connection and
+// is not read yet, without waiting.
 func pendingInput(conn net.Conn) bool {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {

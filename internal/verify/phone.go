@@ -42,7 +42,7 @@ type PhoneResult struct {
 	E164      string    `json:"e164"`           // ITU-T E.164; empty where none could be read
 	Type      string    `json:"type"`           // mobile, fixed_line, fixed_line_or_mobile, voip, …
 	Region    string    `json:"region"`         // ISO 3166-1 alpha-2
-	Carrier   string    `json:"carrier"`        // where a lookup told
+	Carrier   string    `json:"carrier"`        // where a lookup returned it
 	Note      string    `json:"note,omitempty"` // the lookup's words, or why it gave none
 	CheckedAt time.Time `json:"checked_at"`
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Bounds of a reply. RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers send
-// more. Whoever sends more than this is not a mail host.
+// more. A server that sends more than this is not a mail host.
 const (
 	maxReplyLine  = 1 << 16
 	keptReplyLine = 4096
@@ -40,7 +40,7 @@ var errNotSMTP = errors.New("the host does not speak SMTP")
 
 // readReply reads one reply. Lines may end in a bare LF. The code of the last
 // line counts; a reply whose lines disagree about the class of the code is not
-// one, for nobody can say which of them is meant.
+// one, because it is unknown which of them is meant.
 func readReply(br *bufio.Reader) (reply, error) {
 	var r reply
 	for range maxReplyLines {

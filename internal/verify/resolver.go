@@ -25,7 +25,7 @@ const (
 	dnsFound    dnsStatus = iota
 	dnsNoData             // the name exists, without records of this type (RFC 2308 §2.2)
 	dnsNXDomain           // the name does not exist (RFC 2308 §2.1)
-	dnsFailed             // nobody could tell: SERVFAIL, REFUSED, timeout
+	dnsFailed             // no server could answer: SERVFAIL, REFUSED, timeout
 )
 
 // dnsAnswer is what the name servers said about a name and a type.
@@ -156,7 +156,7 @@ func (r *resolver) lookup(ctx context.Context, name string, qtype uint16) dnsAns
 	}
 }
 
-// lookupAgain asks, whatever is remembered.
+// lookupAgain asks even if an answer is remembered.
 func (r *resolver) lookupAgain(ctx context.Context, name string, qtype uint16) dnsAnswer {
 	r.mu.Lock()
 	r.cache.forget(dnsQuestion{strings.ToLower(name), qtype})

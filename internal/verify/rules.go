@@ -1,8 +1,8 @@
 package verify
 
 // What has to be absent for words about the mailbox to be about it: a text that
-// names our address, our sender, how much we ask, or another domain tells
-// nothing about the mailbox, whatever else it says.
+// names our address, our sender, how much we ask, or another domain says
+// nothing about the mailbox, with any other words beside.
 const aboutElse = aboutUs | aboutSender | tooFast | tooManyRecipients | aboutDomain | aboutOthers | restricted
 
 // Codes that a host may refuse a mailbox with. The others are about a command
@@ -64,7 +64,7 @@ var rules = []rule{
 	// RCPT: greylisting, by name.
 	{stages: atRcpt, codes: "4", says: greylisting, finding: finding{Unknown, Greylisted, putOff}},
 
-	// RCPT: it names us, whatever else is said.
+	// RCPT: it names us, with any other words beside.
 	{stages: atRcpt, codes: "4 5", says: tooFast, finding: finding{Unknown, Temporary, nextSession}},
 	{stages: atRcpt, codes: "4 5", enhanced: "x.1.7 x.1.8", finding: finding{Unknown, SenderRefused, settle}},
 	{stages: atRcpt, codes: "4 5", says: aboutSender, finding: finding{Unknown, SenderRefused, settle}},

@@ -201,7 +201,7 @@ func (s *session) helo() *failure {
 func (s *session) upgrade() *failure {
 	f := s.handshake()
 	if f != nil {
-		f.reason = NeedsTLS // whatever went wrong, it would not have without
+		f.reason = NeedsTLS // the TLS handshake failed; plain text may work
 	}
 	return f
 }

@@ -41,7 +41,7 @@ type suspicion struct {
 }
 
 // weigh finds out which refusals of a batch depend on the session and not on
-// the recipient, whatever their words. One that is not about the mailbox and
+// the recipient, without regard to their words. One that is not about the mailbox and
 // comes after answers that are, with none of these following in its transaction,
 // may be the host's way to end the session. It counts only where the first
 // recipient of a session gets it as well; until that is known, the recipients
@@ -103,7 +103,7 @@ func (h *host) countOpening(said remark) {
 
 // saysAnyway reports whether a reply is what the host says to those who have
 // waited too. It is no complaint about our pace then: some hosts that greylist
-// call themselves busy to each recipient whom they do not know, and waiting
+// call themselves busy to each recipient that they do not know, and waiting
 // longer for every one of them would not end.
 func (h *host) saysAnyway(r reply, about Address) bool {
 	h.mu.Lock()

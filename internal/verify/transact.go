@@ -32,7 +32,7 @@ func (s *session) lockstep(t *transaction) *failure {
 	for i := range t.asks {
 		a := &t.asks[i]
 		if a.probe && !t.anyAccepted && !t.probeWanted && !t.anyPutOff {
-			continue // nobody was accepted, so nobody needs the domain's word on impossible mailboxes
+			continue // no address was accepted, so the domain's answer for impossible mailboxes is not needed
 		}
 		if a.given || !s.canSend(a) {
 			continue
@@ -96,8 +96,8 @@ func (s *session) oneReply(line string) (reply, *failure) {
 	return r, f
 }
 
-// onlyOne fails when more than the one reply that was due has come: then none
-// of them can be told to belong to the command.
+// onlyOne fails when more than the one reply that was due has come: then it is
+// unknown which of them belongs to the command.
 func (s *session) onlyOne() *failure {
 	if s.in.Buffered() == 0 {
 		return nil

@@ -12,7 +12,7 @@ const (
 	tooFast                               // we ask too much or too fast
 	limitPerhaps                          // a limit, ours or the mailbox's
 	tooManyRecipients                     // the transaction has its fill (RFC 5321 §4.5.3.1.10)
-	aboutSender                           // our sender, or that of somebody
+	aboutSender                           // our sender, or another one
 	aboutDomain                           // the host does not take this domain's mail
 	noRelay                               // … or not from strangers
 	byPolicy                              // a rule of the host, or trouble of its own

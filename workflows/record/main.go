@@ -77,7 +77,7 @@ var stories = []struct {
 	{name: "enriched-paused", org: "gamma", request: enrich, given: fresh(people), happens: paused, want: order.Settled},
 	{name: "exported-paused", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: paused, want: order.Settled},
 	{name: "waited", org: "acme", request: leads(120, false), happens: outage, want: order.Settled},
-	// Behind one whose mail hosts worked: without a host that should work, nobody can
+	// Behind one whose mail hosts worked: without a host that should work, the engine cannot
 	// tell an outage from hosts that refuse us.
 	{name: "verified-waited", org: "beta", request: order.Request{Kind: order.Verify}, given: scattered(emails), happens: outage, want: order.Settled},
 	{name: "revealed-waited", org: "gamma", request: reveal, given: scattered(ids), happens: outage, want: order.Settled},

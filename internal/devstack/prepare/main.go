@@ -1,5 +1,5 @@
 // Command prepare builds the Temporal dev server into the user's cache, so that
-// whatever starts it afterwards (a test with a time limit) does not have to.
+// a program that starts it later (a test with a time limit) does not have to.
 package main
 
 import (

@@ -4,7 +4,7 @@
 //
 // The server is the one at HOLDFAST_DATABASE_URL (its user must be allowed to
 // create databases), or else a private one that all test processes of this user
-// share; see server.go. A test fails where neither is to be had; it never skips.
+// share; see server.go. A test fails where neither is available; it never skips.
 package pgtest
 
 import (

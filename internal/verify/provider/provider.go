@@ -34,7 +34,7 @@ type Config struct {
 	MaxSpend    int64         // addresses that may be asked for in the life of this Provider; 0 = no cap
 	Failures    int           // failed requests in a row that open the circuit; default 5
 	Pause       time.Duration // how long it stays open; default 30 s
-	Retries     int           // of a request that was told to wait or met a broken server; default 2, negative for none
+	Retries     int           // of a request that was answered "wait" or met a broken server; default 2, negative for none
 }
 
 // Provider is one service. It is safe for concurrent use.

@@ -16,7 +16,7 @@ type Verifier interface {
 }
 
 // Waterfall asks one verifier after the other: what is unknown to one, or left
-// without an answer by its outage, falls through to the next. When nobody
+// without an answer by its outage, falls through to the next. When none of them
 // knows, the first answer stands, with its time to come back.
 type Waterfall []Verifier
 
@@ -37,8 +37,8 @@ func (w Waterfall) Preflight(ctx context.Context) error {
 }
 
 // Verify has the contract of verify.Engine.Verify. It returns an
-// *verify.OutageError only when there are addresses that nobody could be asked
-// for.
+// *verify.OutageError only when there are addresses for which no verifier could be
+// asked.
 func (w Waterfall) Verify(ctx context.Context, emails []string, each func(i int, r verify.Result)) error {
 	left := make([]int, len(emails)) // indices without a verdict
 	for i := range left {
