@@ -202,7 +202,7 @@ func acts(p *plan.Plan) (all []act) {
 				add(fmt.Sprint("verify ", emails), func(*office) order.Body {
 					return order.Body{Request: order.Request{Kind: order.Verify}, Emails: emails}
 				}, func(*rulebook, string) due {
-					n := int64(min(len(emails), 2)) // whatever the verdict, each time; what is no address costs nothing
+					n := int64(min(len(emails), 2)) // for every verdict, each time; what is no address costs nothing
 					return due{held: map[string]int64{"email": n}, charged: map[string]int64{"email": n}}
 				})
 			}

@@ -126,7 +126,7 @@ func TestRule_N3_N4_AnExportCostsTheAddressesThatAreFoundAndNew(t *testing.T) {
 	}
 }
 
-// Whoever has paid for a lead's number gets it out of an export, without the
+// A customer that has paid for a lead's number gets it out of an export, without the
 // address where that is not valid.
 func TestAnExportHasWhatIsOwnedOfALeadWhoseAddressIsNotValid(t *testing.T) {
 	o := open(t, "rollover-boost", "email", 10, "phone", 10)
@@ -164,7 +164,7 @@ func TestRule_A6_EnrichmentCostsWhatIsNew(t *testing.T) {
 	o.balanced()
 }
 
-// Two orders that chose the same leads when nobody owned them: the second one
+// Two orders that chose the same leads before they were owned: the second one
 // to be charged finds them paid for.
 func TestRule_X6_TwoOrdersForTheSameLeadsPayOnce(t *testing.T) {
 	o := open(t, "licence-monthly", "email", 100, "phone", 100)

@@ -69,7 +69,7 @@ func (m *model) fact(c plan.Charge, member string, p person, f order.Field) stri
 	return fmt.Sprintf("%s|%s|%s|%s", c.Type, scope, p.id, f)
 }
 
-// owns reports whether a member has a field of a person, by whichever action.
+// owns reports whether a member has a field of a person, by any action.
 func (m *model) owns(member string, p person, f order.Field) bool {
 	action, ok := m.plan.Action(order.Reveal.Action(f))
 	return ok && m.owned[m.fact(action.Charges[0], member, p, f)]
@@ -224,7 +224,7 @@ func (m *model) random(t *testing.T, o *office, random *rand.Rand, member string
 	})
 }
 
-// strangers are n leads of whom anything may be known or not.
+// strangers are n leads with any fields known or not.
 func (o *office) strangers(random *rand.Rand, n int) []person {
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	people, rows := make([]person, n), make([][5]string, n)

@@ -23,7 +23,7 @@ func axe(t *testing.T) string {
 	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(cache, "holdfast", "axe-"+axeVersion, "axe.min.js"))
 	if os.IsNotExist(err) {
-		t.Skip("axe-core is not in the cache; run scripts/axe where npm is to be had.")
+		t.Skip("axe-core is not in the cache; run scripts/axe where npm is available.")
 	}
 	require.NoError(t, err)
 	return string(text)

@@ -62,7 +62,7 @@ func names() map[string]bool {
 	return known
 }
 
-// What the containers are told is what the programs read, and they start with it.
+// What the containers are given is what the programs read, and they start with it.
 func TestComposeEnvironment(t *testing.T) {
 	known := names()
 	for _, name := range []string{"migrate", "worker", "serve"} {
@@ -97,7 +97,7 @@ func TestComposeEnvironment(t *testing.T) {
 	}
 }
 
-// Whatever the programs read can be set, but for what is about the inside of a
+// All that the programs read can be set, but for what is about the inside of a
 // container.
 func TestComposePassesEveryVariable(t *testing.T) {
 	inside := map[string]bool{

@@ -181,7 +181,7 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	place := func(key string, emails ...string) {
 		t.Helper()
 		var o order.Order
-		require.Eventually(t, func() bool { // Temporal's services hear of search attributes one after the other
+		require.Eventually(t, func() bool { // Temporal's services see search attributes one after the other
 			var err error
 			o, err = app.Intake.Submit(ctx, intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.Verify}, Emails: emails})
 			return err == nil

@@ -38,7 +38,7 @@ func TestOrganizationsAndMembers(t *testing.T) {
 	w.run("org", "create", "Not An Id").fails(exitFailed, "lower-case")
 	w.run("org", "create", "other", "--plan", "golden").fails(exitFailed, "golden")
 	w.run("org", "create", "other", "--time-zone", "Mars/Base").fails(exitFailed, "Mars/Base")
-	w.run("org", "show", "nobody").fails(exitFailed, "nobody")
+	w.run("org", "show", "missing").fails(exitFailed, "missing")
 	require.Contains(t, w.run("org", "show", "acme").ok().stdout, "plan verified-leads version 1")
 	require.Contains(t, w.run("org", "list").ok().stdout, "Acme Inc.")
 
@@ -48,7 +48,7 @@ func TestOrganizationsAndMembers(t *testing.T) {
 	w.run("member", "create", "bob", "--org", "acme", "--role", "admin").ok()
 	w.run("member", "create", "bob", "--org", "acme").fails(exitFailed, "bob")
 	w.run("member", "create", "jane", "--org", "acme", "--role", "king").fails(exitUsage, "king")
-	w.run("member", "create", "bob", "--org", "nobody").fails(exitFailed, "nobody")
+	w.run("member", "create", "bob", "--org", "missing").fails(exitFailed, "missing")
 	w.run("member", "list", "--org", "acme", "--json").ok().into(&members)
 	require.Len(t, members, 1)
 	require.Equal(t, account.RoleAdmin, members[0].Role)
@@ -84,8 +84,8 @@ func TestCredits(t *testing.T) {
 	require.Contains(t, w.run("credits", "--org", "acme").ok().stdout, "None yet")
 	require.Contains(t, w.run("credits", "--org", "acme", "--at", "2020-01-01").ok().stdout, "2020")
 	w.run("credits", "--org", "acme", "--at", "2999-01-01").fails(exitFailed, "in the future")
-	w.run("credits", "--org", "nobody").fails(exitFailed, "nobody")
-	w.run("credits", "--org", "acme", "--member", "nobody").fails(exitFailed, "nobody")
+	w.run("credits", "--org", "missing").fails(exitFailed, "missing")
+	w.run("credits", "--org", "acme", "--member", "missing").fails(exitFailed, "missing")
 
 	grant := []string{"credits", "grant", "--org", "acme", "--type", "email", "--key", "first", "--json"}
 	var view billing.Credits
@@ -95,8 +95,8 @@ func TestCredits(t *testing.T) {
 	}
 	w.run(append(grant, "--amount", "1001")...).fails(exitFailed, "idempotency key")
 	w.run("credits", "grant", "--org", "acme", "--type", "gold", "--amount", "5").fails(exitFailed, "it has email")
-	w.run("credits", "grant", "--org", "nobody", "--type", "email", "--amount", "5").fails(exitFailed, "nobody")
-	w.run("credits", "grant", "--org", "acme", "--member", "nobody", "--type", "email", "--amount", "5").fails(exitFailed, "nobody")
+	w.run("credits", "grant", "--org", "missing", "--type", "email", "--amount", "5").fails(exitFailed, "missing")
+	w.run("credits", "grant", "--org", "acme", "--member", "missing", "--type", "email", "--amount", "5").fails(exitFailed, "missing")
 
 	o := w.run("credits", "grant", "--org", "acme", "--member", "bob", "--type", "email", "--amount", "50",
 		"--source", "promotion", "--expires-at", "2199-12-31", "--reason", "welcome").ok()
@@ -121,7 +121,7 @@ func TestCredits(t *testing.T) {
 	require.Len(t, history.Entries, 1)
 	require.Equal(t, int64(1000), history.Entries[0].Amount)
 	require.Contains(t, w.run("credits", "history", "--org", "acme", "--to", "2020-01-01").ok().stdout, "No movements")
-	w.run("credits", "history", "--org", "nobody").fails(exitFailed, "nobody")
+	w.run("credits", "history", "--org", "missing").fails(exitFailed, "missing")
 
 	require.Contains(t, w.run("audit").ok().stdout, "The books balance")
 }
@@ -231,7 +231,7 @@ func TestVoidAGrant(t *testing.T) {
 	w.run(append(void, "--reason", " ")...).fails(exitUsage, "reason")
 	w.run(append(void, "--reason", "r", "--amount", "0")...).fails(exitUsage, "at least 1")
 	w.run("credits", "void", "--org", "acme", "--grant", "2", "--reason", "r").fails(exitFailed, "no such grant")
-	w.run("credits", "void", "--org", "nobody", "--grant", "1", "--reason", "r").fails(exitFailed, "nobody")
+	w.run("credits", "void", "--org", "missing", "--grant", "1", "--reason", "r").fails(exitFailed, "missing")
 
 	var voided billing.Voided
 	for range 2 {
@@ -256,7 +256,7 @@ func TestEndsOfOrganizationsAndMembers(t *testing.T) {
 	w.run("member", "create", "bob", "--org", "seats").ok()
 	w.run("key", "create", "--org", "seats", "--member", "bob").ok()
 	w.run("credits", "grant", "--org", "seats", "--type", "email", "--amount", "70").ok()
-	w.run("member", "remove", "nobody", "--org", "seats").fails(exitFailed, "nobody")
+	w.run("member", "remove", "missing", "--org", "seats").fails(exitFailed, "missing")
 	for range 2 {
 		var removed billing.Removed
 		w.run("member", "remove", "bob", "--org", "seats", "--json").ok().into(&removed)

@@ -48,7 +48,7 @@ func TestOrgPlan(t *testing.T) {
 	w.run("org", "create", "acme", "--plan", "rollover-ignite").ok()
 	w.run("org", "plan", "acme").fails(exitUsage, "a plan's id")
 	w.run("org", "plan", "acme", "golden").fails(exitFailed, "golden")
-	w.run("org", "plan", "nobody", "rollover-boost").fails(exitFailed, "nobody")
+	w.run("org", "plan", "missing", "rollover-boost").fails(exitFailed, "missing")
 
 	var first, again billing.Change
 	w.run("org", "plan", "acme", "rollover-boost", "--json").ok().into(&first)
@@ -85,7 +85,7 @@ func TestSchedulePreview(t *testing.T) {
 	require.Contains(t, o.stdout, "nothing was changed")
 	require.Contains(t, o.stdout, "10,000")
 	require.Contains(t, w.run("schedule", "preview", "--org", "acme").ok().stdout, "No period of acme")
-	w.run("schedule", "preview", "--org", "nobody").fails(exitFailed, "nobody")
+	w.run("schedule", "preview", "--org", "missing").fails(exitFailed, "missing")
 	require.Equal(t, have, w.available("--org", "acme"))
 	require.Contains(t, w.run("audit").ok().stdout, "The books balance")
 	require.Contains(t, w.run("org", "show", "acme").ok().stdout, "next reset")
@@ -131,7 +131,7 @@ func schedule(t *testing.T, w *world, at addresses) {
 	w.run("schedule", "unpause").ok()
 	require.False(t, show().Paused)
 
-	// An organization whose last months nobody has reset.
+	// An organization with last months that were not reset.
 	pool, err := postgres.Open(t.Context(), at.DatabaseURL)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)

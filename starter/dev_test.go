@@ -177,8 +177,8 @@ func wrongOrders(t *testing.T, w *world) {
 		o.t = t
 		return o
 	}
-	order("--org", "nobody", "--count", "5").fails(exitFailed, "nobody")
-	order("--org", "acme", "--member", "nobody", "--count", "5").fails(exitFailed, "nobody")
+	order("--org", "missing", "--count", "5").fails(exitFailed, "missing")
+	order("--org", "acme", "--member", "missing", "--count", "5").fails(exitFailed, "missing")
 	order("--org", "acme", "--count", "0").fails(exitUsage, "The count is 0")
 	order("--org", "acme", "--count", "-5").fails(exitUsage, "The count is -5")
 	order("--org", "acme", "--count", "1000001").fails(exitUsage, "at most 1000000")
@@ -217,7 +217,7 @@ func lookAround(t *testing.T, w *world, o order.Order) {
 		require.Contains(t, shown, text)
 	}
 	require.Contains(t, w.run("order", "list", "--org", "acme").ok().stdout, o.ID)
-	w.run("order", "list", "--org", "nobody").fails(exitFailed, "nobody")
+	w.run("order", "list", "--org", "missing").fails(exitFailed, "missing")
 
 	csv := w.run("order", "results", o.ID).ok().stdout
 	lines := strings.Split(strings.TrimSpace(csv), "\n")
@@ -247,7 +247,7 @@ func cancelled(t *testing.T, w *world, running order.Order) {
 	}
 	require.Contains(t, w.run("order", "cancel", o.ID).ok().stderr, "cancelled before; nothing was changed")
 	w.run("order", "pause", o.ID).fails(exitFailed, "over already")
-	require.Contains(t, w.run("forget", "nobody@nowhere.test").ok().stdout, "1 entry added")
+	require.Contains(t, w.run("forget", "missing@nowhere.test").ok().stdout, "1 entry added")
 	w.run("order", "resume", o.ID).fails(exitFailed, "over already")
 	var clock testclock.Clock
 	w.run("clock", "create", "--org", "rehearsal", "--at", "2028-01-31T09:00:00Z", "--json").ok().into(&clock)

@@ -109,7 +109,7 @@ func isCommand(t *testing.T, page, line string) {
 	}
 }
 
-// reader is somebody who follows a page on a running stack.
+// reader is a person who follows a page on a running stack.
 type reader struct {
 	*world
 	at    addresses

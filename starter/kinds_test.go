@@ -62,7 +62,7 @@ func otherKinds(t *testing.T, w *world) {
 		first, last, company := column(t, leads, "first_name"), column(t, leads, "last_name"), column(t, leads, "company")
 		var text strings.Builder
 		people := csv.NewWriter(&text)
-		require.NoError(t, people.WriteAll([][]string{{"Name", "Firm", "Company"}, {first[0] + " " + last[0], "x", company[0]}, {"Nobody", "y", ""}}))
+		require.NoError(t, people.WriteAll([][]string{{"Name", "Firm", "Company"}, {first[0] + " " + last[0], "x", company[0]}, {"Missing", "y", ""}}))
 		require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 		got := w.run("order", "enrich", file, "--org", "crm", "--field", "phone", "--wait").ok()
 		require.Equal(t, []string{"x", "y"}, column(t, got.stdout, "Firm"))
@@ -103,7 +103,7 @@ func otherKinds(t *testing.T, w *world) {
 		var again map[string]int64
 		w.run("forget", "--lead", ids[0], "--json").ok().into(&again)
 		require.Equal(t, map[string]int64{"leads": 0, "items": 0, "list_rows": 0, "verdicts": 0, "suppressed": 0}, again)
-		w.run("forget", "nobody").fails(exitFailed, "not an address")
+		w.run("forget", "missing").fails(exitFailed, "not an address")
 		w.run("forget").fails(exitUsage, "name the person")
 	})
 }

@@ -72,7 +72,7 @@ func newWorld(t *testing.T, env ...string) *world {
 			w.env = append(w.env, v)
 		}
 	}
-	// A configuration file of Temporal's, if somebody has one, has no say.
+	// A configuration file of Temporal's, if there is one, is not read.
 	w.env = append(w.env, "TEMPORAL_CONFIG_FILE="+filepath.Join(w.dir, "none.toml"), "XDG_CONFIG_HOME="+filepath.Join(w.dir, "config"))
 	w.env = append(w.env, env...)
 	return w

@@ -82,11 +82,11 @@ func TestCommandsOverHTTP(t *testing.T) {
 	must("credits", "grant", "--org", "acme", "--type", "email", "--amount", "500", "--idempotency-key", "first")
 	here(t, "", "credits").fails(exitUsage, `"org" not set`)
 	here(t, "", "key", "list").fails(exitUsage, `"org" not set`)
-	here(t, "", "credits", "--org", "nobody").fails(exitFailed, "nobody")
+	here(t, "", "credits", "--org", "missing").fails(exitFailed, "missing")
 	require.Contains(t, must("me").stdout, "The key of the operator at "+server.URL)
 	key := strings.TrimSpace(must("key", "create", "--org", "acme", "--member", "ann").stdout)
 	require.Contains(t, must("report", "revenue", "--org", "acme").stdout, "month,org,currency")
-	here(t, "", "report", "journal", "--org", "nobody").fails(exitFailed, "nobody")
+	here(t, "", "report", "journal", "--org", "missing").fails(exitFailed, "missing")
 	require.Contains(t, must("forget", "gone@example.com", "--lead", "L1").stdout, "added to everybody's suppression list")
 
 	t.Setenv("HOLDFAST_API_KEY", key)
@@ -112,7 +112,7 @@ func TestCommandsOverHTTP(t *testing.T) {
 	require.Contains(t, must("leads", "find").stdout, "0 leads")
 	must("leads", "owned")
 	must("purchases")
-	require.Contains(t, must("bounces", "nobody@nowhere.test").stdout, "not_delivered")
+	require.Contains(t, must("bounces", "missing@nowhere.test").stdout, "not_delivered")
 
 	// What a key may not do, and what there is not.
 	here(t, "", "credits", "grant", "--type", "email", "--amount", "5", "--idempotency-key", "k").fails(exitFailed, "role does not allow")
@@ -309,7 +309,7 @@ func TestListen(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.Empty(t, came, "each once, and nothing from before")
 
-	// What happens while nobody listens comes to the next one, from where this one ended.
+	// What happens while no command listens comes to the next one, from where this one ended.
 	happen(outbox.OrgSuspended, "4")
 	_, since, found := strings.Cut(output.String(), "--since ")
 	require.True(t, found, output.String())

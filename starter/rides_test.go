@@ -94,7 +94,7 @@ type line struct {
 	} `json:"results"`
 }
 
-// verify asks for an address until the server answers, as clients are told to.
+// verify asks for an address until the server answers, as the docs tell clients to do.
 func (w *ridesWorld) verify(ctx context.Context, key, idempotency, email string) (line, error) {
 	for {
 		answer, err := w.try(ctx, key, idempotency, email)
@@ -135,7 +135,7 @@ func (w *ridesWorld) try(ctx context.Context, key, idempotency, email string) (a
 }
 
 // Calls that come together share workflows, and each is as if it were alone: its
-// key stands for it, whatever is killed between any two steps; it gets its own
+// key stands for it, after any process is killed between any two steps; it gets its own
 // answer and is charged once.
 func TestCallsThatComeTogether(t *testing.T) {
 	t.Parallel()
@@ -213,14 +213,14 @@ func (w *ridesWorld) killed(t *testing.T) {
 	}
 	require.Len(t, orders, callers*each)
 	w.requireSpent(t, "acme", 100_000, int64(callers*each))
-	var charged, settled, told, alone, rides int
+	var charged, settled, events, alone, rides int
 	require.NoError(t, w.parts.Pool.QueryRow(t.Context(), `
 		SELECT (SELECT count(*) FROM credit_entry WHERE owner = 'acme' AND kind = 'capture'),
 			(SELECT count(*) FROM orders WHERE org = 'acme' AND status = 'settled'),
 			(SELECT count(*) FROM outbox WHERE org = 'acme' AND topic = 'order.settled'),
 			(SELECT count(*) FROM order_ride WHERE org = 'acme' AND order_id = ride_id),
-			(SELECT count(DISTINCT ride_id) FROM order_ride WHERE org = 'acme' AND order_id <> ride_id)`).Scan(&charged, &settled, &told, &alone, &rides))
-	require.Equal(t, [3]int{callers * each, callers * each, callers * each}, [3]int{charged, settled, told}, "each has its line in the history and its events")
+			(SELECT count(DISTINCT ride_id) FROM order_ride WHERE org = 'acme' AND order_id <> ride_id)`).Scan(&charged, &settled, &events, &alone, &rides))
+	require.Equal(t, [3]int{callers * each, callers * each, callers * each}, [3]int{charged, settled, events}, "each has its line in the history and its events")
 	t.Logf("%d orders: %d alone, the others in %d rides", callers*each, alone, rides)
 	require.Less(t, alone+rides, callers*each/2, "they share workflows")
 }
@@ -280,7 +280,7 @@ func (w *ridesWorld) members(t *testing.T) {
 }
 
 // neverBegan is a server that was killed after it had written the lines of a ride
-// and before Temporal heard of it.
+// and before Temporal knew it.
 func (w *ridesWorld) neverBegan(t *testing.T) {
 	ctx := t.Context()
 	email := w.lab.World().Emails(1, 1)[0]

@@ -25,7 +25,7 @@ import (
 )
 
 // TestServe is a day of an HTTP server: it says what is missing whenever
-// something is, and when it is told to stop it finishes what it has begun.
+// something is, and when it is stopped it finishes what it has begun.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	temporal, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{})
@@ -96,7 +96,7 @@ func TestServe(t *testing.T) {
 	require.NoError(t, temporal.Stop())
 	readiness(at, "temporal", "does not answer")
 	code, _ := get(t, at+"/healthz")
-	require.Equal(t, http.StatusOK, code, "it lives, whatever is missing")
+	require.Equal(t, http.StatusOK, code, "it lives without the others")
 }
 
 // metricsAt is where a server that runs has its metrics.
@@ -117,7 +117,7 @@ func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
 	do(conn)
 }
 
-// drained stops a server while somebody watches an order and somebody else is in
+// drained stops a server while one client watches an order and another is in
 // the middle of an upload: the stream ends, the upload is finished and answered,
 // and the process is over.
 func drained(t *testing.T, serving *process, at, key, listKey string) {
@@ -219,10 +219,10 @@ func TestKeys(t *testing.T) {
 	}
 
 	w.run("key", "create", "--org", "acme", "--member", "bob", "--role", "admin").fails(exitFailed, "not an admin")
-	w.run("key", "create", "--org", "acme", "--member", "nobody").fails(exitFailed, "no member")
-	w.run("key", "create", "--org", "nobody", "--member", "bob").fails(exitFailed, "nobody")
+	w.run("key", "create", "--org", "acme", "--member", "missing").fails(exitFailed, "no member")
+	w.run("key", "create", "--org", "missing", "--member", "bob").fails(exitFailed, "missing")
 	w.run("key", "revoke", "key_none", "--org", "acme").fails(exitFailed, "no key")
-	w.run("key", "revoke", made.ID, "--org", "nobody").fails(exitFailed, "nobody")
+	w.run("key", "revoke", made.ID, "--org", "missing").fails(exitFailed, "missing")
 	w.run("key", "revoke", "--org", "acme").fails(exitUsage, "the key's id")
 	w.run("key", "list").fails(exitUsage, `"org" not set`)
 }

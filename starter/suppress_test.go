@@ -12,7 +12,7 @@ func TestSuppressionLists(t *testing.T) {
 	w.run("org", "create", "acme").ok()
 	require.Contains(t, w.run("suppress", "add", "--org", "acme", "ann@example.test", "partner.test").ok().stdout, "2 entries added")
 	require.Contains(t, w.run("suppress", "add", "bob@example.test", "--reason", "asked to").ok().stdout, "1 entry added")
-	w.run("suppress", "add", "--org", "nobody", "ann@example.test").fails(exitFailed, "nobody")
+	w.run("suppress", "add", "--org", "missing", "ann@example.test").fails(exitFailed, "missing")
 	w.run("suppress", "add", "not an address").fails(exitFailed, "entry 1 is neither")
 	w.run("suppress", "add", "eve@example.test", "--reason", strings.Repeat("ü", 501)).fails(exitFailed, "500")
 	w.run("suppress", "add", "long@example.test", "--reason", strings.Repeat("ü", 500)).ok()

@@ -156,7 +156,7 @@ func TestNoStack(t *testing.T) {
 }
 
 func TestNoDatabase(t *testing.T) {
-	w := newWorld(t, "HOLDFAST_DATABASE_URL=postgres://nobody:secret@127.0.0.1:1/none")
+	w := newWorld(t, "HOLDFAST_DATABASE_URL=postgres://missing:secret@127.0.0.1:1/none")
 	for _, line := range needDatabase {
 		o := w.run(strings.Fields(line)...)
 		o.fails(exitFailed, "no server answers at 127.0.0.1:1")
@@ -169,7 +169,7 @@ func TestNoTemporal(t *testing.T) {
 	w.run("order", "lead-list", "--org", "acme", "--count", "5").fails(exitFailed, "Temporal cannot be reached at 127.0.0.1:1")
 	w.run("serve").fails(exitFailed, "Temporal cannot be reached at 127.0.0.1:1")
 
-	t.Run("migrate fails, or is told to leave it out", func(t *testing.T) {
+	t.Run("migrate fails, or is run without it", func(t *testing.T) {
 		o := w.run("migrate")
 		o.fails(exitFailed, "search attributes are not registered: Temporal cannot be reached at 127.0.0.1:1")
 		require.Contains(t, o.stderr, "--without-temporal")

@@ -13,7 +13,7 @@ import (
 func TestTheWorkerExplainsItselfAndRefusesArguments(t *testing.T) {
 	run := func(args ...string) (code int, stdout, stderr string) {
 		cmd := exec.CommandContext(t.Context(), program, args...)
-		cmd.Env = []string{"HOLDFAST_DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "TEMPORAL_ADDRESS=127.0.0.1:1"}
+		cmd.Env = []string{"HOLDFAST_DATABASE_URL=postgres://missing@127.0.0.1:1/none", "TEMPORAL_ADDRESS=127.0.0.1:1"}
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		var exit *exec.ExitError

@@ -20,7 +20,7 @@ import (
 	"holdfast/internal/wire"
 )
 
-// A worker shows its health, metrics and profiles. Told to stop it is first not
+// A worker shows its health, metrics and profiles. When it is stopped it is first not
 // ready, and works on until that was noticed; then it ends in order.
 func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
 	stack := newStack(t, "health", maillab.Config{Domains: 20})

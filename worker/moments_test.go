@@ -42,7 +42,7 @@ var moments = map[string]moment{
 	"before the credits are held":             {book, 1, false},
 	"credits held, order not in the book":     {book, 1, true},
 	"before the order is entered":             {enter, 1, false},
-	"order entered, nobody told":              {enter, 1, true},
+	"order entered, no event sent":            {enter, 1, true},
 	"before items are chosen":                 {choose, 1, false},
 	"items chosen, order not verifying":       {choose, 1, true},
 	"before the order is verifying":           {move, 1, false},
@@ -64,7 +64,7 @@ var moments = map[string]moment{
 	"before the release":                      {book, 4, false},
 	"credits released, order not settled":     {book, 4, true},
 	"before the order is settled":             {move, 3, false},
-	"order settled, workflow not told of it":  {move, 3, true},
+	"order settled, workflow without answer":  {move, 3, true},
 }
 
 // smallMoments are those of an order that does its bookkeeping within workflow
@@ -85,7 +85,7 @@ var smallMoments = map[string]moment{
 }
 
 // A worker dies by SIGKILL at the boundary of a stage; another one takes over.
-// Whichever boundary it was, the books afterwards say what they say of an order
+// At each boundary, the books afterwards say what they say of an order
 // that nothing has happened to.
 func TestAWorkerThatDiesAtAnyStageLeavesTheSameBooks(t *testing.T) {
 	// Without hosts that greylist, an order takes the same way every time.
@@ -207,7 +207,7 @@ type outcome struct {
 	Entries  map[string]int64 // of the journal, by kind
 	Facts    []fact
 	Items    []itemState
-	Events   []string // topics of what the outside is told
+	Events   []string // topics of the events
 }
 
 type fact struct {
@@ -245,7 +245,7 @@ func (l *lane) order(ctx context.Context, org string, submission intake.Submissi
 		return outcome{}, err
 	}
 	o, err := l.app.Intake.Submit(ctx, submission)
-	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
+	for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as the docs tell customers to do
 		o, err = l.app.Intake.Submit(ctx, submission)
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // moment is an instant in the life of a worker: just before the database hears
 // of a statement, or when the transaction that it is a part of has been
-// committed and nobody has been told yet.
+// committed and no answer has been sent yet.
 type moment struct {
 	statement string // how it begins, with single spaces
 	nth       int    // which one of these, from 1

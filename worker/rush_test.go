@@ -38,7 +38,7 @@ func TestAHundredOrdersAtOnce(t *testing.T) {
 			orders.Go(func() error {
 				submission := intake.Submission{Org: org, Key: fmt.Sprint(k), Request: order.Request{Kind: order.LeadList, Count: count}}
 				o, err := app.Intake.Submit(ctx, submission)
-				for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as customers are told to
+				for errors.Is(err, intake.ErrNoAnswer) { // on a slow machine: as the docs tell customers to do
 					o, err = app.Intake.Submit(ctx, submission)
 				}
 				if err != nil {

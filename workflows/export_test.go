@@ -80,7 +80,7 @@ func downAtFirst() func(part int, cancel func()) int {
 }
 
 // An export to a webhook is charged part by part for what the endpoint took,
-// whatever the endpoint does and whenever it is cancelled.
+// with each answer of the endpoint and whenever it is cancelled.
 func TestAnExportIsChargedForWhatItsWebhookTook(t *testing.T) {
 	const leads, perPart = 1500, 1000
 	s := realStack(t)

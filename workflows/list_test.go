@@ -63,7 +63,7 @@ func TestRule_E1_E3_EveryVerdictCostsACreditButOurOwnFailures(t *testing.T) {
 	require.Equal(t, []order.Credit{{Type: "email", Held: 7, Captured: 6, Released: 1}}, o.Credits)
 	lines := w.delivered(in.ID)
 	require.Len(t, lines, 9, "every row of the list")
-	require.Contains(t, lines[6], ",unknown,connect_failed,", "what failed is told, free")
+	require.Contains(t, lines[6], ",unknown,connect_failed,", "what failed is reported, free")
 	require.Contains(t, lines[8], "malformed")
 
 	again := w.normalized("again", addresses("valid", "invalid")...)
@@ -135,5 +135,5 @@ func TestARequestToVerifyThatCannotBe(t *testing.T) {
 		require.Equal(t, field, invalid.Field)
 	}
 	_, err := pricer.Normalize(t.Context(), "acme", order.Body{Request: order.Request{Kind: order.Verify, ListID: in.Request.ListID}}, true)
-	require.Error(t, err, "somebody else's list is none")
+	require.Error(t, err, "another customer's list is none")
 }

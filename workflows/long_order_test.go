@@ -81,7 +81,7 @@ func TestALongOrderContinuesOnARealServer(t *testing.T) {
 	require.Equal(t, paused.Waiting, still.Waiting, "another worker knows that it is paused")
 	require.Equal(t, paused.Stages, still.Stages)
 	require.InDelta(t, paused.Rate, still.Rate, 0.001, "the time that it is paused does not count")
-	require.Nil(t, still.ETA, "nobody knows when it is resumed")
+	require.Nil(t, still.ETA, "it is unknown when it is resumed")
 	resumed, err := s.Intake.Resume(ctx, sub.Org, id)
 	require.NoError(t, err)
 	require.True(t, resumed)

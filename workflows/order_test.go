@@ -163,7 +163,7 @@ func TestGreylistedAddressesAreAskedAgainAfterADurableTimer(t *testing.T) {
 }
 
 // The clocks of workers, of the database and of Temporal differ. An address whose
-// host said "later" waits for as long as it should, whichever of them is wrong.
+// host said "later" waits for as long as it should, whichever of the two is wrong.
 func TestGreylistedAddressesWaitForNoOtherClock(t *testing.T) {
 	for _, ahead := range []time.Duration{3 * time.Hour, -3 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -202,13 +202,13 @@ func TestAnOrderThatCannotReserveTellsItsSubmitterAndHoldsNothing(t *testing.T) 
 	w := newWorld(t, 10, 100)
 	env := w.env()
 	in := input(10)
-	in.Org = "nobody"
+	in.Org = "missing"
 	run(env, in)
 
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
 	require.Equal(t, "not_found", app.Type())
-	require.Contains(t, app.Message(), "nobody")
+	require.Contains(t, app.Message(), "missing")
 	w.requireBalance(100, 0)
 }
 
@@ -216,7 +216,7 @@ func TestAnOrderStartedAgainTakesUpWhereItStands(t *testing.T) {
 	w := newWorld(t, 1500, 2000)
 	in := input(1500)
 
-	// The first workflow is gone in the middle, as if somebody had terminated
+	// The first workflow is gone in the middle, as if an operator had terminated
 	// it: its hold is open, one batch is charged.
 	first := w.env()
 	first.OnActivity(w.acts.DeliverOrder, mock.Anything, mock.Anything).Return(order.Order{}, errors.New("away")).Maybe()

@@ -57,7 +57,7 @@ func TestAnOrderDoesNotBeginWhileNothingCanBeVerified(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	require.Contains(t, before.Waiting, "port 25 is closed")
 	require.EqualValues(t, 3, preflights.Load())
-	require.Equal(t, 1, w.verifier.calls, "no address is asked for in vain")
+	require.Equal(t, 1, w.verifier.calls, "no address is asked for without need")
 }
 
 func TestResumeEndsTheWaitOfAnOutage(t *testing.T) {

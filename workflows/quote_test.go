@@ -28,7 +28,7 @@ func TestRule_X1_N12_TheQuotePredictsTheCharge(t *testing.T) {
 	require.Equal(t, order.Quote{
 		Candidates: 60, Hold: []order.Amount{{Type: "email", Amount: 60}}, Covered: true, Missing: []order.Amount{},
 		ExpectedCharge: []order.Range{{Type: "email", Low: 0, High: 60}},
-	}, q, "without any earlier order nothing can be told")
+	}, q, "without any earlier order there is no estimate")
 	w.requireBalance(150, 0)
 
 	env := w.env()

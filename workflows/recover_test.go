@@ -114,8 +114,8 @@ func TestALostOrderIsTakenUpAgain(t *testing.T) {
 	require.EqualValues(t, 2, stats.Runs)
 }
 
-// A workflow that is lost between its hold and its order leaves a hold that
-// nobody knows.
+// A workflow that is lost between its hold and its order leaves a hold
+// without an order.
 func TestAHoldWithoutAnOrderIsReleased(t *testing.T) {
 	s := realStack(t)
 	ctx := t.Context()

@@ -266,7 +266,7 @@ func TestOneThatCannotBeResetDoesNotStopTheOthers(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		m.org(id, "rollover-ignite", "UTC", day("2026-01-31"))
 	}
-	// Somebody used the key of b's second reset for something else.
+	// Another caller used the key of b's second reset for something else.
 	_, err := m.ledger.Grant(t.Context(), ledger.Grant{Owner: "b", Key: "reset//1", Type: "email", Amount: 1, Source: ledger.SourcePack})
 	require.NoError(t, err)
 

@@ -67,7 +67,7 @@ func (s *stoppable) ride(inputs []order.Input, w *watcher) error {
 	return s.env.GetWorkflowError()
 }
 
-// Whatever happens to a ride, before or after the commit of any of its steps:
+// For each fault of a ride, before or after the commit of any of its steps:
 // once the orders that it left open are taken up, as reconciling does, the books
 // are exact. The last order is one that the credits do not cover.
 func TestEveryStopOfARideLeavesExactBooks(t *testing.T) {
@@ -99,7 +99,7 @@ func TestEveryStopOfARideLeavesExactBooks(t *testing.T) {
 func (s *stoppable) stoppedRide(t *testing.T, plan, org string, at stop) {
 	inputs := s.rideOf(t, plan, org)
 	w := &watcher{calls: map[string]int{}, at: at}
-	_ = s.ride(inputs, w) // its end matters to nobody: the orders' do
+	_ = s.ride(inputs, w) // its end does not matter: the orders' do
 	require.True(t, w.happened)
 	w.gone = false
 	ends := map[order.Status]int{}

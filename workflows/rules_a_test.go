@@ -35,7 +35,7 @@ func TestRule_A4_CatchAllIsDetectedAndNotCharged(t *testing.T) {
 }
 
 // A9: a bounce within the window is credited back, once, however often and in
-// whatever spelling it is reported; one that comes too late is not.
+// any spelling; one that comes too late is not.
 func TestRule_A9_BouncesAreCreditedBackOnce(t *testing.T) {
 	w, b := ruled(t, "rollover-power", 100, map[string]int{"valid": 10, "invalid": 10})
 	w.ordered("", "one", 20, order.Criteria{})
@@ -75,7 +75,7 @@ func TestRule_A9_BouncesAreCreditedBackOnce(t *testing.T) {
 	require.Equal(t, int64(93), w.balance("").Available)
 	_, err = b.Bounce(t.Context(), billing.Bounces{Org: "beta"}, time.Now())
 	require.ErrorIs(t, err, billing.ErrNoKey)
-	_, err = b.Bounce(t.Context(), billing.Bounces{Org: "nobody", Key: "k"}, time.Now())
+	_, err = b.Bounce(t.Context(), billing.Bounces{Org: "missing", Key: "k"}, time.Now())
 	require.ErrorIs(t, err, account.ErrNotFound)
 }
 

@@ -86,9 +86,9 @@ func TestRule_E1_E3_E7_AListOfEverything(t *testing.T) {
 	require.NotEmpty(t, emails)
 	rows, err := s.Pool.Query(t.Context(), `SELECT email FROM lead ORDER BY no LIMIT $1`, 1200-len(emails))
 	require.NoError(t, err)
-	told, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
-	emails = append(emails, told...)
+	emails = append(emails, seen...)
 	file := "email\n" + strings.Join(emails, "\n") + "\n" + strings.ToUpper(emails[0]) + "\nnobody\n"
 	list, err := s.Catalogue.KeepList(t.Context(), org, "", strings.NewReader(file))
 	require.NoError(t, err)

@@ -32,7 +32,7 @@ func TestRule_L1_AnOrderAsksForLeadsByCriteria(t *testing.T) {
 }
 
 // Syntax, domain and mailbox, each asked of real servers on loopback: not one
-// verdict is wrong, and each of the three stages has turned somebody away.
+// verdict is wrong, and each of the three stages has turned an address away.
 func TestRule_L2_TripleVerification(t *testing.T) {
 	w, _ := ruled(t, "verified-leads", 1_000, nil)
 	lab, err := maillab.Start(maillab.Config{GreylistDelay: time.Millisecond})

@@ -86,7 +86,7 @@ func people(country string, verdicts map[string]int) *strings.Reader {
 	return strings.NewReader(b.String())
 }
 
-// ruled is a world whose catalogue is told by verdicts, with an organization on
+// ruled is a world with a catalogue made of verdicts, with an organization on
 // a plan and a pack of its credits in the shared pool.
 func ruled(t *testing.T, planID string, credits int64, verdicts map[string]int) (*world, *billing.Billing) {
 	w := newWorld(t, 0, 0)

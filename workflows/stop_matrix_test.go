@@ -49,8 +49,8 @@ func (s stop) String() string {
 	return fmt.Sprintf("%s %s %s %d", s.event, when, s.activity, s.call)
 }
 
-// Whatever happens to an order of whatever kind, before or after the commit of
-// whichever of its activities: it ends, and leaves exact books. The matrix is
+// For each fault of an order of each kind, before or after the commit of
+// each of its activities: it ends, and leaves exact books. The matrix is
 // made from a run in which nothing happens, so that an activity that is added
 // is stopped too.
 func TestEveryStopOfEveryActivityLeavesExactBooks(t *testing.T) {

@@ -28,7 +28,7 @@ import (
 	"holdfast/workflows"
 )
 
-// stopLeads is how many leads there are to be stopped at: enough for several
+// stopLeads is how many leads there are to stop at: enough for several
 // batches and parts of every kind.
 const stopLeads = 1200
 
@@ -42,7 +42,7 @@ type kindOfOrder struct {
 	refunds  bool // it waits for its refund
 	pushes   bool
 	fills    bool
-	told     bool // what stays unknown is told, and paid for
+	reported bool // what stays unknown is reported, and paid for
 }
 
 var kindsOfOrders = []kindOfOrder{
@@ -52,10 +52,10 @@ var kindsOfOrders = []kindOfOrder{
 	{name: "fill", plan: "verified-leads", verifies: true, greylist: true, fills: true, body: func(s *stoppable, _ string) order.Body {
 		return order.Body{Request: order.Request{Kind: order.LeadList, Count: s.leads/2 - s.leads/60, Fill: true}}
 	}},
-	{name: "verify emails", plan: "prepaid-verification", verifies: true, greylist: true, told: true, body: func(s *stoppable, _ string) order.Body {
+	{name: "verify emails", plan: "prepaid-verification", verifies: true, greylist: true, reported: true, body: func(s *stoppable, _ string) order.Body {
 		return order.Body{Request: order.Request{Kind: order.Verify}, Emails: s.emails}
 	}},
-	{name: "verify a list", plan: "prepaid-verification", verifies: true, greylist: true, told: true, body: func(s *stoppable, org string) order.Body {
+	{name: "verify a list", plan: "prepaid-verification", verifies: true, greylist: true, reported: true, body: func(s *stoppable, org string) order.Body {
 		return order.Body{Request: order.Request{Kind: order.Verify, ListID: s.list(org, "n,email", s.emails)}}
 	}},
 	{name: "reveal", plan: "rollover-boost", verifies: true, greylist: true, refunds: true, body: func(s *stoppable, _ string) order.Body {
@@ -130,7 +130,7 @@ var ways = []struct {
 		s.unpaid = true
 		s.onCapture(1, s.fail)
 	}, order.Failed},
-	{"failing to charge what stays unknown", func(k kindOfOrder) bool { return k.told }, func(s *stoppable) {
+	{"failing to charge what stays unknown", func(k kindOfOrder) bool { return k.reported }, func(s *stoppable) {
 		s.verifier.greylisted = 1000
 		s.env.OnActivity(s.acts.CaptureCredits, mock.Anything, mock.Anything).Return(
 			func(ctx context.Context, in activities.CaptureInput) (activities.Captured, error) {
@@ -157,7 +157,7 @@ var ways = []struct {
 
 var broken = temporal.NewNonRetryableApplicationError("the disk is on fire", "broken", nil)
 
-// Whatever stops an order of whatever kind, and wherever: what was charged is
+// However an order of any kind is stopped, and at each place: what was charged is
 // delivered, what was not delivered is refunded, nothing stays held, and no
 // webhook got what it was not charged for.
 func TestStoppingAnOrderLeavesExactBooks(t *testing.T) {

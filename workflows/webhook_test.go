@@ -37,7 +37,7 @@ func TestWebhookDeliveryIsTakenUpByAnotherWorker(t *testing.T) {
 	app, stopFirst, err := wire.StartWorker(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 
-	// Whoever writes down that the event was taken has to wait for this lock.
+	// The write that the event was taken has to wait for this lock.
 	conn, err := pgx.Connect(t.Context(), cfg.DatabaseURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })

@@ -33,7 +33,7 @@ type call struct {
 	n    int64
 }
 
-// answer is what a client was told. done is false where the operation was refused:
+// answer is what a client got. done is false where the operation was refused:
 // there was too little, or the hold is closed or unknown.
 type answer struct {
 	done      bool

@@ -110,9 +110,9 @@ func TestOrganizationIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, orgs, 1)
 
-	_, err = b.Org(t.Context(), "nobody")
+	_, err = b.Org(t.Context(), "missing")
 	require.ErrorIs(t, err, account.ErrNotFound)
-	require.EqualError(t, err, `There is no organization "nobody"; create it first.`)
+	require.EqualError(t, err, `There is no organization "missing"; create it first.`)
 }
 
 func TestMembers(t *testing.T) {
@@ -141,7 +141,7 @@ func TestMembers(t *testing.T) {
 		{account.Member{Org: "acme", ID: "", Name: "Bob"}, account.ErrInvalid, `"" is not a member id; use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit.`},
 		{account.Member{Org: "acme", ID: "max"}, account.ErrInvalid, "The name of the member is empty or longer than 200 bytes; give a shorter one that people recognise."},
 		{account.Member{Org: "acme", ID: "max", Name: "Max", Role: "boss"}, account.ErrInvalid, `There is no role "boss"; use admin or member.`},
-		{account.Member{Org: "nobody", ID: "max", Name: "Max"}, account.ErrNotFound, `There is no organization "nobody"; create it first.`},
+		{account.Member{Org: "missing", ID: "max", Name: "Max"}, account.ErrNotFound, `There is no organization "missing"; create it first.`},
 	} {
 		_, err := b.CreateMember(t.Context(), c.member)
 		require.ErrorIs(t, err, c.kind)
@@ -149,7 +149,7 @@ func TestMembers(t *testing.T) {
 	}
 	_, err = b.Member(t.Context(), "acme", "max")
 	require.EqualError(t, err, `The organization acme has no member "max"; create it first.`)
-	_, err = b.Members(t.Context(), "nobody")
+	_, err = b.Members(t.Context(), "missing")
 	require.ErrorIs(t, err, account.ErrNotFound)
 }
 

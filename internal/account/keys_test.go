@@ -81,6 +81,6 @@ func TestKeyNeedsItsMember(t *testing.T) {
 	require.ErrorIs(t, err, account.ErrInvalid)
 	_, _, err = b.CreateKey(t.Context(), "acme", "max", "")
 	require.ErrorIs(t, err, account.ErrNotFound)
-	_, _, err = b.CreateKey(t.Context(), "nobody", "bob", "")
+	_, _, err = b.CreateKey(t.Context(), "missing", "bob", "")
 	require.ErrorIs(t, err, account.ErrNotFound)
 }

@@ -44,13 +44,13 @@ func TestDueNamesBothPlans(t *testing.T) {
 	require.Equal(t, int64(18_000), tops[0].Amount, "the whole difference")
 	require.Equal(t, int64(1_200), tops[1].Amount)
 
-	list, err := b.DueOf(t.Context(), "nobody", utc("2030-01-01T00:00:00Z"))
+	list, err := b.DueOf(t.Context(), "missing", utc("2030-01-01T00:00:00Z"))
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
 
-// I5: a reset is told once, in the transaction that advances the subscription;
-// where nothing was reset, nothing is told.
+// I5: a reset makes one event, in the transaction that advances the subscription;
+// where nothing was reset, there is none.
 func TestResetIsToldOnce(t *testing.T) {
 	b := setup(t)
 	b.org(t, "acme", "rollover-boost", utc("2024-01-31T00:00:00Z"))

@@ -101,7 +101,7 @@ func TestAdvanceHappensOnce(t *testing.T) {
 }
 
 // I4: a subscription that comes again within a page's span is not overtaken by
-// the cursor, whatever the ids and the size of the page.
+// the cursor, for any ids and any size of the page.
 func TestSweepOvertakesNobody(t *testing.T) {
 	b := setup(t)
 	begin := utc("2024-01-31T00:00:00Z")
@@ -264,7 +264,7 @@ func TestPlanChangeReachesLicences(t *testing.T) {
 func TestChangePlanIsRefused(t *testing.T) {
 	b := setup(t)
 	b.org(t, "acme", "rollover-boost", utc("2024-04-01T00:00:00Z"))
-	_, err := b.ChangePlan(t.Context(), "nobody", "rollover-boost", time.Now())
+	_, err := b.ChangePlan(t.Context(), "missing", "rollover-boost", time.Now())
 	require.ErrorIs(t, err, account.ErrNotFound)
 	_, err = b.ChangePlan(t.Context(), "acme", "gold", time.Now())
 	require.ErrorIs(t, err, account.ErrNotFound)
@@ -275,7 +275,7 @@ func TestChangePlanIsRefused(t *testing.T) {
 	tops, err := b.TopUps(t.Context(), "acme", 0)
 	require.NoError(t, err)
 	require.Empty(t, tops, "the first plan tops nothing up: its period does")
-	_, err = b.PlanChanges(t.Context(), "nobody")
+	_, err = b.PlanChanges(t.Context(), "missing")
 	require.ErrorIs(t, err, account.ErrNotFound)
 }
 

@@ -241,7 +241,7 @@ func TestA2_KeysAreShownOnceAndNotLogged(t *testing.T) {
 	require.Contains(t, string(listed.body), key[:11])
 	f.call("GET", "/credits", key, nil).is(200)
 	require.Contains(t, string(f.call("GET", "/orgs/"+f.org+"/keys", f.admin, nil).body), "last_used_at")
-	f.call("POST", "/bounces", f.admin, map[string]any{"emails": []string{"somebody@secret.test"}}, "Idempotency-Key", "b").is(200)
+	f.call("POST", "/bounces", f.admin, map[string]any{"emails": []string{"other@secret.test"}}, "Idempotency-Key", "b").is(200)
 	f.call("GET", "/leads?domain=secret.test", f.jane, nil).is(200)
 	text := logLines.String()
 	require.Contains(t, text, "/api/v1/credits")

@@ -28,7 +28,7 @@ func cached(t *testing.T, path, how string) string {
 	}
 	path = filepath.Join(dir, path)
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is missing: %s makes it, where npm and the registries are to be had", path, how)
+		t.Skipf("%s is missing: %s makes it, where npm and the registries are available", path, how)
 	}
 	return path
 }

@@ -30,7 +30,7 @@ func TestSuspendedAndClosed(t *testing.T) {
 
 	f.call("DELETE", org+"/members/bob", f.admin, nil).is(200)
 	f.call("GET", "/credits", f.bob, nil).problem(401, "unauthenticated")
-	f.call("DELETE", org+"/members/nobody", f.admin, nil).problem(404, "not_found")
+	f.call("DELETE", org+"/members/missing", f.admin, nil).problem(404, "not_found")
 
 	f.call("POST", org+"/close", operatorKey, map[string]any{"reason": ""}).problem(422, "invalid_request")
 	var closed billing.Closed

@@ -21,7 +21,7 @@ import (
 	"holdfast/internal/postgres/pgtest"
 )
 
-// A person who was ordered, verified, reported as a bounce and told of by
+// A person who was ordered, verified, reported as a bounce and named in
 // webhooks is erased: neither the database nor any history in Temporal knows
 // them, what was charged stays, and later orders pass them over.
 func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
@@ -39,7 +39,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 	var verified struct{ Order order.Order }
 	v := setupWith(t, "prepaid-verification", 0)
 	v.fund(10)
-	v.call("POST", "/verify/batch", v.jane, map[string]any{"emails": []string{strings.ToUpper(person.Email), "nobody@nowhere.test"}}, "Idempotency-Key", "v").is(200).into(&verified)
+	v.call("POST", "/verify/batch", v.jane, map[string]any{"emails": []string{strings.ToUpper(person.Email), "missing@nowhere.test"}}, "Idempotency-Key", "v").is(200).into(&verified)
 	f.call("POST", "/bounces", f.admin, map[string]any{"emails": []string{person.Email}}, "Idempotency-Key", "b").is(200)
 	w := setupWith(t, "workspace-paid", 0)
 	revealed := w.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": []string{person.ID}, "fields": []string{"email", "phone", "direct_email"}})
@@ -97,7 +97,7 @@ func TestA19_ErasedPeopleAreNowhere(t *testing.T) {
 }
 
 // temporalFiles are the bytes of Temporal's database as they are on the disk, in
-// lower case: whatever it keeps, visibility and the log ahead of writes included.
+// lower case: in all that it keeps, visibility and the log ahead of writes included.
 func temporalFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{}

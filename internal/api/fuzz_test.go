@@ -247,19 +247,19 @@ func TestA15_NoRequestBreaksTheServer(t *testing.T) {
 			r := g.request(described[name], f.org, keys, known)
 			answer := f.send(r, g.IntN(20) == 0)
 			answers[answer.status]++
-			told := fmt.Sprintf("seed %d: %s %s %q %s: %d %s", seed, r.method, r.path, r.headers, r.body, answer.status, answer.body)
-			require.Less(t, answer.status, 500, told)
+			call := fmt.Sprintf("seed %d: %s %s %q %s: %d %s", seed, r.method, r.path, r.headers, r.body, answer.status, answer.body)
+			require.Less(t, answer.status, 500, call)
 			if answer.status < 400 {
 				quiet(t)
 				before = readBooks(t)
 				continue
 			}
-			require.Equal(t, "application/problem+json", answer.header.Get("Content-Type"), told)
+			require.Equal(t, "application/problem+json", answer.header.Get("Content-Type"), call)
 			after := readBooks(t)
 			if answer.status == http.StatusPaymentRequired { // the order and its key are kept, so that it is answered the same again
 				before.Entries, before.Heads, before.Orders = after.Entries, after.Heads, after.Orders
 			}
-			require.Equal(t, before, after, told)
+			require.Equal(t, before, after, call)
 		}
 	}
 	t.Log("answers by status:", answers)

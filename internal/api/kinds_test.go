@@ -108,7 +108,7 @@ func TestA20_Reveal(t *testing.T) {
 	require.Len(t, rows, len(ids)+1)
 	seen, paid := map[string]bool{}, map[string]int64{} // a lead is free where other leads' values are all it has
 	for _, row := range rows {
-		if row["id"] == "" { // the one that nobody knows
+		if row["id"] == "" { // the unknown one
 			require.Equal(t, "not_found", row["email_reason"])
 			continue
 		}
@@ -182,7 +182,7 @@ func TestA20_Enrich(t *testing.T) {
 	for _, row := range known {
 		require.NoError(t, w.Write([]string{row["first_name"] + " " + row["last_name"], row["company"], "+x"}))
 	}
-	require.NoError(t, w.Write([]string{"Nobody Atall", "Nowhere Ltd", ""}))
+	require.NoError(t, w.Write([]string{"Missing Person", "Nowhere Ltd", ""}))
 	w.Flush()
 	var list struct {
 		ID              string

@@ -17,7 +17,7 @@ func TestA18_VerifyingWhatCustomersSend(t *testing.T) {
 		Order   order.Order
 		Results []map[string]any
 	}
-	f.call("POST", "/verify", f.jane, `{"email":"nobody@no-such-domain.invalid"}`, "Idempotency-Key", "v1").is(200).into(&v)
+	f.call("POST", "/verify", f.jane, `{"email":"missing@no-such-domain.invalid"}`, "Idempotency-Key", "v1").is(200).into(&v)
 	require.Equal(t, order.Verify, v.Order.Kind)
 	f.call("POST", "/verify/batch", f.jane, `{"emails":["not an address","x@nowhere.invalid"]}`, "Idempotency-Key", "v2").is(200).into(&v)
 	require.NotEmpty(t, v.Results)

@@ -122,7 +122,7 @@ func TestA6_PagesDoNotShift(t *testing.T) {
 		for _, o := range page.Orders {
 			seen = append(seen, o.ID)
 		}
-		f.place("new"+cursor, 1, "0s") // comes in meanwhile
+		f.place("new"+cursor, 1, "0s") // comes in between two pages
 		if cursor = page.NextCursor; cursor == "" {
 			break
 		}
@@ -252,7 +252,7 @@ func TestA9_EventsGoOnWhereTheyStopped(t *testing.T) {
 		}
 	}
 	for status, n := range statuses {
-		require.Equal(t, 1, n, "%s is told once", status)
+		require.Equal(t, 1, n, "%s is sent once", status)
 	}
 	require.Equal(t, 1, statuses[order.Settled])
 	require.Empty(t, f.events(o.ID, rest[len(rest)-1].id, -1), "after the end there is nothing more")
@@ -279,7 +279,7 @@ func TestA9_Heartbeats(t *testing.T) {
 	f := setupWith(t, "slow", 0)
 	f.fund(100)
 	o := f.place("beats", 10, "20s") // delivered, and settled in an hour
-	require.Equal(t, 15*time.Second, api.New(api.Config{}).Heartbeat, "unless it is told otherwise")
+	require.Equal(t, 15*time.Second, api.New(api.Config{}).Heartbeat, "by default")
 	f.serveWith(func(c *api.Config) { c.Heartbeat = 50 * time.Millisecond })
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/orders/"+o.ID+"/events", nil)
 	require.NoError(t, err)

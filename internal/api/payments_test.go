@@ -68,7 +68,7 @@ func TestGrantsNameTheirPurchase(t *testing.T) {
 	grant := func(invoice, buyer string) map[string]any {
 		return map[string]any{"type": "email", "amount": 10, "source": "pack", "purchase": map[string]any{"amount": 900, "currency": "usd", "invoice": invoice, "bought_by": buyer}}
 	}
-	f.call("POST", path, operatorKey, grant("A-1", "nobody"), "Idempotency-Key", "g").problem(422, "invalid_request")
+	f.call("POST", path, operatorKey, grant("A-1", "missing"), "Idempotency-Key", "g").problem(422, "invalid_request")
 	for range 2 {
 		f.call("POST", path, operatorKey, grant("A-1", "ann"), "Idempotency-Key", "g").is(201)
 	}

@@ -77,7 +77,7 @@ func TestA8_PauseAndResume(t *testing.T) {
 }
 
 // A copy of a request to pause that arrives late, when the order was resumed since,
-// does not pause it again: nobody would resume it.
+// does not pause it again: no one would resume it.
 func TestA8_ALateCopyOfAPauseChangesNothing(t *testing.T) {
 	f := setup(t)
 	f.fund(leads)
@@ -91,7 +91,7 @@ func TestA8_ALateCopyOfAPauseChangesNothing(t *testing.T) {
 	f.settled(id)
 }
 
-// Where the payment service does not answer the caller is told so, and what it
+// Where the payment service does not answer the answer says so, and what it
 // has reported is carried out when it does.
 func TestA26_ThePaymentServiceFails(t *testing.T) {
 	f := setup(t)

@@ -279,8 +279,8 @@ func TestA23_AnAdminOrdersForAMember(t *testing.T) {
 	f.call("POST", "/orders", f.bob, order, "Idempotency-Key", "not-bob").problem(403, "forbidden")
 	f.call("POST", "/quotes", f.bob, order).problem(403, "forbidden")
 	f.call("GET", "/orders?member=jane", f.bob, nil).problem(403, "forbidden")
-	order["member"] = "nobody"
-	f.call("POST", "/orders", f.admin, order, "Idempotency-Key", "for-nobody").problem(404, "not_found")
+	order["member"] = "missing"
+	f.call("POST", "/orders", f.admin, order, "Idempotency-Key", "for-missing").problem(404, "not_found")
 	f.settled(placed.text("id"))
 
 	require.Empty(t, f.walk("/orders?from=2099-01-01", f.admin, "orders", "id"))

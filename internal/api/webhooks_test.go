@@ -59,15 +59,15 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 	id := made.text("id")
 	require.NotContains(t, string(f.call("GET", "/webhooks", f.admin, nil).is(200).body), secret)
 
-	f.settled(f.place("told", 5, "20s").ID)
-	told := func(n int) func() bool {
+	f.settled(f.place("sent", 5, "20s").ID)
+	sent := func(n int) func() bool {
 		return func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(types) >= n
 		}
 	}
-	require.Eventually(t, told(4), 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, sent(4), 30*time.Second, 20*time.Millisecond)
 	require.Equal(t, []string{"order.reserved " + f.org, "order.started " + f.org, "order.completed " + f.org, "order.settled " + f.org}, types)
 
 	f.noted(id)
@@ -82,7 +82,7 @@ func TestA16_WebhooksTellAnOrdersStory(t *testing.T) {
 	require.Len(t, page.Deliveries, 4)
 	require.Equal(t, 2, page.Deliveries[3].Attempts, "the first one was refused once")
 	f.call("POST", "/webhooks/"+id+"/deliveries/"+page.Deliveries[0].ID.String()+"/resend", f.admin, nil).is(202)
-	require.Eventually(t, told(5), 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, sent(5), 30*time.Second, 20*time.Millisecond)
 	f.call("POST", "/webhooks", f.admin, `{"url":"https://169.254.169.254/"}`).problem(422, "invalid_request")
 	f.call("DELETE", "/webhooks/"+id, f.admin, nil).is(204)
 	f.call("GET", "/webhooks/"+id+"/deliveries", f.admin, nil).problem(404, "not_found")

@@ -97,7 +97,7 @@ func (w *world) requireBalanced(t *testing.T) {
 	require.True(t, report.Clean(), "%v", report.Findings)
 }
 
-// events counts what an organization was told on a topic.
+// events counts the events of an organization on a topic.
 func (w *world) events(t *testing.T, org, topic string) (n int) {
 	t.Helper()
 	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE org = $1 AND topic = $2`, org, topic).Scan(&n))
@@ -314,7 +314,7 @@ func TestB3_AChangeAtThePeriodsEndComesAfterItsAllotment(t *testing.T) {
 	w.requireBalanced(t)
 }
 
-// B3: whoever comes first after a period's end completes a change of that period
+// B3: the first call after a period's end completes a change of that period
 // whose process died: what it brings belongs to the period that is over.
 func TestB3_ATouchCompletesAChangeOfThePeriodBefore(t *testing.T) {
 	w := setup(t)
@@ -528,7 +528,7 @@ func (w *world) watched(t *testing.T, org string) map[string][]int64 {
 	return watched
 }
 
-// E6: a low balance is told once, until it has recovered.
+// E6: a low balance makes one event, until it has recovered.
 func TestRule_E6_CreditsLowIsToldOnce(t *testing.T) {
 	w := setup(t)
 	w.org(t, "acme", "prepaid-verification", day("2026-01-31"))
@@ -605,7 +605,7 @@ func TestRule_X5_BudgetsNameTheOrganizationsMonth(t *testing.T) {
 	require.NoError(t, err)
 	budgets, err := w.Budgets(t.Context(), org, "bob", day("2099-02-27"))
 	require.NoError(t, err)
-	require.Empty(t, budgets, "no limit unless somebody sets one")
+	require.Empty(t, budgets, "no limit by default")
 	require.NoError(t, w.accounts.SetBudget(t.Context(), "acme", "bob", plan.Amount{Type: "email", Amount: 100}))
 	for at, name := range map[string]string{
 		"2099-01-31": "bob/2099-01-31", "2099-02-27": "bob/2099-01-31", "2099-02-28": "bob/2099-02-28", "2099-03-31": "bob/2099-03-31",

@@ -107,9 +107,9 @@ func (w *world) requireHistoryAddsUp(t *testing.T, org string) {
 	}
 }
 
-// The database's clock really passes the end of a period. Whoever comes first at
+// The database's clock really passes the end of a period. The first call at
 // the first instant of the new one finds it full: B1, B2.
-func TestB1_WhoeverComesFirstFindsTheNewPeriod(t *testing.T) {
+func TestB1_TheFirstCallFindsTheNewPeriod(t *testing.T) {
 	w := setup(t)
 	ctx := t.Context()
 	w.plan(t, "expiring", "allotment: 1000, at_period_end: expire, low_balance: [500, 100]")
@@ -244,7 +244,7 @@ func TestB2_ThePlanInForceAtTheEndDecidesHoweverLate(t *testing.T) {
 }
 
 // B2: a change that waits for the period's end leaves what is left to the plan
-// that ends, in time or late, whatever the plan that begins would do.
+// that ends, in time or late, not what the plan that begins would do.
 func TestB2_APlanLeftAtThePeriodsEndDecides(t *testing.T) {
 	w := setup(t)
 	ctx := t.Context()
@@ -336,7 +336,7 @@ func TestExpiryIsInTheHistoryAtOnce(t *testing.T) {
 	w.requireBalanced(t)
 }
 
-// A subscription that cannot be renewed keeps nobody from looking or spending
+// A subscription that cannot be renewed does not keep others from looking or spending
 // what there is.
 func TestWhatCannotBeRenewedStopsNothing(t *testing.T) {
 	w := setup(t)

@@ -33,7 +33,7 @@ func TestEndOfALicence(t *testing.T) {
 	_, err = w.ledger.Capture(ctx, ledger.Capture{Owner: "acme", Key: "c", HoldID: "h", Type: "email", Amount: 40})
 	require.NoError(t, err)
 
-	_, err = w.RemoveMember(ctx, "acme", "nobody")
+	_, err = w.RemoveMember(ctx, "acme", "missing")
 	require.ErrorIs(t, err, account.ErrNotFound)
 	for range 2 {
 		removed, err := w.RemoveMember(ctx, "acme", "bob")

@@ -35,7 +35,7 @@ func TestB1_AUsersKeyDoesNotBlockAReset(t *testing.T) {
 	require.Greater(t, w.available(t, "acme", "", "email"), int64(5+24_000), "the top-up is there")
 }
 
-// A grant that was made is made, whatever has become of the plan when it is asked
+// A grant that was made stays, even where the plan has changed when it is asked
 // for again.
 func TestARepeatedGrantAnswersTheSame(t *testing.T) {
 	w := setup(t)

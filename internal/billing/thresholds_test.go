@@ -31,7 +31,7 @@ func TestB7_OwnThresholds(t *testing.T) {
 	require.NoError(t, w.CatchUp(t.Context(), "acme", time.Now()))
 	require.NoError(t, w.set(t, "acme", "bob", "email", percent(33), credits(50), credits(1000)))
 	require.Equal(t, map[string][]int64{"bob/email": {1000, 330, 50}, "bob/phone": {10}, "eve/email": {100}, "eve/phone": {10}}, w.watched(t, "acme"))
-	require.Equal(t, 1, w.events(t, "acme", "credits.low"), "bob has 1,000: told at once")
+	require.Equal(t, 1, w.events(t, "acme", "credits.low"), "bob has 1,000: an event at once")
 	require.NoError(t, w.set(t, "acme", "bob", "email", percent(33), credits(50), credits(1000)))
 	require.Equal(t, 1, w.events(t, "acme", "credits.low"), "the same again is no news")
 	require.NoError(t, w.set(t, "acme", "", "email", credits(7)))
@@ -45,7 +45,7 @@ func TestB7_OwnThresholds(t *testing.T) {
 	}
 	require.ErrorIs(t, w.set(t, "acme", "", "email", percent(10)), account.ErrInvalid, "the shared pool has no allotment")
 	require.ErrorIs(t, w.set(t, "acme", "bob", "moon", credits(1)), account.ErrInvalid)
-	require.ErrorIs(t, w.set(t, "acme", "nobody", "email", credits(1)), account.ErrNotFound)
+	require.ErrorIs(t, w.set(t, "acme", "missing", "email", credits(1)), account.ErrNotFound)
 
 	org, err := w.accounts.Org(t.Context(), "acme")
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestB7_NoAlerts(t *testing.T) {
 }
 
 // B7: what the ledger watches for is what was set last, however many set it at
-// once and wherever one of them ends.
+// once and at each place where one of them ends.
 func TestB7_TheLastCounts(t *testing.T) {
 	w := setup(t)
 	w.org(t, "acme", "prepaid-verification", day("2026-01-31"))

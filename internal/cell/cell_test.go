@@ -112,12 +112,12 @@ func TestRequestsFindTheirCell(t *testing.T) {
 	}{
 		{"a key", acme, "GET", "/api/v1/credits", "", nil, 200, "a"},
 		{"a key of the other cell", birch, "GET", "/api/v1/credits", "", nil, 200, "b"},
-		{"a key decides, whatever is named", birch, "GET", "/api/v1/credits?org=acme", "", []string{Header, "a"}, 200, "b"},
+		{"a key decides, not the name", birch, "GET", "/api/v1/credits?org=acme", "", []string{Header, "a"}, 200, "b"},
 		{"an unknown key", "hf_no", "GET", "/api/v1/credits", "", nil, 200, "a"},
 		{"no key", "", "GET", "/api/v1/credits", "", nil, 200, "a"},
 		{"the operator, an organization in the path", "the operator", "GET", "/api/v1/orgs/birch/members", "", nil, 200, "b"},
 		{"the operator, an organization in the query", "the operator", "GET", "/api/v1/credits?org=birch", "", nil, 200, "b"},
-		{"the operator, an organization that is nowhere", "the operator", "GET", "/api/v1/orgs/nobody", "", nil, 200, "a"},
+		{"the operator, an organization that is nowhere", "the operator", "GET", "/api/v1/orgs/missing", "", nil, 200, "a"},
 		{"the operator names a cell", "the operator", "GET", "/api/v1/orgs", "", []string{Header, "b"}, 200, "b"},
 		{"the operator names none", "the operator", "GET", "/api/v1/orgs", "", nil, 422, ""},
 		{"the operator names a wrong one", "the operator", "GET", "/api/v1/orgs", "", []string{Header, "c"}, 422, ""},
@@ -130,7 +130,7 @@ func TestRequestsFindTheirCell(t *testing.T) {
 		{"a plan, in all cells", "the operator", "PUT", "/api/v1/plans/x", `{}`, nil, 200, "a"},
 		{"an event of Stripe", "", "POST", "/api/v1/integrations/stripe/webhook", `{"data":{"object":{"metadata":{"holdfast_org":"birch"}}}}`, nil, 200, "b"},
 		{"one of a customer", "", "POST", "/api/v1/integrations/stripe/webhook", `{"data":{"object":{"customer":{"id":"cus_b"}}}}`, nil, 200, "b"},
-		{"one of nobody", "", "POST", "/api/v1/integrations/stripe/webhook", `{"data":{"object":{"customer":"cus_x"}}}`, nil, 200, "a"},
+		{"one of no organization", "", "POST", "/api/v1/integrations/stripe/webhook", `{"data":{"object":{"customer":"cus_x"}}}`, nil, 200, "a"},
 		{"a login with a key", "", "POST", "/app/login", "key=" + birch, nil, 200, "b"},
 		{"a login of the operator", "", "POST", "/app/login", "key=the+operator", nil, 200, "a"},
 		{"a page without a session", "", "GET", "/app/o/birch", "", nil, 200, "a"},
@@ -292,7 +292,7 @@ func TestAMoveIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, moved)
 
-	require.ErrorIs(t, moveOf(t, cells, "nobody", "b").Run(t.Context()), ErrMove)
+	require.ErrorIs(t, moveOf(t, cells, "missing", "b").Run(t.Context()), ErrMove)
 	require.ErrorIs(t, moveOf(t, cells, "acme", "c").Run(t.Context()), ErrMove)
 	stopped, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupted"))

@@ -331,7 +331,7 @@ func TestForms(t *testing.T) {
 	_, err := app.Accounts.Member(t.Context(), f.org, "bob")
 	require.ErrorIs(t, err, account.ErrNotFound)
 	require.Contains(t, b.post("/app/o/"+f.org+"/team", form(b.token())).body, "Bob")
-	require.Equal(t, 403, f.as("jane").send("/app/o/"+f.org+"/team", form("")).status, "a member manages nobody")
+	require.Equal(t, 403, f.as("jane").send("/app/o/"+f.org+"/team", form("")).status, "a member does not manage others")
 }
 
 // TestForeignOrganization walks over all routes: nothing of another organization

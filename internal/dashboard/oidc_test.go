@@ -21,7 +21,7 @@ import (
 	"holdfast/internal/site"
 )
 
-// people are those whom the provider knows.
+// people are those that the provider knows.
 type people map[string]*storage.User
 
 func (p people) GetUserByID(id string) *storage.User         { return p[id] }
@@ -80,7 +80,7 @@ func (f *fixture) email(org, member, email string) account.Member {
 	return m
 }
 
-// TestSignOn: whom the provider names is logged in as the member with that
+// TestSignOn: the person that the provider names is logged in as the member with that
 // address, or as the operator where the address is in the list; others are not.
 func TestSignOn(t *testing.T) {
 	f := setup(t, "quick")
@@ -88,7 +88,7 @@ func TestSignOn(t *testing.T) {
 	require.Contains(t, f.browser().get("/app/login").body, `href="/app/login/oidc"`)
 
 	refused := f.browser().signOnAs("jane", "/app/login/oidc")
-	require.Equal(t, 403, refused.status, "nobody has her address yet")
+	require.Equal(t, 403, refused.status, "no member has her address yet")
 	require.Contains(t, refused.body, f.at("jane"))
 	require.Contains(t, refused.body, "Ask an admin of your organization")
 
@@ -134,7 +134,7 @@ func TestSignOnEnds(t *testing.T) {
 	require.Empty(t, m.Email, "the address of who was removed is not kept")
 }
 
-// TestSignOnChoice: somebody in several organizations chooses one.
+// TestSignOnChoice: a person in several organizations chooses one.
 func TestSignOnChoice(t *testing.T) {
 	f := setup(t, "quick")
 	other := f.org + "-too"

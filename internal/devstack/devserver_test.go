@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write devserver.zip anew from devserver/")
+var update = flag.Bool("update", false, "write devserver.zip again from devserver/")
 
 // A built program must make the same dev server as the source tree.
 func TestSourcesAreCurrent(t *testing.T) {

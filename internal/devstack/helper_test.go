@@ -19,7 +19,7 @@ import (
 const helperEnv = "HOLDFAST_DEVSTACK_HELPER"
 
 // TestMain turns the test program into one that starts the servers in the
-// directory it is told and then does nothing, so that a test can kill it.
+// directory it is given and then does nothing, so that a test can kill it.
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperEnv)
 	if dir == "" {

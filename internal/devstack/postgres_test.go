@@ -32,7 +32,7 @@ func query[T any](t *testing.T, url, sql string) (answer T) {
 }
 
 // A private server is safe to leave running: loopback only, a password over TCP,
-// and a socket in a folder that nobody else may enter.
+// and a socket in a folder that no other user may enter.
 func TestPostgresIsPrivate(t *testing.T) {
 	dir := newDir(t)
 	p := startPostgres(t, PostgresOptions{Dir: dir})
@@ -85,7 +85,7 @@ func TestPortTaken(t *testing.T) {
 }
 
 // A port that was free at the last start and is taken now is no reason to fail
-// when nobody asked for it.
+// without a request.
 func TestLastPortTaken(t *testing.T) {
 	dir := newDir(t)
 	first, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir})

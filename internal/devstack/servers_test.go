@@ -17,7 +17,7 @@ import (
 	"holdfast/internal/config"
 )
 
-// Whoever started the servers is killed with SIGKILL. They end with it (where the
+// The process that started the servers is killed with SIGKILL. They end with it (where the
 // kernel does that), and a new start in the same directory has all their data:
 // the row that was committed, the workflow that was running.
 func TestServersSurviveAKill(t *testing.T) {
@@ -32,7 +32,7 @@ func TestServersSurviveAKill(t *testing.T) {
 	_, err = conn.Exec(ctx, `INSERT INTO kept VALUES (7)`)
 	require.NoError(t, err)
 	temporal := dial(t, up.TemporalAddress)
-	_, err = temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "Waits")
+	_, err = temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "kept", TaskQueue: "unused"}, "Waits")
 	require.NoError(t, err)
 	temporal.Close()
 

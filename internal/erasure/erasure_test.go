@@ -22,7 +22,7 @@ import (
 	"holdfast/internal/verify"
 )
 
-// E1: whichever way a person is named, nothing is left of them in the database:
+// E1: by each way to name a person, nothing is left of them in the database:
 // in the catalogue, its index, orders done and running, lists, remembered
 // verdicts, and what the planner quotes.
 func TestE1_NothingIsLeft(t *testing.T) {
@@ -74,11 +74,11 @@ func TestE2_AgainIsNothing(t *testing.T) {
 	w.verified("ord_1")
 	require.NotZero(t, w.erase(erasure.Request{Emails: []string{"g@other.test"}}).Items)
 	require.Equal(t, erasure.Report{}, w.erase(erasure.Request{Emails: []string{"g@other.test", "greta.quill@corp.test"}, LeadIDs: []string{"G1", "G3"}}))
-	require.Equal(t, erasure.Report{Suppressed: 2}, w.erase(erasure.Request{Emails: []string{"nobody@corp.test"}, LeadIDs: []string{"L999"}}), "not known yet, and not taken in")
+	require.Equal(t, erasure.Report{Suppressed: 2}, w.erase(erasure.Request{Emails: []string{"missing@corp.test"}, LeadIDs: []string{"L999"}}), "not known yet, and not taken in")
 	require.EqualValues(t, 1, w.importFile(header+"L999,new@corp.test,,,,,,,,\n").Rejected)
 }
 
-// An address that many share is nobody's: it leads from one person to no other.
+// An address that many share belongs to no person: it leads from one person to no other.
 func TestE1_AnAddressOfManyIsNobodys(t *testing.T) {
 	w := setup(t)
 	team := header
@@ -236,7 +236,7 @@ func TestE5_ALateVerdictBringsNothingBack(t *testing.T) {
 	require.Equal(t, []int64{items - 2, 2}, []int64{tally.Valid, tally.Unknown})
 }
 
-// E5: whatever copies contact data about while a person is erased, nothing is
+// E5: while contact data are copied and a person is erased, nothing is
 // left of them.
 func TestE5_BesideEverythingThatRuns(t *testing.T) {
 	w := setup(t)

@@ -15,7 +15,7 @@ import (
 )
 
 func TestAnErrorCarriesItsCode(t *testing.T) {
-	missing := errcode.New(errcode.NotFound, "there is no such thing")
+	missing := errcode.New(errcode.NotFound, "not found")
 	gone := errcode.Narrow(errcode.WebhookNotFound, "there is no such webhook")
 	for name, c := range map[string]struct {
 		err       error

@@ -65,7 +65,7 @@ func TestOrdersOverFieldsOnRealParts(t *testing.T) {
 		emails := s.column(t, `SELECT email FROM lead WHERE id IN
 			(SELECT min(id) FROM lead WHERE phone <> '' GROUP BY phone_keys ORDER BY md5(min(id)) LIMIT 10)`)
 		list, err := s.Catalogue.KeepList(t.Context(), "gamma", "", strings.NewReader("Remark,E-Mail\n"+
-			"x,"+strings.Join(emails, "\nx,")+"\nnobody,nobody@there-is-none.test\n"))
+			"x,"+strings.Join(emails, "\nx,")+"\nmissing,missing@there-is-none.test\n"))
 		require.NoError(t, err)
 		o := s.settled(t, intake.Submission{Org: "gamma", Key: "enrich", Request: order.Request{
 			Kind: order.Enrich, ListID: list.ID, Fields: []order.Field{order.PhoneField},
@@ -172,19 +172,19 @@ func (s stack) table(t *testing.T, o order.Order) (header []string, rows [][]str
 func (s stack) requireUntold(t *testing.T, id string) {
 	t.Helper()
 	s.requireNoAddress(t, id)
-	var told strings.Builder
+	var kept strings.Builder
 	events := s.Temporal.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(t, err)
 		raw, err := proto.Marshal(event)
 		require.NoError(t, err)
-		told.Write(raw)
+		kept.Write(raw)
 	}
 	shown, err := s.Temporal.DescribeWorkflowExecution(t.Context(), id, "")
 	require.NoError(t, err)
-	fmt.Fprint(&told, shown)
+	fmt.Fprint(&kept, shown)
 	for _, value := range s.column(t, `SELECT value FROM order_item WHERE order_id = $1 AND value <> ''`, id) {
-		require.NotContains(t, told.String(), value)
+		require.NotContains(t, kept.String(), value)
 	}
 }

@@ -39,7 +39,7 @@ func TestIntake(t *testing.T) {
 	s := &suite{t, app}
 	s.seed(servers.Lab)
 
-	t.Run("without a worker the submitter is told to repeat", s.noWorker)
+	t.Run("without a worker the submitter is asked to repeat", s.noWorker)
 	_, stop, err := wire.StartWorker(ctx, servers.Config, quiet)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
@@ -117,9 +117,9 @@ func (s *suite) otherRequest(t *testing.T) {
 
 func (s *suite) refusals(t *testing.T) {
 	other := leads("x", 1)
-	other.Org = "nobody"
+	other.Org = "missing"
 	member := leads("x", 1)
-	member.Member = "nobody"
+	member.Member = "missing"
 	unknown := leads("x", 1)
 	unknown.Request.Kind = "sofa"
 	for _, c := range []struct {
@@ -130,8 +130,8 @@ func (s *suite) refusals(t *testing.T) {
 		{leads("x", 0), "at least 1 lead"},
 		{leads("x", -5), "at least 1 lead"},
 		{leads("x", order.MaxCount+1), "at most"},
-		{other, "nobody"},
-		{member, "nobody"},
+		{other, "missing"},
+		{member, "missing"},
 		{unknown, "sofa"},
 	} {
 		_, err := s.app.Intake.Submit(t.Context(), c.submission)

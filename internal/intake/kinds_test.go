@@ -168,7 +168,7 @@ func TestOrdersOfEveryKindOnRealParts(t *testing.T) {
 			emails = append(emails, email)
 			fmt.Fprintf(file, "%d;%s;\"a; b\"\n", len(emails), email)
 		}
-		fmt.Fprintf(file, "401;%s;again\n402;nobody;\n", strings.ToUpper(emails[7]))
+		fmt.Fprintf(file, "401;%s;again\n402;missing;\n", strings.ToUpper(emails[7]))
 		list, err := s.Catalogue.KeepList(t.Context(), "beta", "mail", strings.NewReader(file.String()))
 		require.NoError(t, err)
 		require.EqualValues(t, 1, list.Malformed)
@@ -199,7 +199,7 @@ func TestOrdersOfEveryKindOnRealParts(t *testing.T) {
 	})
 
 	t.Run("verify, some addresses, sent fifty times at once", func(t *testing.T) {
-		sub := intake.Submission{Org: "beta", Key: "some", Request: order.Request{Kind: order.Verify}, Emails: []string{"no at sign", "nobody@nowhere.invalid"}}
+		sub := intake.Submission{Org: "beta", Key: "some", Request: order.Request{Kind: order.Verify}, Emails: []string{"no at sign", "missing@nowhere.invalid"}}
 		var ids sync.Map
 		var group sync.WaitGroup
 		for range 50 {
@@ -220,7 +220,7 @@ func TestOrdersOfEveryKindOnRealParts(t *testing.T) {
 		require.Equal(t, []order.Credit{{Type: "email", Held: 1, Captured: 1}}, o.Credits)
 		s.requireNoAddress(t, o.ID)
 
-		sub.Emails = []string{"somebody@else.test"}
+		sub.Emails = []string{"other@else.test"}
 		_, err := s.Intake.Submit(t.Context(), sub)
 		require.ErrorIs(t, err, intake.ErrKeyReused)
 	})

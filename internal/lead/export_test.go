@@ -74,7 +74,7 @@ func TestC12_ABatchIsWhatTheResultsWillHave(t *testing.T) {
 	f.ownField("", order.PhoneField, "c")
 	f.enter("ord_1", order.Export)
 	items, _ := f.selectFields(lead.FieldSelection{
-		OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("a", "b", "c", "nobody"), Fields: wants("email"), Carry: wants("email", "phone"),
+		OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("a", "b", "c", "missing"), Fields: wants("email"), Carry: wants("email", "phone"),
 	})
 	require.Equal(t, []string{"", "", "", "not_found"}, []string{items[0].Reason, items[1].Reason, items[2].Reason, items[3].Reason})
 	batch, err := f.ExportBatch(f.ctx, "ord_1", 1, 1000)
@@ -109,7 +109,7 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 		"a,a@z.test,=Ann,Lee,CTO,Acme,z.test,US,+4930123456;+4930123457\nb,b@y.test,Bob,,,,,,\n")
 	f.ownField("", order.EmailField, "b")
 	f.enter("ord_1", order.Reveal)
-	f.selectFields(lead.FieldSelection{OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("nobody", "a", "b"), Fields: wants("phone", "email")})
+	f.selectFields(lead.FieldSelection{OrderID: "ord_1", Org: "acme", ListID: f.leadIDs("missing", "a", "b"), Fields: wants("phone", "email")})
 	header := "id,first_name,last_name,title,company,domain,country,phone,phone_verdict,phone_reason,email,email_verdict,email_reason,checked_at," +
 		"phone_checked_at,email_mx_host,email_smtp_code,email_smtp_enhanced,email_checked_at,email_role,email_free,email_disposable,email_alias,email_cleaned,email_doubtful,email_did_you_mean,email_provider,email_score,email_score_parts\r\n"
 	at := func(id, column string) string {
@@ -126,7 +126,7 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 		}
 		return "no row"
 	}
-	require.True(t, strings.HasPrefix(f.results("ord_1", lead.CSV), header+"nobody,,,,,,,,unknown,not_found,,unknown,not_found,"))
+	require.True(t, strings.HasPrefix(f.results("ord_1", lead.CSV), header+"missing,,,,,,,,unknown,not_found,,unknown,not_found,"))
 	require.Equal(t, "no row", at("a", "email"), "nothing is known yet")
 	require.Equal(t, "not_found", at("b", "phone_reason"))
 	require.Empty(t, at("b", "email")+at("b", "email_verdict"), "owned, and not delivered yet")
@@ -141,11 +141,11 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET checked_at = '2026-03-01T12:00:00Z'`)
 	require.NoError(t, err)
 	require.Equal(t, header+
-		"nobody,,,,,,,,unknown,not_found,,unknown,not_found,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,,,,2026-03-01T12:00:00Z,,,,,,,,,,\r\n"+
+		"missing,,,,,,,,unknown,not_found,,unknown,not_found,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,,,,2026-03-01T12:00:00Z,,,,,,,,,,\r\n"+
 		"a,'=Ann,Lee,CTO,Acme,z.test,US,+4930123456;+4930123457,valid,accepted,,invalid,no_such_user,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,mx.z.test,550,5.1.1,2026-03-01T12:00:00Z,true,true,false,false,false,false,,google,0,"+`"{""verdict"": 0}"`+"\r\n"+
 		"b,Bob,,,,,,,unknown,not_found,b@y.test,valid,accepted,2026-03-01T12:00:00Z,2026-03-01T12:00:00Z,,,,2026-03-01T12:00:00Z,false,false,false,false,false,false,,,,\r\n", f.results("ord_1", lead.CSV))
 	var first map[string]any
 	require.NoError(t, json.NewDecoder(bytes.NewBufferString(f.results("ord_1", lead.NDJSON))).Decode(&first))
-	require.Equal(t, "nobody", first["id"])
+	require.Equal(t, "missing", first["id"])
 	require.ErrorIs(t, f.WriteResults(f.ctx, brokenWriter{}, "ord_1", lead.CSV, lead.ResultOptions{}), errConnection)
 }

@@ -150,11 +150,11 @@ func TestC11_AnItemForEachFieldOfEachLead(t *testing.T) {
 		"d,d@z.test,+4,d@home.test,brave,Dan,,,,,\n")
 	f.ownField("", order.EmailField, "a")
 	f.ownField("", order.PhoneField, "c")
-	f.ownField("bob", order.ProfileField, "a") // somebody else's licence
+	f.ownField("bob", order.ProfileField, "a") // another member's licence
 	_, err := suppression.New(f.pool).Add(f.ctx, "acme", "", []string{"d@home.test"})
 	require.NoError(t, err)
 
-	list, err := f.KeepLeadIDs(f.ctx, "acme", []string{"c", " a ", "b", "nobody", "d", "a", ""})
+	list, err := f.KeepLeadIDs(f.ctx, "acme", []string{"c", " a ", "b", "missing", "d", "a", ""})
 	require.NoError(t, err)
 	require.EqualValues(t, 5, list.Rows, "each once")
 	require.Zero(t, list.Malformed)
@@ -170,7 +170,7 @@ func TestC11_AnItemForEachFieldOfEachLead(t *testing.T) {
 	for _, item := range items {
 		id := item.LeadID
 		if id == "" {
-			id = "nobody"
+			id = "missing"
 		}
 		require.Equal(t, lead.Subject(id, item.Field), item.Fingerprint)
 		got[id+" "+string(item.Field)] = strings.TrimSpace(item.Verdict + " " + item.Reason + " " + item.Value)
@@ -180,7 +180,7 @@ func TestC11_AnItemForEachFieldOfEachLead(t *testing.T) {
 		"b email": "b@x.test", "b phone": "unknown not_found", "b profile": "unknown not_found",
 		"c email": "c@y.test", "c phone": "+3", "c profile": "unknown not_found",
 		"d email": "unknown suppressed", "d phone": "unknown suppressed", "d profile": "unknown suppressed",
-		"nobody email": "unknown not_found", "nobody phone": "unknown not_found", "nobody profile": "unknown not_found",
+		"missing email": "unknown not_found", "missing phone": "unknown not_found", "missing profile": "unknown not_found",
 	}, got)
 
 	// Frozen: what becomes of the catalogue, the books and the lists is nothing to it.
@@ -262,7 +262,7 @@ func TestC11_WhatNamesNoLeadIsRefused(t *testing.T) {
 	f := setup(t)
 	f.importCSV("id,email\na,a@x.test\n")
 	var refused *lead.ListError
-	for _, ids := range [][]string{nil, {""}, {"nobody", "\x00\xff"}} {
+	for _, ids := range [][]string{nil, {""}, {"missing", "\x00\xff"}} {
 		_, err := f.KeepLeadIDs(f.ctx, "acme", ids)
 		require.ErrorAs(t, err, &refused)
 	}

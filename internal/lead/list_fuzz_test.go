@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is uploaded is refused, or read to its end: a row is an address, stands
+// Every upload is refused, or read to its end: a row is an address, stands
 // for a lead, or says what is wrong with it; the database can store all of it.
 func FuzzList(f *testing.F) {
 	f.Add("Name;Email\r\n\"Smith; Ann\";ann@x.test\r\n", "")

@@ -40,7 +40,7 @@ func TestC8_ListsAsPeopleWriteThem(t *testing.T) {
 		{"semicolons, quotes, a byte order mark", "\xef\xbb\xbfName;Email\r\n\"Smith; Ann\";\"ann@x.test\"\r\n", "", []string{"Name", "Email"}, 1, 1, 0, []string{"ann@x.test"}},
 		{"tabs", "Email\tName\nann@x.test\tAnn, the first\n", "", []string{"Email", "Name"}, 1, 1, 0, []string{"ann@x.test"}},
 		{"plain text", "ann@x.test\r\n\n bob@x.test \nno address\nANN@X.test", "", []string{"email"}, 4, 2, 1, []string{"ann@x.test", "bob@x.test"}},
-		{"plain text that begins badly", "nobody\nann@x.test\n", "", []string{"email"}, 2, 1, 1, []string{"ann@x.test"}},
+		{"plain text that begins badly", "nothing\nann@x.test\n", "", []string{"email"}, 2, 1, 1, []string{"ann@x.test"}},
 		{"no header", "Ann,ann@x.test\nBob,bob@x.test\n", "", []string{"column_1", "email"}, 2, 2, 0, []string{"ann@x.test", "bob@x.test"}},
 		{"ragged and broken rows", "email,note\nann@x.test\nbob@x.test,1,2,3\n\"open,never closed\ncid@x.test,\n,\n", "", []string{"email", "note"}, 5, 3, 2, []string{"ann@x.test", "bob@x.test", "cid@x.test"}},
 	} {
@@ -186,7 +186,7 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 			"Ann", "Ann <ann@x.test>", "'=1+1", "a", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
 			"ann@x.test", "true", "false", "false", "true", "true", "false", "", "google", "90", `{"verdict": 90}`,
 		},
-		{"Nobody", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", "", ""},
+		{"Missing", "", "x", "b", "", "malformed: there is no address", "", "", "", "", "", "", "", "", "", "false", "", "", "", "", ""},
 		{
 			"ann again", "ANN@x.test", "y", "c", "valid", "accepted", "", "250", "", "2026-01-02T03:04:05Z",
 			"ann@x.test", "true", "false", "false", "true", "false", "false", "", "google", "90", `{"verdict": 90}`,

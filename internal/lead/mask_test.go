@@ -12,7 +12,7 @@ import (
 	"holdfast/internal/order"
 )
 
-// secret is a lead whose every word can be told from all others in an output.
+// secret is a lead with words that stand nowhere else in an output.
 const secret = "id,email,first_name,last_name,title,seniority,department,company,domain,industry,headcount,country,region,city,phone,direct_email,profile\n" +
 	"a,mail.a@work.test,Ann,Smithson,Titular,Seniorest,Departed,Company A,domain.test,Industrious,4711,DE,Regional,Citywide,+4930901820,home.a@private.test,Profiled\n" +
 	"b,mail.b@work.test,Bob,Smithson,Titular,Seniorest,Departed,Company B,domain.test,Industrious,4711,DE,Regional,Citywide,,,\n"

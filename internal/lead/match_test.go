@@ -41,7 +41,7 @@ func TestC10_ARowIsMatchedToTheOneLeadItDescribes(t *testing.T) {
 		{"full name and company", "Name,Company", "Cid  von Berg,best ltd", "cid"},
 		{"name and domain", "full name,website", "Bob Lee,https://www.X.test/about", "bob"},
 		{"domain alone", "domain,note", "Y.test,", "cid"},
-		{"an address of nobody, and a name", "email,name,company", "nobody@x.test,Ann Lee,Acme", "ann"},
+		{"an unknown address, and a name", "email,name,company", "missing@x.test,Ann Lee,Acme", "ann"},
 		{"an address of two, and a company", "email,name,company", "eve@z.test,Eve Ray,Zed Two", "eve2"},
 		{"a guarded cell", "name,company", "'=x,y", "no_match"},
 		{"an address of two", "email,note", "eve@z.test,", "eve2"},
@@ -49,7 +49,7 @@ func TestC10_ARowIsMatchedToTheOneLeadItDescribes(t *testing.T) {
 		{"a domain of two", "domain,note", "x.test,", "ambiguous"},
 		{"a stranger under the domain of one", "name,domain", "Eve Ray,y.test", "no_match"},
 		{"a stranger's address under it", "email,domain", "eve@y.test,y.test", "no_match"},
-		{"a name without a company", "email,name", "nobody,Ann Lee", "no_match"},
+		{"a name without a company", "email,name", "missing,Ann Lee", "no_match"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rows, items := f.enrichment("ord_"+c.name, c.header+"\n"+c.row+"\n", "email")

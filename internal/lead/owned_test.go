@@ -55,7 +55,7 @@ func TestC5_OwnedLeadsAreCountedExactly(t *testing.T) {
 		var facts []ledger.Fact
 		for _, id := range some(n) {
 			subject := lead.Fingerprint(id)
-			if random.IntN(2) == 0 { // the value, wherever it stands
+			if random.IntN(2) == 0 { // the value, in any field
 				subject, _ = value.Address(id + "@new.test")
 			}
 			facts = append(facts, ledger.Fact{Scope: scope, Subject: subject})
@@ -139,7 +139,7 @@ func TestC5_OwnedLeadsAreCountedExactly(t *testing.T) {
 			}
 		}
 		fresh := lead.New(f.pool)
-		for _, of := range []struct{ kind, scope string }{{"email", ""}, {"email", "jane"}, {"phone", ""}, {"phone", "nobody"}} {
+		for _, of := range []struct{ kind, scope string }{{"email", ""}, {"email", "jane"}, {"phone", ""}, {"phone", "missing"}} {
 			for where, criteria := range map[string]order.Criteria{"true": {}, "country = 'US'": {Country: []string{"US"}}} {
 				s := lead.Selection{Org: org, Criteria: criteria, FactType: of.kind, FactScope: of.scope, PerLead: step%2 == 0}
 				want := plain(where, s)

@@ -118,7 +118,7 @@ func (f fixture) count(t *testing.T, table string) (n int64) {
 	return n
 }
 
-// C13: a list is deleted by whoever may, unless an open order uses it. The order's
+// C13: a list is deleted by those who may, unless an open order uses it. The order's
 // results stay, without the cells of the list.
 func TestC13_DeletedLists(t *testing.T) {
 	f := setup(t)

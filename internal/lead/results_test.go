@@ -97,7 +97,7 @@ func TestC7_ResultsAreTheDeliveredItems(t *testing.T) {
 
 	var out bytes.Buffer
 	require.NoError(t, f.WriteResults(f.ctx, &out, "ord_1", lead.NDJSON, lead.ResultOptions{}))
-	require.NotContains(t, out.String(), "phone", "nobody paid for telephone numbers")
+	require.NotContains(t, out.String(), "phone", "telephone numbers were not paid for")
 	require.NotContains(t, out.String(), "home.test", "nor for personal addresses")
 	addresses := map[string]bool{}
 	dec := json.NewDecoder(&out)

@@ -52,7 +52,7 @@ func TestC3_LaterRoundsAddOthersAndNobodyTwice(t *testing.T) {
 		all[i] = strings.ToLower(email)
 	}
 	slices.Sort(all)
-	require.Len(t, slices.Compact(all), 90, "nobody twice")
+	require.Len(t, slices.Compact(all), 90, "no lead twice")
 
 	first, err := f.Select(f.ctx, lead.Selection{OrderID: "ord_1", Org: "acme", Count: 40})
 	require.NoError(t, err)

@@ -67,7 +67,7 @@ func someCriteria(random *rand.Rand, list []person) order.Criteria {
 		case 3:
 			c.Industry = some("industry")
 		case 4:
-			c.Title = []string{"engineer", "SOFTWARE engineer", "engineer, senior", "r&d", "sales vp", "nobody"}[random.IntN(6)]
+			c.Title = []string{"engineer", "SOFTWARE engineer", "engineer, senior", "r&d", "sales vp", "missing"}[random.IntN(6)]
 		case 5:
 			c.Seniority = some("seniority")
 		case 6:
@@ -171,7 +171,7 @@ func TestC4_CriteriaMeanWhatTheySay(t *testing.T) {
 
 	empty, err := f.Count(f.ctx, lead.Selection{Criteria: order.Criteria{Title: "++"}})
 	require.NoError(t, err)
-	require.Zero(t, empty.Leads, "a title without a word selects nobody, not everybody")
+	require.Zero(t, empty.Leads, "a title without a word selects none, not all")
 }
 
 func TestC3_SelectionIsFrozen(t *testing.T) {

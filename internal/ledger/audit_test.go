@@ -53,7 +53,7 @@ func keepBooks(t *testing.T, pool *pgxpool.Pool) {
 	require.NoError(t, err)
 }
 
-// X4: whatever is changed behind the ledger's back, the audit names the row.
+// X4: for each change behind the ledger's back, the audit names the row.
 func TestAuditFindsTampering(t *testing.T) {
 	for name, c := range map[string]struct {
 		tamper, table, key, invariant string

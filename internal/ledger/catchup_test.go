@@ -12,8 +12,8 @@ import (
 )
 
 // Two processes write in turn to an organization with many small grants. Their
-// books follow what the other has done instead of being read again, whatever it
-// was, and stay those that a third process reads.
+// books follow what the other has done instead of being read again,
+// and stay those that a third process reads.
 func TestBooksFollowAnotherProcess(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)

@@ -114,7 +114,7 @@ func TestExpiredCreditsAreNotSpent(t *testing.T) { // I9
 }
 
 // Expired credits are written off in the order and at the time of their expiry,
-// whatever comes upon them and however late.
+// after any other operations and however late.
 func TestExpiriesBearTheirTime(t *testing.T) { // I9
 	d := newRunner(t)
 	d.grant("1", "", 1, SourcePack, 0, noon.Add(3*time.Hour))
@@ -404,7 +404,7 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 	d.grant("1", "", 100, SourcePack, 0, time.Time{})
 	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "watch", Type: "email", Thresholds: []int64{5, 20, 0, 20}}))
 	require.Equal(t, []int64{20, 5, 0}, d.tables.rows.accounts[accountID{"", "email"}].alertAt)
-	told := func() (thresholds []int64) {
+	alerts := func() (thresholds []int64) {
 		for _, e := range d.events {
 			if e.Topic != outbox.CreditsLow {
 				continue // what was granted
@@ -420,35 +420,35 @@ func TestAlertFiresOncePerThresholdUntilRecovered(t *testing.T) { // E6
 		d.run(noon, Charge{Owner: "acme", Key: key, Lines: []ChargeLine{{Type: "email", Pools: []string{""}, Amount: n}}})
 	}
 	charge("a", 79)
-	require.Empty(t, told(), "21 left")
+	require.Empty(t, alerts(), "21 left")
 	charge("b", 1)
 	require.Len(t, d.events, 1, "20 left: at the threshold")
 	require.Equal(t, "credits.low", d.events[0].Topic)
 	require.JSONEq(t, `{"org":"acme","pool":"","type":"email","available":20,"threshold":20,"at":"2026-01-31T12:00:00Z"}`, string(d.events[0].Data))
-	require.Equal(t, []int64{20}, told())
+	require.Equal(t, []int64{20}, alerts())
 	charge("c", 14)
-	require.Empty(t, told(), "6 left")
+	require.Empty(t, alerts(), "6 left")
 	charge("d", 1)
-	require.Equal(t, []int64{5}, told())
+	require.Equal(t, []int64{5}, alerts())
 	d.grant("2", "", 15, SourcePack, 0, time.Time{}) // 20: above 5, not above 20
 	charge("e", 20)
-	require.Equal(t, []int64{5, 0}, told())
+	require.Equal(t, []int64{5, 0}, alerts())
 	d.grant("3", "", 21, SourcePack, 0, time.Time{}) // above all
 	charge("f", 21)
-	require.Equal(t, []int64{20, 5, 0}, told(), "one entry may cross them all")
+	require.Equal(t, []int64{20, 5, 0}, alerts(), "one entry may cross them all")
 
 	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "lower", Type: "email", Thresholds: []int64{3, 5}}))
-	require.Equal(t, []int64{3}, told(), "armed above the balance; of 5 it was told")
+	require.Equal(t, []int64{3}, alerts(), "armed above the balance; the one of 5 has fired")
 	d.run(noon, Alert{Owner: "acme", Key: "same", Type: "email", Thresholds: []int64{3}})
-	require.Empty(t, told(), "once")
+	require.Empty(t, alerts(), "once")
 	require.Equal(t, AlertResult{Low: true}, d.run(noon, Alert{Owner: "acme", Key: "begin", Pool: "bob", Type: "email", Thresholds: []int64{3}, Begin: true}))
-	require.Empty(t, told(), "an empty beginning is no event")
+	require.Empty(t, alerts(), "an empty beginning is no event")
 	d.grant("4", "", 30, SourcePack, 0, time.Time{})
 	charge("g", 20)
-	require.Empty(t, told())
+	require.Empty(t, alerts())
 	require.Equal(t, AlertResult{}, d.run(noon, Alert{Owner: "acme", Key: "end", Type: "email"}))
 	charge("h", 10)
-	require.Empty(t, told(), "nobody watches")
+	require.Empty(t, alerts(), "no threshold")
 	require.NoError(t, d.tables.replayed())
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the journal's columns hold is read or refused, never a panic: whoever changes
+// What the journal's columns hold is read or refused, never a panic: a person who changes
 // a row must not stop the audit that would find it.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`[{"move":"hold","type":"email","grant":1,"amount":5,"balance":2}]`), encodeFacts([]factGroup{{kind: "email", scope: "x", cost: 1, subjects: [][16]byte{{1}}}}), "7-2")

@@ -83,7 +83,7 @@ func someFilter(r *rand.Rand) (f ledger.HistoryFilter) {
 		f.Type = append(someTypes, "none")[r.IntN(len(someTypes)+1)]
 	}
 	if r.IntN(3) == 0 {
-		f.Member = append(somePools, "nobody")[r.IntN(len(somePools)+1)]
+		f.Member = append(somePools, "missing")[r.IntN(len(somePools)+1)]
 	}
 	if r.IntN(3) == 0 {
 		f.Pool = &somePools[r.IntN(len(somePools))]
@@ -132,8 +132,8 @@ func addsUp(lines []ledger.HistoryLine) error {
 	return nil
 }
 
-// A filtered history is the whole one, filtered, whoever writes at the same time and
-// whichever of the readers makes the index.
+// A filtered history is the whole one, filtered, while others write and whichever
+// reader makes the index.
 func TestFilteredHistoryIsTheHistoryFiltered(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)

@@ -11,7 +11,7 @@ import (
 	"holdfast/internal/ledger"
 )
 
-// A member's history has all that moved in their own pool, whoever moved it, and
+// A member's history has all that moved in their own pool, by any member, and
 // what was done in their name; what each line did to the balance adds up to the
 // balance of every account.
 func TestHistoryOfAMemberAddsUp(t *testing.T) {

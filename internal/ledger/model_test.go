@@ -10,7 +10,7 @@ import (
 
 // model is the ledger written as naively as possible: every single credit of a
 // hold is an object of its own, nothing is indexed, nothing is cached, time is
-// compared wherever it matters. It knows none of the engine's data structures.
+// compared in all that matters. It knows none of the engine's data structures.
 type model struct {
 	grants  []*modelGrant
 	holds   map[string]*modelHold
@@ -18,7 +18,7 @@ type model struct {
 	facts   map[factID]*modelFact
 	carries map[accountID]*modelCarry
 	alerts  map[accountID][]int64
-	told    []string // events about credits that the last operation moved
+	events  []string // about credits that the last operation moved
 }
 
 type modelGrant struct {
@@ -242,7 +242,7 @@ func (m *model) notice(op operation, now time.Time) (lows []string) {
 func (m *model) tell(topic string, moved map[accountID]int64) {
 	for id, n := range moved {
 		if n > 0 {
-			m.told = append(m.told, fmt.Sprintf("%s %s/%s %d", topic, id.pool, id.kind, n))
+			m.events = append(m.events, fmt.Sprintf("%s %s/%s %d", topic, id.pool, id.kind, n))
 		}
 	}
 }

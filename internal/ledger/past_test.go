@@ -12,7 +12,7 @@ import (
 )
 
 // What an organization had at a past time stays what it was when it was read,
-// whatever has been booked, has started or has expired since.
+// even after more was booked, has started or has expired.
 func TestBalancesAtAPastTimeAreThoseReadThen(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)

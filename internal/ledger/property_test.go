@@ -133,7 +133,7 @@ func (w *world) batch(t *rapid.T) {
 	}
 	commit := w.load(t, ops)
 	for _, op := range ops {
-		told, last := len(w.books.changes.events), w.books.at
+		before, last := len(w.books.changes.events), w.books.at
 		got := w.books.performOne(op, w.now)
 		now := w.now
 		if r, ok := op.(Renew); ok && !r.At.IsZero() && r.At.Before(now) {
@@ -145,7 +145,7 @@ func (w *world) batch(t *rapid.T) {
 		if _, ok := op.(Renew); ok { // one that comes late says what was so from then on, or from a period that was missed on
 			maps.DeleteFunc(w.past, func(at time.Time, _ map[accountID]moment) bool { return !at.Before(last) })
 		}
-		w.compare(t, op, got, w.books.changes.events[told:], now)
+		w.compare(t, op, got, w.books.changes.events[before:], now)
 	}
 	w.events += len(w.books.changes.events)
 	require.NoError(t, w.tables.save(w.books))
@@ -208,8 +208,8 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []outbox.E
 		require.Empty(t, events)
 		return
 	}
-	var told, moved []string
-	w.model.told = nil
+	var alerts, moved []string
+	w.model.events = nil
 	lows := w.model.notice(op, now)
 	noticed := w.model.accounts()
 	var want any
@@ -265,10 +265,10 @@ func (w *world) compare(t *rapid.T, op operation, got outcome, events []outbox.E
 		}
 		var p lowPayload
 		require.NoError(t, json.Unmarshal(e.Data, &p))
-		told = append(told, fmt.Sprintf("%s/%s has %d, %d is low", p.Pool, p.Type, p.Available, p.Threshold))
+		alerts = append(alerts, fmt.Sprintf("%s/%s has %d, %d is low", p.Pool, p.Type, p.Available, p.Threshold))
 	}
-	require.ElementsMatch(t, lows, told, "%+v", op)
-	require.ElementsMatch(t, w.model.told, moved, "%+v", op)
+	require.ElementsMatch(t, lows, alerts, "%+v", op)
+	require.ElementsMatch(t, w.model.events, moved, "%+v", op)
 	if err != nil {
 		require.ErrorIs(t, got.err, err, "%+v", op)
 		return
@@ -602,7 +602,7 @@ func (w *world) drawLines(t *rapid.T) (lines []Line) {
 func (w *world) drawHold(t *rapid.T) string {
 	n := len(w.model.order)
 	if n == 0 || rapid.IntRange(0, 19).Draw(t, "unknown hold") == 0 {
-		return "nobody's"
+		return "unknown"
 	}
 	return w.model.order[max(0, n-1-rapid.IntRange(0, 6).Draw(t, "hold"))]
 }

@@ -30,7 +30,7 @@ func TestBalancesLeaveOutWhatHasExpired(t *testing.T) { // I9
 		{Type: "email", Pool: "bob", Available: 3},
 	}, balances)
 
-	none, err := l.Balances(ctx, "nobody")
+	none, err := l.Balances(ctx, "missing")
 	require.NoError(t, err)
 	require.Empty(t, none)
 
@@ -149,7 +149,7 @@ func grant(t *testing.T, l *ledger.Ledger, op ledger.Grant) {
 }
 
 // Balances are kept while the journal stands still; neither a new entry, made by
-// whatever process, nor the passing of time is missed.
+// any process, nor the passing of time is missed.
 func TestBalancesAreNeverOld(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)

@@ -34,7 +34,7 @@ func keepJournal(t *testing.T, pool *pgxpool.Pool) {
 }
 
 // reseal changes the journal's entries and computes all hashes and the head
-// again, as somebody would who can write to the database and knows the code.
+// again, like an attacker who can write to the database and knows the code.
 func reseal(t *testing.T, pool *pgxpool.Pool, change func(e *entry)) {
 	t.Helper()
 	ctx := t.Context()

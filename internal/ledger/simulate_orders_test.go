@@ -584,8 +584,8 @@ func (w *orderWorld) reconcile() {
 
 var errReconcilerDied = errors.New("the reconciler died")
 
-// meanwhile lets other things happen while a reconciler waits for an answer.
-func (w *orderWorld) meanwhile() error {
+// others lets other things happen while a reconciler waits for an answer.
+func (w *orderWorld) others() error {
 	for range w.rng.IntN(4) {
 		w.step()
 	}
@@ -608,7 +608,7 @@ func (b simBook) Open(_ context.Context, after int64, limit int) (open []orderbo
 			open = append(open, row.OpenOrder)
 		}
 	}
-	return open, b.w.meanwhile()
+	return open, b.w.others()
 }
 
 func (b simBook) OpenOrder(_ context.Context, id string) (orderbook.OpenOrder, error) {
@@ -620,7 +620,7 @@ func (b simBook) OpenOrder(_ context.Context, id string) (orderbook.OpenOrder, e
 		return orderbook.OpenOrder{}, orderbook.ErrOver
 	}
 	o := row.OpenOrder
-	return o, b.w.meanwhile()
+	return o, b.w.others()
 }
 
 func (h simHolds) OpenHolds(_ context.Context, known []ledger.HoldRef) (open []ledger.HoldRef, err error) {
@@ -631,17 +631,17 @@ func (h simHolds) OpenHolds(_ context.Context, known []ledger.HoldRef) (open []l
 			}
 		}
 	}
-	return open, h.w.meanwhile()
+	return open, h.w.others()
 }
 
 func (h simHolds) HoldState(_ context.Context, owner, id string) ([]ledger.HoldLine, error) {
 	lines, err := h.w.orgs[owner].HoldState(id)
-	return lines, errors.Join(err, h.w.meanwhile())
+	return lines, errors.Join(err, h.w.others())
 }
 
 func (h simHolds) Release(_ context.Context, r ledger.Release) (ledger.ReleaseResult, error) {
 	res, err := h.w.releaseHold(r)
-	return res, errors.Join(err, h.w.meanwhile())
+	return res, errors.Join(err, h.w.others())
 }
 
 // RunningOrders is some seconds old: it lacks what has begun since, and has what has
@@ -654,17 +654,17 @@ func (s simWorkflows) RunningOrders(context.Context) (map[string]bool, error) {
 			list[id] = true
 		}
 	}
-	return list, s.w.meanwhile()
+	return list, s.w.others()
 }
 
 func (s simWorkflows) Runs(_ context.Context, id string) (bool, error) {
 	runs := s.w.flows[id].running
-	return runs, s.w.meanwhile()
+	return runs, s.w.others()
 }
 
 func (s simWorkflows) TakeUp(_ context.Context, in ordering.Input) error {
 	s.w.start(s.w.flows[in.ID])
-	return s.w.meanwhile()
+	return s.w.others()
 }
 
 func (s simWorkflows) EndRunning(context.Context, string) error { return nil }
@@ -674,7 +674,7 @@ func (s simWorkflows) PassCancelOn(_ context.Context, id string) error {
 		f.cancel = true
 		s.w.faults["cancellation passed on again"]++
 	}
-	return s.w.meanwhile()
+	return s.w.others()
 }
 
 // over says whether nothing is on its way any more.
@@ -706,7 +706,7 @@ func (w *orderWorld) statuses() map[string][]ordering.Status {
 
 // verify proves the end: every order that was asked for is over, and went only ways
 // that there are; what it held is what it charged and got back; what is delivered is
-// what is charged, fact by fact; nobody holds anything; all of it follows from the
+// what is charged, fact by fact; no credits are held; all of it follows from the
 // journal alone.
 func (w *orderWorld) verify() {
 	require.True(w.t, w.over(), "seed %d: something does not end", w.seed)
@@ -753,7 +753,7 @@ func (w *orderWorld) verifyWay(f *flow, row *bookRow, held bool) {
 	case ordering.Rejected:
 		require.False(w.t, held, "seed %d: %s is refused and holds credits", w.seed, row.ID)
 	case ordering.Cancelled:
-		require.True(w.t, f.wanted, "seed %d: nobody cancelled %s", w.seed, row.ID)
+		require.True(w.t, f.wanted, "seed %d: %s was not cancelled by a customer", w.seed, row.ID)
 	case ordering.Settled:
 		for _, item := range row.items {
 			require.Equal(w.t, item.verdict == "valid", item.delivered, "seed %d: %s", w.seed, row.ID)

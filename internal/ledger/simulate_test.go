@@ -88,7 +88,7 @@ type simMessage struct {
 	org   *simOrg
 	op    operation
 	at    time.Time
-	reply func(outcome) // to whoever sent it; may be gone by then
+	reply func(outcome) // to the sender; may be gone by then
 }
 
 // simOrg is an organization: its durable rows, what each server has in memory, its
@@ -158,7 +158,7 @@ func simulate(t *testing.T, seed uint64) *simWorld {
 		w.step()
 	}
 	w.calm = true
-	for _, o := range w.orgs { // whatever was too little before is there now
+	for _, o := range w.orgs { // credits that were missing before are there now
 		w.buy(o, 1_000_000)
 	}
 	for range 200_000 {
@@ -262,7 +262,7 @@ func (w *simWorld) serve() {
 	o.tables.load(b, ops)
 	outcomes := b.perform(ops, w.now.Add(w.skew[s]))
 	if w.fault("died before commit", 30) {
-		return // the transaction is gone, and nobody gets an answer
+		return // the transaction is gone, and no caller gets an answer
 	}
 	require.NoError(w.t, o.tables.save(b), "seed %d", w.seed)
 	for i, out := range outcomes {
@@ -307,7 +307,7 @@ func (w *simWorld) remember(o *simOrg, op operation, out outcome) {
 	require.Equal(w.t, o.answers[key], answer, "seed %d: another answer under the key %s", w.seed, key)
 }
 
-// buy sends a pack until it is there: whoever sells repeats it.
+// buy sends a pack until it is there: the seller repeats it.
 func (w *simWorld) buy(o *simOrg, n int64) {
 	o.packs++
 	pool := ""

@@ -75,9 +75,9 @@ func TestGrantsThatStartLater(t *testing.T) {
 	require.True(t, history.Lines[0].Booked.After(start))
 	requireClean(t, pool)
 
-	var told int
-	require.NoError(t, pool.QueryRow(ctx, `SELECT count(*) FROM outbox WHERE topic = 'credits.granted' AND payload ->> 'grant_id' = '2'`).Scan(&told))
-	require.Equal(t, 1, told)
+	var events int
+	require.NoError(t, pool.QueryRow(ctx, `SELECT count(*) FROM outbox WHERE topic = 'credits.granted' AND payload ->> 'grant_id' = '2'`).Scan(&events))
+	require.Equal(t, 1, events)
 }
 
 // I7: several grants at once are one operation: all or none, once for a key.

@@ -207,7 +207,7 @@ func TestConcurrentClientsAndKilledConnections(t *testing.T) { // I1–I10
 		}
 	}
 	require.Zero(t, held)
-	require.Equal(t, charged.Load(), captured, "what clients were told is what the books say")
+	require.Equal(t, charged.Load(), captured, "the answers of clients are what the books say")
 	require.EqualValues(t, 240_000, available+captured, "I3")
 }
 

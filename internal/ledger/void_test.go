@@ -108,14 +108,14 @@ func TestVoidBesideOrders(t *testing.T) {
 	requireClean(t, pool)
 }
 
-// Whatever moves credits outside of orders and resets is told, in the
+// Each move of credits outside of orders and resets makes an event, in the
 // transaction that makes it true, once for each pool and type.
 func TestCreditsEvents(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)
 	l := ledger.New(pool)
 	t.Cleanup(l.Close)
-	for range 2 { // a repeated grant is told once
+	for range 2 { // a repeated grant makes one event
 		grant(t, l, ledger.Grant{Key: "g", Amount: 30, Priority: 3, Memo: ledger.Memo{Reason: "welcome"}})
 	}
 	grant(t, l, ledger.Grant{Key: "bob", Amount: 5, Pool: "bob"})

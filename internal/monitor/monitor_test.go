@@ -93,7 +93,7 @@ func TestM1_ScrapesWithinSecondsAskTheDatabaseOnce(t *testing.T) {
 }
 
 func TestM3_WithoutADatabaseThereAreNoFigures(t *testing.T) {
-	config, err := pgxpool.ParseConfig("postgres://nobody@127.0.0.1:1/none")
+	config, err := pgxpool.ParseConfig("postgres://missing@127.0.0.1:1/none")
 	require.NoError(t, err)
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	require.NoError(t, err)

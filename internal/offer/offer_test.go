@@ -290,7 +290,7 @@ func TestRule_A6_EnrichmentHoldsOnlyForWhatARowDoesNotSay(t *testing.T) {
 	q, err := f.Quote(f.ctx, in)
 	require.NoError(t, err)
 	require.Equal(t, amounts("email", 0, "phone", 2), q.Hold,
-		"the addresses are there already; of two numbers the row has one; the stranger stands for nobody")
+		"the addresses are there already; of two numbers the row has one; the stranger is no lead")
 }
 
 // A quote by lead ids is what a quote of the stored list is, and stores nothing.
@@ -332,8 +332,8 @@ func TestARequestThatCannotBeSealed(t *testing.T) {
 		body  order.Body
 		field string
 	}{
-		"reveal of nobody":                {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}}, "lead_ids"},
-		"reveal of people nobody knows":   {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}, LeadIDs: []string{"x", "y"}}, "lead_ids"},
+		"reveal of no lead":               {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}}, "lead_ids"},
+		"reveal of unknown leads":         {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}, LeadIDs: []string{"x", "y"}}, "lead_ids"},
 		"reveal of too many":              {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}, LeadIDs: make([]string, order.MaxLookups+1)}, "lead_ids"},
 		"reveal with a count":             {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields, Count: 1}, LeadIDs: all}, "count"},
 		"reveal with addresses":           {order.Body{Request: order.Request{Kind: order.Reveal, Fields: fields}, Emails: []string{"a@b.test"}}, "emails"},
@@ -342,7 +342,7 @@ func TestARequestThatCannotBeSealed(t *testing.T) {
 		"enrich of ids":                   {order.Body{Request: order.Request{Kind: order.Enrich, Fields: fields}, LeadIDs: all}, "lead_ids"},
 		"enrich of a list there is not":   {order.Body{Request: order.Request{Kind: order.Enrich, Fields: fields, ListID: "lst_no"}}, "list_id"},
 		"export of an order there is not": {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_no"}}, "order_id"},
-		"export of somebody else's order": {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_theirs"}}, "order_id"},
+		"export of another's order":       {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_theirs"}}, "order_id"},
 		"export of a verification":        {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_checked"}}, "order_id"},
 		"export of a running order":       {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_running"}}, "order_id"},
 		"export of an order that was bad": {order.Body{Request: order.Request{Kind: order.Export, OrderID: "ord_empty"}}, "order_id"},

@@ -27,7 +27,7 @@ func TestEstimate(t *testing.T) {
 		"hosts that said later":        {order.Progress{Stage: order.StageVerifying, Since: in(-10), Done: 500, Total: 1000, Greylisted: 5, Again: in(300)}, 50, in(300)},
 		"hosts that may be asked soon": {order.Progress{Stage: order.StageVerifying, Since: in(-10), Done: 500, Total: 1000, Greylisted: 5, Again: in(1)}, 50, in(10)},
 		"waiting for a round":          {order.Progress{Stage: order.StageVerifying, Since: in(-400), Rate: 10, Done: 990, Total: 1000, Waiting: "round 2", Until: in(60)}, 10, in(61)},
-		"waiting for a person":         {order.Progress{Stage: order.StageVerifying, Since: in(-400), Rate: 10, Done: 990, Total: 1000, Waiting: "somebody"}, 10, nil},
+		"waiting for a person":         {order.Progress{Stage: order.StageVerifying, Since: in(-400), Rate: 10, Done: 990, Total: 1000, Waiting: "a person"}, 10, nil},
 		"the refund":                   {order.Progress{Stage: order.StageRefunding, Rate: 10, Done: 1000, Total: 1000, Waiting: "refund", Until: in(240)}, 0, in(240)},
 		"over":                         {order.Progress{Stage: order.StageOver, Rate: 10, ETA: in(3), Done: 1000, Total: 1000}, 0, nil},
 	} {

@@ -48,7 +48,7 @@ func TestEveryKindSaysWhatItLacksOrDoesNotTake(t *testing.T) {
 		"verify with fields":                {with(verify, func(r *order.Request) { r.Fields = email }), "fields"},
 		"verify filled":                     {with(verify, func(r *order.Request) { r.Fill = true }), "fill"},
 		"verify of nothing":                 {order.Request{Kind: order.Verify}, "emails"},
-		"reveal of nobody":                  {with(reveal, func(r *order.Request) { r.ListID = "" }), "lead_ids"},
+		"reveal of no lead":                 {with(reveal, func(r *order.Request) { r.ListID = "" }), "lead_ids"},
 		"reveal of nothing":                 {with(reveal, func(r *order.Request) { r.Fields = nil }), "fields"},
 		"reveal of what there is not":       {with(reveal, func(r *order.Request) { r.Fields = []order.Field{"shoe_size"} }), "fields"},
 		"reveal of the lead as such":        {with(reveal, func(r *order.Request) { r.Fields = []order.Field{order.LeadField} }), "fields"},

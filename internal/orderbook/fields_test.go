@@ -65,7 +65,7 @@ func TestO7_DeliveredLeadsAreCountedOnce(t *testing.T) {
 	_, err := f.pool.Exec(f.ctx, `
 		UPDATE order_item SET lead_no = (n + 1) / 2, field = CASE n % 2 WHEN 1 THEN 'email' ELSE 'phone' END WHERE order_id = 'ord_1'`)
 	require.NoError(t, err)
-	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET lead_no = 0 WHERE order_id = 'ord_1' AND n = 10`) // an id that nobody knew
+	_, err = f.pool.Exec(f.ctx, `UPDATE order_item SET lead_no = 0 WHERE order_id = 'ord_1' AND n = 10`) // an unknown id
 	require.NoError(t, err)
 	for _, c := range []struct{ item, leads int64 }{{1, 1}, {2, 1}, {3, 2}, {10, 2}} {
 		require.NoError(t, f.WriteVerdicts(f.ctx, "ord_1", []orderbook.Verdict{verdict(c.item, "valid", "accepted")}))

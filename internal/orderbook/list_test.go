@@ -31,11 +31,11 @@ func (p plan) read() (n float64) {
 }
 
 // TestO10_AListReadsAPage: however many orders there are, a page of them reads
-// about as many rows as it shows, for whoever asks and with each filter.
+// about as many rows as it shows, for each caller and with each filter.
 func TestO10_AListReadsAPage(t *testing.T) {
 	f := setup(t)
 	const orders = 100_000
-	// The few of whom a page is full are the oldest: what reads backwards through
+	// The few that fill a page are the oldest: what reads backwards through
 	// the others meets them last.
 	_, err := f.pool.Exec(f.ctx, `
 		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version, status, requested, selected, delivered,

@@ -63,7 +63,7 @@ func TestO8_KeptTalliesAreCounts(t *testing.T) {
 	compare()
 }
 
-// Reading an order costs the same whatever its size: it reads no item, and one row
+// Reading an order costs the same for every size: it reads no item, and one row
 // of tallies for each verdict and reason.
 func TestO8_ReadingAnOrderReadsNoItem(t *testing.T) {
 	f := setup(t)

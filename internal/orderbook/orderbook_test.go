@@ -391,7 +391,7 @@ func TestO4_FinalVerdictsStay(t *testing.T) {
 	retry := first.RetryAt
 	require.Equal(t, []int64{4}, pending(retry.Add(-time.Minute)))
 	require.Equal(t, []int64{2, 3, 4}, pending(retry))
-	require.Positive(t, first.RetryIn, "the wait begins now, whatever the clock of the worker says")
+	require.Positive(t, first.RetryIn, "the wait begins now, not by the clock of the worker")
 	require.LessOrEqual(t, first.RetryIn, 5*time.Minute)
 
 	// A final verdict stays; a waiting one does not go back to an older check.
@@ -409,7 +409,7 @@ func TestO4_FinalVerdictsStay(t *testing.T) {
 	due.CheckedAt = checked.Add(-time.Hour)
 	write(due, greylisted(3, checked.Add(-time.Hour)))
 	require.Positive(t, progress().RetryIn)
-	// And the one that asked first ahead of all: nobody waits for its time.
+	// And the one that asked first ahead of all: none waits for its time.
 	write(greylisted(4, time.Now().Add(3*time.Hour)))
 	require.LessOrEqual(t, progress().RetryIn, 5*time.Minute)
 	due = verdict(4, "invalid", "no_such_user")

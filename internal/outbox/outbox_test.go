@@ -77,7 +77,7 @@ func TestO3_OneProcessLeads(t *testing.T) {
 	(<-ends)() // the first leader ends
 	(<-ends)() // and the one that took over from it
 	<-ends
-	// The last one hears of what happens.
+	// The last one gets what happens.
 	before := calls.Load()
 	require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		return outbox.Write(ctx, tx, event(t, outbox.OrgClosed))
@@ -119,7 +119,7 @@ func TestO3_WhatRunsBesideALeadEndsWithIt(t *testing.T) {
 }
 
 // O3: a lease that was taken while the database's clock was ahead, by a process
-// that has died, keeps nobody waiting for that clock; one that is in force does.
+// that has died, keeps no process waiting for that clock; one that is in force does.
 func TestO3_ALeaseOfAnotherTimeIsFree(t *testing.T) {
 	for name, c := range map[string]struct {
 		until string

@@ -148,7 +148,7 @@ func TestRule_A7_InTheLedger(t *testing.T) {
 	require.Equal(t, int64(8), b.order(t, "", plan.RevealEmail, append(outcomes("valid", 500, 508), outcomes("invalid", 508, 510)...)...).captured["email"])
 	require.Equal(t, int64(12_000-208), b.left(t, "", "email"))
 	require.Equal(t, int64(750), b.left(t, "", "phone"))
-	// A3, A6: a duplicate costs nothing, by whichever action it comes.
+	// A3, A6: a duplicate costs nothing, by any action.
 	require.Zero(t, b.order(t, "", plan.Export, outcomes("valid", 0, 200)...).captured["email"])
 }
 

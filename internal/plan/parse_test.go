@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, []plan.Owner{plan.Member, plan.Organization}, p.Credits["email"].Burn)
 }
 
-// P1: whatever is wrong is named by file, line and field.
+// P1: each fault is named by file, line and field.
 func TestParseNamesWhatIsWrong(t *testing.T) {
 	for _, c := range []struct{ what, old, new, want string }{
 		{"unknown field", "name: Small", "nmae: Small", `small.yaml:2: nmae: There is no field "nmae" here; check the spelling.`},

@@ -116,7 +116,7 @@ func TestPeriodsCoverAllTimeOnce(t *testing.T) {
 		require.False(t, plan.PeriodN(anchor, p.N-1, loc).Contains(at))
 		require.False(t, plan.PeriodN(anchor, p.N+1, loc).Contains(at))
 		length := p.End.Sub(p.Start)
-		require.GreaterOrEqual(t, length, 27*24*time.Hour, "whoever pages through due periods relies on it")
+		require.GreaterOrEqual(t, length, 27*24*time.Hour, "code that pages through due periods relies on it")
 		require.LessOrEqual(t, length, 33*24*time.Hour)
 	})
 }

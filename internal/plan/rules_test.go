@@ -50,7 +50,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Whatever is taken out of a preset, a rule notices, unless the parser refuses
+// For each value that is taken out of a preset, a rule fails, unless the parser refuses
 // what is left or the default says the same.
 func TestARuleThatIsDeletedIsMissed(t *testing.T) {
 	presets := loadPresets(t)

@@ -12,8 +12,8 @@ import (
 	"holdfast/internal/telemetry"
 )
 
-// Lines of a workflow or an activity name the order, once, whichever way
-// Temporal's logger passes its workflow on.
+// Lines of a workflow or an activity name the order, once, in each way
+// in which Temporal's logger passes its workflow on.
 func TestLogLinesNameTheOrder(t *testing.T) {
 	var out bytes.Buffer
 	plain := telemetry.WithTraceIDs(slog.New(slog.NewJSONHandler(&out, nil)))

@@ -85,7 +85,7 @@ func TestParseAddress_V4(t *testing.T) {
 		{"RFC 6531 §3.3 local part", "χρήστης@παράδειγμα.example", "χρήστης@xn--hxajbheg2az3al.example"},
 		{"RFC 6531 §3.3 quoted", `"jürgen müller"@example.com`, `"jürgen müller"@example.com`},
 		{"RFC 6532 §3.1 not UTF-8", "j\xfcrgen@example.com", ""},
-		{"invisible characters name nobody", "a\u200bda@example.com", ""},
+		{"invisible characters are no name", "a\u200bda@example.com", ""},
 	} {
 		addr, err := ParseAddress(c.text)
 		if c.want == "" {

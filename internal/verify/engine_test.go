@@ -21,7 +21,7 @@ func TestNew_config(t *testing.T) {
 		`the DNS server "ns" is not host:port: address ns: missing port in address`: {DNSServers: []string{"ns"}},
 		`the SMTP port 70000 is not between 1 and 65535`:                            {SMTPPort: 70000},
 		`the EHLO name "a b" contains white space`:                                  {Helo: "a b"},
-		`the sender "nobody" is not an address`:                                     {From: "nobody"},
+		`the sender "missing" is not an address`:                                    {From: "missing"},
 		`the source address "here" is not an IP address`:                            {SourceAddr: "here"},
 		`the TLS mode "maybe" is none of "", "required", "never"`:                   {TLS: "maybe"},
 		`the proxy "http://a:1" is not socks5://host:port`:                          {Proxy: "http://a:1"},
@@ -92,7 +92,7 @@ func TestVerify_V8(t *testing.T) {
 	require.ErrorIs(t, l.engine.Verify(t.Context(), emails, nil), verify.ErrClosed)
 }
 
-// TestVerify_V11: hosts that never say a word hold nobody up.
+// TestVerify_V11: hosts that never say a word do not delay others.
 func TestVerify_V11(t *testing.T) {
 	l := newLab(t, maillab.Config{Domains: 30, Only: []maillab.Kind{maillab.Ordinary}}, func(c *verify.Config) {
 		c.MaxSessions, c.SlowReply, c.CommandTimeout = 1, 20*time.Millisecond, time.Hour

@@ -31,7 +31,7 @@ func (l *lab) answers(t *testing.T, emails []string) []verify.Result {
 	return results
 }
 
-// deadAndAlive is a lab, its addresses at hosts that nobody can reach, and those
+// deadAndAlive is a lab, its addresses at hosts that cannot be reached, and those
 // at others. The first domain of either is kept for canaries.
 func deadAndAlive(t *testing.T, domains int, adjust func(c *verify.Config, dead, alive string)) (l *lab, dead, alive []string) {
 	t.Helper()
@@ -249,7 +249,7 @@ func closable(t *testing.T) (address string, closed *atomic.Bool) {
 	return listener.Addr().String(), closed
 }
 
-// TestOutage_few: a few dead hosts are no outage, whatever else is verified.
+// TestOutage_few: a few dead hosts are no outage, beside any other addresses.
 func TestOutage_few(t *testing.T) {
 	l := newLab(t, maillab.Config{Domains: 8, Only: []maillab.Kind{maillab.Unreachable}}, func(c *verify.Config) {
 		c.ConnectTimeout = 5 * time.Millisecond

@@ -46,7 +46,7 @@ func TestListsHaveTheSizeOfTheField(t *testing.T) {
 	require.Greater(t, len(namesIn(t, "lists/role.txt")), 892)
 }
 
-// No large provider is disposable, whatever the published lists say, and nothing
+// No large provider is disposable, against the published lists, and nothing
 // that a registry owns makes its customers so.
 func TestLargeProvidersAreNeverDisposable(t *testing.T) {
 	l, err := newLists("")

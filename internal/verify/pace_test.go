@@ -45,7 +45,7 @@ func TestUnknownUsers_V6(t *testing.T) {
 		l := newLab(t, maillab.Config{Domains: 1}, nil)
 		var emails []string
 		for i := range 100 {
-			emails = append(emails, fmt.Sprintf("nobody.of.that.name.%d@%s", i, domain))
+			emails = append(emails, fmt.Sprintf("no.such.name.%d@%s", i, domain))
 		}
 		for _, r := range l.ask(t, emails) {
 			require.Equal(t, verify.NoSuchUser, r.Reason, r.SMTPText)
@@ -96,7 +96,7 @@ func TestLateOnce_V6(t *testing.T) {
 		l := newLab(t, maillab.Config{Domains: 1}, func(c *verify.Config) { c.SlowReply = time.Second })
 		var emails []string
 		for i := range 150 {
-			emails = append(emails, fmt.Sprintf("nobody.of.that.name.%d@%s", i, domain))
+			emails = append(emails, fmt.Sprintf("no.such.name.%d@%s", i, domain))
 		}
 		for _, r := range l.ask(t, emails) {
 			require.Equal(t, verify.NoSuchUser, r.Reason, r.SMTPText)

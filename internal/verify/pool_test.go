@@ -220,7 +220,7 @@ func TestPool_proxy(t *testing.T) {
 	require.Equal(t, map[string]int{"mail1": len(emails)}, byIdentity(newPool(t, l, list, nil).ask(t, emails)))
 }
 
-// TestPool_budgets: whatever is asked when, no identity ever asks for more than
+// TestPool_budgets: in any order of calls, no identity ever asks for more than
 // its budgets of an hour and a day, and what is left over is not lost.
 func TestPool_budgets(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProviderPaces_V6: a provider's hosts have one pace together, whatever their
+// TestProviderPaces_V6: a provider's hosts have one pace together, with any
 // names, and never more sessions than it says.
 func TestProviderPaces_V6(t *testing.T) {
 	e, err := New(Config{DNSServers: []string{"127.0.0.1:9"}, SMTPPort: 2525, Helo: "mail.ours.example"})

@@ -27,7 +27,7 @@ func limitDomains() map[string]maillab.OddHost {
 
 // TestLimit_V2 asks every host with a limit for lists of several sizes, in any
 // order. No definite verdict may be wrong, so none contradicts another, and
-// whatever a new session can find out has to be found out.
+// all that a new session can find out has to be found out.
 func TestLimit_V2(t *testing.T) {
 	for round, n := range []int{50, 1, 2, 3, 5, 3} {
 		t.Run(fmt.Sprintf("%d addresses, order %d", n, round), func(t *testing.T) {

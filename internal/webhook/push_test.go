@@ -36,7 +36,7 @@ func TestAMessageIsSentSignedAndTakenOrNot(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, well[0].FailingSince)
 
-	require.ErrorIs(t, f.Send(f.ctx, "beta", e.ID, batch, 0), webhook.ErrNotFound, "somebody else's")
+	require.ErrorIs(t, f.Send(f.ctx, "beta", e.ID, batch, 0), webhook.ErrNotFound, "another customer's")
 	require.ErrorIs(t, f.Send(f.ctx, "acme", "wh_none", batch, 0), webhook.ErrNotFound)
 	require.Len(t, r.events(), 3)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // A URL that is taken is https to a name or to a public address, without a user or
-// fragment, whatever it looks like.
+// fragment, of any form.
 func FuzzURL(f *testing.F) {
 	for _, text := range []string{"https://example.com/x", "http://127.0.0.1/", "https://[::ffff:10.0.0.1]:1/", "https://0x7f.1/", "https://a:b@c/", "https://x/#y", "//x", "https://[fe80::1%25eth0]/"} {
 		f.Add(text)

@@ -27,7 +27,7 @@ import (
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 
-// receiver is an endpoint that checks signatures and answers as it is told.
+// receiver is an endpoint that checks signatures and answers as it is set.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex

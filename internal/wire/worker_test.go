@@ -33,7 +33,7 @@ func TestAFatalErrorEndsTheWorkerWithASentence(t *testing.T) {
 	require.NoError(t, fatalCause(ctx), "a signal is no error")
 }
 
-// Each role has its task queue, and talks to nobody else.
+// Each role has its task queue, and uses nothing else.
 func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
 	temporal, err := client.NewLazyClient(client.Options{})
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Many test processes at once share one server. It survives whatever is killed:
-// a test, the keeper; and it is gone, files and all, when nobody needs it.
+// Many test processes at once share one server. It survives all that is killed:
+// a test, the keeper; and it is gone, files and all, when no process needs it.
 func TestTheSharedServer(t *testing.T) {
 	cache := t.TempDir()
 	folder := filepath.Join(cache, "holdfast", "pgtest")
@@ -83,5 +83,5 @@ func TestTheSharedServer(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err) && read("url") == "" && read("dir") == ""
-	}, 30*time.Second, 50*time.Millisecond, "the server goes when nobody uses it")
+	}, 30*time.Second, 50*time.Millisecond, "the server goes when no process uses it")
 }

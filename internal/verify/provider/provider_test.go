@@ -210,7 +210,7 @@ func TestMillionVerifier(t *testing.T) {
 
 const accepted = `{"result":"ok","error":""}`
 
-// TestRetryAfter: told to wait, the provider is asked again.
+// TestRetryAfter: after an answer "wait", the provider is asked again.
 func TestRetryAfter(t *testing.T) {
 	var requests atomic.Int64
 	p := service(t, "millionverifier", func(w http.ResponseWriter, _ *http.Request) {
@@ -262,7 +262,7 @@ func TestCircuit(t *testing.T) {
 	require.EqualValues(t, 3, requests.Load())
 	require.Zero(t, p.Spent())
 	var outage *verify.OutageError
-	err := p.Verify(t.Context(), []string{"7@x.test"}, func(int, verify.Result) { t.Error("nobody was asked") })
+	err := p.Verify(t.Context(), []string{"7@x.test"}, func(int, verify.Result) { t.Error("no service was asked") })
 	require.ErrorAs(t, err, &outage)
 	require.Equal(t, verify.ProviderFailed, outage.Reason)
 	broken.Store(false)
@@ -291,7 +291,7 @@ func TestSpendCap(t *testing.T) {
 	require.ErrorContains(t, p.Preflight(t.Context()), "spend cap")
 }
 
-// TestWaterfall: what one does not know the next is asked for; where nobody
+// TestWaterfall: what one does not know the next is asked for; where none
 // knows the first one's answer stands.
 func TestWaterfall(t *testing.T) {
 	knows := func(name string, known ...string) provider.Verifier {
@@ -314,7 +314,7 @@ func TestWaterfall(t *testing.T) {
 	require.Equal(t, "unknown first", results[3].SMTPText)
 }
 
-// scripted gives the verdicts it was told, and then fails.
+// scripted gives the verdicts it holds, and then fails.
 type scripted struct {
 	verdicts map[string]verify.Verdict
 	err      error
@@ -332,7 +332,7 @@ func (s scripted) Verify(_ context.Context, emails []string, each func(i int, r 
 }
 
 // TestWaterfall_outage: what an outage leaves unanswered falls through; the
-// outage is reported only when it leaves somebody without an answer.
+// outage is reported only when it leaves an address without an answer.
 func TestWaterfall_outage(t *testing.T) {
 	down := scripted{map[string]verify.Verdict{"1@x.test": verify.Valid, "2@x.test": verify.Unknown}, &verify.OutageError{Reason: verify.ConnectFailed}}
 	up := scripted{map[string]verify.Verdict{"2@x.test": verify.Unknown, "3@x.test": verify.Invalid}, nil}
