@@ -77,7 +77,7 @@ type rulebook struct {
 // due is what the rules expect of an order.
 type due struct {
 	held, charged map[string]int64
-	values        []string // that are delivered, each once; of an export of leads, their ids
+	values        []string // that are delivered, without duplicates; of an export of leads, their ids
 }
 
 // owes is what a field of a lead costs by a charge, given what is owned.

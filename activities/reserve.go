@@ -14,7 +14,7 @@ import (
 )
 
 // Reserve holds the credits an order may cost at most and enters the order in
-// the book, as reserved, or as rejected with what is missing. Of an order that
+// the book, as reserved, or as rejected with the missing credits. Of an order that
 // is in the book already it only reports how it stands, under the plan version
 // it started with.
 func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
@@ -119,7 +119,7 @@ func (a *Activities) pricer() *offer.Pricer {
 	return offer.New(a.Accounts, a.Ledger, a.Catalogue, a.Book)
 }
 
-// insufficient says what is missing, and whether it is credits or the budget.
+// insufficient says how many credits are missing, and whether in the pool or in the budget.
 func insufficient(held ledger.HoldResult) *order.Failure {
 	f := &order.Failure{Code: order.CodeInsufficientCredits}
 	over := map[string]int64{}

@@ -30,7 +30,7 @@ type ResetCredit = account.ResetCredit
 // ResetFailure is a subscription that cannot be reset as it is.
 type ResetFailure = billing.Failure
 
-// ResetPage gives a page of due subscriptions their new period, each once,
+// ResetPage gives a page of due subscriptions their new period, exactly once,
 // however often the page is repeated. A subscription that cannot be reset is
 // reported and left for the next sweep.
 func (a *Activities) ResetPage(ctx context.Context, in ResetPageInput) (ResetPage, error) {

@@ -107,7 +107,7 @@ type BatchProgress struct {
 }
 
 // VerifyBatch verifies the items of a range that have no final verdict, and
-// writes the verdicts as they come. A repeated call does only what is missing.
+// writes the verdicts as they come. A repeated call does only the rest.
 // On cancellation, in an outage and when the worker stops it keeps what it has.
 func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	var checked atomic.Int64

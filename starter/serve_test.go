@@ -24,7 +24,7 @@ import (
 	"holdfast/internal/wire"
 )
 
-// TestServe is a day of an HTTP server: it says what is missing whenever
+// TestServe is a day of an HTTP server: it says which part is missing whenever
 // something is, and when it is stopped it finishes what it has begun.
 func TestServe(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.WriteHeader(status)
 }
 
-// rows is how many rows the endpoint has taken, each once.
+// rows is how many rows the endpoint has taken, without duplicates.
 func (r *receiver) rows() (n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // K4 for orders: what the credits do not cover is refused before anything is
-// spent, with what is missing.
+// spent; the answer has the missing credits.
 func TestRule_K4_RefusedBeforeAnythingIsSpent(t *testing.T) {
 	w, _ := ruled(t, "workspace-paid", 99, everyVerdict)
 	o := w.ordered("", "one", 100, order.Criteria{})

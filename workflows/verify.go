@@ -74,7 +74,7 @@ func (o *orderRun) asksMailHosts() bool {
 }
 
 // nothingToVerify reports whether every item had its verdict when it was
-// selected: owned, on file, or not to be had.
+// selected: owned, on file, or not available.
 func (o *orderRun) nothingToVerify() bool {
 	return o.Decided > 0 && o.Decided >= o.Order.Selected
 }

@@ -215,7 +215,7 @@ func (b *bench) balances(ctx context.Context, r *report.Report, callers int) {
 // returns the ids of those that were accepted.
 func (b *bench) orders(ctx context.Context, r *report.Report, app *wire.App, callers int) []string {
 	starts := b.measure("Temporal alone: start a workflow", callers, func(n int64) error {
-		_, err := app.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: fmt.Sprint("bare-", n), TaskQueue: "nobody"}, workflows.WebhookDelivery, "")
+		_, err := app.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: fmt.Sprint("bare-", n), TaskQueue: "unused"}, workflows.WebhookDelivery, "")
 		return err
 	})
 	var mu sync.Mutex

@@ -39,7 +39,7 @@ func (b *bench) fields(ctx context.Context, sizes ...int64) error {
 			s    lead.FieldSelection
 		}{
 			{"reveal two fields", order.Reveal, "", lead.FieldSelection{Fields: []lead.FieldWanted{email, phone}}},
-			{"enrich by address", order.Enrich, `'Somebody', email`, lead.FieldSelection{Match: true, Fields: []lead.FieldWanted{email, phone}}},
+			{"enrich by address", order.Enrich, `'Missing', email`, lead.FieldSelection{Match: true, Fields: []lead.FieldWanted{email, phone}}},
 			{"enrich by name and company", order.Enrich, `first_name || ' ' || last_name, company`, lead.FieldSelection{Match: true, Fields: []lead.FieldWanted{email, phone}}},
 			{"export by address", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{email}, Carry: all}},
 			{"export by lead", order.Export, "", lead.FieldSelection{Fields: []lead.FieldWanted{{Field: order.LeadField}}, Carry: all}},
@@ -91,7 +91,7 @@ func (b *bench) countFields(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
-	byAddress, err := b.list(ctx, `'Somebody', email`, size)
+	byAddress, err := b.list(ctx, `'Missing', email`, size)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (b *bench) countFields(ctx context.Context, size int64) error {
 		if i == 0 {
 			if _, err := b.pool.Exec(ctx, `
 				INSERT INTO suppression (org, subject, reason)
-				SELECT $1, sha256(convert_to('somebody.' || n || '@example.test', 'UTF8')), 'opted_out' FROM generate_series(1, 100000) AS n`, org); err != nil {
+				SELECT $1, sha256(convert_to('missing.' || n || '@example.test', 'UTF8')), 'opted_out' FROM generate_series(1, 100000) AS n`, org); err != nil {
 				return err
 			}
 		}
@@ -168,7 +168,7 @@ func (b *bench) list(ctx context.Context, sql string, size int64) (lead.List, er
 	source, feed := io.Pipe()
 	go func() {
 		header := "name,company\n"
-		if sql == `'Somebody', email` {
+		if sql == `'Missing', email` {
 			header = "note,email\n"
 		}
 		_, err := io.WriteString(feed, header)

@@ -197,7 +197,7 @@ var shapes = []struct {
 		order.Criteria{City: []string{"Berlin"}, Title: "director"},
 		`lower(city) = 'berlin' AND to_tsvector('simple', title) @@ 'director'::tsquery`,
 	},
-	{"nobody", order.Criteria{Country: []string{"US"}, City: []string{"Atlantis"}}, `country = 'US' AND lower(city) = 'atlantis'`},
+	{"none", order.Criteria{Country: []string{"US"}, City: []string{"Atlantis"}}, `country = 'US' AND lower(city) = 'atlantis'`},
 }
 
 // criteria times counting and selecting by criteria of different shapes.

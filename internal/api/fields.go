@@ -14,7 +14,7 @@ type said struct {
 
 const exampleMoment = "2026-03-01T12:00:00Z"
 
-// fieldsByName describe fields that mean the same wherever they stand. A
+// fieldsByName describe fields that mean the same in every place. A
 // description that stands with the field itself goes before it.
 var fieldsByName = map[string]said{
 	"action":              {"The action that it belongs to, such as reveal_email.", "lead_list"},

@@ -153,7 +153,7 @@ func TestA20_Reveal(t *testing.T) {
 	audited(t)
 }
 
-// What is missing is said, and nothing is held: K4 for exports, and for reveals.
+// The answer has the missing credits, and nothing is held: K4 for exports, and for reveals.
 func TestA20_WhatTheCreditsDoNotCover(t *testing.T) {
 	f := setupWith(t, "workspace-free", 0)
 	ids := f.preview("preview=25")

@@ -24,7 +24,7 @@ func (a *API) orders() {
 		summary: "Place an order",
 		about: "A lead_list delivers leads that match criteria, a verify the verdicts on addresses, a reveal fields of leads by their ids, " +
 			"an enrich what is new about the rows of a list, an export leads as a file or to a webhook. " +
-			"Answers when the credits are held. Where they do not suffice the answer is 402 with what is missing, and nothing is held. " +
+			"Answers when the credits are held. Where they do not suffice the answer is 402 with the missing credits, and nothing is held. " +
 			"With wait it answers when the order is delivered, or when the time is over, with the order as it then stands.",
 	}, a.createOrder)
 	add(a, route{

@@ -120,7 +120,7 @@ func (b *Billing) settle(ctx context.Context, orgID string) error {
 
 // Leads is a page of the leads that one journal entry charged or credited back.
 type Leads struct {
-	LeadIDs    []string `json:"lead_ids" doc:"Each once; leads that are not in the catalogue any more are left out."`
+	LeadIDs    []string `json:"lead_ids" doc:"Without duplicates; leads that are not in the catalogue any more are left out."`
 	NextCursor string   `json:"next_cursor,omitempty"`
 }
 

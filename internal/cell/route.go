@@ -240,7 +240,7 @@ func (rt *Router) switchTo(w http.ResponseWriter, r *http.Request, name string) 
 	if _, err := rt.named(name); err != nil {
 		return err
 	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the browser came over TLS
 		Name: cookieName, Value: name, Path: dashboard.Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: dashboard.OverTLS(r),
 	})

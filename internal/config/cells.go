@@ -45,7 +45,7 @@ func (c Config) EachCell() ([]Config, error) {
 		for _, other := range list[:i] {
 			switch {
 			case other.Cell == one.Name:
-				return nil, fmt.Errorf("HOLDFAST_CELLS has the cell %s twice; write each once", one.Name)
+				return nil, fmt.Errorf("HOLDFAST_CELLS has the cell %s twice; write it once", one.Name)
 			case other.DatabaseURL == list[i].DatabaseURL:
 				return nil, fmt.Errorf("HOLDFAST_CELLS: the cells %s and %s have the same database_url; each needs a database of its own", other.Cell, one.Name)
 			case other.TemporalAddress == list[i].TemporalAddress && other.TemporalNamespace == list[i].TemporalNamespace:

@@ -313,7 +313,7 @@ func (c Config) checkProviders(bad func(name, format string, args ...any)) {
 		variable := "HOLDFAST_" + strings.ToUpper(name)
 		switch {
 		case slices.Contains(c.Providers[:i], name):
-			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q twice; write each once", name)
+			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q twice; write it once", name)
 		case name == OwnEngine:
 		case !known:
 			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of smtp, reacher, zerobounce, neverbounce, millionverifier", name)

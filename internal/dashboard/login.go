@@ -145,12 +145,12 @@ func (v *visit) logout() error {
 	if err := in.CloseSession(v.r.Context(), v.secret); err != nil {
 		return err
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: SessionCookie, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(v.r)}) //nolint:gosec // Secure wherever the browser came over TLS
+	http.SetCookie(v.w, &http.Cookie{Name: SessionCookie, Path: Prefix + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(v.r)}) //nolint:gosec // Secure where the browser came over TLS
 	return v.redirect(Prefix + "/login")
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, secret string) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the browser came over TLS
 		Name: SessionCookie, Value: secret, Path: Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(r),
 	})

@@ -26,7 +26,7 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 	)
 }
 
-// pack is a price and how many units of it cover what is missing.
+// pack is a price and how many units of it cover the missing credits.
 type pack struct {
 	payment.Price
 	Units int64

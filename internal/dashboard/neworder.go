@@ -158,7 +158,7 @@ func (v *visit) upload() error {
 	for {
 		part, err := parts.NextPart()
 		if err != nil {
-			break // the end, or a form that was cut off: what is missing is said below
+			break // the end, or a form that was cut off: the check below says so
 		}
 		if part.FormName() == "file" && part.FileName() != "" {
 			return v.keepList(fields, part)

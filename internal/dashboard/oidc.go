@@ -134,7 +134,7 @@ func (d *Dashboard) beginSignOn(w http.ResponseWriter, r *http.Request) {
 }
 
 func setSignOnCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came over TLS
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the browser came over TLS
 		Name: signOnCookie, Value: value, Path: signOnPath, MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: OverTLS(r),
 	})

@@ -216,7 +216,7 @@ func orEmpty(m map[string]*roaring.Bitmap) map[string]*roaring.Bitmap {
 // fold makes values comparable without regard to case and surrounding space.
 func fold(value string) string { return strings.ToLower(strings.TrimSpace(value)) }
 
-// words splits a title into its words, in lower case, each once.
+// words splits a title into its words, in lower case, without duplicates.
 func words(title string) []string {
 	var list []string
 	seen := map[string]bool{}

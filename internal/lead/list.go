@@ -137,7 +137,7 @@ func (c *Catalogue) KeepEmails(ctx context.Context, org string, emails []string)
 	return c.keep(ctx, org, id, source, nil)
 }
 
-// KeepLeadIDs stores lead ids, each once, as a list with the column id. Its Rows
+// KeepLeadIDs stores lead ids, without duplicates, as a list with the column id. Its Rows
 // is their number. Unknown ids are kept, but not if all are so.
 //
 // Errors: *ListError.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// unpaid sorts facts into those new to the organization, each once, grouped as
+// unpaid sorts facts into those new to the organization, without duplicates, grouped as
 // the journal keeps them, and the number of those it owns already. What comes
 // with a fact is in the groups, too, and costs nothing.
 func (b *books) unpaid(kind string, facts []Fact, cost int64) (groups []factGroup, fresh, known int64) {

@@ -375,7 +375,7 @@ func (m *model) give(l GrantLine, now time.Time) {
 	m.tell("credits.granted", map[accountID]int64{g.id: l.Amount})
 }
 
-// take collects the credits of some lines, or says what is missing, and what of
+// take collects the credits of some lines, or says how many are missing, and what of
 // that the budgets withhold.
 func (m *model) take(lines []Line, now time.Time) (credits []*modelCredit, missing, withheld []Amount) {
 	for _, l := range lines {

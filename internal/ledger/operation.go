@@ -239,7 +239,7 @@ type ReleaseResult struct {
 }
 
 // Reverse credits back captured credits. With Facts, what those facts cost,
-// once per charge of a fact, in whatever hold it was charged (HoldID may be empty then);
+// once per charge of a fact, in each hold where it was charged (HoldID may be empty then);
 // with Amount, that many credits of Type captured from the hold; with neither,
 // all that the hold captured (of Type, or of every type) and its facts with it.
 // A reversed fact is no longer owned and costs again when charged again.

@@ -191,7 +191,7 @@ func compareFacts(a, b Fact) int {
 	return bytes.Compare([]byte(a.Scope), []byte(b.Scope))
 }
 
-// descending are the thresholds as they are kept: each once, highest first.
+// descending are the thresholds as they are kept: without duplicates, highest first.
 func (op Alert) descending() []int64 {
 	ts := slices.Clone(op.Thresholds)
 	slices.SortFunc(ts, func(a, b int64) int { return cmp.Compare(b, a) })

@@ -18,7 +18,7 @@ func (d *Pricer) Quote(ctx context.Context, in order.Input, leadIDs ...string) (
 	if err != nil {
 		return order.Quote{}, err
 	}
-	if len(missing) > 0 && !o.Before.IsZero() { // what is missing may have come with a period that began just now
+	if len(missing) > 0 && !o.Before.IsZero() { // the missing credits may have come with a period that began just now
 		org, err := d.accounts.Org(ctx, in.Org)
 		if err != nil {
 			return order.Quote{}, err

@@ -69,7 +69,7 @@ func (b *Book) Create(ctx context.Context, n NewOrder) (order.Order, error) {
 	return entered[0].Order, entered[0].Err
 }
 
-// Entered is what became of an order that was to be entered with others.
+// Entered is what became of an order that is entered with others.
 type Entered struct {
 	Order order.Order
 	Err   error // ErrRequestDiffers

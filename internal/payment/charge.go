@@ -317,8 +317,8 @@ func (p *Payments) intent(ctx context.Context, c charge) (*stripe.PaymentIntent,
 	return p.stripe.V1PaymentIntents.Create(ctx, params)
 }
 
-// paid notes that the payment service has reported the payment, by whatever
-// way.
+// paid notes that the payment service has reported the payment, in its
+// answer or by an event.
 func (p *Payments) paid(ctx context.Context, id int64, payment string) error {
 	_, err := p.pool.Exec(ctx, `
 		UPDATE top_up SET status = 'paid', payment = $2, detail = '', done_at = now()

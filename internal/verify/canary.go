@@ -126,7 +126,7 @@ func (e *Engine) askMailHosts(ctx context.Context) (canarySays, failing) {
 	return last.says, last.why
 }
 
-// canaryList is which mail hosts to ask, each once.
+// canaryList is which mail hosts to ask, without duplicates.
 func (e *Engine) canaryList(ctx context.Context) []canary {
 	list := e.canaries.recent(time.Now())
 	add := func(at exchanger) {

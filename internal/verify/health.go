@@ -282,7 +282,7 @@ func (e *Engine) noteAnswer(h *host, at exchanger) {
 	}
 }
 
-// abort ends all calls under way: what they still wait for is not to be had.
+// abort ends all calls under way: the answers they still wait for will not come.
 func (e *Engine) abort(o *OutageError) {
 	e.callsMu.Lock()
 	defer e.callsMu.Unlock()

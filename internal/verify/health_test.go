@@ -280,7 +280,7 @@ func TestOutage_dns(t *testing.T) {
 	require.Equal(t, verify.DNSError, outage.Reason)
 }
 
-// TestStream_V8: results come in input order, each once, and no more than the
+// TestStream_V8: results come in input order, without duplicates, and no more than the
 // window is drawn ahead.
 func TestStream_V8(t *testing.T) {
 	const window = 300

@@ -74,7 +74,7 @@ type Option func(*App)
 func WithTelemetry(t *telemetry.Telemetry) Option { return func(r *App) { r.Telemetry = t } }
 
 // Open connects to PostgreSQL and Temporal. Each error is one sentence that
-// says what is missing and what to do.
+// says which server does not answer and what to do.
 func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) (*App, error) {
 	r, err := OpenDatabase(ctx, cfg, logger, options...)
 	if err != nil {
