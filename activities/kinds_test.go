@@ -128,7 +128,7 @@ func TestRule_N3_N4_AnExportCostsTheAddressesThatAreFoundAndNew(t *testing.T) {
 
 // A customer that has paid for a lead's number gets it out of an export, without the
 // address where that is not valid.
-func TestAnExportHasWhatIsOwnedOfALeadWhoseAddressIsNotValid(t *testing.T) {
+func TestAnExportHasOwnedFieldsOfALeadWithAnInvalidAddress(t *testing.T) {
 	o := open(t, "rollover-boost", "email", 10, "phone", 10)
 	o.knows([5]string{"a", "invalid.1@a.test", london}, [5]string{"b", "invalid.2@b.test", mountain}, [5]string{"c", "valid.3@c.test", nowhere})
 	o.order("jane", "number", reveal([]string{"a"}, order.PhoneField))

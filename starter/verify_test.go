@@ -130,7 +130,7 @@ func TestVerifyFallsThroughToAnotherService(t *testing.T) {
 	require.Equal(t, []string{blind}, asked)
 }
 
-func TestVerifyNamesAProviderThatNobodyKnows(t *testing.T) {
+func TestVerifyNamesAnUnknownProvider(t *testing.T) {
 	w := newWorld(t, "HOLDFAST_VERIFY_PROVIDERS=smtp,best")
 	w.feed("", "verify", "-").fails(exitFailed, `HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider`)
 }

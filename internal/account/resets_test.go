@@ -51,7 +51,7 @@ func TestDueNamesBothPlans(t *testing.T) {
 
 // I5: a reset makes one event, in the transaction that advances the subscription;
 // where nothing was reset, there is none.
-func TestResetIsToldOnce(t *testing.T) {
+func TestResetMakesOneEvent(t *testing.T) {
 	b := setup(t)
 	b.org(t, "acme", "rollover-boost", utc("2024-01-31T00:00:00Z"))
 	b.org(t, "prepaid", "prepaid-verification", utc("2024-01-31T00:00:00Z"))

@@ -102,7 +102,7 @@ func TestAdvanceHappensOnce(t *testing.T) {
 
 // I4: a subscription that comes again within a page's span is not overtaken by
 // the cursor, for any ids and any size of the page.
-func TestSweepOvertakesNobody(t *testing.T) {
+func TestSweepOvertakesNoOrganization(t *testing.T) {
 	b := setup(t)
 	begin := utc("2024-01-31T00:00:00Z")
 	for _, id := range []string{"a", "b", "c"} {

@@ -149,7 +149,7 @@ func TestB1_ManySweepsAtOnce(t *testing.T) {
 
 // B1: an organization whose stored plan cannot be read is reported and left
 // alone; the others are reset, and so is it once the plan is right again.
-func TestB1_ABrokenPlanStopsNobodyElse(t *testing.T) {
+func TestB1_ABrokenPlanStopsNoOtherOrganization(t *testing.T) {
 	w := setup(t)
 	w.org(t, "a", "rollover-boost", day("2099-01-31"))
 	w.org(t, "b", "workspace-paid", day("2099-01-31"))
@@ -529,7 +529,7 @@ func (w *world) watched(t *testing.T, org string) map[string][]int64 {
 }
 
 // E6: a low balance makes one event, until it has recovered.
-func TestRule_E6_CreditsLowIsToldOnce(t *testing.T) {
+func TestRule_E6_CreditsLowIsSentOnce(t *testing.T) {
 	w := setup(t)
 	w.org(t, "acme", "prepaid-verification", day("2026-01-31"))
 	require.NoError(t, w.CatchUp(t.Context(), "acme", day("2026-01-31")))

@@ -82,7 +82,7 @@ func TestC2KeysRotate(t *testing.T) {
 	}
 }
 
-func TestC3OnlyWhoMayDecodes(t *testing.T) {
+func TestC3OnlyCallersWithTheTokenDecode(t *testing.T) {
 	c := open(t, key("one", "a"))
 	encoded, err := c.Encode([]*commonpb.Payload{secret(t)})
 	require.NoError(t, err)

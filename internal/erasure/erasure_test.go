@@ -79,7 +79,7 @@ func TestE2_AgainIsNothing(t *testing.T) {
 }
 
 // An address that many share belongs to no person: it leads from one person to no other.
-func TestE1_AnAddressOfManyIsNobodys(t *testing.T) {
+func TestE1_ASharedAddressLeadsToNoOtherPerson(t *testing.T) {
 	w := setup(t)
 	team := header
 	for i := range 6 {
@@ -96,7 +96,7 @@ func TestE1_AnAddressOfManyIsNobodys(t *testing.T) {
 }
 
 // E2: what is no request for anybody is refused before anything is erased.
-func TestE2_WhoIsMeantMustBeClear(t *testing.T) {
+func TestE2_AnUnclearErasureIsRefused(t *testing.T) {
 	w := setup(t)
 	w.importFile(file(5))
 	many := make([]string, erasure.Most+1)
@@ -162,7 +162,7 @@ func TestE3_TheBooksStayTrue(t *testing.T) {
 
 // E4: a person who was erased does not come back: not by an import, an upload
 // or a selection, and a list that was there before has nothing to verify.
-func TestE4_NobodyComesBack(t *testing.T) {
+func TestE4_NoErasedPersonComesBack(t *testing.T) {
 	w := setup(t)
 	w.importFile(file(5))
 	before := w.list("ord_before", "p1@corp.test", "greta.quill@corp.test")

@@ -10,7 +10,7 @@ import (
 
 // After a ride that several shared the next one waits until as many are there, or
 // for a while; a caller who is alone waits for nothing.
-func TestTheNextRideWaitsForThoseWhoComeBack(t *testing.T) {
+func TestTheNextRideWaitsForCallersThatComeBack(t *testing.T) {
 	const most = 50 * time.Millisecond
 	for name, c := range map[string]struct {
 		riders, waiting, come int

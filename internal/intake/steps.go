@@ -95,7 +95,8 @@ func (in *Intake) tell(ctx context.Context, org, id, update string) (changed boo
 	return err == nil, err
 }
 
-// updateAnywhere sends an update to the workflow of an order, wherever that is.
+// updateAnywhere sends an update to the workflow of an order: its own,
+// or that of its ride.
 func (in *Intake) updateAnywhere(ctx context.Context, id, name string) (noted bool, err error) {
 	noted, err = in.update(ctx, id, name)
 	if isGone(err) { // perhaps because it is riding

@@ -154,7 +154,7 @@ func TestTheFirstRowsCostNoMoreThanOthers(t *testing.T) {
 // C9: the results are the list, in its order, with all of its cells.
 func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	f := setup(t)
-	list := f.keep("name,email,verdict,name\nAnn,Ann <ann@x.test>,=1+1,a\nNobody,,x,b\nann again,ANN@x.test,y,c\nBob,bob@a.test,z,d\n", "")
+	list := f.keep("name,email,verdict,name\nAnn,Ann <ann@x.test>,=1+1,a\nMissing,,x,b\nann again,ANN@x.test,y,c\nBob,bob@a.test,z,d\n", "")
 	_, err := f.SelectList(f.ctx, "ord_1", list.ID)
 	require.NoError(t, err)
 	deliver := func(email, verdict, reason string) {

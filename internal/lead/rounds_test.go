@@ -22,7 +22,7 @@ func (f fixture) itemEmails(orderID string) []string {
 	return emails
 }
 
-func TestC3_LaterRoundsAddOthersAndNobodyTwice(t *testing.T) {
+func TestC3_LaterRoundsAddNewLeads(t *testing.T) {
 	f := setup(t)
 	var file strings.Builder
 	file.WriteString("id,email\n")

@@ -333,7 +333,7 @@ func TestC5_OwnedLeads(t *testing.T) {
 	require.True(t, f.items("ord_marked")[17].AlreadyOwned)
 }
 
-func TestSelectTellsNobodyTwice(t *testing.T) {
+func TestSelectSelectsNoLeadTwice(t *testing.T) {
 	f := setup(t)
 	f.importCSV("id,email\n1,ann@b.test\n2,ANN@b.test\n3,ann@B.TEST\n4,bob@b.test\n")
 	selected, err := f.Select(f.ctx, selection("ord_1", 10))

@@ -239,7 +239,7 @@ func TestRule_N2_N12_AQuoteKnowsWhatIsOwnedMissingOrWithheld(t *testing.T) {
 	}
 }
 
-func TestRule_K3_AnExportIsHeldByTheLeadWhateverIsOwned(t *testing.T) {
+func TestRule_K3_AnExportHoldsACreditForEachLead(t *testing.T) {
 	f := setup(t)
 	_, err := f.ledger.Grant(f.ctx, ledger.Grant{Owner: "workspace-paid", Key: "pack", Type: "export", Amount: 2, Source: ledger.SourcePack})
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"holdfast/internal/wire"
 )
 
-func TestWhoIsAskedAboutNumbersIsConfigured(t *testing.T) {
+func TestThePhoneLookupIsConfigured(t *testing.T) {
 	asked := 0
 	carrier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked++
