@@ -76,7 +76,7 @@ type API struct {
 	huma    huma.API
 	handler http.Handler
 	keys    *keyring
-	limits  *limiter
+	limits  *quotas
 	streams *slots // by key
 	uploads *slots // by organization
 	metrics *metrics
@@ -92,7 +92,7 @@ func New(c Config) *API {
 	c.WritesWithin = cmp.Or(c.WritesWithin, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	a := &API{
-		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newLimiter(c.RequestsPerMinute),
+		Config: c, keys: newKeyring(c.Accounts, c.OperatorKey), limits: newQuotas(c.Accounts),
 		streams: newSlots(cmp.Or(c.StreamsPerKey, 20), cmp.Or(c.Streams, 1000), "event streams", "a key"),
 		uploads: newSlots(uploadsAtOnce, maxUploads, "uploads", "an organization"),
 		drain:   make(chan struct{}),

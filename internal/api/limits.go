@@ -10,52 +10,20 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/time/rate"
 )
 
 // guessesPerMinute is how many unknown keys one address may send.
 const guessesPerMinute = 30
 
-// limiter counts requests per key and guesses per address, in this process.
-type limiter struct {
-	perMinute int // requests per key; 0 = not limited
-
-	mu      sync.Mutex
-	keys    map[string]*rate.Limiter
-	guesses map[string]*rate.Limiter
-}
-
-func newLimiter(perMinute int) *limiter {
-	return &limiter{perMinute: perMinute, keys: map[string]*rate.Limiter{}, guesses: map[string]*rate.Limiter{}}
-}
-
-// bucket returns the bucket of a name, full where it is new.
-func (l *limiter) bucket(buckets map[string]*rate.Limiter, name string, perMinute int) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, ok := buckets[name]
-	if !ok {
-		if len(buckets) >= 10_000 { // full ones say nothing that a new one does not
-			for name, b := range buckets {
-				if b.Tokens() >= float64(b.Burst()) {
-					delete(buckets, name)
-				}
-			}
-		}
-		b = rate.NewLimiter(rate.Limit(float64(perMinute)/60), perMinute)
-		buckets[name] = b
-	}
-	return b
-}
-
 // mayGuess counts an unknown key against the address it came from. Good keys
 // from the same address are not held back.
-func (l *limiter) mayGuess(address string) bool {
+func (q *quotas) mayGuess(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
 	}
-	return l.bucket(l.guesses, host, guessesPerMinute).Allow()
+	allowed, _ := q.take("guess", host, guessesPerMinute)
+	return allowed
 }
 
 // slots bound what goes on at the same time in this process, for each name and
@@ -99,19 +67,18 @@ func (s *slots) enter(name string) (leave func(), err error) {
 // limit counts a request against its key's quota and tells the caller how much
 // is left, in the headers of draft-ietf-httpapi-ratelimit-headers.
 func (a *API) limit(ctx huma.Context, next func(huma.Context)) {
-	quota := a.limits.perMinute
+	quota := a.RequestsPerMinute
 	if quota <= 0 {
 		next(ctx)
 		return
 	}
-	bucket := a.limits.bucket(a.limits.keys, callerOf(ctx.Context()).keyID, quota)
-	allowed := bucket.Allow()
-	tokens := max(bucket.Tokens(), 0)
-	full := int(math.Ceil((float64(quota) - tokens) / float64(bucket.Limit())))
+	allowed, left := a.limits.take("key", callerOf(ctx.Context()).keyID, quota)
+	tokens, perSecond := max(left, 0), float64(quota)/60
+	full := int(math.Ceil((float64(quota) - tokens) / perSecond))
 	ctx.SetHeader("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=60`, quota))
 	ctx.SetHeader("RateLimit", fmt.Sprintf(`"key";r=%d;t=%d`, int(tokens), full))
 	if !allowed {
-		wait := int(math.Ceil((1 - tokens) / float64(bucket.Limit())))
+		wait := int(math.Ceil((1 - left) / perSecond))
 		ctx.SetHeader("Retry-After", strconv.Itoa(max(wait, 1)))
 		p := newProblem(http.StatusTooManyRequests, fmt.Sprintf("This key may send %d requests a minute; wait %s.", quota, time.Duration(max(wait, 1))*time.Second))
 		p.RequestID = requestID(ctx.Context())

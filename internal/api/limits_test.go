@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,44 @@ func TestA10_RateLimitPerKey(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, 6, wait, 1, "ten a minute are one in six seconds")
 	f.call("GET", "/credits", f.bob, nil).is(200)
+}
+
+// Servers share what a key may ask for: what one has let pass, another does not let
+// pass again, but for what it had not yet heard of.
+func TestA10_ServersShareTheQuotaOfAKey(t *testing.T) {
+	f := setup(t)
+	one, other := *f, *f
+	one.serve(60)
+	other.serve(60)
+	for range 60 {
+		one.call("GET", "/me", f.jane, nil).is(200)
+	}
+	passed := 0
+	for other.call("GET", "/me", f.jane, nil).status == http.StatusOK {
+		passed++
+		time.Sleep(100 * time.Millisecond)
+	}
+	require.LessOrEqual(t, passed, 60/20+30, "a twentieth of the quota, and what came back meanwhile")
+	require.Eventually(t, func() bool { return one.call("GET", "/me", f.jane, nil).status == 429 }, 10*time.Second, 20*time.Millisecond)
+	f.call("GET", "/me", f.bob, nil).is(200)
+}
+
+// The quota of a key is not outrun by calls that come at the same time.
+func TestA10_QuotaIsNotOutrun(t *testing.T) {
+	f := setup(t)
+	f.serve(10)
+	var passed atomic.Int32
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if f.call("GET", "/me", f.jane, nil).status == http.StatusOK {
+				passed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.LessOrEqual(t, passed.Load(), int32(10+10), "and what comes back in a minute, on a slow machine")
+	require.GreaterOrEqual(t, passed.Load(), int32(10))
 }
 
 func TestA10_GuessingKeysEnds(t *testing.T) {

@@ -170,7 +170,7 @@ const (
 type Provider struct {
 	URL      string `env:"URL"`               // base address; empty: the service's own
 	Key      string `env:"KEY" secret:"true"` // API key; of Twilio, account:token
-	MaxSpend int64  `env:"MAX_SPEND"`         // addresses or numbers that one process may ask for; 0: no cap
+	MaxSpend int64  `env:"MAX_SPEND"`         // addresses or numbers that all workers may ask for in a day of UTC; 0: no cap
 }
 
 // Load reads and checks the environment.

@@ -26,7 +26,7 @@ func TestThePhoneLookupIsConfigured(t *testing.T) {
 	t.Cleanup(carrier.Close)
 	twilio := config.Provider{URL: carrier.URL, Key: "AC1:secret"}
 	for lookup, want := range map[string]verify.Reason{"": verify.NumberPattern, config.PhonePattern: verify.NumberPattern, config.PhoneTwilio: verify.NumberAssigned} {
-		phones, err := wire.OpenPhones(config.Config{PhoneLookup: lookup, Twilio: twilio})
+		phones, err := wire.OpenPhones(config.Config{PhoneLookup: lookup, Twilio: twilio}, nil)
 		require.NoError(t, err)
 		require.NoError(t, phones.Check(t.Context(), []verify.Number{{Text: "+44 20 7031 3000"}}, func(_ int, r verify.PhoneResult) {
 			require.Equal(t, verify.Valid, r.Verdict)
@@ -35,6 +35,6 @@ func TestThePhoneLookupIsConfigured(t *testing.T) {
 	}
 	require.Equal(t, 1, asked)
 
-	_, err := wire.OpenPhones(config.Config{PhoneLookup: config.PhoneTwilio})
+	_, err := wire.OpenPhones(config.Config{PhoneLookup: config.PhoneTwilio}, nil)
 	require.ErrorContains(t, err, "HOLDFAST_PHONE_LOOKUP")
 }

@@ -39,7 +39,7 @@ type namedVerifier struct {
 
 // OpenVerification makes the verifiers ready; nothing is asked yet. recent
 // returns mail hosts that worked lately, for our engine; spending counts what
-// several identities ask for. Both may be nil.
+// identities and services are asked for. Both may be nil.
 func OpenVerification(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (*Verification, error) {
 	v := &Verification{}
 	var steps provider.Waterfall
@@ -60,7 +60,7 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 			continue
 		}
 		of, _ := cfg.Provider(name) // New has a sentence for a name that is not known
-		p, err := provider.New(provider.Config{Name: name, URL: of.URL, Key: of.Key, MaxSpend: of.MaxSpend})
+		p, err := provider.New(provider.Config{Name: name, URL: of.URL, Key: of.Key, MaxSpend: of.MaxSpend, Spending: spending})
 		if err != nil {
 			v.Close()
 			return nil, fmt.Errorf("HOLDFAST_VERIFY_PROVIDERS cannot be followed: %w", err)
@@ -148,11 +148,11 @@ func (v *Verification) Close() {
 
 // OpenPhones makes ready who checks telephone numbers, as HOLDFAST_PHONE_LOOKUP
 // says; nothing is asked yet.
-func OpenPhones(cfg config.Config) (activities.Phones, error) {
+func OpenPhones(cfg config.Config, spending verify.Spending) (activities.Phones, error) {
 	if cfg.PhoneLookup != config.PhoneTwilio {
 		return activities.PhonePatterns{}, nil
 	}
-	lookup, err := provider.NewPhones(provider.Config{URL: cfg.Twilio.URL, Key: cfg.Twilio.Key, MaxSpend: cfg.Twilio.MaxSpend})
+	lookup, err := provider.NewPhones(provider.Config{URL: cfg.Twilio.URL, Key: cfg.Twilio.Key, MaxSpend: cfg.Twilio.MaxSpend, Spending: spending})
 	if err != nil {
 		return nil, fmt.Errorf("HOLDFAST_PHONE_LOOKUP cannot be followed: %w", err)
 	}

@@ -229,7 +229,7 @@ func (r *App) Activities() (acts *activities.Activities, closeSessions func(), e
 		return nil, nil, err
 	}
 	r.verification.Store(verification)
-	phones, err := OpenPhones(r.Config)
+	phones, err := OpenPhones(r.Config, verdicts.NewSpending(r.Pool))
 	if err != nil {
 		verification.Close()
 		return nil, nil, err

@@ -26,15 +26,16 @@ import (
 
 // Config describes one provider.
 type Config struct {
-	Name        string        // one of Names
-	URL         string        // base address; default: the service's own (reacher has none)
-	Key         string        // API key
-	Timeout     time.Duration // for one request; default 60 s
-	Concurrency int           // requests at once; default 10
-	MaxSpend    int64         // addresses that may be asked for in the life of this Provider; 0 = no cap
-	Failures    int           // failed requests in a row that open the circuit; default 5
-	Pause       time.Duration // how long it stays open; default 30 s
-	Retries     int           // of a request that was answered "wait" or met a broken server; default 2, negative for none
+	Name        string          // one of Names
+	URL         string          // base address; default: the service's own (reacher has none)
+	Key         string          // API key
+	Timeout     time.Duration   // for one request; default 60 s
+	Concurrency int             // requests at once; default 10
+	MaxSpend    int64           // addresses that may be asked for in a day of UTC; 0 = no cap
+	Spending    verify.Spending // counts them; shared by all workers the cap holds for them together. Default: in memory
+	Failures    int             // failed requests in a row that open the circuit; default 5
+	Pause       time.Duration   // how long it stays open; default 30 s
+	Retries     int             // of a request that was answered "wait" or met a broken server; default 2, negative for none
 }
 
 // Provider is one service. It is safe for concurrent use.
@@ -47,6 +48,7 @@ type Provider struct {
 	mu       sync.Mutex
 	failures int
 	open     time.Time // no request before
+	capped   time.Time // the cap is not asked before whether there is room again
 }
 
 // spec is what differs between services.
@@ -114,6 +116,9 @@ func newProvider(c Config, s spec) (*Provider, error) {
 	} else if c.Retries == 0 {
 		c.Retries = 2
 	}
+	if c.Spending == nil {
+		c.Spending = verify.NewSpent(nil)
+	}
 	return &Provider{cfg: c, spec: s, client: &http.Client{Timeout: c.Timeout}}, nil
 }
 
@@ -121,12 +126,13 @@ func newProvider(c Config, s spec) (*Provider, error) {
 // circuit is open, or the spend cap is reached. It sends nothing.
 func (p *Provider) Preflight(context.Context) error {
 	p.mu.Lock()
-	open, since := time.Now().Before(p.open), p.open.Add(-p.cfg.Pause)
+	now := time.Now()
+	open, capped, since := now.Before(p.open), now.Before(p.capped), p.open.Add(-p.cfg.Pause)
 	p.mu.Unlock()
 	switch {
 	case open:
 		return &verify.OutageError{Reason: verify.ProviderFailed, Hosts: 1, Since: since, Example: p.cfg.Name + ": " + errOpen.Error()}
-	case p.cfg.MaxSpend > 0 && p.spent.Load() >= p.cfg.MaxSpend:
+	case capped:
 		return &verify.OutageError{Reason: verify.ProviderFailed, Hosts: 1, Since: time.Now(), Example: p.cfg.Name + ": " + errSpent.Error()}
 	}
 	return nil
@@ -211,12 +217,13 @@ func (e *waitError) Unwrap() error { return e.err }
 // request pays for n addresses or numbers and sends, again where the provider
 // says that it may, as long as the circuit is closed. What fails is not paid.
 func (p *Provider) request(ctx context.Context, n int64, send func() error) error {
-	if !p.pay(n) {
-		return errSpent
+	taken := time.Now()
+	if err := p.pay(ctx, n); err != nil {
+		return err
 	}
 	err := p.try(ctx, send)
 	if err != nil {
-		p.spent.Add(-n)
+		p.giveBack(ctx, taken, n)
 	}
 	return err
 }
@@ -248,13 +255,48 @@ func (p *Provider) try(ctx context.Context, send func() error) error {
 	}
 }
 
-// pay takes n addresses from the cap.
-func (p *Provider) pay(n int64) bool {
-	if p.spent.Add(n) > p.cfg.MaxSpend && p.cfg.MaxSpend > 0 {
-		p.spent.Add(-n)
-		return false
+// askCapAgain is how long a cap that was reached counts as reached: another worker
+// may give back what was not asked for, and a day ends.
+const askCapAgain = 5 * time.Minute
+
+// countedAs stands in place of a sending identity's name where services are counted.
+const countedAs = "a verification service"
+
+// pay takes n addresses from the cap: all of them, or none and an error.
+func (p *Provider) pay(ctx context.Context, n int64) error {
+	if p.cfg.MaxSpend > 0 {
+		granted, err := p.cfg.Spending.Take(ctx, verify.Claim{Identity: countedAs, Provider: p.cfg.Name, N: int(n), Own: verify.Budget{Day: int(p.cfg.MaxSpend)}})
+		if err != nil {
+			return fmt.Errorf("what was spent cannot be counted: %w", err)
+		}
+		if int64(granted) < n {
+			p.giveBackSome(ctx, time.Now(), granted)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.capped = time.Now().Add(askCapAgain)
+			return errSpent
+		}
 	}
-	return true
+	p.spent.Add(n)
+	return nil
+}
+
+// giveBack returns what was not asked for to the cap. Where that fails less is asked
+// for on that day.
+func (p *Provider) giveBack(ctx context.Context, taken time.Time, n int64) {
+	p.spent.Add(-n)
+	if p.cfg.MaxSpend > 0 {
+		p.giveBackSome(ctx, taken, int(n))
+	}
+}
+
+func (p *Provider) giveBackSome(ctx context.Context, taken time.Time, n int) {
+	if n == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
+	defer cancel()
+	_ = p.cfg.Spending.Return(ctx, countedAs, p.cfg.Name, taken, n)
 }
 
 // closed reports whether requests may be sent.

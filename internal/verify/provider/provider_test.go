@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -291,7 +292,32 @@ func TestSpendCap(t *testing.T) {
 	require.ErrorContains(t, p.Preflight(t.Context()), "spend cap")
 }
 
-// TestWaterfall: what one does not know the next is asked for; where none
+// TestSpendCapIsShared: workers that count together ask for no more than the cap,
+// also at the same time.
+func TestSpendCapIsShared(t *testing.T) {
+	var requests atomic.Int64
+	spent := verify.NewSpent(nil)
+	worker := func() *provider.Provider {
+		return service(t, "millionverifier", func(w http.ResponseWriter, _ *http.Request) {
+			requests.Add(1)
+			reply(t, w, accepted)
+		}, func(c *provider.Config) { c.MaxSpend, c.Spending, c.Concurrency = 10, spent, 25 })
+	}
+	var all sync.WaitGroup
+	for _, p := range []*provider.Provider{worker(), worker()} {
+		all.Go(func() {
+			emails := make([]string, 25)
+			for i := range emails {
+				emails[i] = fmt.Sprintf("%d@x.test", i)
+			}
+			_ = p.Verify(t.Context(), emails, func(int, verify.Result) {}) // one may find the cap reached before it begins
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 10, requests.Load())
+}
+
+// TestWaterfall: what one does not know the next is asked for; where nobody
 // knows the first one's answer stands.
 func TestWaterfall(t *testing.T) {
 	knows := func(name string, known ...string) provider.Verifier {
