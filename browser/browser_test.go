@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -201,4 +202,77 @@ func TestWithoutScript(t *testing.T) {
 		b.open(at)
 		return strings.Contains(script[string](b, `document.body.innerHTML`), "b-settled")
 	}, patience, 200*time.Millisecond)
+}
+
+// TestDrop: a file is dropped on the form, its columns are offered, and the list
+// that was read survives a reload.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	org := newOrg(t)
+	b := as(t, org, "jane")
+	b.open("/app/o/" + org + "/new/list")
+	script[bool](b, `(() => {
+		const data = new DataTransfer();
+		data.items.add(new File(["email;work email\na@x.invalid;b@nowhere.invalid\na@x.invalid;oops\n"], "list.csv", {type: "text/csv"}));
+		document.querySelector("textarea").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+		return true })()`)
+	b.until(`[...document.querySelectorAll("datalist option")].map(o => o.value).join() === "email,work email"`)
+	b.fill("column", "work email")
+	b.press("Read the list")
+	b.sees("What was read")
+	b.until(`location.search.startsWith("?list=lst_")`)
+	script[bool](b, `location.reload(); true`)
+	b.sees("Rows without a usable address")
+	b.sees("oops")
+
+	b.open("/app/o/" + org + "/new/list")
+	script[bool](b, `(() => {
+		const data = new DataTransfer();
+		data.items.add(new File(["name\nAnn\n"], "list.csv", {type: "text/csv"}));
+		document.querySelector("[type=file]").files = data.files;
+		return true })()`)
+	b.fill("column", "nothing")
+	b.press("Read the list")
+	b.until(`document.querySelector("main form .notice.bad")?.textContent.includes("nothing")`)
+	require.False(t, script[bool](b, `document.querySelector("main form button").disabled`), "it can be sent again")
+}
+
+// TestKeyboard: from the top of a page the tabulator reaches each control, in the
+// order of the page and visibly, and the first one skips the navigation.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	org := newOrg(t)
+	b := as(t, org, "ann")
+	tab := func() {
+		t.Helper()
+		require.NoError(t, chromedp.Do(b.ctx, chromedp.KeyEvent(kb.Tab)))
+	}
+	for _, page := range []string{"", "/new/leads", "/team", "/settings", "/credits"} {
+		b.open("/app/o/" + org + page)
+		script[bool](b, `document.activeElement.blur(); true`)
+		tab()
+		require.Equal(t, "Skip to the content", script[string](b, `document.activeElement.textContent`))
+		want := script[int](b, `(window.controls = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter(e => e.checkVisibility())).length`)
+		for i := range want {
+			at := script[int](b, `window.controls.indexOf(document.activeElement)`)
+			if at < 0 { // inside of a control: the parts of a date
+				tab()
+				continue
+			}
+			seen := script[string](b, `(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 1 && r.width > 0 && r.bottom > 0 && r.top < innerHeight ? "" : e.outerHTML.slice(0, 120) })()`)
+			require.Empty(t, seen, "%s: the focus is not seen at control %d", page, i)
+			if at == want-1 {
+				break
+			}
+			for last := at; last == at; { // a date field has several stops
+				tab()
+				last = script[int](b, `window.controls.indexOf(document.activeElement)`)
+			}
+			require.Equal(t, at+1, script[int](b, `window.controls.indexOf(document.activeElement)`), "%s: behind control %d", page, at)
+		}
+	}
+	b.open("/app/o/" + org + "/orders")
+	tab()
+	require.NoError(t, chromedp.Do(b.ctx, chromedp.KeyEvent(kb.Enter)))
+	b.until(`document.activeElement.id === "main" || location.hash === "#main"`)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -33,7 +34,8 @@ const operatorKey = "op_browser"
 var (
 	app     *wire.App
 	server  *httptest.Server
-	browser context.Context // one Chromium for all tests; each test has a profile of its own
+	signOn  *httptest.Server // the same with single sign-on
+	browser context.Context  // one Chromium for all tests; each test has a profile of its own
 	outage  atomic.Pointer[string]
 )
 
@@ -61,7 +63,7 @@ func TestMain(m *testing.M) {
 func start() (stop func() error, err error) {
 	ctx := context.Background()
 	stack, err := stacktest.Start(ctx, stacktest.Options{
-		Config: config.Config{OperatorKey: operatorKey}, Lab: maillab.Config{Domains: 200}, Seed: fill,
+		Config: config.Config{OperatorKey: operatorKey, WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, Lab: maillab.Config{Domains: 200}, Seed: fill,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
@@ -74,21 +76,23 @@ func start() (stop func() error, err error) {
 	if err := chromedp.Do(browser); err != nil {
 		return nil, fmt.Errorf("Chromium does not start: %w", err)
 	}
-	server = httptest.NewServer(handler())
+	server, signOn = httptest.NewServer(handler(dashboard.OIDC{})), httptest.NewServer(handler(dashboard.OIDC{Issuer: "https://login.example", ClientID: "holdfast"}))
 	return func() error {
 		closeBrowser()
 		stopChrome()
 		server.Close()
+		signOn.Close()
 		return stack.Stop()
 	}, nil
 }
 
 // handler is what serve offers: the API and the dashboard.
-func handler() http.Handler {
+func handler(oidc dashboard.OIDC) http.Handler {
 	c := site.API(app)
 	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
 	backend := api.New(c)
 	pages := site.Dashboard(app, backend)
+	pages.OIDC = oidc
 	pages.Outage = func(context.Context) (string, error) {
 		if says := outage.Load(); says != nil {
 			return *says, nil

@@ -3,6 +3,7 @@ package browser_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,19 +82,23 @@ func quoted(text string) string {
 	return string(encoded)
 }
 
-// open goes to an address of the site.
+// open goes to an address of the site, or of another one.
 func (b *tab) open(path string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	require.NoError(b.t, chromedp.Do(ctx, chromedp.Navigate(server.URL+path)))
+	if strings.HasPrefix(path, "/") {
+		path = server.URL + path
+	}
+	require.NoError(b.t, chromedp.Do(ctx, chromedp.Navigate(path)))
 	b.until(`document.querySelector("main")`)
 }
 
-// fill types into a field, as far as the form's code can see.
+// fill types into a field, as far as the form's code can see: the first one of
+// that name that is seen, or else the first one.
 func (b *tab) fill(name, value string) {
 	b.t.Helper()
-	script[bool](b, `(() => { const f = document.querySelector("[name=" + `+quoted(name)+` + "]:not([type=hidden])"); f.value = `+quoted(value)+`; f.dispatchEvent(new Event("input", {bubbles: true})); f.dispatchEvent(new Event("change", {bubbles: true})); return true })()`)
+	script[bool](b, `(() => { const all = [...document.querySelectorAll("[name=" + `+quoted(name)+` + "]:not([type=hidden])")], f = all.find(e => e.checkVisibility()) ?? all[0]; f.value = `+quoted(value)+`; f.dispatchEvent(new Event("input", {bubbles: true})); f.dispatchEvent(new Event("change", {bubbles: true})); return true })()`)
 }
 
 // press clicks the button or link that is called so. The page that it leads to is

@@ -150,6 +150,22 @@ func (n need) met(id api.Identity) bool {
 // routes are all that needs a session; tests walk over them.
 var routes []route
 
+// Route is a route that needs a session, as tests walk over them.
+type Route struct {
+	Method, Path string // below Prefix
+	Upload       bool
+	Needs        string // admin or operator; empty where a session is enough
+}
+
+// Routes are all routes that need a session.
+func Routes() []Route {
+	list := make([]Route, len(routes))
+	for i, r := range routes {
+		list[i] = Route{r.method, r.path, r.upload, map[need]string{admin: "admin", operator: "operator"}[r.needs]}
+	}
+	return list
+}
+
 func register(list ...route) { routes = append(routes, list...) }
 
 var (
