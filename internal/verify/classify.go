@@ -84,17 +84,20 @@ type saying struct {
 }
 
 func newClassifier(sender string) *classifier {
-	return &classifier{sender: sender, seen: newMemory[saying, finding](1 << 14)}
+	return &classifier{sender: strings.ToLower(sender), seen: newMemory[saying, finding](1 << 14)}
 }
 
 // classify is the function of that name, with memory. Where the host names our
-// sender's address, it speaks of the sender: "no such user" is not about the
-// address that was asked for.
+// sender's address, or another one at its domain, it speaks of the sender: "no
+// such user" is not about the address that was asked for.
 func (c *classifier) classify(at stage, r reply, p *provider, about Address) finding {
 	if accepts(at, r.code) { // half of all replies: their words change nothing
 		return finding{Valid, Accepted, settle}
 	}
-	if c.sender != "" && strings.Contains(r.text, c.sender) && about.String() != c.sender {
+	r.text = strings.ToLower(r.text)
+	if home := c.sender[strings.LastIndexByte(c.sender, '@')+1:]; home != "" && home != about.Domain && strings.Contains(r.text, home) {
+		r.text = atHome(r.text, home)
+	} else if c.sender != "" && strings.ToLower(about.String()) != c.sender {
 		r.text = strings.ReplaceAll(r.text, c.sender, "sender")
 	}
 	s := saying{at, r.code, r.enhanced, p, newPhrases(r.text, about)}
@@ -108,6 +111,26 @@ func (c *classifier) classify(at stage, r reply, p *provider, about Address) fin
 		c.mu.Unlock()
 	}
 	return f
+}
+
+// atHome puts the word "sender" where an address at the sender's domain stands.
+func atHome(text, domain string) string {
+	for from := 0; ; {
+		at := strings.Index(text[from:], "@"+domain)
+		if at < 0 {
+			return text
+		}
+		begin, end := from+at, from+at+1+len(domain)
+		from = end
+		if end < len(text) && (isNameByte(text[end]) && text[end] != '.' || text[end] == '.' && end+1 < len(text) && isNameByte(text[end+1])) {
+			continue // a longer name
+		}
+		for begin > 0 && isLocalByte(text[begin-1]) {
+			begin--
+		}
+		text = text[:begin] + " sender " + text[end:]
+		from = begin
+	}
 }
 
 // accepts reports whether MAIL or RCPT was accepted (RFC 5321 §4.3.2).

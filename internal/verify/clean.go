@@ -37,8 +37,8 @@ func ReadAddress(text string) (a Address, cleaned bool, err error) {
 const maxWrappings = 8
 
 // visible is a text without its invisible characters and the typographic quotes
-// around it, and with full-width characters as the ASCII ones that they look
-// like.
+// around it, and with full-width characters and other spaces as the ASCII ones
+// that they look like.
 func visible(text string) string {
 	text = strings.TrimFunc(text, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) })
 	if isASCII(text) || !utf8.ValidString(text) {
@@ -52,6 +52,10 @@ func visible(text string) string {
 			r -= '！' - '!'
 		case r == '﹫':
 			r = '@'
+		case r == '。' || r == '｡':
+			r = '.'
+		case unicode.Is(unicode.Zs, r):
+			r = ' '
 		case (r == '\u200c' || r == '\u200d') && last >= utf8.RuneSelf: // joiners mean something in other scripts
 		case unicode.Is(unicode.Cf, r), r == '\u034f', r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0', r >= '\ufe00' && r <= '\ufe0f':
 			return -1
@@ -78,6 +82,12 @@ func unwrap(text string) string {
 			}
 			return text[:begin] // a tag of HTML
 		}
+		if inside := text[begin+1:]; !strings.ContainsAny(inside, "> ") && strings.Count(text, "@") == 1 {
+			return inside // a bracket that was cut off
+		}
+	}
+	if inside, rest, ok := strings.Cut(text, ">"); ok && rest != "" && text[0] == '<' && (strings.HasPrefix(inside, "<a ") || !strings.ContainsRune(inside, '@')) {
+		return rest // what stands within a tag of HTML
 	}
 	for _, pair := range pairs {
 		if len(text) > 2 && text[0] == pair[0] && text[len(text)-1] == pair[1] {

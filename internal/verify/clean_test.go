@@ -62,6 +62,13 @@ func TestReadAddressTakesAnAddressOutOfItsWrapping(t *testing.T) {
 		"ann&#64;x.test":                         "ann@x.test",
 		"ann%40x.test":                           "ann@x.test",
 		"ann@x.test<br>":                         "ann@x.test",
+		"<b>ann@x.test</b>":                      "ann@x.test",
+		"Ann <ann@x.test":                        "ann@x.test",
+		"ann\u00a0@x.test":                       "ann@x.test",
+		"\u3000ann@x.test\u2003":                 "ann@x.test",
+		"ann@x。test":                             "ann@x.test",
+		"ann＠x｡test":                             "ann@x.test",
+		`<a href="mailto:ann@x.test">ann@x.test</a>`: "ann@x.test",
 	} {
 		a, cleaned, err := ReadAddress(text)
 		require.NoError(t, err, "%q", text)
@@ -73,7 +80,7 @@ func TestReadAddressTakesAnAddressOutOfItsWrapping(t *testing.T) {
 	for _, text := range []string{
 		"x@@y", "x@@y.test", "ann", "@x.test", "ann@", "ann@x", "a@b.test, c@d.test", "a@b.test;c@d.test", "ann@[192.0.2.1]", "",
 		"<>", "Ann <ann>", "a..b@x.test", ".ann@x.test", "mailto:", "ann lee@x.test", "a@b@c.test", "Ann <ann@x.test> <bob@x.test> and more",
-		"ann@x,test", "ann@x..test", "ann lee @ x.test", "ann(at)x.test", "Ann ann@x.test", "http://ann@x.test", "ann@x.test (bob@x.test)", "ann@x test",
+		"ann@x,test", "ann@x..test", "ann lee @ x.test", "ann(at)x.test", "Ann ann@x.test", "http://ann@x.test", "ann@x.test (bob@x.test)", "bob@x.test <ann@x.test", "<ann@x.test> bob@x.test", "Ann <ann lee@x.test", "ann@x test",
 	} {
 		_, cleaned, err := ReadAddress(text)
 		require.Error(t, err, "%q", text)

@@ -69,7 +69,7 @@ var phoneTypes = map[phonenumbers.PhoneNumberType]string{
 // is in no known range. Nothing is asked.
 func CheckPhone(text, country string) PhoneResult {
 	r := PhoneResult{Phone: text, Source: FromPattern, Verdict: Invalid, Reason: NotANumber, Type: "unknown", CheckedAt: time.Now().UTC()}
-	number := dialledPart(text)
+	number := dialledPart(withoutFraction(text))
 	if number == "" {
 		return r
 	}
@@ -89,7 +89,7 @@ func CheckPhone(text, country string) PhoneResult {
 	switch {
 	case phonenumbers.IsValidNumber(n):
 		r.Verdict = Valid
-	case isPossible(n):
+	case isPossible(n), region != "" && phonenumbers.IsValidShortNumberForRegion(n, region):
 		r.Verdict, r.Reason = Unknown, NumberRange
 	}
 	return r
@@ -113,7 +113,7 @@ func readNumber(number, text, region string) (*phonenumbers.PhoneNumber, bool) {
 			return abroad, true
 		}
 	}
-	if isVanity(text) && (err != nil || !isPossible(n)) {
+	if isVanity(text) {
 		if spelled, err := phonenumbers.Parse(text, region); err == nil && phonenumbers.IsValidNumber(spelled) {
 			return spelled, true
 		}
@@ -197,6 +197,15 @@ func dialledPart(text string) string {
 	return part.String()
 }
 
+// withoutFraction takes off what spreadsheets add to a number: 4155552671.0.
+func withoutFraction(text string) string {
+	whole, zeros, ok := strings.Cut(strings.TrimSpace(text), ".")
+	if ok && len(whole) >= 7 && zeros != "" && strings.Trim(zeros, "0") == "" && strings.Trim(whole, "+0123456789") == "" {
+		return whole
+	}
+	return text
+}
+
 // digitOf is the value of a decimal digit of any script, -1 of another
 // character. Unicode keeps the ten digits of a script together.
 func digitOf(r rune) int {
@@ -213,13 +222,13 @@ func digitOf(r rune) int {
 	return d
 }
 
-// isVanity reports whether a text is a number that ends in capital letters,
-// joined to its digits as the keys of a telephone are written.
+// isVanity reports whether a text is a number that ends in letters, joined to
+// its digits as the keys of a telephone are written.
 func isVanity(text string) bool {
 	letters := 0
 	for _, r := range strings.TrimSpace(text) {
 		switch {
-		case r >= 'A' && r <= 'Z':
+		case r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
 			letters++
 		case r >= '0' && r <= '9', r == '-', letters == 0 && strings.ContainsRune("+ ().", r):
 		default:

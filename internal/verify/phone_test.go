@@ -67,7 +67,17 @@ func TestCheckPhone(t *testing.T) {
 		{"(415) 555-2671", "America", Valid, NumberPattern, "+14155552671", "fixed_line_or_mobile", "US"},
 		{"1-800-FLOWERS", "US", Valid, NumberPattern, "+18003569377", "toll_free", "US"},
 
+		{"1800flowers", "US", Valid, NumberPattern, "+18003569377", "toll_free", "US"},
+		{"0800 REVERSE", "GB", Valid, NumberPattern, "+448007383773", "toll_free", "GB"},
+		{"0171-2345678mobil", "DE", Valid, NumberPattern, "+491712345678", "mobile", "DE"},
+		{"4155552671.0", "US", Valid, NumberPattern, "+14155552671", "fixed_line_or_mobile", "US"},
+		{"+14155552671.00", "", Valid, NumberPattern, "+14155552671", "fixed_line_or_mobile", "US"},
+		{"030.901820", "DE", Valid, NumberPattern, "+4930901820", "fixed_line", "DE"},
+
 		// Possible, but in no known range, or without its area code.
+		{"911", "US", Unknown, NumberRange, "+1911", "unknown", ""},
+		{"112", "FR", Unknown, NumberRange, "+33112", "unknown", "FR"},
+		{"123", "US", Invalid, NumberPattern, "+1123", "unknown", ""},
 		{"555 2671", "US", Unknown, NumberRange, "+15552671", "unknown", ""},
 		{"+44 10 0000 0000", "", Unknown, NumberRange, "+441000000000", "unknown", ""},
 		{"+33 1 23", "", Invalid, NumberPattern, "+33123", "unknown", "FR"},

@@ -278,14 +278,15 @@ func (l *lexicon) read(text phrases) (means meaning) {
 		if joker {
 			list = l.all
 		}
-		for _, p := range list {
-			if means&p.means == 0 && p.match(words[i:], 0) {
-				means |= p.means
-			}
+		known := means
+		if isSupposed(words[:i]) {
+			known |= aboutMailbox
 		}
-		for _, p := range l.open {
-			if means&p.means == 0 && p.match(words[i:], 0) {
-				means |= p.means
+		for _, some := range [...][]*pattern{list, l.open} {
+			for _, p := range some {
+				if (known|means)&p.means == 0 && p.match(words[i:], 0) {
+					means |= p.means
+				}
 			}
 		}
 	}
@@ -298,45 +299,13 @@ func (l *lexicon) read(text phrases) (means meaning) {
 	return means
 }
 
-// withoutCompounds leaves the head of each compound: "unknown address family"
-// is an unknown family, the "server of the recipient" a server.
-func withoutCompounds(words []string) []string {
-	kept := make([]string, 0, len(words))
-	for i, word := range words {
-		if !boxes[word] || !(i+1 < len(words) && heads[words[i+1]]) && !belongsToPlace(words[:i], word) {
-			kept = append(kept, word)
-		}
-	}
-	return kept
-}
-
-// belongsToPlace reports whether the words before a mailbox name a place that it
-// only tells apart.
-func belongsToPlace(before []string, box string) bool {
-	belongs := genitives[box]
-	for i := len(before) - 1; i >= 0; i-- {
-		word := before[i]
-		switch {
-		case places[word]:
-			return belongs
-		case belongsTo[word]:
-			belongs = true
-		case !articles[word]:
-			return false
-		}
-	}
-	return false
-}
-
-func isMany(word string) bool { return manyBoxes[word] }
-
-func isOne(word string) bool {
-	return boxes[word] && !manyBoxes[word] || word == "name" || word == "local"
-}
-
 func (l *lexicon) readRun(text string) (means meaning) {
 	for _, p := range l.run {
-		rest, ok := text, true
+		before, _, ok := strings.Cut(text, p.pieces[0])
+		if ok && p.means&aboutMailbox != 0 && slices.ContainsFunc(unspacedConditions, func(c string) bool { return strings.HasSuffix(before, c) }) {
+			continue
+		}
+		rest := text
 		for _, piece := range p.pieces {
 			if _, rest, ok = strings.Cut(rest, piece); !ok {
 				break

@@ -65,8 +65,9 @@ var lexiconLists = map[meaning]string{
 		anzahl .. uberschritten, trop de|d, demasiad*, muitas, muitos|demais, troppi|troppe, слишком много, забагато, zu viel|viele unbekannt*|ungultig*|ungueltig*|anfragen|anfrage|verbindungen|empfanger|empfaenger|fehler|fehlversuche|versuche|falsch*|adr*,
 		te veel, zbyt wiele|duzo, za duzo, prilis mnoho|mnogo, previse|prevec, for manga|mange, liian monta|paljon, tul sok, prea multe|multi, cok fazla, liiga palju, per daug, parak daudz, quá nhiều, terlalu banyak, 多すぎ, 너무많,
 		{limit} .. {unknowns}, {unknowns} .. {limit}, {limit} .. {unknown} ~ {boxes}, {unknown} ~ {boxes} .. {limit}, {unknown} ~ recipient|user|mailbox {limit}, earlier|previous|prior|preceding|past .. recipient|recipients|users|addresses|failures|errors|error|rejections|attempts|failure,
-		per client|ip|host|sender|connection|network, guessing, enumerat*,
-		you asked|queried|probed|guessed|checked, two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10|15|20|25|50|100|several|many ~ {boxes}, no more ~ {boxes}, max|maximum ~ {boxes}, server|domain|tenant quota, in the last|past ~ hour|hours|minute|minutes|day|days, after .. errors|failures|attempts|rejections, ihr|ihre|dein|deine kontingent|quota|limit, votre quota|limite, quota|limite|cuota|cota d|de envoi|envio, no more answers|replies|lookups|recipients, many|several|numerous ~ unknown|invalid|bad|wrong|nonexistent|non|failed, 频率, 次数, 过多, 太多, 限制`,
+		per client|ip|host|sender|connection|network, lookup|lookups|query|queries|api|connections|sessions|bandwidth|traffic|relay|outbound|outgoing|submission|verification ~ quota|limit|limits,
+		quota|limit|limits of|for|on ~ connections|sessions|messages|lookups|queries|requests|verifications, guessing, enumerat*,
+		you asked|queried|probed|guessed|checked, two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10|15|20|25|50|100|several|many ~ {boxes}, no more ~ {boxes}, max|maximum ~ {boxes}, server|domain|tenant quota, you are ~ over|above|beyond, you ~ exceed*, in the last|past ~ hour|hours|minute|minutes|day|days, after .. errors|failures|attempts|rejections, ihr|ihre|dein|deine kontingent|quota|limit, votre quota|limite, quota|limite|cuota|cota d|de envoi|envio, no more answers|replies|lookups|recipients, many|several|numerous ~ unknown|invalid|bad|wrong|nonexistent|non|failed, 频率, 次数, 过多, 太多, 限制`,
 	limitPerhaps: `
 		too many, too much, limit|limits ~ exceeded|reached, exceed* ~ limit*, limit|limits|limited, attempts, rate, rates, quota`,
 	tooManyRecipients: `
@@ -81,13 +82,15 @@ var lexiconLists = map[meaning]string{
 		return|reply|bounce|envelope|originating mailbox|address, of origin, submitter*, submission user|account, from user, who|that sends, is sending, user|account may send, account|user|customer of your, source|origin address|mailbox, reply to mailbox|address, ihre|ihrer|deine e mail adr*, ihre|ihrer|deine mail|email adr*, you claim*, your mailbox, your user*, your address ~ is|does|not,
 		ihr|ihre|ihrer|ihrem|dein|deine adr*|mailadr*|konto|postfach, votre|ton adresse|compte|boite, su|tu direccion|cuenta|buzon|correo|casilla,
 		sua|seu|tua|teu conta|endereco|caixa, vostro|vostra|tuo|tua|suo|sua account|indirizzo|casella, uw|jouw adr*|account|mailbox|postbus, twoj|twoja|twoje adr*|konto|skrzynka,
-		ваш|ваша|ваше|твои адрес|аккаунт|ящик|запись|почтовыи, 您的账, 您的帐, 您的邮箱, 你的邮箱, 你的帐, 你的账, あなたの, 귀하의`,
+		your postmaster|abuse|hostmaster|bounce|bounces|support|role|admin ~ {box},
+		vas|vase|vasi schranka|ucet|adresa|racun|adresu, din|ditt|dit|er|ert|deres konto|brevlada|adress|adresse|postkasse|postlada|mailbox|account, contul|adresa|casuta dvs|dumneavoastra|ta, akun|alamat|email anda, khoan|chi|thu cua ban,
+		ваш|ваша|ваше|твои|вашият|вашия|вашата адрес|аккаунт|ящик|запись|почтовыи|адреса|скринька|акаунт|профил|кутия|пощенска|обліковии, λογαριασμος|διευθυνση σας, حسابك, عنوانك, החשבון|הכתובת|התיבה שלך, 您的账, 您的帐, 您的邮箱, 你的邮箱, 你的帐, 你的账, あなたの, 귀하의`,
 	aboutDomain: `
 		unknown|invalid domain*|host, unknown|invalid mail|email|recipient|local|target|destination domain*, no such domain|host, domain .. not|never found|exist*|known|hosted|local|valid|configured|reachable|handled|served|accepted|available, domain .. doesn|does t|not exist*,
 		domain .. unknown|nonexistent|invalid|rejected|suspended|disabled|expired|inactive, domain is*, domain isn*, domain must exist, recipient domain must,
 		host ~ unknown, host .. not found, host or domain name, name or service not known, mail domain .. unknown,
 		invalid ~ dns|mx, dns .. record*, resource record*, mail exchanger*, mx host|server|record*, loops back, mail loop, routing loop, not hosted, no mail service*, no route found,
-		does|do|don|doesn not|t accept ~ mail*, hosting account|customer, found out, check|lookup failed directory|server|ldap|database, 数据库不存在, 列表不存在, データベースが見つか, データベースが存在, 域名不存在, 服务器不存在, 伺服器不存在, 域不存在, ドメインが存在, ドメインは存在, サーバーが見つか, サーバが見つか, サーバーが存在, サーバが存在, 도메인이존재하지, 도메인을찾을수없, 서버가존재하지, 서버를찾을수없,
+		does|do|don|doesn not|t accept ~ mail*, cuenta|conta|compte|account de|di servicio|servico|service|servizio, 目录不存在, 目录未找到, 服务不存在, hosting|smtp|gateway|filter|reseller|tenant|billing|smarthost|antispam|archiving|subscription|trial account|accounts|customer, found out, check|lookup failed directory|server|ldap|database, 数据库不存在, 列表不存在, データベースが見つか, データベースが存在, 域名不存在, 服务器不存在, 伺服器不存在, 域不存在, ドメインが存在, ドメインは存在, サーバーが見つか, サーバが見つか, サーバーが存在, サーバが存在, 도메인이존재하지, 도메인을찾을수없, 서버가존재하지, 서버를찾을수없,
 		domaine .. inconnu*|inexistant*|existe, dominio .. desconocid*|existe|inesistente|sconosciut*, domane .. unbekannt|existiert, domena .. nie, домен*`,
 	noRelay: `
 		relay*, rcpthosts, not permitted, not a local domain, not local, authenticat*, authoriz*, unauthoriz*, authoris*, unauthoris*, unauthenticat*,
@@ -113,19 +116,19 @@ var lexiconLists = map[meaning]string{
 		buzon|casilla|cuenta|bandeja .. lleno|llena, cuota .. excedid*|superad*|sobrepasad*|llena, {es}|bandeja .. exced*|superad*|sobrepasad*|supera|supero|alcanz* .. cuota|espacio|limite|capacidad, {es}|bandeja .. sin espacio, sin espacio .. {es}, no hay espacio|suficiente .. {es}, exced*|superad* ~ cuota|espacio,
 		caixa|conta .. cheia|lotada, cota|quota .. excedid*|ultrapassad*|atingid*|esgotad*, {pt} .. excede*|atingi*|ultrapass* .. limite|cota|quota|capacidade|espaco, {pt} .. sem espaco, casella|posta .. piena, {it}|posta .. superat*|supera|raggiunt*|esaurit* .. spazio|limite|quota|capacita, spazio .. esaurit* .. {it}, quota .. superat*|esaurit*, spazio .. esaurito,
 		postvak|postbus|mailbox|account .. vol, quota|opslag*|limiet .. overschreden|bereikt, {pl} .. peln*|przepeln*|zapeln*, brak miejsca .. {pl}|koncie|skrzynce, przekroczon* .. limit|quota|pojemnosc|pojemnosci, {pl} .. przekroczyl* .. skrzynce|skrzynki|quota|pojemnosc, schranka .. plna, kvot* .. prekrocen*, {hu} .. megtelt|tele|betelt, casuta|cutia .. plina,
-		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|postkassen|innboks|innboksen .. full|fuld, kotak .. penuh, hop thu .. đay|day, postilaatikko|laatikko .. taynna,
-		ящик .. переполнен*|полон|заполнен*, недостаточно|нет|закончилось ~ места .. ящик*, нет свободного места .. ящик*, ящик* .. закончилось|нет|недостаточно места, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
-		邮箱&已满, 收件箱&满, 邮箱&爆满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, メールボックス&満杯, メールボックス&空き, 受信ボックス&満杯, 受信ボックス&いっぱい, 受信トレイ&いっぱい, 受信トレイ&満杯, 容量&超, 容量オーバー, กล่อง&เต็ม, 받은편지함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
+		posta|kutusu|kota|kotasi .. dolu|asildi|dolmus, postlada|postladan|brevlada|brevladan|inkorg|inkorgen|postkasse|postkassen|innboks|innboksen .. full|fuld, kotak .. penuh, hop thu .. đay|day, postilaatikko|laatikko .. taynna, γραμματοκιβωτιο|θυριδα .. πληρες|πληρης|γεματο|γεματη, صندوق|علبة .. ممتلئ|ممتلئة|ممتلىء, תיבת|תיבה .. מלאה,
+		ящик .. переполнен*|полон|заполнен*, недостаточно|нет|закончилось ~ места .. ящик*, нет свободного места .. ящик*, ящик* .. закончилось|нет|недостаточно места, переполнен* ~ ящик*, превышен* .. квот*|лимит*, квот* .. превышен*|исчерпан*, скринька .. переповнена|заповнена,
+		邮箱&已满, 收件箱&满, 邮箱&爆满, 信箱&已滿, 邮箱&满, 信箱&滿, 空间&已满, 空间不足, 容量&已满, 容量不足, 容量已滿, メールボックス&いっぱい, メールボックス&一杯, メールボックス&満杯, メールボックス&空き, 受信ボックス&満杯, 受信ボックス&いっぱい, 受信トレイ&いっぱい, 受信トレイ&満杯, 容量&超, 容量オーバー, กล่อง&เต็ม, 받은편지함&가득, 수신함&가득, 메일함&가득, 편지함&가득, 용량&초과`,
 	closedMailbox: `
 		{box} ~ disabled|deactivated|inactive|suspended|locked|closed|expired|terminated|frozen|discontinued|deleted|removed|cancelled|canceled|archived|retired|revoked|dormant|abandoned|decommissioned,
 		{box} ~ not active|activated|enabled, disabled|inactive|deactivated|suspended|expired|closed|terminated|frozen ~ {box},
 		{box} .. is disabled|inactive|suspended|deactivated, {box} .. withdrawn, {box} ~ shut down, {box} ~ shutdown, no longer active, due to ~ inactivity, badrcptto*, badrecipientto*, envelope recipient has been denied, due to extended inactivity, email account that you tried to reach is disabled|inactive,
 		{de} .. deaktiviert|gesperrt|stillgelegt|geschlossen|inaktiv|geloscht, {fr} ~ desactive|desactivee|supprime|supprimee|fermee|ferme|suspendu|suspendue|archivee, {es} .. deshabilitad*|desactivad*|inactiv*|suspendid*|eliminad*|expirado|cancelad*|cerrad*,
-		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*|encerrad*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|zablokowana|nieaktywna,
+		{pt} .. desativad*|inativ*|suspens*|cancelad*|bloquead*|encerrad*, {it} .. disattivat*|disatttivat*|disabilitat*|sospes*|chius*, bloccat* per inutilizzo, {nl} .. uitgeschakeld|gedeactiveerd|opgeheven, {pl} .. zablokowane|nieaktywne|zawieszone|wylaczone|usunieto|usuniete|usunieta|zamkniete|zamknieta|zablokowana|nieaktywna,
 		{ru} .. заблокирован*|отключен*|неактив*|удален*|деактивирован*|закрыт*, {tr} .. devre disi|pasif|kapatildi|askiya,
 		邮箱&停用, 帐号&停用, 账号&停用, 帐号&禁用, 账号&禁用, 用户&禁用, 邮箱&禁用, 帐号&冻结, 账号&冻结, 邮箱&冻结, 用户&注销, 帐号&注销, 账号&注销, 邮箱&注销, 用户&未注册, 帐号&未注册, 账号&未注册, 邮箱&未注册, 用户&锁定, 休眠&, 휴면, 계정&정지, 메일&중지, アカウント&無効, 利用停止, 解約`,
 	noSuchMailbox: `
-		{box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown|invalid|illegal|bogus local part, not a|an {box} of|at|on|here|in, {box} ~ not there, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
+		{box} ~ not provisioned, {box} .. is gone, {box} ~ never existed, {box} ~ unknown|unregistered|undefined|invalid|nonexistent|inexistent, {box} ~ not known|registered|recognized|recognised|existing|present, unknown|invalid|illegal|bogus local part, not a|an {box} of|at|on|here|in, {box} ~ not there, no mail box ~ available|here|found|for, not found in ldap|directory|active, unknown ~ {box}|alias,
 		{box}|rcpt|this .. does|do|did not exist*, {box}|rcpt|this .. doesn|doesnt|don|didn t exist*, {box} .. doesnt exist, {box}|rcpt ~ not exist*, {box} .. exist not,
 		does not exist here, doesn t exist here, {box} .. non existent|existing, {box} .. nonexistent, nonexistent|inexistent|undefined ~ {box}, non existent|existing ~ {box},
 		{box}|rcpt .. not found|recognized|recognised|located, {box} .. could|can not be found|located|resolved, {box} .. cannot be found|located, {box} .. couldn|can t be found, {box} .. no found,
@@ -138,11 +141,11 @@ var lexiconLists = map[meaning]string{
 		not|t|never ~ have|has ~ account|mailbox, not|t have a|an .. account|mailbox, not our customer, bad destination mailbox*|email|recipient, unrouteable|unroutable ~ address, addressee unknown,
 		recipnotfound, recipientnotfound, recipient notfound, userunknown, unknownuser, user_unknown, missing home directory, user not here, user not local please try*, person does not exist, handle mail for that user,
 		archived recipient, can t accept user,
-		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es .. nicht, {de} .. nicht .. bekannt|gefunden|vorhanden, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
-		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, {fr} .. pas .. trouve*, aucun|aucune ~ {fr}, ne connaissons|connait pas ~ {fr},
-		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, {es} .. no .. encontrad*|localizad*|registrad*, no existe|existen ~ {es}, no se ha encontrado ~ {es}, no hay ~ {es}, no hay ningun|ninguna ~ {es}, no se encontro|encuentra ~ {es},
+		{de} .. unbekannt|ungultig|ungueltig|inexistent, {de} .. nicht bekannt|gefunden|vorhanden|existent, {de} .. existiert|existieren ~ nicht, {de} .. gibt es .. nicht, {de} .. nicht .. bekannt|gefunden|vorhanden, {de} .. nicht vergeben|registriert|eingerichtet|angelegt, unbekannte|unbekannter|unbekanntes|ungultige|ungultiger|ungueltiger ~ {de}, kein|keine|keinen ~ {de}, kein solcher|solches {de},
+		{fr} .. inconnu|inconnue|introuvable|inexistant|inexistante|invalide, {fr} .. existe|existent pas|plus, {fr} .. non trouve*|valide, {fr} .. est pas|plus connu*|valide|reconnu*, {fr} .. pas .. trouve*, aucun|aucune ~ {fr}, ne connaissons|connait pas ~ {fr},
+		{es} .. desconocid*|inexistente|invalid*, {es} .. no existe|existen|encontrad*|valid*, {es} .. no se encuentra|encontro, {es} .. no es valid*, {es} .. no .. encontrad*|localizad*|registrad*, no existe|existen ~ {es}, no se ha encontrado ~ {es}, no hay ~ {es}, no hay ningun|ninguna ~ {es}, no se encontro|encuentra ~ {es},
 		{pt} .. desconhecid*|inexistente|invalid*, {pt} .. nao existe|encontrad*|localizad*, {pt} .. nao .. encontrad*|localizad*|cadastrad*, nao existe|ha ~ {pt},
-		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, {it} .. non .. trovat*|registrat*, {it} non presente, nessun|nessuna ~ {it}, destin sconosciuto,
+		{it} .. sconosciut*|inesistente|errat*, {it} .. non esiste|trovat*|valid*|esistente, {it} .. non .. trovat*|registrat*, {it} non presente, {it} .. non e presente|valid*|registrat*, nessun|nessuna ~ {it}, destin sconosciuto,
 		{nl} .. onbekend|ongeldig, {nl} .. bestaat niet, {nl} .. niet .. gevonden|bekend|geldig, geen ~ {nl}, onbekende ~ {nl}, ongeldige ~ {nl},
 		{pl} .. nieznan*|nieprawidlow*|nieistniejac*, {pl} .. nie istnieje|znalezion*|odnaleziono, {pl} .. nie .. znalezion*, nie ma|mamy takiego|takiej ~ {pl}, nie znaleziono ~ {pl}, nie istnieje, nieznany|nieprawidlowy ~ {pl}, brak ~ {pl}, brak takiej|takiego|takich ~ {pl},
 		{cs} .. neexistuje|neznamy|neznama|nenalezen|nenalezena|neexistujici, neexistujici|neznamy|neznama ~ {cs},
@@ -154,9 +157,9 @@ var lexiconLists = map[meaning]string{
 		vartotojas|gavejas|adresas .. nerastas|neegzistuoja|nezinomas, lietotajs|sanemejs|adrese .. nav atrasts|atrasta|zinams, lietotajs|sanemejs .. neeksiste, nezinomas|nerastas ~ vartotojas|gavejas|adresas, nezinams|nezinama ~ lietotajs|sanemejs|adrese, kasutaja|kasutajat|saaja|saajat|aadress|aadressi .. ei leitud|leita|eksisteeri|ole, tundmatu ~ kasutaja|saaja,
 		usuari|destinatari|bustia .. desconegut|inexistent, usuari|destinatari|bustia .. no existeix|trobat,
 		المستخدم|المستلم|العنوان|الحساب|صندوق .. غير موجود|معروف|صالح, مستخدم|مستلم غير موجود|معروف, لا يوجد .. المستخدم|مستخدم|الحساب|حساب, המשתמש|משתמש|הנמען|נמען|הכתובת|כתובת|תיבת .. לא קיים|קיימת|נמצא|נמצאה|ידוע,
-		{bg} .. не съществува|наличен, {bg} .. непознат*, непознат* ~ {bg}, χρηστης|παραληπτης|διευθυνση .. δεν υπαρχει|βρεθηκε, αγνωστος χρηστης|παραληπτης,
+		{bg} .. не съществува|наличен, {bg} .. непознат*, непознат* ~ {bg}, няма такъв|такава|такова ~ {bg}, λογαριασμος|θυριδα|γραμματοκιβωτιο .. δεν υπαρχει|βρεθηκε, χρηστης|παραληπτης|διευθυνση .. δεν υπαρχει|βρεθηκε, αγνωστος χρηστης|παραληπτης,
 		{vi} khong ton tai, {id} .. tidak ditemukan|dikenal|ada|terdaftar|wujud|dijumpai,
-		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 沒有此使用者, 没有此用户, 没有这个用户, 没有这个收件人, 没有此收件人, 没有该用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 收件人未找到, 邮箱未找到, 帐号未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
+		用户&不存在, 用戶&不存在, 無此用戶, 查無此用戶, 沒有此用戶, 沒有這個用戶, 未知用戶, 找不到&用戶, 找不到&收件者, 收件者&不存在, 收件人&不存在, 使用者&不存在, 邮箱&不存在, 郵箱&不存在, 信箱&不存在, 帐号&不存在, 账号&不存在, 帳號&不存在, 账户&不存在, 帐户&不存在, 地址&不存在, 邮件地址&无效, 不存在&用户, 不存在&邮箱, 无此用户, 無此使用者, 無此帳號, 無此帳戶, 無此信箱, 無此收件人, 沒有此使用者, 没有此用户, 没有这个用户, 没有这个收件人, 没有此收件人, 没有该用户, 查无此人, 查無此人, 未知用户, 未知的用户, 用户未找到, 收件人未找到, 邮箱未找到, 帐号未找到, 找不到&用户, 找不到&收件人, 收件人&无效, 用户名&错误,
 		ユーザー&存在しません, ユーザ&存在しません, ユーザ&不明, ユーザ&見つかりません, ユーザー&見つかりません, メールボックス&見つかりません, 受信者&存在しません, 受信者&見つかりません, 宛先&不明, 宛先&見つかりません, アドレス&存在しません, アドレス&見つかりません, メールボックス&存在しません, 存在しない&ユーザ, ユーザー&いません, ユーザ&いません, ユーザー&おりません, 存在しない&アドレス, 存在しない&メール, 該当する&ユーザ, 該当する&ありません, アドレス&ありません, アカウント&存在しません, アカウント&ありません, 宛先&存在しません,
 		존재하지 않는&사용자, 존재하지않는&사용자, 존재하지않는&계정, 존재하지않는&메일, 존재하지않는&주소, 사용자&존재하지, 아이디&존재하지, 아이디가없, 주소&존재하지, 메일함&존재하지, 수신자&존재하지, 계정&존재하지, 사용자를찾을수없, 수신자를찾을수없, 없는사용자, 없는계정, 사용자가없, 수신자가없, 계정이없, 메일주소가없, 알수없는사용자, 존재하지않는수신자, ไม่พบผู้ใช้, ไม่พบผู้รับ, ไม่มีผู้ใช้, ไม่พบที่อยู่, ไม่พบบัญชี, ไม่มีบัญชี`,
 	noMailboxPerhaps: `
@@ -172,9 +175,9 @@ var lexiconLists = map[meaning]string{
 		blocked|rejected|refused by ~ recipient|addressee|user|recipients|users,
 		{de} ~ nimmt keine|nur .. von, {fr} .. accepte pas|que .. de, {es} .. acepta .. de, {pt} .. aceita .. de, {it} .. accetta .. da`,
 	hostFull: `
-		out of disk|system|server, server|system|spool|partition|filesystem|queue ~ storage|disk|space|full, file system full, disk|disks|disc ~ full, insufficient ~ disk|system|resources, no space left on device, low on disk|space`,
+		out of disk|system|server, server|system|spool|partition|filesystem|queue ~ storage|disk|space|full, file system full, tenant|server|system|message|organization storage|store ~ full, spazio|espacio|espaco su|en|em|de ~ disco, 磁盘, 磁碟, ディスク, 디스크, 服务器&空间, 伺服器&空間, サーバ&容量, 서버&용량, disk|disks|disc ~ full, insufficient ~ disk|system|resources, no space left on device, low on disk|space`,
 	namesMailbox: `
-		user|users|user's|mailbox|inbox|recipient*|addressee|account|maildir|folder|quota|his|her`,
+		user|users|user's|mailbox|inbox|recipient*|addressee|account|maildir|folder|quota|his|her, {de}, {fr}, {es}, {pt}, {it}, {nl}, {pl}, {ru}, 邮箱, 信箱, メールボックス, 메일함`,
 	receivesTooMuch: `
 		receiving mail at a rate*, receiving mail too quickly`,
 	errorLimit: `
@@ -188,7 +191,7 @@ var lexiconLists = map[meaning]string{
 // classes are the nouns for what an address stands for, by language.
 var classes = map[string][]string{
 	"{box}": words(`user users username userid userids mailbox mailboxes inbox recipient recipients addressee address addresses account accounts alias
-		person customer subscriber employee email emails login mailaccount localpart local_part @`),
+		person customer subscriber employee email emails mailaccount localpart local_part @`),
 	"{boxes}":   words(`users recipients mailboxes addresses accounts receivers addressees`),
 	"{unknown}": words(`unknown invalid bad wrong nonexistent existent existing failed rejected undeliverable`),
 	// Plurals: one mailbox was asked for.
@@ -207,10 +210,10 @@ var classes = map[string][]string{
 	"{ro}":    words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul`),
 	"{sv}":    words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
 	"{da}":    words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse postkassen`),
-	"{fi}":    words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko`),
+	"{fi}":    words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko postilaatikkoa`),
 	"{tr}":    words(`kullanici alici hesap adres kutusu adresi hesabi`), //nolint:misspell // not English
 	"{ru}":    words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент`),
-	"{uk}":    words(`користувач користувача одержувач отримувач адреса скринька`),
+	"{uk}":    words(`користувач користувача одержувач отримувач одержувача отримувача адреса скринька`),
 	"{bg}":    words(`потребител потребителят получател адрес кутия`),
 	"{vi}":    words(`dung khoan nhan chi`),
 	"{id}":    words(`pengguna penerima alamat akun`),
@@ -224,9 +227,9 @@ var heads = set(`syntax family literal format map database databases db store ag
 // two stands one of the words in belongsTo, perhaps an article too, or the second
 // is in the genitive.
 var (
-	places    = set(`domain server host gateway backend relay domaine serveur dominio servidor domein domain domane domena сервер домен сервър`)
+	places    = set(`domain annuaire verzeichnis каталог service subscription contract licence license plan certificate server host gateway backend relay domaine serveur dominio servidor domein domain domane domena сервер домен сервър`)
 	belongsTo = set(`of for du de del des di do da dos van von der`)
-	articles  = set(`the la le les el o a`)
+	articles  = set(`the this that our la le les el o a`)
 	genitives = set(`получателя адресата пользователя абонента одержувача отримувача користувача prijemce adresata odbiorcy uzytkownika prejemnika primatelja primaoca`)
 )
 
@@ -234,11 +237,25 @@ var (
 var smallWords = set(`is was were are be been being has have had does do did currently now already permanently administratively or and either
 	virtual local illegal invalid unknown known the this that these a an any all such ningun ninguna nenhum nenhuma here e mail email name names id address user account mailbox box part
 	specified given requested intended you your his her its their to of for in on with allowed allocated disk storage mailing some one
-	de la le les du des un une ce cet cette el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
+	de l la le les het du des un une ce cet cette el los las del una o ou est a ete esta este esa ese dicha dicho da do dos das di dell il lo gli ist wurde wird ein eine der die das dieses dieser
 	electronique postal correo electronico lettres aux mail aktiv takiego tego je jest zostalo zostala @`)
 
+// aboutMailbox are the meanings that are about the mailbox, and conditions the
+// words behind which they are only supposed.
+const aboutMailbox = fullMailbox | closedMailbox | noSuchMailbox | noMailboxPerhaps
+
+var conditions = set(`if whether unless when case se als wenn falls ob si pokud jesli jezeli czy если якщо ако hvis dersom jos eger`) //nolint:misspell // not English
+
+// A condition stands in front in Chinese too.
+var unspacedConditions = []string{"如果", "若", "倘若", "假如", "如"}
+
+// technical accounts and mailboxes are the host's own: none is the one that was
+// asked for.
+var technical = set(`sasl database db milter bind service system root administrator proxy relay gateway smarthost journal journaling archive archiving
+	quarantine postmaster catchall abuse backup submission`)
+
 // turningWords end a phrase: what follows is about another thing.
-var turningWords = set(`domain domains host hosts hostname sender senders server servers relay from client ip but policy record records mx dns reverse ptr
+var turningWords = set(`directory database key keys table tables map maps service services relaying client clients domain domains host hosts hostname sender senders server servers relay from client ip but policy record records mx dns reverse ptr
 	domaine dominio serveur servidor rechner rechners absenders hote сервер сервера absender emetteur remitente mittente остправитель домен`)
 
 // A place that is meant, "on this server", is none of them: what follows is
