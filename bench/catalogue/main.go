@@ -361,83 +361,84 @@ func (b *bench) chargeMore(ctx context.Context, books *ledger.Ledger, org string
 // thousand at a time, one batch after the other.
 func (b *bench) largeOrder(ctx context.Context, items int64) error {
 	table := b.report.Table("A large order", "step", "items", "seconds", "µs an item")
-	step := func(name string, f func() error) error {
-		began := time.Now()
-		if err := f(); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		took := time.Since(began)
-		table.Add(name, items, took.Seconds(), float64(took.Microseconds())/float64(items))
-		return nil
-	}
-	const id, batch = "ord_large", 1000
+	const id = "ord_large"
 	if _, err := b.book.Create(ctx, orderbook.NewOrder{
 		ID: id, Org: "large", Request: order.Request{Kind: order.LeadList, Count: items}, Status: order.Reserved,
 	}); err != nil {
 		return err
 	}
-	batches := func(f func(from, to int64) error) func() error {
-		return func() error {
-			for from := int64(1); from <= items; from += batch {
-				if err := f(from, min(items, from+batch-1)); err != nil {
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"select", func() error {
+			selected, err := b.catalogue.Select(ctx, lead.Selection{OrderID: id, Org: "large", Count: items, FactType: "email"})
+			if err != nil {
+				return err
+			}
+			items = selected.Items
+			return b.book.Start(ctx, id, items)
+		}},
+		{"verdicts", func() error {
+			return inBatches(items, func(from, to int64) error { return b.writeVerdicts(ctx, id, from, to) })
+		}},
+		{"delivery", func() error {
+			return inBatches(items, func(from, to int64) error {
+				billable, err := b.book.Billable(ctx, id, from, to, []string{"valid"})
+				if err != nil {
 					return err
 				}
-			}
-			return nil
+				_, err = b.book.Deliver(ctx, id, billable)
+				return err
+			})
+		}},
+		{"tally", func() error { _, _, err := b.book.Tally(ctx, id); return err }},
+		{"results as CSV", func() error {
+			return b.catalogue.WriteResults(ctx, io.Discard, id, lead.CSV, lead.ResultOptions{})
+		}},
+	} {
+		began := time.Now()
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
-	}
-	if err := step("select", func() error {
-		selected, err := b.catalogue.Select(ctx, lead.Selection{OrderID: id, Org: "large", Count: items, FactType: "email"})
-		items = selected.Items
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := b.book.Start(ctx, id, items); err != nil {
-		return err
-	}
-	if err := step("verdicts", batches(func(from, to int64) error {
-		now := time.Now()
-		pending, err := b.book.Pending(ctx, id, from, to, now)
-		if err != nil {
-			return err
-		}
-		verdicts := make([]orderbook.Verdict, len(pending))
-		for i, item := range pending {
-			verdicts[i] = orderbook.Verdict{
-				N: item.N, Verdict: "valid", Reason: "accepted", MXHost: "mx1.mail.example.test", SMTPCode: 250,
-				SMTPEnhanced: "2.1.5", SMTPText: "2.1.5 Recipient OK", CheckedAt: now,
-			}
-			if item.N%2 == 0 {
-				verdicts[i].Verdict, verdicts[i].Reason = "invalid", "no_such_user"
-			}
-		}
-		return b.book.WriteVerdicts(ctx, id, verdicts)
-	})); err != nil {
-		return err
-	}
-	if err := step("delivery", batches(func(from, to int64) error {
-		items, err := b.book.Billable(ctx, id, from, to, []string{"valid"})
-		if err != nil {
-			return err
-		}
-		_, err = b.book.Deliver(ctx, id, items)
-		return err
-	})); err != nil {
-		return err
-	}
-	if err := step("tally", func() error { _, _, err := b.book.Tally(ctx, id); return err }); err != nil {
-		return err
-	}
-	if err := step("results as CSV", func() error {
-		return b.catalogue.WriteResults(ctx, io.Discard, id, lead.CSV, lead.ResultOptions{})
-	}); err != nil {
-		return err
+		took := time.Since(began)
+		table.Add(step.name, items, took.Seconds(), float64(took.Microseconds())/float64(items))
 	}
 	var bytes int64
 	if err := b.pool.QueryRow(ctx, `SELECT pg_total_relation_size('order_item') / (SELECT count(*) FROM order_item)`).Scan(&bytes); err != nil {
 		return err
 	}
-	b.report.Note("An order item takes %d bytes on disk, its index and the room to grow included.", bytes)
+	b.report.Note("An order item takes %d bytes on disk, its index and the space to grow included.", bytes)
 	return nil
+}
+
+// inBatches calls f for each batch of the items of an order.
+func inBatches(items int64, f func(from, to int64) error) error {
+	const batch = 1000
+	for from := int64(1); from <= items; from += batch {
+		if err := f(from, min(items, from+batch-1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeVerdicts makes the odd ones of some items valid and the others invalid.
+func (b *bench) writeVerdicts(ctx context.Context, id string, from, to int64) error {
+	now := time.Now()
+	pending, err := b.book.Pending(ctx, id, from, to, now)
+	if err != nil {
+		return err
+	}
+	verdicts := make([]orderbook.Verdict, len(pending))
+	for i, item := range pending {
+		verdicts[i] = orderbook.Verdict{
+			N: item.N, Verdict: "valid", Reason: "accepted", MXHost: "mx1.mail.example.test", SMTPCode: 250,
+			SMTPEnhanced: "2.1.5", SMTPText: "2.1.5 Recipient OK", CheckedAt: now,
+		}
+		if item.N%2 == 0 {
+			verdicts[i].Verdict, verdicts[i].Reason = "invalid", "no_such_user"
+		}
+	}
+	return b.book.WriteVerdicts(ctx, id, verdicts)
 }

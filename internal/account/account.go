@@ -290,7 +290,9 @@ func (a *Accounts) orgOf(ctx context.Context, db querier, org Org) Org {
 }
 
 // Org returns an organization and the plan it is on now, or ErrNotFound.
-func (a *Accounts) Org(ctx context.Context, id string) (Org, error) { return a.readOrg(ctx, a.pool, id) }
+func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
+	return a.readOrg(ctx, a.pool, id)
+}
 
 // readOrg is Org, also within a transaction: one that holds a connection while it
 // waits for another one of the pool may wait for ever.

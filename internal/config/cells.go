@@ -84,14 +84,12 @@ func (c Config) InCell(name string) (Config, error) {
 	if err != nil {
 		return c, err
 	}
-	var names []string
 	for _, one := range cells {
 		if one.Cell == name {
 			return one, nil
 		}
-		names = append(names, one.Cell)
 	}
-	return c, fmt.Errorf("there is no cell %q; HOLDFAST_CELLS has %s", name, strings.Join(names, ", "))
+	return c, fmt.Errorf("there is no cell %q; HOLDFAST_CELLS has %s", name, namesOf(cells))
 }
 
 // chooseCell applies HOLDFAST_CELL.
@@ -121,9 +119,14 @@ func (c Config) NeedCell(how string) error {
 	if err != nil || len(cells) == 0 {
 		return err
 	}
+	return fmt.Errorf("there are several cells (%s); choose one with %s", namesOf(cells), how)
+}
+
+// namesOf are the names of cells, sorted, for an error.
+func namesOf(cells []Config) string {
 	var names []string
 	for _, one := range cells {
 		names = append(names, one.Cell)
 	}
-	return fmt.Errorf("there are several cells (%s); choose one with %s", strings.Join(slices.Sorted(slices.Values(names)), ", "), how)
+	return strings.Join(slices.Sorted(slices.Values(names)), ", ")
 }

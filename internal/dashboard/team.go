@@ -127,7 +127,7 @@ func (v *visit) changeMember() error {
 // removeMember asks for the id, so that no one is removed by mistake.
 func (v *visit) removeMember() error {
 	if id := v.r.PathValue("member"); strings.TrimSpace(v.r.PostForm.Get("confirm")) != id {
-		return &api.Problem{Status: http.StatusUnprocessableEntity, Title: "Nobody was removed", Detail: "Write the id " + id + " to confirm that this member is removed."}
+		return &api.Problem{Status: http.StatusUnprocessableEntity, Title: "No member was removed", Detail: "Write the id " + id + " to confirm that this member is removed."}
 	}
 	if err := v.call(http.MethodDelete, v.memberPath(), nil, nil); err != nil {
 		return err

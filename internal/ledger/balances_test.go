@@ -13,6 +13,20 @@ import (
 	"holdfast/internal/postgres/pgtest"
 )
 
+const members, months = 80, 12
+
+// seedAllotments gives each of the members of acme a grant of 3 credits a month.
+func seedAllotments(t *testing.T, l *Ledger) {
+	op := Grants{Owner: "acme", Key: "all"}
+	for m := range members {
+		for range months {
+			op.Lines = append(op.Lines, GrantLine{Pool: fmt.Sprintf("m%02d", m), Type: "email", Amount: 3, Source: SourceAllotment})
+		}
+	}
+	_, err := l.Grants(t.Context(), op)
+	require.NoError(t, err)
+}
+
 // The balances of an organization with many members and months are one pass over
 // its grants, not one for each account: with 500 members it took 15 s.
 func TestBalancesReadEveryGrantOnce(t *testing.T) {
@@ -20,15 +34,7 @@ func TestBalancesReadEveryGrantOnce(t *testing.T) {
 	pool := pgtest.New(t)
 	l := New(pool)
 	t.Cleanup(l.Close)
-	const members, months = 80, 12
-	op := Grants{Owner: "acme", Key: "all"}
-	for m := range members {
-		for range months {
-			op.Lines = append(op.Lines, GrantLine{Pool: fmt.Sprintf("m%02d", m), Type: "email", Amount: 3, Source: SourceAllotment})
-		}
-	}
-	_, err := l.Grants(ctx, op)
-	require.NoError(t, err)
+	seedAllotments(t, l)
 	balances, err := l.Balances(ctx, "acme")
 	require.NoError(t, err)
 	require.Len(t, balances, members)
@@ -48,16 +54,8 @@ func TestBalancesFollowTheJournal(t *testing.T) {
 	l, other := New(pool), New(pool)
 	t.Cleanup(l.Close)
 	t.Cleanup(other.Close)
-	const members, months = 80, 12
-	op := Grants{Owner: "acme", Key: "all"}
-	for m := range members {
-		for range months {
-			op.Lines = append(op.Lines, GrantLine{Pool: fmt.Sprintf("m%02d", m), Type: "email", Amount: 3, Source: SourceAllotment})
-		}
-	}
-	_, err := l.Grants(ctx, op)
-	require.NoError(t, err)
-	_, err = pool.Exec(ctx, `ANALYZE`)
+	seedAllotments(t, l)
+	_, err := pool.Exec(ctx, `ANALYZE`)
 	require.NoError(t, err)
 	_, err = l.Balances(ctx, "acme")
 	require.NoError(t, err)
