@@ -26,7 +26,7 @@ import (
 // After every operation its result, and after every batch all balances, must be
 // those of a naive model; rows keep the invariants I1–I10.
 func TestEngineAgainstModel(t *testing.T) {
-	chosen := setRapid(t, 480, 300)
+	chosen := setRapid(t, 560, 300)
 	steps := 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld("acme")
