@@ -40,7 +40,7 @@ stored is its hash.`,
 		},
 	}
 	addOrgFlag(cmd, &org)
-	cmd.Flags().StringVar(&member, "member", "", "whose key it is")
+	cmd.Flags().StringVar(&member, "member", "", "the member that uses the key")
 	cmd.Flags().Var(role, "role", role.choices()+"; the member's own when left out")
 	required(cmd, "member")
 	return cmd

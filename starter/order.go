@@ -55,7 +55,7 @@ same order answers. Without it a new one is made and printed.`,
 	flags.Int64Var(&run.body.Count, "count", 0, "how many leads to verify")
 	flags.BoolVar(&run.body.Fill, "fill", false, "continue until --count valid leads are delivered")
 	flags.BoolVar(&run.body.IncludeOwned, "include-owned", false, "deliver what the organization owns already too, free")
-	flags.BoolVar(&run.body.IncludeKnownBad, "include-known-bad", false, "select leads too whose address is known to be bad")
+	flags.BoolVar(&run.body.IncludeKnownBad, "include-known-bad", false, "also select leads with an address that is known to be bad")
 	required(cmd, "count")
 
 	addCriteriaFlags(cmd, &run.body.Criteria)

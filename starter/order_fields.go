@@ -96,7 +96,7 @@ taken it.`,
 	}
 	addOrderFlags(cmd, &run)
 	flags := cmd.Flags()
-	flags.StringVar(&run.body.OrderID, "order", "", "order whose delivered leads are exported")
+	flags.StringVar(&run.body.OrderID, "order", "", "the order that delivered the leads to export")
 	flags.StringSliceVar(&run.body.LeadIDs, "lead", nil, "ids of leads")
 	flags.Var(destination, "destination", destination.choices())
 	flags.StringVar(&run.body.WebhookID, "webhook", "", "id of the webhook; may be left out where there is only one")

@@ -178,7 +178,7 @@ func (a *app) showPreview(p billing.Preview) {
 		return
 	}
 	a.say("Resets of %s up to %s; nothing was changed.", p.Org, when(p.At))
-	t := newTable("period from", "whose", "plan", "credits", ">expire", ">roll over", ">granted")
+	t := newTable("period from", "for", "plan", "credits", ">expire", ">roll over", ">granted")
 	t.indent = 2
 	for _, r := range p.Resets {
 		whose := cmp.Or(r.Member, "organization")

@@ -122,7 +122,7 @@ var fieldsByName = map[string]said{
 	"phone":               {"", "+14155550123"},
 	"plan":                {"The plan.", "verified-leads"},
 	"plan_version":        {"The version of the plan.", 1},
-	"pool":                {"Whose credits: the member's own or the organization's.", "organization"},
+	"pool":                {"Who has the credits: the member or the organization.", "organization"},
 	"prefix":              {"How the key begins.", "hf_3k5m7p2q"},
 	"priority":            {"", 0},
 	"profile":             {"", "Prefers short messages."},

@@ -104,7 +104,7 @@ type granted struct {
 
 // GrantBody is a grant as it is asked for.
 type GrantBody struct {
-	Member    string `json:"member,omitempty" doc:"Whose own credits these are; the shared pool's when left out."`
+	Member    string `json:"member,omitempty" doc:"The member that gets the credits; the shared pool when left out."`
 	Type      string `json:"type" example:"email"`
 	Amount    int64  `json:"amount" minimum:"1" maximum:"1000000000000"`
 	Source    string `json:"source" enum:"pack,promotion,adjustment"`

@@ -43,7 +43,7 @@ func TestA10_RateLimitPerKey(t *testing.T) {
 }
 
 // Servers share what a key may ask for: what one has let pass, another does not let
-// pass again, but for what it had not yet heard of.
+// pass again, but for what it did not know yet.
 func TestA10_ServersShareTheQuotaOfAKey(t *testing.T) {
 	f := setup(t)
 	one, other := *f, *f

@@ -192,7 +192,7 @@ type verifiedResult struct {
 
 // VerifyFor is what a synchronous verification may say besides its addresses.
 type VerifyFor struct {
-	Member   string `json:"member,omitempty" maxLength:"100" doc:"Whose order it is, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
+	Member   string `json:"member,omitempty" maxLength:"100" doc:"The member that orders, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
 	Metadata Labels `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data."`
 }
 

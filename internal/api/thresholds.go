@@ -37,7 +37,7 @@ func (a *API) thresholds() {
 	}, func(ctx context.Context, in *struct {
 		Body struct {
 			Type       string `json:"type" minLength:"1" maxLength:"63"`
-			Member     string `json:"member,omitempty" maxLength:"100" doc:"The member whose own credits are meant; the shared ones when left out."`
+			Member     string `json:"member,omitempty" maxLength:"100" doc:"The member that has the credits; the shared pool when left out."`
 			Thresholds []Rule `json:"thresholds" maxItems:"10" doc:"Each is either credits or percent."`
 		}
 	},
@@ -53,7 +53,7 @@ func (a *API) thresholds() {
 		summary: "Return to the plan's thresholds for one pool and credit type",
 	}, func(ctx context.Context, in *struct {
 		Type   string `query:"type" required:"true" minLength:"1" maxLength:"63" doc:"Credit type."`
-		Member string `query:"member" maxLength:"100" doc:"The member whose own credits are meant; the shared ones when left out."`
+		Member string `query:"member" maxLength:"100" doc:"The member that has the credits; the shared pool when left out."`
 	},
 	) (*answer[watchList], error) {
 		return body(a.setThresholds(ctx, in.Member, in.Type, nil))

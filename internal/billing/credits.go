@@ -47,7 +47,7 @@ type Budget struct {
 type Credit struct {
 	Type      string     `json:"type"`
 	Pool      string     `json:"pool" enum:"member,organization"`
-	Member    string     `json:"member,omitempty" doc:"Whose pool it is."`
+	Member    string     `json:"member,omitempty" doc:"The member that has the pool."`
 	Available int64      `json:"available"`
 	Held      int64      `json:"held" doc:"Reserved by orders that are not settled."`
 	Used      int64      `json:"used" doc:"Charged in the current period of this pool, less what was credited back; of all time where the plan has no period."`

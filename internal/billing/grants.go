@@ -19,7 +19,7 @@ type Grant struct {
 	ID        int64      `json:"grant_id"`
 	Type      string     `json:"type"`
 	Pool      string     `json:"pool" enum:"member,organization"`
-	Member    string     `json:"member,omitempty" doc:"Whose own credits they are."`
+	Member    string     `json:"member,omitempty" doc:"The member that has the credits."`
 	Source    string     `json:"source" doc:"allotment, pack, promotion, adjustment, rollover or reinstated."`
 	Priority  int32      `json:"priority" doc:"A lower one is spent first."`
 	GrantedAt time.Time  `json:"granted_at"`

@@ -26,7 +26,7 @@ type Entry struct {
 	Kind    string    `json:"kind"`
 	Type    string    `json:"type"`
 	Pool    string    `json:"pool" enum:"member,organization"`
-	Holder  string    `json:"pool_member,omitempty" doc:"Whose own pool, where it is a member's."`
+	Holder  string    `json:"pool_member,omitempty" doc:"The member that has the pool, where it is not the shared one."`
 	Amount  int64     `json:"amount" doc:"Credits moved."`
 	Change  int64     `json:"change" doc:"What it did to the balance. Added up, they are the balance: a capture of what was held changes nothing any more."`
 	Balance int64     `json:"balance" doc:"Available in this pool afterwards."`

@@ -17,7 +17,7 @@ type Preview struct {
 
 // PreviewReset is one period of one subscription that would begin.
 type PreviewReset struct {
-	Member      string                `json:"member,omitempty" doc:"Whose licence it is; the organization's own subscription when left out."`
+	Member      string                `json:"member,omitempty" doc:"The member that has the licence; the organization's own subscription when left out."`
 	Plan        string                `json:"plan" doc:"Under which the period begins."`
 	PlanVersion int                   `json:"plan_version"`
 	EndedPlan   string                `json:"ended_plan" doc:"In force when the period before ended; it decides what is kept."`

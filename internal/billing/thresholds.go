@@ -22,7 +22,7 @@ const MaxThresholds = 10
 // Watch is which balances of a pool are called low.
 type Watch struct {
 	Type       string           `json:"type" example:"email" doc:"Credit type."`
-	Pool       string           `json:"pool" enum:"member,organization" example:"organization" doc:"Whose credits."`
+	Pool       string           `json:"pool" enum:"member,organization" example:"organization" doc:"Who has the credits: a member or the organization."`
 	Member     string           `json:"member,omitempty" example:"jane" doc:"The member that has the pool."`
 	Source     string           `json:"source" enum:"plan,own" example:"own" doc:"The plan's thresholds, or your own in their place."`
 	Thresholds []WatchThreshold `json:"thresholds" doc:"Each is announced once when the balance falls to it, until the balance has risen above it."`

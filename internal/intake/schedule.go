@@ -55,7 +55,7 @@ func (in *Intake) EnsureSchedule(ctx context.Context, every time.Duration) (crea
 		Workflow:      workflows.MonthlyReset,
 		Args:          []any{workflows.ResetInput{}},
 		TaskQueue:     workflows.TaskQueue,
-		StaticSummary: "Reset the credits of every subscription whose period has begun",
+		StaticSummary: "Reset the credits of every subscription with a new period",
 	})
 }
 

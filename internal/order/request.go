@@ -39,7 +39,7 @@ type Request struct {
 
 	// IncludeKnownBad selects leads too whose address is known to be bad from a
 	// verification that is still relied on, instead of leaving them out.
-	IncludeKnownBad bool `json:"include_known_bad,omitempty" doc:"Of a lead_list: select leads, too, whose address a verification that is still relied on has found to be bad. Without it they are left out."`
+	IncludeKnownBad bool `json:"include_known_bad,omitempty" doc:"Of a lead_list: also select leads with an address that an earlier verification found to be bad. Without it they are left out."`
 
 	// ListID is the list whose addresses are verified, whose rows are enriched,
 	// or whose leads are revealed or exported; Count is their number.
@@ -99,7 +99,7 @@ type Body struct {
 	Emails  []string `json:"emails,omitempty"`
 	LeadIDs []string `json:"lead_ids,omitempty"` // leads to reveal or export
 
-	Member   string            `json:"member,omitempty" doc:"Whose order it is, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
+	Member   string            `json:"member,omitempty" doc:"The member that orders, with an admin's or the operator's key; the key's own member when left out." example:"jane"`
 	Metadata map[string]string `json:"metadata,omitempty" doc:"Up to 20 texts of your own, by name; no contact data. Lists of orders can be filtered by them."`
 }
 

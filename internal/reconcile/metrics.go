@@ -54,7 +54,7 @@ func (r *Reconciler) Stats(ctx context.Context) (Stats, error) {
 const scrapeWithin = 2 * time.Second
 
 var (
-	recoveredDesc = prometheus.NewDesc("holdfast_orders_recovered_total", "Open orders whose workflow was gone and that were taken up again.", nil, nil)
+	recoveredDesc = prometheus.NewDesc("holdfast_orders_recovered_total", "Open orders that had lost their workflow and were started again.", nil, nil)
 	releasedDesc  = prometheus.NewDesc("holdfast_holds_recovered_total", "Open holds without an order that were released.", nil, nil)
 	failedDesc    = prometheus.NewDesc("holdfast_orders_lost", "Orders without a running workflow that the last reconciliation could not take up.", nil, nil)
 	openDesc      = prometheus.NewDesc("holdfast_orders_open", "Open orders at the last reconciliation.", nil, nil)

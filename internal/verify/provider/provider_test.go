@@ -317,7 +317,7 @@ func TestSpendCapIsShared(t *testing.T) {
 	require.EqualValues(t, 10, requests.Load())
 }
 
-// TestWaterfall: what one does not know the next is asked for; where nobody
+// TestWaterfall: what one does not know the next is asked for; where none
 // knows the first one's answer stands.
 func TestWaterfall(t *testing.T) {
 	knows := func(name string, known ...string) provider.Verifier {

@@ -1,0 +1,10 @@
+package verdicts
+
+import (
+	"testing"
+
+	"holdfast/internal/postgres/pgtest"
+)
+
+// Nothing goes on in the background when the tests are over.
+func TestMain(m *testing.M) { pgtest.VerifyNoLeaks(m) }
