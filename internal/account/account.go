@@ -311,6 +311,10 @@ func (a *Accounts) readOrg(ctx context.Context, db querier, id string) (Org, err
 // Orgs lists all organizations by id.
 func (a *Accounts) Orgs(ctx context.Context) ([]Org, error) {
 	rows, _ := a.pool.Query(ctx, selectOrg+` ORDER BY o.id`)
+	return a.orgsOf(ctx, rows)
+}
+
+func (a *Accounts) orgsOf(ctx context.Context, rows pgx.Rows) ([]Org, error) {
 	orgs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Org])
 	if err != nil {
 		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
@@ -335,14 +339,7 @@ func (a *Accounts) OrgPage(ctx context.Context, f OrgFilter) ([]Org, error) {
 	rows, _ := a.pool.Query(ctx, `SELECT * FROM (`+selectOrg+` WHERE o.id > $1) o
 		WHERE ($2 = '' OR status = $2) AND ($3 = '' OR plan = $3) AND ($4 = '' OR metadata @> $4::text::jsonb)
 		ORDER BY id LIMIT $5`, f.After, string(f.Status), f.Plan, f.Metadata.Text(), f.Limit)
-	orgs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Org])
-	if err != nil {
-		return nil, fmt.Errorf("the organizations cannot be listed: %w", err)
-	}
-	for i := range orgs {
-		orgs[i] = a.orgOf(ctx, a.pool, orgs[i])
-	}
-	return orgs, nil
+	return a.orgsOf(ctx, rows)
 }
 
 // maxMembers is how many members an organization may have.

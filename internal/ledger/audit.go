@@ -252,12 +252,8 @@ func (a *auditor) finish(ctx context.Context) error {
 
 // silent looks at organizations without any journal entry: they must own nothing.
 func (a *auditor) silent(ctx context.Context) error {
-	rows, err := a.lookup.Query(ctx, `SELECT owner FROM credit_owner o WHERE $1 IN ('', owner)
-		AND NOT EXISTS (SELECT FROM credit_entry e WHERE e.owner = o.owner)`, a.opts.Owner)
-	if err != nil {
-		return err
-	}
-	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	owners, err := a.owners(ctx, `SELECT owner FROM credit_owner o WHERE $1 IN ('', owner)
+		AND NOT EXISTS (SELECT FROM credit_entry e WHERE e.owner = o.owner)`)
 	if err != nil {
 		return err
 	}
@@ -270,20 +266,25 @@ func (a *auditor) silent(ctx context.Context) error {
 	return nil
 }
 
+// owners are the organizations that a query finds, of the one that is audited.
+func (a *auditor) owners(ctx context.Context, query string) ([]string, error) {
+	rows, err := a.lookup.Query(ctx, query, a.opts.Owner)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // strangers finds rows of organizations that the ledger does not know.
 func (a *auditor) strangers(ctx context.Context) error {
 	for _, table := range []string{"credit_account", "credit_grant", "credit_hold", "credit_budget", "credit_fact"} {
 		// From one owner to the next by index, however many rows lie in between.
-		rows, err := a.lookup.Query(ctx, `WITH RECURSIVE t (owner) AS (
+		owners, err := a.owners(ctx, `WITH RECURSIVE t (owner) AS (
 				SELECT min(owner) FROM `+table+`
 				UNION ALL
 				SELECT (SELECT min(n.owner) FROM `+table+` n WHERE n.owner > t.owner) FROM t WHERE t.owner IS NOT NULL)
 			SELECT owner FROM t WHERE owner IS NOT NULL AND $1 IN ('', owner)
-			AND NOT EXISTS (SELECT FROM credit_owner o WHERE o.owner = t.owner)`, a.opts.Owner)
-		if err != nil {
-			return err
-		}
-		owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			AND NOT EXISTS (SELECT FROM credit_owner o WHERE o.owner = t.owner)`)
 		if err != nil {
 			return err
 		}
