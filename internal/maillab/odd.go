@@ -91,7 +91,9 @@ func (o *OddHost) truth(m mailbox) Truth {
 }
 
 // OddHosts returns the fault table.
-func OddHosts() []OddHost { return slices.Concat(oddSMTP(), oddRefusals(), oddDNS(), oddKinds()) }
+func OddHosts() []OddHost {
+	return slices.Concat(oddSMTP(), oddRefusals(), oddDNS(), oddKinds(), oddMore())
+}
 
 // addOdd builds the fault table's domains.
 func (w *World) addOdd() {
