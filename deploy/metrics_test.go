@@ -121,24 +121,13 @@ func TestPanelsAndRulesNameWhatThereIs(t *testing.T) {
 func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
 	t.Helper()
 	ctx := t.Context()
-	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{})
+	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{Dir: t.TempDir(), Lab: maillab.Config{Domains: 20}, Cluster: true})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop()) })
-	pool, err := postgres.Open(ctx, server.URL)
-	require.NoError(t, err)
-	database := func(name string) string {
-		_, err := pool.Exec(ctx, `CREATE DATABASE `+name)
-		require.NoError(t, err)
-		u, err := url.Parse(server.URL)
-		require.NoError(t, err)
-		u.Path = "/" + name
-		return u.String()
-	}
-	temporal, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{PostgresURL: database("temporal"), VisibilityURL: database("temporal_visibility"), Apart: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, temporal.Stop()) })
-	owner := server.URL
+	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	owner := servers.Config.DatabaseURL
 	require.NoError(t, postgres.Migrate(ctx, owner))
+	pool, err := postgres.Open(ctx, owner)
+	require.NoError(t, err)
 	const user = "shop"
 	_, err = pool.Exec(ctx, `CREATE ROLE `+user+` LOGIN PASSWORD 'secret'`)
 	require.NoError(t, err)
@@ -147,10 +136,7 @@ func productionLike(t *testing.T, cfg config.Config) *devstack.Servers {
 	app, err := url.Parse(owner)
 	require.NoError(t, err)
 	app.User = url.UserPassword(user, "secret")
-	cfg.DatabaseURL, cfg.TemporalAddress = app.String(), temporal.Address
-	servers, err := devstack.StartServers(ctx, cfg, devstack.ServerOptions{Dir: t.TempDir(), Lab: maillab.Config{Domains: 20}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, servers.Stop()) })
+	servers.Config.DatabaseURL = app.String()
 	return servers
 }
 

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -27,6 +28,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
+	"holdfast/internal/netguard"
 	"holdfast/internal/stacktest"
 	"holdfast/internal/wire"
 	"holdfast/workflows"
@@ -70,7 +72,8 @@ func startCells(t *testing.T) *twoCells {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	w.world = newWorld(t, "HOLDFAST_CELLS="+file, "TEMPORAL_ADDRESS="+s.Config.TemporalAddress,
-		"HOLDFAST_TEMPORAL_UI=http://temporal.test/", "HOLDFAST_OPERATOR_KEY="+cellsOperator, "HOLDFAST_SANDBOX=true", "HOLDFAST_DRAIN_WAIT=0s")
+		"HOLDFAST_TEMPORAL_UI=http://temporal.test/", "HOLDFAST_OPERATOR_KEY="+cellsOperator, "HOLDFAST_SANDBOX=true", "HOLDFAST_DRAIN_WAIT=0s",
+		"HOLDFAST_WEBHOOK_ALLOW=127.0.0.0/8")
 	w.run("org", "list", "--cell", "b").fails(exitFailed, "migrate")
 	w.run("migrate").ok()
 	w.run("migrate").ok() // again, which changes nothing
@@ -86,7 +89,7 @@ func startCells(t *testing.T) *twoCells {
 
 	for _, name := range []string{"a", "b"} {
 		cfg := s.Config
-		cfg.Cells = file
+		cfg.Cells, cfg.WebhookAllow = file, netguard.Loopback()
 		require.Error(t, wire.RunWorker(t.Context(), cfg, slog.New(slog.DiscardHandler)), "a worker works in one cell")
 		cfg, err := cfg.InCell(name)
 		require.NoError(t, err)
@@ -153,6 +156,28 @@ func (w *twoCells) newOrg(org, plan string, headers ...string) (key, cell string
 	var made struct{ Key string }
 	require.NoError(w.t, json.Unmarshal([]byte(text), &made))
 	return made.Key, cell
+}
+
+// listed are the ids on all pages of a list of the operator's.
+func (w *twoCells) listed(path, field string) (ids []string) {
+	w.t.Helper()
+	at := path
+	for {
+		text, _ := w.ask(200, "GET", at, cellsOperator, "")
+		var page map[string]json.RawMessage
+		require.NoError(w.t, json.Unmarshal([]byte(text), &page))
+		var things []struct{ ID string }
+		require.NoError(w.t, json.Unmarshal(page[field], &things))
+		for _, thing := range things {
+			ids = append(ids, thing.ID)
+		}
+		var cursor string
+		if page["next_cursor"] == nil {
+			return ids
+		}
+		require.NoError(w.t, json.Unmarshal(page["next_cursor"], &cursor))
+		at = path + "&cursor=" + url.QueryEscape(cursor)
+	}
 }
 
 // order carries out an order of an organization until it has a status.
@@ -252,13 +277,18 @@ func TestCells(t *testing.T) {
 		require.Zero(t, w.rows("b", "acme"))
 	})
 	t.Run("the operator", func(t *testing.T) {
-		text, _ := w.ask(422, "GET", "/orgs", cellsOperator, "")
+		text, _ := w.ask(422, "GET", "/reports/revenue.csv", cellsOperator, "")
 		require.Contains(t, text, "Holdfast-Cell")
+		require.ElementsMatch(t, []string{"elder", "acme", "birch"}, w.listed("/orgs?limit=1", "orgs"), "lists go through all cells")
+		require.ElementsMatch(t, []string{orders["a"], orders["b"]}, w.listed("/orders?limit=1", "orders"))
 		w.ask(422, "GET", "/orgs", cellsOperator, "", "Holdfast-Cell", "c")
 		text, _ = w.ask(200, "GET", "/orgs", cellsOperator, "", "Holdfast-Cell", "b")
 		require.Contains(t, text, "birch")
 		require.NotContains(t, text, "acme")
 		require.Contains(t, w.run("org", "list", "--cell", "a").ok().stdout, "elder")
+		for _, org := range []string{"elder", "acme", "birch"} {
+			require.Contains(t, w.run("org", "list").ok().stdout, org)
+		}
 		require.Contains(t, w.run("credits", "--org", "birch").ok().stdout, "email", "in this process, too")
 		text, _ = w.ask(200, "POST", "/erasures", cellsOperator, `{"emails":["b1@nowhere.invalid"]}`)
 		require.JSONEq(t, `{"leads":1,"items":0,"list_rows":0,"verdicts":0,"suppressed":3}`, text, "in both cells; one has the lead, and its id is suppressed, too")
@@ -356,6 +386,13 @@ func (w *twoCells) move(t *testing.T, key, settled string) {
 	require.Zero(t, w.rows("a", "busy"))
 	w.run("org", "move", "birch", "--to", "c").fails(exitFailed, `no cell "c"`)
 
+	hook := w.refusing(key)
+	w.order(key, 59, "settled")
+	require.Eventually(t, func() bool { // an attempt has failed, the next one waits
+		text, _ := w.ask(200, "GET", "/webhooks/"+hook.id+"/deliveries", key, "")
+		return strings.Contains(text, `"pending"`) && strings.Contains(text, `"code":503`)
+	}, eventually, 50*time.Millisecond)
+
 	session := w.login(key)
 	heads := filepath.Join(w.dir, "heads.txt")
 	require.NoError(t, os.WriteFile(heads, []byte(w.run("audit", "--head").ok().stdout), 0o600))
@@ -369,12 +406,43 @@ func (w *twoCells) move(t *testing.T, key, settled string) {
 	w.run("audit", "--against", heads).ok()
 	next := w.order(key, 61, "settled")
 	require.NotEqual(t, settled, next)
+	hook.open.Store(true)
+	require.Eventually(t, func() bool { return hook.taken.Load() == 2 }, eventually, 50*time.Millisecond, "the new cell goes on with the deliveries")
 	w.run("org", "move", "birch", "--to", "a").ok() // it is there
 	w.run("org", "move", "birch", "--to", "b", "--wait", "0s").ok()
 	require.Zero(t, w.rows("a", "birch"))
 	_, cell = w.ask(200, "GET", "/orders/"+next, key, "")
 	require.Equal(t, "b", cell)
 	w.order(key, 62, "settled")
+}
+
+// inbox is a receiver of webhooks that answers 503 until it is open.
+type inbox struct {
+	id    string
+	open  atomic.Bool
+	taken atomic.Int64 // events that it has taken, however often they came
+}
+
+// refusing registers one for settled orders.
+func (w *twoCells) refusing(key string) *inbox {
+	w.t.Helper()
+	e := new(inbox)
+	var seen sync.Map
+	receiver := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !e.open.Load() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if _, again := seen.LoadOrStore(r.Header.Get("webhook-id"), true); !again {
+			e.taken.Add(1)
+		}
+	}))
+	w.t.Cleanup(receiver.Close)
+	text, _ := w.ask(201, "POST", "/webhooks", key, fmt.Sprintf(`{"url":%q,"events":["order.settled"]}`, receiver.URL))
+	var made struct{ ID string }
+	require.NoError(w.t, json.Unmarshal([]byte(text), &made))
+	e.id = made.ID
+	return e
 }
 
 // all is what an organization sees of its credits and of an order.

@@ -111,7 +111,7 @@ func pods(objects map[string]object) map[string]corev1.PodTemplateSpec {
 func TestHelmChart(t *testing.T) {
 	examples, err := filepath.Glob("holdfast/examples/*.yaml")
 	require.NoError(t, err)
-	require.Len(t, examples, 3)
+	require.Len(t, examples, 5)
 	readme, err := os.ReadFile("../../README.md") // a test of internal/config sees to it that it names every variable
 	require.NoError(t, err)
 	secrets := regexp.MustCompile("(?m)^\\| `…_FILE` .*$").FindString(string(readme))
@@ -220,6 +220,23 @@ func TestHelmExamples(t *testing.T) {
 	require.Empty(t, value(t, production, "worker", "HOLDFAST_SMTP_HELO"), "the identity is the verification workers'")
 	for _, key := range []string{"HorizontalPodAutoscaler prod-worker", "HorizontalPodAutoscaler prod-serve", "Ingress prod-serve", "ServiceMonitor prod-holdfast"} {
 		require.Contains(t, production, key)
+	}
+
+	cell := render(t, "cell.yaml")
+	require.NotContains(t, cell, "Deployment prod-serve", "one that knows of no cells would answer for one alone")
+	require.Equal(t, "holdfast-eu-2", value(t, cell, "verify", "TEMPORAL_NAMESPACE"))
+	require.Empty(t, value(t, cell, "worker", "HOLDFAST_CELLS"))
+	cells := render(t, "cells.yaml")
+	require.Equal(t, "/etc/holdfast/cells/cells.json", value(t, cells, "serve", "HOLDFAST_CELLS"))
+	require.NotContains(t, cells, "Deployment prod-worker")
+	require.NotContains(t, cells, "Job prod-schedules")
+	for _, key := range []string{"Deployment prod-serve", "Job prod-migrate"} {
+		pod := pods(cells)[key]
+		require.Equal(t, "/etc/holdfast/cells", pod.Spec.Containers[0].VolumeMounts[0].MountPath, key)
+		require.Equal(t, "holdfast-cells", pod.Spec.Volumes[0].Secret.SecretName, key)
+		for _, v := range pod.Spec.Containers[0].Env {
+			require.NotEqual(t, "HOLDFAST_DATABASE_URL", v.Name, key)
+		}
 	}
 
 	keda := render(t, "keda.yaml")

@@ -74,6 +74,7 @@ func NewRouter(ctx context.Context, cells []Cell, operatorKey string, log *slog.
 var (
 	errMoving      = errcode.New(errcode.Unavailable, "The organization is being moved; repeat the request in a minute.")
 	errNoCell      = errcode.New(errcode.Invalid, "This is about no organization: name a cell in the header "+Header+", or an organization with ?org=.")
+	errCursor      = errcode.New(errcode.Invalid, "The cursor is none of this list; begin again without one.")
 	errUnknownCell = errcode.New(errcode.Invalid, "There is no such cell.")
 	errPlaced      = errcode.New(errcode.Conflict, "The organization was given another cell before; leave the cell out.")
 )
@@ -94,7 +95,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	kind, detail := errcode.Unavailable, "The directory of cells does not answer; repeat the request in a moment."
 	switch {
-	case errors.Is(err, errMoving), errors.Is(err, errNoCell), errors.Is(err, errUnknownCell), errors.Is(err, errPlaced):
+	case errors.Is(err, errMoving), errors.Is(err, errNoCell), errors.Is(err, errUnknownCell), errors.Is(err, errCursor), errors.Is(err, errPlaced):
 		kind, detail = errcode.Of(err).Kind, err.Error()
 	case errors.Is(err, context.Canceled):
 	default:

@@ -2,10 +2,12 @@ package cell
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -119,7 +121,7 @@ func TestRequestsFindTheirCell(t *testing.T) {
 		{"the operator, an organization in the query", "the operator", "GET", "/api/v1/credits?org=birch", "", nil, 200, "b"},
 		{"the operator, an organization that is nowhere", "the operator", "GET", "/api/v1/orgs/missing", "", nil, 200, "a"},
 		{"the operator names a cell", "the operator", "GET", "/api/v1/orgs", "", []string{Header, "b"}, 200, "b"},
-		{"the operator names none", "the operator", "GET", "/api/v1/orgs", "", nil, 422, ""},
+		{"the operator names none", "the operator", "GET", "/api/v1/reports/revenue.csv", "", nil, 422, ""},
 		{"the operator names a wrong one", "the operator", "GET", "/api/v1/orgs", "", []string{Header, "c"}, 422, ""},
 		{"the operator's own", "the operator", "GET", "/api/v1/me", "", nil, 200, "a"},
 		{"a new organization", "the operator", "POST", "/api/v1/orgs", `{"id":"cedar"}`, []string{Header, "b"}, 200, "b"},
@@ -144,6 +146,47 @@ func TestRequestsFindTheirCell(t *testing.T) {
 		if code == http.StatusOK {
 			require.Equal(t, c.cell, cell, c.name)
 		}
+	}
+}
+
+// A list of the operator's goes through all cells, page by page.
+func TestAListGoesThroughAllCells(t *testing.T) {
+	t.Parallel()
+	cells, _ := pair(t)
+	for i := range cells {
+		cells[i].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, "1", r.URL.Query().Get("limit"))
+			switch cursor := r.URL.Query().Get("cursor"); cursor {
+			case "":
+				_, _ = w.Write([]byte(`{"orgs":["` + cells[i].Name + ` 1"],"next_cursor":"x/y"}`))
+			case "x/y":
+				_, _ = w.Write([]byte(`{"orgs":["` + cells[i].Name + ` 2"]}`))
+			default:
+				w.WriteHeader(http.StatusUnprocessableEntity)
+			}
+		})
+	}
+	router, err := NewRouter(t.Context(), cells, "the operator", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var orgs []string
+	cursor := ""
+	for {
+		code, text := asked(t, router, "the operator", "GET", "/api/v1/orgs?limit=1&cursor="+url.QueryEscape(cursor), "")
+		require.Equal(t, http.StatusOK, code, text)
+		var page struct {
+			Orgs []string `json:"orgs"`
+			Next string   `json:"next_cursor"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &page))
+		orgs = append(orgs, page.Orgs...)
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	require.Equal(t, []string{"a 1", "a 2", "b 1", "b 2"}, orgs)
+	for _, wrong := range []string{"c/", "x/y", "a/z"} {
+		code, _ := asked(t, router, "the operator", "GET", "/api/v1/orgs?limit=1&cursor="+url.QueryEscape(wrong), "")
+		require.Equal(t, http.StatusUnprocessableEntity, code, wrong)
 	}
 }
 

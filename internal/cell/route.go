@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"holdfast/internal/account"
@@ -86,6 +87,8 @@ func (rt *Router) chooseForOperator(w http.ResponseWriter, r *http.Request, path
 	case ofEveryCell(r.Method, path):
 		rt.everywhere(w, r)
 		return nil, nil
+	case r.Method == http.MethodGet && listOfAll(path):
+		return nil, rt.inTurn(w, r)
 	case !sameEverywhere(path):
 		return nil, errNoCell
 	}
@@ -108,6 +111,69 @@ func ofEveryCell(method, path string) bool {
 		return path == "/erasures" || path == "/suppressions" || path == "/suppressions/remove"
 	}
 	return false
+}
+
+// listOfAll says whether a list of the operator's goes through all cells.
+func listOfAll(path string) bool {
+	switch path {
+	case "/orgs", "/orders", "/integrations/stripe/customers", "/integrations/stripe/events":
+		return true
+	}
+	return false
+}
+
+// inTurn answers with a page of a list: those of a cell come after those of the one
+// before it. A cursor names the cell, and where its list goes on.
+func (rt *Router) inTurn(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	at, within := 0, ""
+	if cursor := query.Get("cursor"); cursor != "" {
+		var name string
+		name, within, _ = strings.Cut(cursor, "/")
+		if at = slices.Index(rt.names(), name); at < 0 {
+			return errCursor
+		}
+	}
+	query.Del("cursor")
+	if within != "" {
+		query.Set("cursor", within)
+	}
+	again := r.Clone(r.Context())
+	again.URL.RawQuery = query.Encode()
+	page := &answer{header: http.Header{}, status: http.StatusOK}
+	rt.cells[at].Handler.ServeHTTP(page, again)
+	page.header.Set(Header, rt.cells[at].Name)
+	if page.status == http.StatusOK {
+		rt.goOn(page, at)
+	}
+	page.send(w)
+	return nil
+}
+
+// goOn puts into a page of a cell where the list of all goes on.
+func (rt *Router) goOn(page *answer, at int) {
+	var fields map[string]json.RawMessage
+	var within string
+	if json.Unmarshal(page.body.Bytes(), &fields) != nil {
+		return
+	}
+	if next, ok := fields["next_cursor"]; ok {
+		if json.Unmarshal(next, &within) != nil {
+			return
+		}
+	} else if at++; at == len(rt.cells) {
+		return
+	}
+	cursor, err := json.Marshal(rt.cells[at].Name + "/" + within)
+	if err != nil {
+		return
+	}
+	fields["next_cursor"] = cursor
+	if text, err := json.Marshal(fields); err == nil {
+		page.body.Reset()
+		page.body.Write(text)
+		page.header.Del("Content-Length")
+	}
 }
 
 // everywhere sends a request to every cell and answers with the first one's answer,

@@ -37,6 +37,9 @@ type ServerOptions struct {
 	Stock      bool
 	Unfair     bool
 	Namespaces []string
+	// Cluster starts Temporal as it runs in production: its data in databases of the
+	// same PostgreSQL, its services in processes of their own.
+	Cluster bool
 	// Note, when set, is called for anything that takes long; Up for every part
 	// that answers, with its address and how long that took. Never two calls at once.
 	Note func(text string)
@@ -73,7 +76,7 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 			o.Up(part, where, time.Since(began))
 		}
 	}
-	s := &Servers{Config: cfg}
+	s, database := &Servers{Config: cfg}, make(chan struct{})
 	starting, startCtx := errgroup.WithContext(ctx)
 	starting.Go(func() (err error) {
 		began := time.Now()
@@ -82,14 +85,21 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 		})
 		if err == nil {
 			up("PostgreSQL", "", began)
+			close(database)
 		}
 		return err
 	})
 	starting.Go(func() (err error) {
 		began := time.Now()
-		s.Temporal, err = StartTemporal(startCtx, TemporalOptions{
+		temporal := TemporalOptions{
 			Address: cfg.TemporalAddress, Dir: filepath.Join(o.Dir, "temporal"), Stock: o.Stock, Unfair: o.Unfair, Namespaces: o.Namespaces, Note: note,
-		})
+		}
+		if o.Cluster {
+			if err := s.cluster(startCtx, database, &temporal); err != nil {
+				return err
+			}
+		}
+		s.Temporal, err = StartTemporal(startCtx, temporal)
 		if err == nil {
 			up("Temporal", cmp.Or(s.Temporal.UIURL, s.Temporal.Address), began)
 		}
@@ -113,6 +123,16 @@ func StartServers(ctx context.Context, cfg config.Config, o ServerOptions) (*Ser
 	}
 	s.configure(cfg, o)
 	return s, nil
+}
+
+// cluster has Temporal keep its data in PostgreSQL, once that has started.
+func (s *Servers) cluster(ctx context.Context, started <-chan struct{}, o *TemporalOptions) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-started:
+		return s.Postgres.keep(ctx, o)
+	}
 }
 
 // configure says in the configuration where the servers are.

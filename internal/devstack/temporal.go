@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // TemporalOptions say which Temporal server to use. The zero value is a private
@@ -111,9 +115,7 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	uiAddress := net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
-
+	address, uiAddress := net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	ready, logPath := file("temporal.ready"), file("temporal.log")
 	if err := os.RemoveAll(ready); err != nil {
 		return nil, err
@@ -182,6 +184,30 @@ func (t *Temporal) awaitReady(ctx context.Context, ready, logPath string) error 
 		_ = t.Stop()
 		return fmt.Errorf("the Temporal server did not get ready: %w; its log is %s", err, logPath)
 	}
+	return nil
+}
+
+// keep makes the databases of a Temporal server, unless they are there.
+func (p *Postgres) keep(ctx context.Context, o *TemporalOptions) error {
+	conn, err := pgx.Connect(ctx, p.URL)
+	if err != nil {
+		return fmt.Errorf("the databases for Temporal cannot be made: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	at, err := url.Parse(p.URL)
+	if err != nil {
+		return err
+	}
+	for name, place := range map[string]*string{"temporal": &o.PostgresURL, "temporal_visibility": &o.VisibilityURL} {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+name)
+		var there *pgconn.PgError
+		if err != nil && (!errors.As(err, &there) || there.Code != "42P04") { // duplicate_database
+			return fmt.Errorf("the database %s cannot be made: %w", name, err)
+		}
+		at.Path = "/" + name
+		*place = at.String()
+	}
+	o.Apart = true
 	return nil
 }
 

@@ -19,17 +19,25 @@ app.kubernetes.io/component: {{ .component }}
 {{- /* Variables: secrets by reference, then the chart's, then the user's. */ -}}
 {{- define "holdfast.env" -}}
 {{- range $name, $key := .root.Values.secret.keys }}
-{{- if not (and (eq $.component "migrate") (eq $name "HOLDFAST_DATABASE_URL")) }}
+{{- if not (and (eq $name "HOLDFAST_DATABASE_URL") (or (eq $.component "migrate") $.root.Values.cells.secret)) }}
 - name: {{ $name }}
   valueFrom:
     secretKeyRef: {name: {{ $.root.Values.secret.name }}, key: {{ $key }}, optional: {{ ne $name "HOLDFAST_DATABASE_URL" }}}
 {{- end }}
+{{- end }}
+{{- if .root.Values.cells.secret }}
+- {name: HOLDFAST_CELLS, value: /etc/holdfast/cells/cells.json}
 {{- end }}
 - {name: TEMPORAL_ADDRESS, value: {{ .root.Values.temporal.address | quote }}}
 - {name: TEMPORAL_NAMESPACE, value: {{ .root.Values.temporal.namespace | quote }}}
 {{- range $name, $value := mergeOverwrite (deepCopy .root.Values.env) (deepCopy .env) }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
+{{- end }}
+
+{{- /* The volume with the file of cells. */ -}}
+{{- define "holdfast.cells" -}}
+{name: cells, secret: {secretName: {{ .root.Values.cells.secret }}, defaultMode: 0440, items: [{key: {{ .file }}, path: cells.json}]}}
 {{- end }}
 
 {{- define "holdfast.podSecurity" -}}
