@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 	"time"
 
@@ -38,6 +40,8 @@ type Options struct {
 	Unfair  bool           // a Temporal server that ignores fairness keys
 	Profile string         // file for the worker's CPU profile; "" = none
 	Workers bool           // the caller starts workers with AddWorker
+	Cluster bool           // as in devstack.ServerOptions
+	Hosts   *Hosts         // nil: workers run where the servers do
 }
 
 // Stand is a running stand. The mail lab is in this process.
@@ -46,6 +50,7 @@ type Stand struct {
 	App     *wire.App
 
 	dir    string
+	hosts  *Hosts
 	worker *Worker // nil: the caller starts workers
 }
 
@@ -104,7 +109,7 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Stand{dir: dir}
+	s = &Stand{dir: dir, hosts: o.Hosts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -116,7 +121,7 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	s.Servers, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: o.Lab.GreylistDelay + 200*time.Millisecond, MaxOrderCount: order.MaxCount,
 	}, devstack.ServerOptions{
-		Dir: dir, Lab: o.Lab, Stock: o.Stock, Unfair: o.Unfair, Note: func(text string) { Note("%s", text) },
+		Dir: dir, Lab: o.Lab, Stock: o.Stock, Unfair: o.Unfair, Cluster: o.Cluster, Note: func(text string) { Note("%s", text) },
 	})
 	if err != nil {
 		return s, err
@@ -126,6 +131,11 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	}
 	if s.App, err = wire.Open(ctx, s.Servers.Config, slog.New(slog.DiscardHandler)); err != nil {
 		return s, err
+	}
+	if o.Hosts != nil {
+		if err := o.Hosts.admit(ctx, s.App.Pool); err != nil {
+			return s, err
+		}
 	}
 	if err := s.stock(ctx, o.Leads); err != nil {
 		return s, err
@@ -157,8 +167,10 @@ func (s *Stand) workerEnded() bool { return s.worker != nil && len(s.worker.ende
 
 // Worker is a worker's process that the caller ends.
 type Worker struct {
-	cmd   *exec.Cmd
-	ended chan error // how it ended, once it has
+	cmd     *exec.Cmd
+	ended   chan error // how it ended, once it has
+	address string     // of its own host; "" without one
+	leave   func()     // gives its host back
 }
 
 // AddWorker starts a worker with more environment variables.
@@ -167,8 +179,19 @@ func (s *Stand) AddWorker(env ...string) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{exec.Command(program, workerWord), make(chan error, 1)} //nolint:noctx // the caller ends it
-	w.cmd.Env = append(append(wire.WorkerEnv(s.Servers.Config), "HOLDFAST_LOG_LEVEL=error"), env...)
+	w := &Worker{exec.Command(program, workerWord), make(chan error, 1), "", func() {}} //nolint:noctx // the caller ends it
+	own := []string{"HOLDFAST_LOG_LEVEL=error"}
+	if s.hosts != nil {
+		on, err := s.hosts.take()
+		if err != nil {
+			return nil, err
+		}
+		w.cmd = on.command(program, workerWord)
+		w.address = on.address + ":9464"
+		w.leave = func() { s.hosts.free = append(s.hosts.free, on) }
+		own = append(own, "HOLDFAST_WORKER_ADDR="+w.address, "HOLDFAST_SMTP_HELO="+on.namespace+".test")
+	}
+	w.cmd.Env = slices.Concat(wire.WorkerEnv(s.Servers.Config), own, env)
 	w.cmd.Stderr = os.Stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop it
 	if err := w.cmd.Start(); err != nil {
@@ -178,15 +201,44 @@ func (s *Stand) AddWorker(env ...string) (*Worker, error) {
 	return w, nil
 }
 
+// Ready waits until a worker on a host of its own is ready; one beside the servers
+// starts in a moment.
+func (w *Worker) Ready(ctx context.Context) error {
+	for w.address != "" {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if len(w.ended) > 0 {
+			return errors.New("a worker ended as soon as it was started")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
 // Stop ends a worker, which drains.
 func (w *Worker) Stop() error {
 	_ = w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	defer w.leave()
 	return <-w.ended
 }
 
 // Kill ends a worker as a power cut does.
 func (w *Worker) Kill() {
 	_ = w.cmd.Process.Kill() // it may have ended by itself
+	defer w.leave()
 	if err := <-w.ended; err == nil {
 		Note("a worker had ended before it was killed")
 	}
