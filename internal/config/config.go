@@ -316,7 +316,7 @@ func (c Config) checkProviders(bad func(name, format string, args ...any)) {
 			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q twice; write it once", name)
 		case name == OwnEngine:
 		case !known:
-			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of smtp, reacher, zerobounce, neverbounce, millionverifier", name)
+			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of %s", name, strings.Join(c.ProviderNames(), ", "))
 		case name == "reacher" && p.URL == "":
 			bad(variable+"_URL", "is empty; write the address of your Reacher such as http://127.0.0.1:8080")
 		case name != "reacher" && p.Key == "":
@@ -349,19 +349,33 @@ const (
 // OwnEngine is the name of our own engine among Providers.
 const OwnEngine = "smtp"
 
+// service is another verification service and its settings.
+type service struct {
+	name string
+	Provider
+}
+
+func (c Config) services() []service {
+	return []service{{"reacher", c.Reacher}, {"zerobounce", c.ZeroBounce}, {"neverbounce", c.NeverBounce}, {"millionverifier", c.MillionVerifier}}
+}
+
 // Provider returns the settings of another verification service by its name.
 func (c Config) Provider(name string) (p Provider, known bool) {
-	switch name {
-	case "reacher":
-		return c.Reacher, true
-	case "zerobounce":
-		return c.ZeroBounce, true
-	case "neverbounce":
-		return c.NeverBounce, true
-	case "millionverifier":
-		return c.MillionVerifier, true
+	for _, s := range c.services() {
+		if s.name == name {
+			return s.Provider, true
+		}
 	}
 	return Provider{}, false
+}
+
+// ProviderNames are the names that HOLDFAST_VERIFY_PROVIDERS may have.
+func (c Config) ProviderNames() []string {
+	names := []string{OwnEngine}
+	for _, s := range c.services() {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 func (c Config) level() (slog.Level, error) {
