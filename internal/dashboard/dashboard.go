@@ -24,10 +24,10 @@ import (
 // Prefix is where the dashboard begins; the cookie goes nowhere else.
 const Prefix = "/app"
 
-const (
-	maxForm    = 1 << 20          // bytes of a form without a file
-	pageWithin = 20 * time.Second // to render a page
-)
+const maxForm = 1 << 20 // bytes of a form without a file
+
+// pageWithin is how long a page may take; tests shorten it.
+var pageWithin = 20 * time.Second
 
 // Config is what the dashboard works with.
 type Config struct {
@@ -90,9 +90,9 @@ func New(c Config) *Dashboard {
 	}
 	mux.Handle("GET "+Prefix+"/static/", http.StripPrefix(Prefix+"/static/", cached(http.FileServerFS(files))))
 	mux.HandleFunc("GET "+Prefix+"/login", d.showLogin)
-	mux.HandleFunc("POST "+Prefix+"/login", d.login)
+	mux.HandleFunc("POST "+Prefix+"/login", within(d.login))
 	mux.HandleFunc("GET "+Prefix+"/login/link", d.showLink)
-	mux.HandleFunc("POST "+Prefix+"/login/link", d.useLink)
+	mux.HandleFunc("POST "+Prefix+"/login/link", within(d.useLink))
 	d.signOnRoutes(mux)
 	for _, r := range routes {
 		mux.HandleFunc(r.method+" "+Prefix+r.path, d.page(r))
@@ -171,6 +171,7 @@ func register(list ...route) { routes = append(routes, list...) }
 var (
 	errNoPage    = &api.Problem{Status: http.StatusNotFound, Title: "Not found", Detail: "There is no such page, or it belongs to another organization."}
 	errForbidden = &api.Problem{Status: http.StatusForbidden, Title: "Not allowed", Detail: "Your role does not allow this; ask an admin of your organization."}
+	errTooLarge  = &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large", Detail: "Upload a file instead of pasting more than 1 MB."}
 	errToken     = &api.Problem{Status: http.StatusForbidden, Title: "The form is too old", Detail: "The form does not belong to this session. Go back, reload the page and send it again."}
 )
 
@@ -178,18 +179,18 @@ var (
 // use the route and the organization, and shows errors.
 func (d *Dashboard) page(r route) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		v, err := d.enter(w, req)
+		ctx, cancel := context.WithTimeout(req.Context(), pageWithin)
+		defer cancel()
+		v, err := d.enter(w, req.WithContext(ctx))
 		if errors.Is(err, account.ErrNotFound) {
 			d.toLogin(w, req)
 			return
 		}
-		if err == nil && !r.streams {
-			ctx, cancel := context.WithTimeout(v.r.Context(), pageWithin)
-			defer cancel()
-			v.r = v.r.WithContext(ctx)
-		}
 		if err == nil {
 			err = v.admit(r)
+		}
+		if r.streams {
+			v.r = v.r.WithContext(req.Context())
 		}
 		if err == nil {
 			err = r.handle(v)
@@ -200,12 +201,21 @@ func (d *Dashboard) page(r route) http.HandlerFunc {
 	}
 }
 
+// within ends what a handler waits for.
+func within(handle http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), pageWithin)
+		defer cancel()
+		handle(w, r.WithContext(ctx))
+	}
+}
+
 // admit checks what every handler relies on.
 func (v *visit) admit(r route) error {
 	if v.r.Method == http.MethodPost && !r.upload {
 		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 		if err := v.r.ParseForm(); err != nil {
-			return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large", Detail: "Upload a file instead of pasting more than 1 MB."}
+			return errTooLarge
 		}
 		if !v.goodToken(v.r.PostFormValue("csrf")) {
 			return errToken

@@ -494,10 +494,18 @@ func TestManyOrders(t *testing.T) {
 		_, err := app.Pool.Exec(context.Background(), `DELETE FROM orders WHERE org = $1 AND id LIKE '%-%'`, f.org)
 		require.NoError(t, err)
 	})
+	_, err = app.Pool.Exec(t.Context(), `ANALYZE orders`)
+	require.NoError(t, err)
 	b := f.as("ann")
-	began := time.Now()
-	list := b.get("/app/o/" + f.org + "/orders")
-	t.Logf("the list took %s and has %d bytes", time.Since(began), len(list.body))
+	var list page
+	best := time.Hour // the quickest of some: what else the machine does is not the list's
+	for range 20 {
+		began := time.Now()
+		list = b.get("/app/o/" + f.org + "/orders")
+		best = min(best, time.Since(began))
+	}
+	t.Logf("the list takes %s and has %d bytes", best, len(list.body))
+	require.Less(t, best, 100*time.Millisecond)
 	require.Equal(t, 200, list.status)
 	require.Less(t, len(list.body), 100_000)
 	require.Equal(t, 50, strings.Count(list.body, `class="badge b-`))

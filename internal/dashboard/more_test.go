@@ -260,3 +260,15 @@ func TestDownloadsAreSafe(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(b.get(placed.at+"/results.ndjson").body), &row))
 	require.Contains(t, fmt.Sprint(row), "=cmd|' /C calc'!A0", "as it is for programs")
 }
+
+// TestPastedTextIsWhole: what is too long to be pasted is refused, not cut.
+func TestPastedTextIsWhole(t *testing.T) {
+	f := setup(t, "quick")
+	b := f.as("jane")
+	long := strings.Repeat("someone@nowhere.invalid\n", 1<<20/24+10)
+	said := b.do("POST", "/app/o/"+f.org+"/new/list", strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n"+b.token()+
+		"\r\n--x\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\n"+long+"\r\n--x--\r\n"), "Content-Type", "multipart/form-data; boundary=x")
+	require.Equal(t, 413, said.status)
+	require.Contains(t, said.body, "Upload a file instead")
+	require.Equal(t, 413, b.send("/app/o/"+f.org+"/new/quote", url.Values{"lead_ids": {long}}).status)
+}

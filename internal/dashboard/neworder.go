@@ -163,9 +163,12 @@ func (v *visit) upload() error {
 		if part.FormName() == "file" && part.FileName() != "" {
 			return v.keepList(fields, part)
 		}
-		text, err := io.ReadAll(io.LimitReader(part, maxForm))
+		text, err := io.ReadAll(io.LimitReader(part, maxForm+1))
 		if err != nil {
 			break
+		}
+		if len(text) > maxForm { // a part of a list would be another list
+			return errTooLarge
 		}
 		fields[part.FormName()] = string(text)
 	}
@@ -299,6 +302,10 @@ func (v *visit) place() error {
 	if errors.As(err, &problem) && problem.Status == http.StatusPaymentRequired {
 		page := quotePage{Key: newKey(), Kind: body.Kind, Count: body.Count, Refused: problem.Detail, Missing: problem.Missing, Over: problem.Over}
 		return v.showQuote(http.StatusPaymentRequired, body, page)
+	}
+	if errors.As(err, &problem) && problem.Status == http.StatusServiceUnavailable {
+		page := quotePage{Key: v.r.PostForm.Get("key"), Kind: body.Kind, Count: body.Count, Refused: "The order could not be answered yet. It may be kept and run later; press the button again to see it. However often you press, it is one order."}
+		return v.showQuote(http.StatusServiceUnavailable, body, page)
 	}
 	if err != nil {
 		return err

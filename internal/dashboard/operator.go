@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"holdfast/internal/billing"
 	"holdfast/internal/order"
@@ -22,6 +24,7 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 type operatorPage struct {
 	Orders []order.Order
 	Lost   []reconcile.Lost
+	NoLost bool // which orders have no workflow is not known
 	Outage string
 	Views  []View
 }
@@ -35,13 +38,26 @@ func (v *visit) operator() error {
 	if v.Views != nil {
 		page.Views = v.Views("")
 	}
-	if v.Reconcile != nil {
-		var err error
-		if page.Lost, err = v.Reconcile.Find(v.r.Context()); err != nil {
-			return err
-		}
-	}
+	page.Lost, page.NoLost = v.lost()
 	return v.render(http.StatusOK, "operator", "Operator", page)
+}
+
+// askTemporal is how long a page waits for Temporal: while it is down the other
+// things that the page shows are needed most.
+const askTemporal = 3 * time.Second
+
+// lost are the orders without a running workflow, unless they are not known.
+func (v *visit) lost() (lost []reconcile.Lost, unknown bool) {
+	if v.Reconcile == nil {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), askTemporal)
+	defer cancel()
+	lost, err := v.Reconcile.Find(ctx)
+	if err != nil {
+		v.Log.WarnContext(v.r.Context(), "Orders without a workflow were not looked for.", "error", err)
+	}
+	return lost, err != nil
 }
 
 // recover starts the workflow of an order again that has none.

@@ -120,6 +120,8 @@ type view struct {
 	Credits []balance // of the sidebar
 	Orgs    []account.Org
 	AtOrg   bool // the page is about an organization
+
+	LoggedIn bool
 }
 
 // notice is a sentence at the top of a page.
@@ -178,7 +180,7 @@ func (v view) format(t any, layout string) string {
 // render writes a page. It is rendered into memory first: a page that fails
 // becomes an error page, never half a page.
 func (v *visit) render(status int, page, title string, body any) error {
-	p := view{visit: v, Title: title, Section: page, Body: body, AtOrg: v.Org.ID != ""}
+	p := view{visit: v, Title: title, Section: page, Body: body, AtOrg: v.Org.ID != "", LoggedIn: v.secret != ""}
 	if v.secret != "" {
 		if err := v.surround(&p); err != nil {
 			return err

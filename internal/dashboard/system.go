@@ -33,6 +33,7 @@ type systemPage struct {
 	Ready  bool
 	Heads  []ledger.Head
 	Lost   []reconcile.Lost
+	NoLost bool           // which orders have no workflow is not known
 	Report *ledger.Report // of an audit that has just run
 	Took   time.Duration
 }
@@ -47,7 +48,9 @@ func (v *visit) showSystem(report *ledger.Report, took time.Duration) error {
 	ctx := v.r.Context()
 	if v.Ready != nil {
 		var state map[string]string
-		state, page.Ready = v.Ready(ctx)
+		short, cancel := context.WithTimeout(ctx, askTemporal)
+		state, page.Ready = v.Ready(short)
+		cancel()
 		for _, part := range slices.Sorted(maps.Keys(state)) {
 			page.Parts = append(page.Parts, [2]string{part, state[part]})
 		}
@@ -58,11 +61,7 @@ func (v *visit) showSystem(report *ledger.Report, took time.Duration) error {
 			return err
 		}
 	}
-	if v.Reconcile != nil {
-		if page.Lost, err = v.Reconcile.Find(ctx); err != nil {
-			return err
-		}
-	}
+	page.Lost, page.NoLost = v.lost()
 	return v.render(http.StatusOK, "system", "System", page)
 }
 

@@ -184,11 +184,22 @@ func (v *visit) showError(err error) {
 		return // the browser went to another page
 	}
 	var p *api.Problem
-	if !errors.As(err, &p) {
+	switch {
+	case errors.As(err, &p):
+	case v.r.Context().Err() != nil:
+		v.Log.ErrorContext(v.r.Context(), "A page took too long.", "route", v.r.Pattern, "error", err)
+		p = &api.Problem{Status: http.StatusServiceUnavailable, Title: "The page took too long", Detail: "A part of the service does not answer; try again in a moment."}
+	default:
 		v.Log.ErrorContext(v.r.Context(), "A page failed.", "route", v.r.Pattern, "error", err)
 		p = &api.Problem{Status: http.StatusInternalServerError, Title: "Something went wrong on our side", Detail: "The page could not be shown; try again in a moment."}
 	}
-	if err := v.render(p.Status, "error", p.Title, errorPage{p, v.back()}); err != nil {
+	page := errorPage{p, v.back()}
+	err = v.render(p.Status, "error", p.Title, page)
+	if err != nil { // what surrounds a page fails, too
+		bare := &visit{Dashboard: v.Dashboard, w: v.w, r: v.r}
+		err = bare.render(p.Status, "error", p.Title, page)
+	}
+	if err != nil {
 		v.Log.ErrorContext(v.r.Context(), "An error page failed.", "route", v.r.Pattern, "error", err)
 		http.Error(v.w, p.Detail, p.Status)
 	}
