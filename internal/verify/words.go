@@ -97,7 +97,7 @@ var lexiconLists = map[meaning]string{
 		auth, login, log in, credentials, not configured, not our*, handle mail for`,
 	byPolicy: `
 		policy, policies, prohibit*, administrat*, forbidden, denied, deny, not allowed, restrict*, permission*, not accepted from, security,
-		refused by, rejected by, content, virus*, moderat*, private, unable to verify, could|can not verify, cannot verify, can t verify,
+		accept delivery, refused by, rejected by, content, virus*, moderat*, private, unable to verify, could|can not verify, cannot verify, can t verify,
 		verification failed, lookup failed|failure, internal|local|server|system error, ldap, database, timeout, timed out, misconfig*, configuration,
 		out of service, maintenance, service unavailable, service not available, overload*, busy, syntax, malformed, later, try again*, retry*`,
 	restricted: `
@@ -106,7 +106,7 @@ var lexiconLists = map[meaning]string{
 		not|t ~ permission|permissions .. group|list|recipient|mailbox, recipient .. only accepts, distribution group|list`,
 	fullMailbox: `
 		{box}|maildir|mailfolder|folder|quota|storage ~ full, {box} .. no|any|enough ~ room|space|capacity, maximum|max|full ~ size|capacity .. {box} .. reached|exceeded|used, {box} .. used all|up, {box} .. at ~ capacity, {box}|folder .. is|too full, full ~ mailbox|inbox|account, mailbox .. full,
-		over ~ quota, overquota, {box} .. out of ~ storage|space|disk, out of ~ quota|storage, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
+		over ~ quota, {box} .. over ~ allotted|allowed|assigned ~ storage|space, overquota, {box} .. out of ~ storage|space|disk, out of ~ quota|storage, quota ~ exceeded|reached|violation|violated|exhausted|exceed|violate, quota .. exceeded|exceed, exceed* ~ quota|storage|space|allocation,
 		exceed* .. disk|storage|mailbox space|quota|limit|allocation, mailbox|inbox .. exceed*|exeed*|exced*, mailbox|inbox|account|user ~ space|storage ~ not enough|insufficient|exhausted|low, not enough ~ storage|mailbox space|quota, enough space, no|enough more|any room .. {box}, no room left .. {box}, {box} .. at its limit, espacio agotado .. {es}, not|no enough|more ~ room .. {box}, insufficient ~ space .. {box}, {box} .. no space left, insufficient ~ mailbox|user|account space|storage|quota,
 		no space left .. mailbox, space .. used up, exhausted .. storage|space, messages on the server, mail box ~ full, mailbox|inbox ~ over .. limit|quota, mailbox|inbox ~ size .. reached|exceeded, mailbox|inbox .. reached ~ maximum|max|limit, {box} .. no|any free|more|available|remaining space, no free|more|available|remaining space .. {box}, messages in ~ mailbox|inbox,
 		mailbox size limit, mailbox storage, storage limit|quota, disk|disc|mail|mailbox|user|recipient quota ~ exceeded|reached|full, mailbox|disk|disc|user quota, reached ~ quota, too much mail data,
