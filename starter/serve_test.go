@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,6 +118,27 @@ func elsewhere(t *testing.T, database string, do func(*pgx.Conn)) {
 	do(conn)
 }
 
+// measured demands the metrics of a server that has an open order: what is in the
+// database, and what it does itself. Those of verification are a worker's alone.
+func measured(t *testing.T, at string) {
+	t.Helper()
+	names := []string{
+		"holdfast_build_info{", "holdfast_database_up 1", `holdfast_orders_running{kind="lead_list",status="`, `holdfast_order_oldest_age_seconds{status="`,
+		"holdfast_hold_oldest_age_seconds ", `holdfast_credits_held{type="email"} 1`, "holdfast_greylist_backlog ", "holdfast_outbox_pending ",
+		"holdfast_webhook_deliveries_pending ", "holdfast_reset_lag_seconds ", "holdfast_orders_lost ", "holdfast_ledger_batch_operations_count ",
+		"holdfast_ledger_batch_seconds_count ", "holdfast_ledger_damaged_organizations 0", `holdfast_database_connections{state="used"} `,
+		"holdfast_http_request_seconds_count{", "temporal_request_total{", "go_goroutines ",
+	}
+	missing := names
+	for end := time.Now().Add(time.Minute); len(missing) > 0 && time.Now().Before(end); { // what is in the database is read every few seconds
+		_, metrics := get(t, at)
+		if missing = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.Contains(metrics, "\n"+name) }); len(missing) > 0 {
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	require.Empty(t, missing)
+}
+
 // drained stops a server while one client watches an order and another is in
 // the middle of an upload: the stream ends, the upload is finished and answered,
 // and the process is over.
@@ -163,6 +185,8 @@ func drained(t *testing.T, serving *process, at, key, listKey string) {
 		_, metrics := get(t, inside+"/metrics")
 		return strings.Contains(metrics, "holdfast_http_requests_open 2\n")
 	}, 10*time.Second, 10*time.Millisecond, "the stream and the upload")
+
+	measured(t, inside+"/metrics")
 
 	code := make(chan int, 1)
 	go func() { code <- serving.signal(syscall.SIGTERM) }()
