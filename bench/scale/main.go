@@ -42,13 +42,17 @@ func run(ctx context.Context) (err error) {
 		return errors.New("there is nothing to measure; give a lead or more and two workers or more")
 	}
 	var hosts *stand.Hosts
+	if o.cores > 0 {
+		if hosts, err = stand.MakeHosts(o.cores); err != nil {
+			stand.Note("Workers have no hosts of their own: %v", err)
+			o.cores, hosts = 0, nil
+		} else {
+			defer func() { err = errors.Join(err, hosts.Close()) }()
+		}
+	}
 	where := "one core of Go each"
 	if o.cores > 0 {
 		where = fmt.Sprintf("%g of a core each", o.cores)
-		if hosts, err = stand.MakeHosts(o.cores); err != nil {
-			return fmt.Errorf("no hosts could be made, -cores 0 does without them: %w", err)
-		}
-		defer func() { err = errors.Join(err, hosts.Close()) }()
 	}
 	s, err := stand.Start(ctx, stand.Options{Leads: o.leads, Workers: true, Cluster: true, Hosts: hosts})
 	if err != nil {
