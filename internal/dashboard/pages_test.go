@@ -342,3 +342,23 @@ func TestOrderListIsSmall(t *testing.T) {
 	require.Less(t, len(page.body), 100_000)
 	t.Logf("%d bytes", len(page.body))
 }
+
+// TestVerificationPageShowsIdentities: each sending identity is shown with what
+// readiness says of it, and nothing else of that is.
+func TestVerificationPageShowsIdentities(t *testing.T) {
+	f := setup(t, "quick")
+	c := site.API(app)
+	c.Log, c.OperatorKey = slog.New(slog.DiscardHandler), operatorKey
+	pages := site.Dashboard(app, api.New(c))
+	pages.Ready = func(context.Context) (map[string]string, bool) {
+		return map[string]string{"identity": "helo fails", "identity mx-7": "12 of 20000 today; rests", "database": "database is fine"}, true
+	}
+	server := httptest.NewServer(dashboard.New(pages))
+	t.Cleanup(server.Close)
+	f.url = server.URL
+	shown := f.with(operatorKey).get("/app/operator/verification").body
+	for _, text := range []string{"our identity", "helo fails", "mx-7", "12 of 20000 today; rests"} {
+		require.Contains(t, shown, text)
+	}
+	require.NotContains(t, shown, "database is fine")
+}
