@@ -25,21 +25,35 @@ type moment struct {
 // is needed to see statements and the ends of transactions.
 type proxy struct {
 	listener net.Listener
-	server   string // host:port
+	network  string
+	server   string // host:port, or a socket
 
 	mu     sync.Mutex
 	moment *moment // nil: none
 	seen   int     // statements that begin like it
 	strike func()
 	record *[]string // where statements are noted; nil: nowhere
+	conns  []net.Conn
 }
 
-func startProxy(server string) (*proxy, error) {
+// cut ends all connections and takes no more.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.listener.Close()
+	for _, conn := range p.conns {
+		_ = conn.Close()
+	}
+}
+
+func startProxy(server string) (*proxy, error) { return startProxyTo("tcp", server) }
+
+func startProxyTo(network, server string) (*proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: listener, server: server}
+	p := &proxy{listener: listener, network: network, server: server}
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -99,11 +113,14 @@ type link struct {
 
 func (p *proxy) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", p.server)
+	server, err := net.Dial(p.network, p.server)
 	if err != nil {
 		return
 	}
 	defer func() { _ = server.Close() }()
+	p.mu.Lock()
+	p.conns = append(p.conns, client)
+	p.mu.Unlock()
 	l := &link{proxy: p, client: client, server: server, statements: map[string]string{}}
 	// The first message of a client has no type.
 	if first, err := readMessage(client, 0); err != nil || write(server, first) != nil {

@@ -31,12 +31,14 @@ type client struct {
 	erased   []string       // addresses and numbers of people
 	refused  atomic.Int64
 	repeated atomic.Int64
+	errors   *appended // answers
 }
 
 // customer is an organization, and what the answers said about its credits.
 type customer struct {
 	org, key string
 	webhook  string
+	secret   string // that its webhook signs with
 
 	mu     sync.Mutex
 	change map[string]int64 // credits that came and went, by what it was
@@ -95,6 +97,9 @@ func (c *client) send(ctx context.Context, within time.Duration, server int, r r
 	defer func() { _ = response.Body.Close() }()
 	if answer, err = io.ReadAll(response.Body); err != nil {
 		return 0, nil
+	}
+	if response.StatusCode >= 400 {
+		c.errors.from(bytes.NewReader(answer))
 	}
 	return response.StatusCode, answer
 }

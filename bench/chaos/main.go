@@ -86,7 +86,7 @@ func run(ctx context.Context, o options) (err error) {
 	s.pause = o.pause
 	c := &client{
 		urls: s.urls, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}}, admin: operatorKey,
-		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{},
+		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{}, errors: s.seen.errors,
 	}
 	c.fund(ctx)
 	telling, stopTelling := context.WithCancel(ctx)
@@ -98,6 +98,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.soak != "" {
 		watch.Go(func() { samples = s.soak(sampling, max(o.span/120, time.Second)) })
 	}
+	watch.Go(func() { s.watchMetrics(sampling) })
 	heads, err := s.load(ctx, o, c, only)
 	sampled()
 	stopTelling()

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -97,10 +92,7 @@ func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) 
 	return []proof{there, returned, sales}, nil
 }
 
-var address = regexp.MustCompile(`[a-z0-9._+-]+@[a-z0-9.-]+\.test`) // all domains of the lab end in .test
-
-// lookForErased looks for those who were erased in every row of the database, and
-// for anybody's address and for secrets in Temporal's store and in the log.
+// lookForErased looks for those who were erased in every row of the database.
 func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
 	erased := proof{what: "who was erased is in no row of the database", of: int64(len(c.erased))}
 	rows, err := s.app.Pool.Query(ctx, `SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
@@ -122,54 +114,5 @@ func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
 			erased.wrong = append(erased.wrong, table+" has "+email)
 		}
 	}
-	clean := proof{what: "no address and no key is in the log or in Temporal's store (bytes)"}
-	secrets := []string{operatorKey, stripeSecret}
-	for _, w := range c.customers {
-		secrets = append(secrets, w.key)
-	}
-	files, err := filepath.Glob(filepath.Join(s.dir, "data", "temporal", "temporal.db*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range append(files, filepath.Join(s.dir, "product.log")) {
-		n, wrong, err := search(file, secrets)
-		if err != nil {
-			return nil, err
-		}
-		clean.of += n
-		clean.wrong = append(clean.wrong, wrong...)
-	}
-	return []proof{erased, clean}, nil
-}
-
-// search looks for addresses and secrets in a file.
-func search(file string, secrets []string) (n int64, wrong []string, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, nil, err
-	}
-	in := bufio.NewReaderSize(f, 1<<20)
-	var rest string // what the pieces before may have begun
-	block := make([]byte, 1<<20)
-	for {
-		k, err := in.Read(block)
-		text := rest + string(block[:k])
-		for _, a := range address.FindAllString(text, 3) {
-			wrong = append(wrong, filepath.Base(file)+" has "+a)
-		}
-		for _, secret := range secrets {
-			if strings.Contains(text, secret) {
-				wrong = append(wrong, filepath.Base(file)+" has a secret")
-			}
-		}
-		rest = text[max(0, len(text)-200):]
-		if err != nil {
-			return info.Size(), wrong[:min(len(wrong), 10)], nil // the end of the file
-		}
-	}
+	return []proof{erased}, nil
 }

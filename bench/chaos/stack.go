@@ -29,6 +29,7 @@ import (
 
 const (
 	operatorKey = "chaos-operator-key"
+	stripeKey   = "sk_chaos_8d1c7f02"
 	leads       = 3000
 	kept        = 2800 // of them; the others are erased on the way
 )
@@ -47,6 +48,7 @@ type stack struct {
 	app                *wire.App // beside the proxies
 	receiver           *receiver
 	stripe             *stripe
+	seen               *seen
 	customers          []*customer
 	clockwork          *clockwork
 	leadIDs, known     []string
@@ -59,7 +61,7 @@ type stack struct {
 }
 
 func startStack(ctx context.Context, dir string) (s *stack, err error) {
-	s = &stack{dir: dir, receiver: newReceiver(), stripe: newStripe()}
+	s = &stack{dir: dir, receiver: newReceiver(), stripe: newStripe(), seen: newSeen(dir)}
 	s.disk = mountDisk(filepath.Join(dir, "data", "postgres"))
 	s.data, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: time.Second, Providers: []string{config.OwnEngine}, OperatorKey: operatorKey,
@@ -132,12 +134,15 @@ func (s *stack) seed(ctx context.Context) error {
 }
 
 func (s *stack) readLeads(ctx context.Context) error {
-	rows, err := s.app.Pool.Query(ctx, `SELECT id, email FROM lead ORDER BY no`)
+	rows, err := s.app.Pool.Query(ctx, `
+		SELECT id, email, CASE WHEN (SELECT count(*) FROM lead o WHERE position(l.phone IN o.phone) > 0) = 1 THEN phone ELSE '' END,
+			CASE count(*) OVER (PARTITION BY direct_email) WHEN 1 THEN direct_email ELSE '' END
+		FROM lead l ORDER BY no`)
 	if err != nil {
 		return err
 	}
 	var p person
-	_, err = pgx.ForEachRow(rows, []any{&p.id, &p.email}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&p.id, &p.email, &p.phone, &p.direct}, func() error {
 		s.known = append(s.known, p.email)
 		if len(s.known) <= kept {
 			s.leadIDs = append(s.leadIDs, p.id)
@@ -191,8 +196,8 @@ func (s *stack) seedOrg(ctx context.Context, org, plan string) (*customer, error
 	if err != nil {
 		return nil, err
 	}
-	hook, _, err := s.app.Webhooks.Create(ctx, org, s.receiver.URL, nil)
-	w.key, w.webhook = key, hook.ID
+	hook, secret, err := s.app.Webhooks.Create(ctx, org, s.receiver.URL, nil)
+	w.key, w.webhook, w.secret = key, hook.ID, secret
 	return w, err
 }
 
@@ -220,7 +225,8 @@ func (s *stack) startProduct(ctx context.Context) error {
 	cfg.DatabaseURL, cfg.TemporalAddress = at.String(), s.temporal.address()
 	env := append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=warn", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32",
 		"HOLDFAST_OPERATOR_KEY="+operatorKey, "HOLDFAST_SANDBOX=true",
-		"HOLDFAST_STRIPE_KEY=sk_chaos", "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_REQUESTS_PER_MINUTE=0")
+		"HOLDFAST_STRIPE_KEY="+stripeKey, "HOLDFAST_STRIPE_WEBHOOK_SECRET="+stripeSecret, "HOLDFAST_STRIPE_URL="+s.stripe.URL, "HOLDFAST_REQUESTS_PER_MINUTE=0")
+	env = append(env, s.seen.environment()...)
 	log, err := os.Create(filepath.Join(s.dir, "product.log"))
 	if err != nil {
 		return err
@@ -276,5 +282,6 @@ func (s *stack) stop() error {
 	}
 	s.receiver.Close()
 	s.stripe.Close()
+	s.seen.collector.Close()
 	return errors.Join(data.Stop(), s.disk.unmount(), os.RemoveAll(s.dir))
 }

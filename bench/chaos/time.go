@@ -87,7 +87,8 @@ func (c *client) advance(ctx context.Context, rng *rand.Rand, w *clockwork, by t
 	}
 }
 
-type person struct{ id, email string }
+// person is a lead that is erased on the way. What it shares with others is empty.
+type person struct{ id, email, phone, direct string }
 
 // erase erases people, one after the other, until ctx is done.
 func (c *client) erase(ctx, last context.Context, rng *rand.Rand, people []person) {
@@ -103,7 +104,11 @@ func (c *client) erase(ctx, last context.Context, rng *rand.Rand, people []perso
 			return
 		}
 		c.mu.Lock()
-		c.erased = append(c.erased, p.email)
+		for _, value := range []string{p.email, p.phone, p.direct} {
+			if value != "" {
+				c.erased = append(c.erased, value)
+			}
+		}
 		c.mu.Unlock()
 	}
 }

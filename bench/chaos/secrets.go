@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// seen are files with what the product shows of itself, besides its log: spans, as a
+// collector of OpenTelemetry gets them; metrics; answers that are errors.
+type seen struct {
+	spans, metrics, errors *appended
+	collector              *httptest.Server
+}
+
+func newSeen(dir string) *seen {
+	s := &seen{
+		spans:   &appended{path: filepath.Join(dir, "spans")},
+		metrics: &appended{path: filepath.Join(dir, "metrics")},
+		errors:  &appended{path: filepath.Join(dir, "errors")},
+	}
+	s.collector = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		s.spans.from(request.Body)
+	}))
+	return s
+}
+
+// environment lets a process send all its spans here.
+func (s *seen) environment() []string {
+	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + s.collector.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_TRACES_SAMPLER=always_on"}
+}
+
+// appended is a file that many write to.
+type appended struct {
+	path string
+	mu   sync.Mutex
+}
+
+func (a *appended) from(r io.Reader) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return // of who was killed while it wrote
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err) // our own directory
+	}
+	_, _ = f.Write(append(text, '\n'))
+	_ = f.Close()
+}
+
+// watchMetrics keeps what the processes show, every few seconds until ctx is done,
+// and once more: those that are killed forget it.
+func (s *stack) watchMetrics(ctx context.Context) {
+	for last := false; !last; {
+		select {
+		case <-ctx.Done():
+			last = true
+		case <-time.After(3 * time.Second):
+		}
+		for _, p := range append(append([]*process{}, s.workers...), s.servers...) {
+			s.keepMetrics(context.WithoutCancel(ctx), p.metrics)
+		}
+	}
+}
+
+func (s *stack) keepMetrics(ctx context.Context, address string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return // it is dead just now
+	}
+	s.seen.metrics.from(response.Body)
+	_ = response.Body.Close()
+}
+
+// all domains of the lab end in .test
+var address = regexp.MustCompile(`(?i)[a-z0-9._+-]+@[a-z0-9.-]+\.test`)
+
+// secrets are what nothing that the product shows of itself may have.
+func (s *stack) secrets() []string {
+	list := []string{operatorKey, stripeSecret, stripeKey}
+	if database, err := url.Parse(s.data.Config.DatabaseURL); err == nil {
+		if password, ok := database.User.Password(); ok {
+			list = append(list, password)
+		}
+	}
+	for _, w := range s.customers {
+		list = append(list, w.key, w.secret)
+	}
+	return append(list, s.clockwork.key, s.clockwork.secret)
+}
+
+// lookForSecrets looks for anybody's address and for secrets in the log, in spans and
+// metrics, in errors and in Temporal's store, and for those who were erased and for
+// keys in a dump of the database.
+func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, err error) {
+	temporal, err := filepath.Glob(filepath.Join(s.dir, "data", "temporal", "temporal.db*"))
+	if err != nil || len(temporal) == 0 {
+		return nil, errors.Join(err, errors.New("Temporal's store is not where it is looked for"))
+	}
+	dump := filepath.Join(s.dir, "dump.sql")
+	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump")
+	if err != nil || len(programs) == 0 {
+		return nil, errors.Join(err, errors.New("there is no pg_dump"))
+	}
+	// With the password of the cluster, beside the proxy.
+	if out, err := exec.CommandContext(ctx, programs[len(programs)-1], "--file", dump, s.data.Config.DatabaseURL).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("the database cannot be dumped: %w: %s", err, out)
+	}
+	var keys []string // what signs webhooks is in the database, as it has to be
+	for _, w := range append(s.customers, s.clockwork.customer) {
+		keys = append(keys, w.key)
+	}
+	for _, look := range []struct {
+		what     string
+		files    []string
+		pattern  *regexp.Regexp
+		unwanted []string
+	}{
+		{"no address and no secret is in the log or in Temporal's store (bytes)", append(temporal, filepath.Join(s.dir, "product.log")), address, s.secrets()},
+		{"nor in a span or a metric (bytes)", []string{s.seen.spans.path, s.seen.metrics.path}, address, s.secrets()},
+		{"no secret is in an answer that is an error (bytes)", []string{s.seen.errors.path}, nil, s.secrets()},
+		{"who was erased, and no key, is in a dump of the database (bytes)", []string{dump}, nil, append(keys, c.erased...)},
+	} {
+		p := proof{what: look.what}
+		for _, file := range look.files {
+			n, wrong, err := search(file, look.pattern, look.unwanted)
+			if err != nil {
+				return nil, err
+			}
+			p.of += n
+			p.wrong = append(p.wrong, wrong...)
+		}
+		proofs = append(proofs, p)
+	}
+	return proofs, nil
+}
+
+// search looks in a file for what matches a pattern, and for texts, also as a dump
+// writes bytes.
+func search(file string, pattern *regexp.Regexp, unwanted []string) (n int64, wrong []string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	in := bufio.NewReaderSize(f, 1<<20)
+	var rest string // what the pieces before may have begun
+	block := make([]byte, 1<<20)
+	for {
+		k, err := in.Read(block)
+		text := strings.ToLower(rest + string(block[:k]))
+		if pattern != nil {
+			for _, a := range pattern.FindAllString(text, 3) {
+				wrong = append(wrong, filepath.Base(file)+" has "+a)
+			}
+		}
+		for _, one := range unwanted {
+			one = strings.ToLower(one)
+			if strings.Contains(text, one) || strings.Contains(text, hex.EncodeToString([]byte(one))) {
+				wrong = append(wrong, fmt.Sprintf("%s has %.12s…", filepath.Base(file), one))
+			}
+		}
+		rest = text[max(0, len(text)-400):]
+		if err != nil {
+			return info.Size(), wrong[:min(len(wrong), 10)], nil // the end of the file
+		}
+	}
+}

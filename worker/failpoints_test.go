@@ -1,0 +1,344 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/account"
+	"holdfast/internal/billing"
+	"holdfast/internal/erasure"
+	"holdfast/internal/lead"
+	"holdfast/internal/ledger"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/internal/postgres"
+	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/reconcile"
+)
+
+// process is what a process has on a database.
+type process struct {
+	pool      *pgxpool.Pool
+	accounts  *account.Accounts
+	ledger    *ledger.Ledger
+	billing   *billing.Billing
+	catalogue *lead.Catalogue
+	book      *orderbook.Book
+}
+
+func open(ctx context.Context, database string) (*process, error) {
+	pool, err := postgres.Open(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{pool: pool, accounts: account.New(pool), ledger: ledger.New(pool), catalogue: lead.New(pool), book: orderbook.New(pool)}
+	p.billing = billing.New(p.accounts, p.ledger, p.book)
+	return p, nil
+}
+
+func (p *process) close() {
+	p.ledger.Close()
+	p.pool.Close()
+}
+
+// gone are workflows of which none is running.
+type gone struct{}
+
+func (gone) RunningOrders(context.Context) (map[string]bool, error) { return nil, nil }
+func (gone) Runs(context.Context, string) (bool, error)             { return false, nil }
+func (gone) TakeUp(context.Context, order.Input) error              { return nil }
+func (gone) EndRunning(context.Context, string) error               { return nil }
+func (gone) PassCancelOn(context.Context, string) error             { return nil }
+
+// background is what is carried out in the background and repeated until it
+// succeeds.
+type background struct {
+	before func(ctx context.Context, p *process) error
+	do     func(ctx context.Context, p *process) error
+	left   string // selects what it leaves, without times and identifiers
+}
+
+var backgrounds = map[string]background{
+	// Three periods that ended, of an organization and its licences, and a change of
+	// plan that waited for the end of the first.
+	"reset": {
+		before: func(ctx context.Context, p *process) error {
+			begin := time.Date(2099, 1, 31, 9, 0, 0, 0, time.UTC)
+			for _, org := range []account.Org{
+				{ID: "acme", Name: "Acme", Plan: "rollover-ignite", Anchor: begin},
+				{ID: "team", Name: "Team", Plan: "licence-monthly", Anchor: begin},
+			} {
+				if _, err := p.accounts.CreateOrg(ctx, org); err != nil {
+					return err
+				}
+			}
+			for i, member := range []string{"ann", "bob", "eve"} {
+				if _, err := p.accounts.CreateMember(ctx, account.Member{Org: "team", ID: member, Name: member, Anchor: begin.AddDate(0, 0, i)}); err != nil {
+					return err
+				}
+			}
+			_, err := p.accounts.ChangePlan(ctx, "team", "workspace-free", begin.AddDate(0, 0, 5))
+			return err
+		},
+		do: func(ctx context.Context, p *process) error {
+			by := time.Date(2099, 4, 15, 0, 0, 0, 0, time.UTC)
+			if _, err := p.billing.ApplyChanges(ctx, by, account.Pending{}, 100); err != nil {
+				return err
+			}
+			for cursor := (account.Cursor{}); ; {
+				page, err := p.billing.Sweep(ctx, by, cursor, 3)
+				if err != nil || page.Seen == 0 {
+					return err
+				}
+				if len(page.Failures) > 0 {
+					return fmt.Errorf("%v", page.Failures)
+				}
+				cursor = page.Cursor
+			}
+		},
+		left: `SELECT 'entry', owner, kind, key, reason, (SELECT string_agg(concat_ws(' ', p ->> 'move', p ->> 'pool', p ->> 'type', p ->> 'amount', p ->> 'balance'), ',' ORDER BY n) FROM json_array_elements(postings) WITH ORDINALITY x (p, n)) FROM credit_entry
+			UNION ALL SELECT 'subscription', org, member, next_period::text, due_at::text, '' FROM subscription
+			UNION ALL SELECT 'account', owner, pool, type, available::text, held::text FROM credit_account
+			UNION ALL SELECT 'plan', org, generation::text, plan_id, since::text, '' FROM plan_change
+			UNION ALL SELECT 'event', org, topic, count(*)::text, '', '' FROM outbox GROUP BY org, topic`,
+	},
+	// Two holds whose workflow was lost before there was an order.
+	"reconcile": {
+		before: func(ctx context.Context, p *process) error {
+			if _, err := p.accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"}); err != nil {
+				return err
+			}
+			if _, err := p.ledger.Grant(ctx, ledger.Grant{Owner: "acme", Key: "start", Type: "email", Amount: 100, Source: ledger.SourcePack}); err != nil {
+				return err
+			}
+			for _, id := range []string{"ord_a", "ord_b"} {
+				if _, err := p.ledger.Hold(ctx, ledger.Hold{Owner: "acme", Key: id, HoldID: id, Lines: []ledger.Line{{Type: "email", Amount: 30, Pools: []string{""}}}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		do: func(ctx context.Context, p *process) error {
+			_, err := reconcile.New(p.pool, p.book, p.ledger, gone{}, slog.New(slog.DiscardHandler)).Run(ctx)
+			return err
+		},
+		left: `SELECT 'entry', kind, key, reason FROM credit_entry
+			UNION ALL SELECT 'account', type, available::text, held::text FROM credit_account
+			UNION ALL SELECT 'hold', id, released::text, closed::text FROM credit_hold`,
+	},
+	"erasure": {
+		before: func(ctx context.Context, p *process) error {
+			if _, err := p.accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"}); err != nil {
+				return err
+			}
+			text := "id,email,first_name,last_name,country,phone\n"
+			for i := range 40 {
+				text += fmt.Sprintf("l%d,p%d@corp.test,Ann,P%d,US,+4930%06d\n", i, i, i, i)
+			}
+			if _, err := p.catalogue.Import(ctx, strings.NewReader(text), lead.CSV, lead.ImportOptions{}); err != nil {
+				return err
+			}
+			if _, err := p.book.Create(ctx, orderbook.NewOrder{
+				ID: "ord_a", Org: "acme", Request: order.Request{Kind: order.LeadList, Count: 40}, PlanID: "verified-leads", PlanVersion: 1,
+				Status: order.Reserved, Held: []order.Amount{{Type: "email", Amount: 40}},
+			}); err != nil {
+				return err
+			}
+			selected, err := p.catalogue.Select(ctx, lead.Selection{OrderID: "ord_a", Org: "acme", Count: 40, FactType: "email"})
+			if err != nil {
+				return err
+			}
+			if err := p.book.Start(ctx, "ord_a", selected.Items); err != nil {
+				return err
+			}
+			_, err = p.catalogue.KeepEmails(ctx, "acme", []string{"p3@corp.test", "p4@corp.test", "x@corp.test"})
+			return err
+		},
+		do: func(ctx context.Context, p *process) error {
+			_, err := erasure.New(p.pool, p.catalogue, p.book).Erase(ctx, erasure.Request{Emails: []string{"p3@corp.test", "p4@corp.test"}})
+			return err
+		},
+		left: `SELECT 'lead', id, email FROM lead
+			UNION ALL SELECT 'item', concat_ws(' ', n, verdict, reason), value FROM order_item
+			UNION ALL SELECT 'row', count(*)::text, cells::text FROM (SELECT to_jsonb(r) - 'list_id' AS cells FROM list_row r) r GROUP BY cells
+			UNION ALL SELECT 'suppressed', reason, count(*)::text FROM suppression GROUP BY reason
+			UNION ALL SELECT 'tally', 'rows', count(*)::text FROM order_tally`,
+	},
+}
+
+// A process dies before or after any of the writes of a reset, of reconciling, of an
+// erasure; what is repeated afterwards, in another one, leaves what it leaves where
+// nothing happens.
+func TestAProcessThatDiesAtAnyWriteInTheBackgroundLeavesTheSame(t *testing.T) {
+	for name, b := range backgrounds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, moments := b.undisturbed(t)
+			require.NotEmpty(t, want)
+			require.GreaterOrEqual(t, len(moments), 4)
+			all := len(moments)
+			if !*allMoments {
+				rand.Shuffle(all, func(i, j int) { moments[i], moments[j] = moments[j], moments[i] })
+				moments = moments[:min(all, 2*someMoments)]
+			}
+			t.Logf("%d of %d moments", len(moments), all)
+			var running errgroup.Group
+			running.SetLimit(3)
+			for _, m := range moments {
+				running.Go(func() error {
+					database := pgtest.NewURL(t)
+					if err := b.struck(t.Context(), database, m); err != nil {
+						return fmt.Errorf("%+v: %w", m, err)
+					}
+					got, err := b.repeated(t.Context(), database)
+					if err != nil {
+						return fmt.Errorf("%+v: %w", m, err)
+					}
+					if fmt.Sprint(got) != fmt.Sprint(want) {
+						return fmt.Errorf("%+v left\n%s\nin place of\n%s", m, strings.Join(got, "\n"), strings.Join(want, "\n"))
+					}
+					return nil
+				})
+			}
+			require.NoError(t, running.Wait())
+		})
+	}
+}
+
+// writer are all statements that write, whatever they begin with.
+var writer = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM)\b`)
+
+// undisturbed is what is left where nothing happens, and the moments before and after
+// each of its writes.
+func (b background) undisturbed(t *testing.T) (left []string, list []moment) {
+	database := pgtest.NewURL(t)
+	require.NoError(t, b.prepare(t.Context(), database))
+	behind, via, err := through(database)
+	require.NoError(t, err)
+	var statements []string
+	behind.recordTo(&statements)
+	p, err := open(t.Context(), via)
+	require.NoError(t, err)
+	require.NoError(t, b.do(t.Context(), p))
+	p.close()
+	behind.recordTo(nil)
+	behind.cut()
+	left, err = b.found(t.Context(), database)
+	require.NoError(t, err)
+	nth := map[string]int{}
+	for _, s := range statements {
+		if !writer.MatchString(s) {
+			continue
+		}
+		begins := s[:min(len(s), 60)]
+		nth[begins]++
+		list = append(list, moment{begins, nth[begins], false}, moment{begins, nth[begins], true})
+	}
+	return left, list
+}
+
+func (b background) prepare(ctx context.Context, database string) error {
+	p, err := open(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if err := p.accounts.EnsurePresets(ctx); err != nil {
+		return err
+	}
+	return b.before(ctx, p)
+}
+
+// through starts a proxy in front of a database.
+func through(database string) (*proxy, string, error) {
+	at, err := pgconn.ParseConfig(database)
+	if err != nil {
+		return nil, "", err
+	}
+	network, server := pgconn.NetworkAddress(at.Host, at.Port)
+	behind, err := startProxyTo(network, server)
+	if err != nil {
+		return nil, "", err
+	}
+	via := url.URL{
+		Scheme: "postgres", User: url.UserPassword(at.User, at.Password), Host: behind.listener.Addr().String(),
+		Path: "/" + at.Database, RawQuery: "sslmode=disable",
+	}
+	return behind, via.String(), nil
+}
+
+// struck lets a process begin that dies at the moment.
+func (b background) struck(ctx context.Context, database string, m moment) error {
+	if err := b.prepare(ctx, database); err != nil {
+		return err
+	}
+	behind, via, err := through(database)
+	if err != nil {
+		return err
+	}
+	p, err := open(ctx, via)
+	if err != nil {
+		return err
+	}
+	ctx, die := context.WithCancel(ctx)
+	defer die()
+	struck := make(chan struct{})
+	behind.await(m, func() { close(struck) })
+	ended := make(chan error, 1)
+	go func() { ended <- b.do(ctx, p) }()
+	select {
+	case <-struck:
+	case err := <-ended:
+		behind.cut()
+		p.close()
+		select {
+		case <-struck: // the last write
+			return nil
+		default:
+		}
+		return fmt.Errorf("the moment did not come: %w", err)
+	}
+	behind.cut()
+	die()
+	<-ended
+	p.close()
+	return nil
+}
+
+func (b background) repeated(ctx context.Context, database string) ([]string, error) {
+	p, err := open(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if err := b.do(ctx, p); err != nil {
+		return nil, err
+	}
+	if report, err := ledger.Audit(ctx, p.pool, ledger.AuditOptions{}); err != nil || len(report.Findings) > 0 {
+		return nil, fmt.Errorf("the audit finds %v: %w", report.Findings, err)
+	}
+	return b.found(ctx, database)
+}
+
+func (b background) found(ctx context.Context, database string) ([]string, error) {
+	p, err := open(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	rows, _ := p.pool.Query(ctx, `SELECT q::text FROM (`+b.left+`) q ORDER BY 1`)
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
