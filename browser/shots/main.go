@@ -220,6 +220,7 @@ func (s server) adminKey(ctx context.Context) (string, error) {
 func (s server) shots(ctx context.Context) ([]shot, error) {
 	at := "/app/o/" + org
 	list := []shot{
+		{name: "login", path: "/app/login"},
 		{name: "home", path: at},
 		{name: "orders", path: at + "/orders"},
 		{name: "new", path: at + "/new"},
@@ -242,12 +243,18 @@ func (s server) shots(ctx context.Context) ([]shot, error) {
 		{name: "plan-edit", path: "/app/operator/plans/verified-leads", operator: true},
 		{name: "verification", path: "/app/operator/verification", operator: true},
 		{name: "operator", path: "/app/operator", operator: true},
+		{name: "all-orders", path: "/app/operator/orders", operator: true},
 		{name: "plans", path: "/app/operator/plans", operator: true},
 		{name: "system", path: "/app/operator/system", operator: true},
 		{name: "erasure", path: "/app/operator/erasure", operator: true},
 		{name: "resets", path: at + "/resets", operator: true},
 		{name: "not-found", path: at + "/orders/ord_none"},
 	}
+	webhook, err := s.webhook(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, shot{name: "webhook", path: at + "/settings/webhooks/" + webhook})
 	for _, status := range []string{"settled", "verifying", "completed", "rejected", "cancelled"} {
 		var found struct {
 			Orders []struct {
@@ -259,7 +266,30 @@ func (s server) shots(ctx context.Context) ([]shot, error) {
 		}
 		if len(found.Orders) > 0 {
 			list = append(list, shot{name: "order-" + status, path: at + "/orders/" + found.Orders[0].ID})
+			if status == "settled" {
+				list = append(list, shot{name: "contacts", path: at + "/orders/" + found.Orders[0].ID + "/contacts"})
+			}
 		}
 	}
 	return list, nil
+}
+
+// webhook is the webhook of the organization, made where there is none.
+func (s server) webhook(ctx context.Context) (id string, err error) {
+	var found struct {
+		Webhooks []struct {
+			ID string `json:"id"`
+		} `json:"webhooks"`
+	}
+	if err := s.ask(ctx, http.MethodGet, "/webhooks?org="+org, "", &found); err != nil {
+		return "", err
+	}
+	if len(found.Webhooks) > 0 {
+		return found.Webhooks[0].ID, nil
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	err = s.ask(ctx, http.MethodPost, "/webhooks?org="+org, `{"url":"https://example.com/holdfast","events":["order.settled","credits.low"]}`, &made)
+	return made.ID, err
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // contactColumns are what is shown of contacts, in their order.
-var contactColumns = []string{"email", "field", "value", "first_name", "last_name", "title", "company", "country", "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at"}
+var contactColumns = []string{"email", "field", "value", "verdict", "reason", "mx_host", "smtp_code", "smtp_enhanced", "checked_at", "first_name", "last_name", "title", "company", "country"}
 
 type contactTable struct {
 	Columns []string

@@ -150,6 +150,9 @@ func (v view) Stamp(text string) string {
 	return v.When(at)
 }
 
+// Minute is a time of this or the next year in the zone of the organization.
+func (v view) Minute(t time.Time) string { return v.format(t, "2 Jan, 15:04") }
+
 // Day is a day in the zone of the organization.
 func (v view) Day(t any) string { return v.format(t, "2 Jan 2006") }
 
