@@ -8,6 +8,7 @@ import (
 
 	"holdfast/internal/billing"
 	"holdfast/internal/order"
+	"holdfast/internal/plan"
 )
 
 func init() { //nolint:gochecknoinits // each file registers its own routes
@@ -30,6 +31,7 @@ type orderPage struct {
 type homePage struct {
 	Credits  billing.Credits
 	PlanName string
+	Reset    *time.Time // when the next credit month begins; nil where the plan has none
 	Days     []day
 	Most     int64 // of a day
 	Spent    int64 // of all days
@@ -84,7 +86,10 @@ func (v *visit) home() error {
 	if err != nil {
 		return err
 	}
-	page.PlanName = terms.Name
+	page.PlanName, page.Reset = terms.Name, v.Org.NextReset
+	if page.Credits.Period != nil && slices.ContainsFunc(page.Credits.Credits, func(c billing.Credit) bool { return c.Pool == string(plan.Member) }) {
+		page.Reset = &page.Credits.Period.End // of the licence, which has a month of its own
+	}
 	page.Days = v.spending()
 	for _, d := range page.Days {
 		page.Most = max(page.Most, d.Spent)

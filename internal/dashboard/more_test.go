@@ -272,3 +272,22 @@ func TestPastedTextIsWhole(t *testing.T) {
 	require.Contains(t, said.body, "Upload a file instead")
 	require.Equal(t, 413, b.send("/app/o/"+f.org+"/new/quote", url.Values{"lead_ids": {long}}).status)
 }
+
+// TestCreditMonth: shared credits end with the organization's month, those of a
+// licence with the licence's.
+func TestCreditMonth(t *testing.T) {
+	zone := berlin(t)
+	for planID, shared := range map[string]bool{"workspace-paid": true, "licence-monthly": false} {
+		f := &fixture{t: t, org: "month-" + planID}
+		f.serve()
+		anchor := time.Now().AddDate(0, 0, -10)
+		_, err := app.Accounts.CreateOrg(t.Context(), account.Org{ID: f.org, Name: "Test " + f.org, Plan: planID, TimeZone: "Europe/Berlin", Anchor: anchor})
+		require.NoError(t, err)
+		_, err = app.Accounts.CreateMember(t.Context(), account.Member{Org: f.org, ID: "ann", Name: "Ann", Role: account.RoleAdmin})
+		require.NoError(t, err)
+		home, last := f.as("ann").get("/app/o/"+f.org).body, anchor.In(zone).AddDate(0, 1, 0).Add(-time.Second).Format("2 Jan 2006")
+		require.Equal(t, shared, strings.Contains(home, "<dt>Credit month ends</dt><dd>"+last), planID)
+		require.Contains(t, home, "<dt>Credit month ends</dt>", planID)
+		require.Equal(t, !shared, strings.Contains(f.as("ann").get("/app/o/"+f.org+"/team").body, "last day of the credit month"), planID)
+	}
+}
