@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -216,6 +217,12 @@ func (s server) adminKey(ctx context.Context) (string, error) {
 	return made.Key, err
 }
 
+// placed is an order as the API lists it.
+type placed struct {
+	ID        string `json:"id"`
+	Requested int64  `json:"requested"`
+}
+
 // shots are all pages.
 func (s server) shots(ctx context.Context) ([]shot, error) {
 	at := "/app/o/" + org
@@ -257,18 +264,17 @@ func (s server) shots(ctx context.Context) ([]shot, error) {
 	list = append(list, shot{name: "webhook", path: at + "/settings/webhooks/" + webhook})
 	for _, status := range []string{"settled", "verifying", "completed", "rejected", "cancelled"} {
 		var found struct {
-			Orders []struct {
-				ID string `json:"id"`
-			} `json:"orders"`
+			Orders []placed `json:"orders"`
 		}
-		if err := s.ask(ctx, http.MethodGet, "/orders?limit=1&org="+org+"&status="+status, "", &found); err != nil {
+		if err := s.ask(ctx, http.MethodGet, "/orders?limit=20&org="+org+"&status="+status, "", &found); err != nil {
 			return nil, err
 		}
+		if status == "settled" && len(found.Orders) > 0 { // the newest one was carried out, the others are a history without contacts
+			list = append(list, shot{name: "contacts", path: at + "/orders/" + found.Orders[0].ID + "/contacts"})
+		}
+		slices.SortStableFunc(found.Orders, func(a, b placed) int { return cmp.Compare(b.Requested, a.Requested) }) // the largest one has most to show
 		if len(found.Orders) > 0 {
 			list = append(list, shot{name: "order-" + status, path: at + "/orders/" + found.Orders[0].ID})
-			if status == "settled" {
-				list = append(list, shot{name: "contacts", path: at + "/orders/" + found.Orders[0].ID + "/contacts"})
-			}
 		}
 	}
 	return list, nil
