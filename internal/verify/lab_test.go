@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"holdfast/internal/maillab"
 	"holdfast/internal/verify"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // nothing goes on in the background when the tests are over
 }
 
 // lab is a mail lab and an engine that is pointed at it.

@@ -41,10 +41,10 @@ import (
 	"holdfast/workflows"
 )
 
-// stories are the orders to record. acme has 5,000 credits and buys leads, broke has none, beta
+// recordings are the orders to record. acme has 5,000 credits and buys leads, broke has none, beta
 // has 3,000 and has lists verified, gamma has some of each type and reveals,
 // enriches and exports.
-var stories = []struct {
+var recordings = []struct {
 	name      string
 	org       string
 	request   order.Request
@@ -67,7 +67,9 @@ var stories = []struct {
 	{name: "revealed-on-file", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, given: ids(20), want: order.Settled},
 	{name: "enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(100), want: order.Settled},
 	{name: "enriched-cancelled", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(150), cancel: order.StageVerifying, want: order.Cancelled},
+	{name: "revealed-cancelled", org: "gamma", request: reveal, given: fresh(ids), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
+	{name: "exported-cancelled", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
 
 	// What can come between: a pause, an outage, steps that fail and are tried again,
@@ -169,31 +171,31 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 	defer func() { _ = stack.Stop() }()
 	r.App, r.lab = stack.App, stack.Lab
-	for _, story := range stories {
-		if !r.wants("order-" + story.name) {
+	for _, rec := range recordings {
+		if !r.wants("order-" + rec.name) {
 			continue
 		}
-		sub := intake.Submission{Org: story.org, Key: story.name, Request: story.request}
-		if story.given != nil {
-			if err := story.given(ctx, r, &sub); err != nil {
+		sub := intake.Submission{Org: rec.org, Key: rec.name, Request: rec.request}
+		if rec.given != nil {
+			if err := rec.given(ctx, r, &sub); err != nil {
 				return err
 			}
 		}
 		id := order.ID(sub.Org, sub.Key)
-		if story.maxEvents > 0 {
-			err = r.continued(ctx, id, sub, story.maxEvents)
+		if rec.maxEvents > 0 {
+			err = r.continued(ctx, id, sub, rec.maxEvents)
 		} else {
-			err = r.order(ctx, id, sub, story.cancel, story.happens)
+			err = r.order(ctx, id, sub, rec.cancel, rec.happens)
 		}
 		if err != nil {
 			return err
 		}
-		o, err := r.Book.Get(ctx, story.org, id)
+		o, err := r.Book.Get(ctx, rec.org, id)
 		if err != nil {
 			return err
 		}
-		if o.Status != story.want {
-			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", story.name, o.Status, story.want)
+		if o.Status != rec.want {
+			return fmt.Errorf("the order %s ended %s, not %s; its recording is of no use", rec.name, o.Status, rec.want)
 		}
 	}
 	if err := r.rides(ctx); err != nil {
