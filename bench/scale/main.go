@@ -96,7 +96,7 @@ func (b *bench) measure(ctx context.Context) error {
 
 // took is how long an order took from its submission until nearly all was verified,
 // and until it was settled. What comes last waits for greylisting and slow hosts,
-// not depending on what the workers can do.
+// however many workers there are.
 type took struct{ most, all time.Duration }
 
 // nearly is the share of an order that throughput is measured over.
