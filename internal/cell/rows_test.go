@@ -10,8 +10,8 @@ import (
 	"holdfast/internal/ledger"
 )
 
-// belongings are rows in the tables of parts, of an organization that has bought,
-// orders, lists and events.
+// belongings are rows in the tables of parts, of an organization with
+// purchases, orders, lists and events.
 const belongings = `
 INSERT INTO session (hash, id, org, member) VALUES (sha256('session'), 's', 'acme', 'ann');
 INSERT INTO login_link (hash, org, member, expires_at) VALUES (sha256('link'), 'acme', 'ann', now());
