@@ -1,0 +1,4 @@
+package plan
+
+// Actions are what a plan can sell.
+var Actions = actions
