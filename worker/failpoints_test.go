@@ -218,7 +218,7 @@ func TestAProcessThatDiesAtAnyWriteInTheBackgroundLeavesTheSame(t *testing.T) {
 	}
 }
 
-// writer are all statements that write, whatever they begin with.
+// writer are all statements that write, with any first word.
 var writer = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM)\b`)
 
 // undisturbed is what is left where nothing happens, and the moments before and after

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDNSReply_V1: whatever a name server sends is refused or read to an end. A name
+// FuzzDNSReply_V1: all that a name server sends is refused or read to an end. A name
 // is said not to exist only where the server says so, and nothing is kept for longer
 // than the longest time.
 func FuzzDNSReply_V1(f *testing.F) {
