@@ -94,7 +94,7 @@ var parts = []part{
 
 // stay are the tables that belong to a cell.
 var stay = []string{
-	"cell", "cell_org", "goose_db_version", "lead", "lead_changes", "lead_chunk", "lead_facet", "lease", "mail_pattern", "payment_price", "plan",
+	"cell", "cell_org", "goose_db_version", "lead", "lead_changes", "lead_chunk", "lead_facet", "lease", "mail_pattern", "owned_set", "payment_price", "plan",
 	"reconciliation", "request_quota", "smtp_spending", "verdict", "verification_outage", "worker_state",
 }
 

@@ -197,11 +197,12 @@ func numbers(ctx context.Context, db querier, sql string, args ...any) (*roaring
 	if err != nil {
 		return nil, err
 	}
-	set := roaring.New()
+	var all []uint32
 	var no int64
 	_, err = pgx.ForEachRow(rows, []any{&no}, func() error {
-		set.Add(uint32(no))
+		all = append(all, uint32(no))
 		return nil
 	})
-	return set, err
+	slices.Sort(all) // a bitmap takes numbers in order many times as fast
+	return roaring.BitmapOf(all...), err
 }

@@ -3,6 +3,7 @@ package lead
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -27,6 +28,7 @@ type ownedSet struct {
 	last  int64           // the highest lead number
 	count int64           // how often leads had changed
 	leads *roaring.Bitmap // nil = nothing is known; never changed once others can see it
+	kept  uint64          // how many leads the set had when it was stored
 }
 
 // ownedSets keeps the sets of those who own many leads and were asked for.
@@ -87,6 +89,12 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 				WHERE `+isOwned("$5"), s.Org, s.FactType, s.FactScope, leads.ToArray(), s.PerLead)
 		}
 	}
+	if set.leads == nil {
+		var err error
+		if set, err = c.storedSet(ctx, of); err != nil {
+			return nil, err
+		}
+	}
 	// One snapshot: what the journal says was charged is in the facts, too.
 	err := pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		set, err = set.upToDate(ctx, tx, of)
@@ -95,8 +103,58 @@ func (c *Catalogue) owned(ctx context.Context, s Selection, leads *roaring.Bitma
 	if err != nil {
 		return nil, err
 	}
+	if set.worthStoring() {
+		if err := c.storeSet(ctx, of, set); err != nil {
+			return nil, err
+		}
+		set.kept = set.leads.GetCardinality()
+	}
 	c.ownedSets.put(of, set)
 	return set.leads, nil
+}
+
+// worthStoring says whether the stored set, from which other processes begin, is
+// missing or has become an eighth larger or smaller.
+func (s ownedSet) worthStoring() bool {
+	n := s.leads.GetCardinality()
+	return n >= worthKeeping && (n > s.kept+s.kept/8 || n < s.kept-s.kept/8)
+}
+
+// storedSet reads the set that was stored last; one without leads if none was, or
+// if it cannot be read any more.
+func (c *Catalogue) storedSet(ctx context.Context, of ownership) (set ownedSet, err error) {
+	var leads []byte
+	err = c.pool.QueryRow(ctx, `
+		SELECT seq, head, last, changes, leads FROM owned_set WHERE org = $1 AND type = $2 AND scope = $3 AND per_lead = $4`,
+		of.org, of.factType, of.factScope, of.perLead).Scan(&set.seq, &set.head, &set.last, &set.count, &leads)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ownedSet{}, nil
+	}
+	if err != nil {
+		return ownedSet{}, err
+	}
+	set.leads = roaring.New()
+	if err := set.leads.UnmarshalBinary(leads); err != nil {
+		return ownedSet{}, nil //nolint:nilerr // made again from the facts, and stored
+	}
+	set.kept = set.leads.GetCardinality()
+	return set, nil
+}
+
+// storeSet stores a set, unless a later one is there. A set of another journal,
+// of before the database was restored, gives way.
+func (c *Catalogue) storeSet(ctx context.Context, of ownership, set ownedSet) error {
+	leads, err := set.leads.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	_, err = c.pool.Exec(ctx, `
+		INSERT INTO owned_set AS s (org, type, scope, per_lead, seq, head, last, changes, leads) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (org, type, scope, per_lead) DO UPDATE SET
+			seq = excluded.seq, head = excluded.head, last = excluded.last, changes = excluded.changes, leads = excluded.leads
+		WHERE s.seq <= excluded.seq OR NOT EXISTS (SELECT FROM credit_entry e WHERE e.owner = s.org AND e.seq = s.seq AND e.hash = s.head)`,
+		of.org, of.factType, of.factScope, of.perLead, set.seq, set.head, set.last, set.count, leads)
+	return err
 }
 
 // ownsFewer says whether an organization has fewer facts than n.
@@ -125,7 +183,7 @@ func (s ownedSet) upToDate(ctx context.Context, tx pgx.Tx, of ownership) (ownedS
 	if s.leads == nil || now.count != s.count || !bytes.Equal(before, s.head) {
 		return now.readAll(ctx, tx, of)
 	}
-	now.last = max(now.last, s.last)
+	now.last, now.kept = max(now.last, s.last), s.kept
 	most := int64(s.leads.GetCardinality() / 4)
 	if now.seq-s.seq+now.last-s.last > most {
 		return now.readAll(ctx, tx, of)

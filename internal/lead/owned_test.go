@@ -138,6 +138,14 @@ func TestC5_OwnedLeadsAreCountedExactly(t *testing.T) {
 				did = append(did, "nothing")
 			}
 		}
+		if harm := map[int]string{ // to what was stored: lost, unreadable, of another journal
+			3: `DELETE FROM owned_set`,
+			5: `UPDATE owned_set SET leads = 'nonsense'`,
+			7: `UPDATE owned_set SET seq = seq + 1000000, head = 'x', leads = (SELECT leads FROM owned_set ORDER BY leads LIMIT 1)`,
+		}[step%8]; harm != "" {
+			_, err := f.pool.Exec(f.ctx, harm)
+			require.NoError(t, err)
+		}
 		fresh := lead.New(f.pool)
 		for _, of := range []struct{ kind, scope string }{{"email", ""}, {"email", "jane"}, {"phone", ""}, {"phone", "missing"}} {
 			for where, criteria := range map[string]order.Criteria{"true": {}, "country = 'US'": {Country: []string{"US"}}} {
@@ -180,4 +188,25 @@ func TestC5_OwnedLeadsOfFewAreCountedExactly(t *testing.T) {
 			require.Equal(t, want, counted.AlreadyOwned, "%s in %q", org, country)
 		}
 	}
+}
+
+// A process that has not counted yet begins from what another one has stored.
+func TestOwnedLeadsAreStored(t *testing.T) {
+	f := setup(t)
+	_, err := f.Import(f.ctx, file(t, people(3000, 9)), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	_, err = f.pool.Exec(f.ctx, `
+		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
+		SELECT DISTINCT 'acme', 'email', '', email_key, 1, 1 FROM lead WHERE email_key IS NOT NULL`)
+	require.NoError(t, err)
+	all := lead.Selection{Org: "acme", FactType: "email"}
+	first, err := f.Count(f.ctx, all)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, first.AlreadyOwned, int64(1000))
+	// No journal entry tells of this: who reads the facts would see it.
+	_, err = f.pool.Exec(f.ctx, `DELETE FROM credit_fact`)
+	require.NoError(t, err)
+	other, err := lead.New(f.pool).Count(f.ctx, all)
+	require.NoError(t, err)
+	require.Equal(t, first, other)
 }
