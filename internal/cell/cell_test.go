@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/account"
@@ -155,7 +156,7 @@ func TestAListGoesThroughAllCells(t *testing.T) {
 	cells, _ := pair(t)
 	for i := range cells {
 		cells[i].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			require.Equal(t, "1", r.URL.Query().Get("limit"))
+			assert.Equal(t, "1", r.URL.Query().Get("limit"))
 			switch cursor := r.URL.Query().Get("cursor"); cursor {
 			case "":
 				_, _ = w.Write([]byte(`{"orgs":["` + cells[i].Name + ` 1"],"next_cursor":"x/y"}`))

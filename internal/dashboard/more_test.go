@@ -103,9 +103,7 @@ func TestContacts(t *testing.T) {
 			on := strings.Count(shown.body, `data-label="Verdict"`)
 			require.LessOrEqual(t, on, 50)
 			rows += on
-			for _, address := range regexp.MustCompile(`[a-z.\-_0-9]+@[a-z\-0-9.]+\.test`).FindAllString(shown.body, -1) {
-				delivered = append(delivered, address)
-			}
+			delivered = append(delivered, regexp.MustCompile(`[a-z.\-_0-9]+@[a-z\-0-9.]+\.test`).FindAllString(shown.body, -1)...)
 			more := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(shown.body)
 			if more == nil {
 				return rows, delivered

@@ -174,7 +174,7 @@ func (v *visit) passOn(path string) error {
 
 // redirect leads the browser to a page after a form was handled.
 func (v *visit) redirect(to string) error {
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther) //nolint:gosec // all callers name pages of the dashboard
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 	return nil
 }
 

@@ -244,7 +244,7 @@ var smallWords = set(`is was were are be been being has have had does do did cur
 // words behind which they are only supposed.
 const aboutMailbox = fullMailbox | closedMailbox | noSuchMailbox | noMailboxPerhaps
 
-var conditions = set(`if whether unless when case se als wenn falls ob si pokud jesli jezeli czy если якщо ако hvis dersom jos eger`) //nolint:misspell // not English
+var conditions = set(`if whether unless when case se als wenn falls ob si pokud jesli jezeli czy если якщо ако hvis dersom jos eger`)
 
 // A condition stands in front in Chinese too.
 var unspacedConditions = []string{"如果", "若", "倘若", "假如", "如"}
