@@ -313,7 +313,7 @@ func (b background) struck(ctx context.Context, database string, m moment) error
 	}
 	behind.cut()
 	die()
-	<-ended
+	_ = <-ended // it died
 	p.close()
 	return nil
 }

@@ -94,7 +94,7 @@ func (v *visit) leadForm() error {
 	var problem *api.Problem
 	err := v.call(http.MethodGet, "/leads?"+query.Encode(), nil, &found)
 	if errors.As(err, &problem) && problem.Status == http.StatusUnprocessableEntity {
-		page.Problem = strings.Join(errorPage{Problem: problem}.Says(), " ")
+		page.Problem = strings.Join(pageError{Problem: problem}.Says(), " ")
 		return v.render(problem.Status, "leads", "New lead list", page)
 	}
 	if err != nil {

@@ -108,7 +108,7 @@ func (v *visit) request(method, path string, body io.Reader) (*http.Request, err
 		}
 		path += joint + "org=" + url.QueryEscape(v.Org.ID)
 	}
-	r, err := http.NewRequestWithContext(v.r.Context(), method, "/api/v1"+path, body) //nolint:gosec // it goes nowhere: the API answers it in this process
+	r, err := http.NewRequestWithContext(v.r.Context(), method, "/api/v1"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("asking the API: %w", err)
 	}
@@ -193,7 +193,7 @@ func (v *visit) showError(err error) {
 		v.Log.ErrorContext(v.r.Context(), "A page failed.", "route", v.r.Pattern, "error", err)
 		p = &api.Problem{Status: http.StatusInternalServerError, Title: "Something went wrong on our side", Detail: "The page could not be shown; try again in a moment."}
 	}
-	page := errorPage{p, v.back()}
+	page := pageError{p, v.back()}
 	err = v.render(p.Status, "error", p.Title, page)
 	if err != nil { // what surrounds a page fails, too
 		bare := &visit{Dashboard: v.Dashboard, w: v.w, r: v.r}
@@ -205,8 +205,8 @@ func (v *visit) showError(err error) {
 	}
 }
 
-// errorPage is what went wrong and the page before.
-type errorPage struct {
+// pageError is what a page tells of an error: what went wrong, and the page before.
+type pageError struct {
 	*api.Problem
 
 	Back string
@@ -214,7 +214,7 @@ type errorPage struct {
 
 // Says is what is wrong, each fault in a sentence. The API names a parameter by
 // its place in the request; a page names the field.
-func (e errorPage) Says() []string {
+func (e pageError) Says() []string {
 	if len(e.Errors) == 0 {
 		return []string{e.Detail}
 	}

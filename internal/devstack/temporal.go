@@ -125,14 +125,15 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 		return nil, err
 	}
 	defer func() { _ = logFile.Close() }() // the server has its own handle
-	store := []string{"--db", file("temporal.db")}
+	all := []string{"--address", address, "--fairness=" + strconv.FormatBool(!o.Unfair)}
 	if o.PostgresURL != "" {
-		store = []string{"--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL}
+		all = append(all, "--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL)
+	} else {
+		all = append(all, "--db", file("temporal.db"))
 	}
 	if o.Stock {
-		store = append(store, "--dynamic-config", "none")
+		all = append(all, "--dynamic-config", "none")
 	}
-	all := append(store, "--address", address, "--fairness="+strconv.FormatBool(!o.Unfair))
 	start := func(name string, flags ...string) (*child, error) {
 		cmd := exec.Command(program, slices.Concat(all, flags)...) //nolint:noctx // lives until Stop
 		cmd.Stdout, cmd.Stderr = logFile, logFile
