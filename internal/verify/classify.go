@@ -148,7 +148,7 @@ func classify(at stage, r reply, p *provider, about Address) finding {
 func (s saying) meaning() finding {
 	said := theLexicon.read(s.text.withoutAsides())
 	if !s.text.words() {
-		said |= wordless
+		said |= wordless | named
 	}
 	if s.provider != nil {
 		for i := range s.provider.rules {

@@ -176,6 +176,10 @@ func TestTheVersionNamesTheWords(t *testing.T) {
 	fmt.Fprintln(sum, slices.Sorted(maps.Keys(placedBy)), slices.Sorted(maps.Keys(thisOne)), slices.Sorted(maps.Keys(oneWord)), slices.Sorted(maps.Keys(heads)), asides)
 	fmt.Fprintln(sum, slices.Sorted(maps.Keys(places)), slices.Sorted(maps.Keys(belongsTo)), slices.Sorted(maps.Keys(articles)), slices.Sorted(maps.Keys(genitives)), slices.Sorted(maps.Keys(manyBoxes)))
 	fmt.Fprintln(sum, slices.Sorted(maps.Keys(conditions)), slices.Sorted(maps.Keys(technical)), unspacedConditions)
+	for _, list := range []map[string]bool{thingsOf, dutch, measures, ownersOf, owners, origins, yours, yoursBehind} {
+		fmt.Fprintln(sum, slices.Sorted(maps.Keys(list)))
+	}
+	fmt.Fprintln(sum, placeStems, messageStems, unspacedTurns, unspacedOf, unspacedPlaces)
 	fmt.Fprintf(sum, "%+v\n", rules)
 	want, err := os.ReadFile("testdata/version.txt")
 	require.NoError(t, err)

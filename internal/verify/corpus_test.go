@@ -14,7 +14,7 @@ import (
 // from; the others were written down before the rules were measured against them,
 // and each says what was found at first.
 func TestClassify_corpus(t *testing.T) {
-	for _, file := range []string{"corpus", "unseen", "blind", "blind2", "blind3", "blind4", "blind5", "blind6", "blind7", "blind8", "blind9", "blind10"} {
+	for _, file := range []string{"corpus", "unseen", "blind", "blind2", "blind3", "blind4", "blind5", "blind6", "blind7", "blind8", "blind9", "blind10", "blind11", "blind12", "blind13", "blind14", "blind15"} {
 		t.Run(file, func(t *testing.T) { compareCorpus(t, "testdata/"+file+".txt") })
 	}
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -245,6 +246,8 @@ func (l *lexicon) add(text string, means meaning) {
 			for alternative := range strings.SplitSeq(word, "|") {
 				if class, ok := classes[alternative]; ok {
 					words = append(words, class...)
+				} else if alternative == "{any}" {
+					words = slices.AppendSeq(words, maps.Keys(boxes))
 				} else {
 					words = append(words, alternative)
 				}
@@ -290,6 +293,12 @@ func (l *lexicon) read(text phrases) (means meaning) {
 			}
 		}
 	}
+	if isNamed(words) {
+		means |= named
+	}
+	if namesOurs(words) {
+		means |= aboutOthers
+	}
 	if many := slices.ContainsFunc(words, isMany); many && !slices.ContainsFunc(words, isOne) {
 		means |= aboutOthers
 	}
@@ -299,23 +308,75 @@ func (l *lexicon) read(text phrases) (means meaning) {
 	return means
 }
 
+// isNamed reports whether the words are about a mailbox as far as they name
+// anything: the asked address stands there, or a word for a mailbox and no other
+// thing's. Words of scripts without spaces are one long word.
+func isNamed(words []string) bool {
+	other, box := false, len(words) == 0
+	for i := 0; i < len(words); i++ {
+		if place := placeAt(words[i:]); place > 0 {
+			i += place - 1
+			continue
+		}
+		if words[i] == asked {
+			return true
+		}
+		other = other || turningWords[words[i]]
+		box = box || boxes[words[i]] || words[i] == "maildir" || strings.ContainsFunc(words[i], isUnspaced)
+	}
+	return box && !other
+}
+
 func (l *lexicon) readRun(text string) (means meaning) {
 	for _, p := range l.run {
 		before, _, ok := strings.Cut(text, p.pieces[0])
 		if ok && p.means&aboutMailbox != 0 && slices.ContainsFunc(unspacedConditions, func(c string) bool { return strings.HasSuffix(before, c) }) {
 			continue
 		}
-		rest := text
-		for _, piece := range p.pieces {
-			if _, rest, ok = strings.Cut(rest, piece); !ok {
-				break
-			}
+		if ok && p.means&aboutMailbox != 0 && endsInTurn(before, len(p.pieces) == 1) {
+			continue
 		}
-		if ok {
+		if ok && piecesInOrder(text, p.pieces, p.means&aboutMailbox != 0) {
 			means |= p.means
 		}
 	}
 	return means
+}
+
+// endsInTurn reports whether another thing stands right before a mailbox (or, for
+// a phrase without one, anywhere before): プロバイダのアカウント is a provider's.
+func endsInTurn(before string, anywhere bool) bool {
+	for _, of := range unspacedOf {
+		before = strings.TrimSuffix(before, of)
+	}
+	for _, place := range unspacedPlaces {
+		before = strings.ReplaceAll(before, place, "")
+	}
+	return slices.ContainsFunc(unspacedTurns, func(other string) bool {
+		return strings.HasSuffix(before, other) || anywhere && strings.Contains(before, other)
+	})
+}
+
+// piecesInOrder reports whether the pieces stand in the text in this order. Between two
+// that are to be about a mailbox no other thing may stand: of 受信者のドメインが
+// 見つかりません it is the domain that is missing.
+func piecesInOrder(text string, pieces []string, straight bool) bool {
+	for i, piece := range pieces {
+		before, rest, ok := strings.Cut(text, piece)
+		if !ok {
+			return false
+		}
+		if i > 0 && straight {
+			for _, place := range unspacedPlaces {
+				before = strings.ReplaceAll(before, place, "")
+			}
+			if slices.ContainsFunc(unspacedTurns, func(other string) bool { return strings.Contains(before, other) }) {
+				return false
+			}
+		}
+		text = rest
+	}
+	return true
 }
 
 // match reports whether the words begin with the pattern from the nth part on.

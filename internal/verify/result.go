@@ -5,7 +5,7 @@ import "time"
 // Version names the engine in every result, so that a stored verdict tells
 // which rules it was given by. Raise it when the rules or the words that read
 // a refusal change: remembered refusals of other versions are not used.
-const Version = "holdfast-smtp/6"
+const Version = "holdfast-smtp/7"
 
 // Verdict is the answer about one address.
 type Verdict string

@@ -5,6 +5,11 @@ package verify
 // nothing about the mailbox, with any other words beside.
 const aboutElse = aboutUs | aboutSender | tooFast | tooManyRecipients | aboutDomain | aboutOthers | restricted
 
+// What has to be absent for an enhanced code to decide without words that mean the
+// same, and a mailbox has to be named: hosts put 5.1.1 on refusals of messages, of
+// clients, and of all mail while they have trouble, too.
+const codeAlone = aboutMessage | hostTrouble
+
 // Codes that a host may refuse a mailbox with. The others are about a command
 // (RFC 5321 §4.2.3).
 const refusals = "51 52 54 550 551 552 553 554 556 557 558 559 57 59"
@@ -75,9 +80,9 @@ var rules = []rule{
 	{stages: atRcpt, codes: "4 5", says: hostFull, silent: namesMailbox | noSuchMailbox, finding: finding{Unknown, Temporary, settle}},
 
 	// RCPT: the mailbox is full. It exists, and the host says so about it.
-	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", silent: noSuchMailbox, finding: finding{Risky, MailboxFull, settle}},
+	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", says: named, silent: noSuchMailbox | codeAlone, finding: finding{Risky, MailboxFull, settle}},
 	{stages: atRcpt, codes: "4 5", says: fullMailbox, finding: finding{Risky, MailboxFull, settle}},
-	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", finding: finding{Risky, MailboxFull, settle}},
+	{stages: atRcpt, codes: "4 5", enhanced: "x.2.2", says: named, silent: codeAlone, finding: finding{Risky, MailboxFull, settle}},
 
 	// RCPT: how our question went, or where the host could not ask on.
 	{stages: atRcpt, codes: "5", says: aboutDomain | aboutOthers, finding: finding{Unknown, Policy, settle}},
@@ -91,12 +96,12 @@ var rules = []rule{
 	{stages: atRcpt, codes: "5", says: closedMailbox, finding: finding{Unknown, Temporary, settle}},
 
 	// RCPT, permanent: the enhanced code alone.
-	{stages: atRcpt, codes: refusals, enhanced: "5.1.1 5.1.10", silent: aboutUsPerhaps, finding: finding{Invalid, NoSuchUser, settle}},
-	{stages: atRcpt, codes: refusals, enhanced: "5.7.13", finding: finding{Invalid, MailboxDisabled, settle}},
+	{stages: atRcpt, codes: refusals, enhanced: "5.1.1 5.1.10", says: named, silent: aboutUsPerhaps | codeAlone, finding: finding{Invalid, NoSuchUser, settle}},
+	{stages: atRcpt, codes: refusals, enhanced: "5.7.13", says: named, silent: codeAlone, finding: finding{Invalid, MailboxDisabled, settle}},
 	{stages: atRcpt, codes: "5", says: aboutUsPerhaps, finding: finding{Unknown, Blocked, nextSession}},
-	{stages: atRcpt, codes: "5", says: noRelay | byPolicy, finding: finding{Unknown, Policy, settle}},
-	{stages: atRcpt, codes: refusals, enhanced: "5.1.6", finding: finding{Invalid, NoSuchUser, settle}},
-	{stages: atRcpt, codes: refusals, enhanced: "5.2.1", finding: finding{Invalid, MailboxDisabled, settle}},
+	{stages: atRcpt, codes: "5", says: noRelay | byPolicy | hostTrouble, finding: finding{Unknown, Policy, settle}},
+	{stages: atRcpt, codes: refusals, enhanced: "5.1.6", says: named, silent: codeAlone, finding: finding{Invalid, NoSuchUser, settle}},
+	{stages: atRcpt, codes: refusals, enhanced: "5.2.1", says: named, silent: codeAlone, finding: finding{Invalid, MailboxDisabled, settle}},
 	{stages: atRcpt, codes: "5", enhanced: "5.7.*", finding: finding{Unknown, Policy, settle}},
 
 	// RCPT, permanent: words that are used for much else, and none at all.
