@@ -27,6 +27,7 @@ const (
 	inSession     span = iota // events of this stage in this session
 	inTransaction             // recipients since the last MAIL
 	unknownSoFar              // recipients this session asked for that do not exist
+	strangeSoFar              // recipients of this session that do not read like a mailbox's name
 	byClient                  // sessions of this client with this host, ever
 	ofClient                  // recipients this client asked this host for, ever
 	inWindow                  // the same, in the running window; see manner.window
@@ -95,9 +96,10 @@ const (
 type greylist int
 
 const (
-	noGreylist    greylist = iota
-	greylistAll            // every recipient is deferred first
-	greylistKnown          // unknown recipients are refused at once, the others deferred first
+	noGreylist      greylist = iota
+	greylistAll              // every recipient is deferred first
+	greylistStrange          // recipients that do not read like a mailbox's name are deferred first
+	greylistKnown            // unknown recipients are refused at once, the others deferred first
 )
 
 // voice is how a mail server words its replies.
@@ -128,7 +130,8 @@ type manner struct {
 
 	punishesEarly bool // refuses clients that talk before the banner
 
-	discards bool // throws pipelined input away after each command it answers
+	discards     bool // throws pipelined input away after each command it answers
+	discardsFrom int  // … from this recipient of the session on
 }
 
 // The voices of common mail servers.

@@ -92,7 +92,7 @@ func (o *OddHost) truth(m mailbox) Truth {
 
 // OddHosts returns the fault table.
 func OddHosts() []OddHost {
-	return slices.Concat(oddSMTP(), oddRefusals(), oddDNS(), oddKinds(), oddMore())
+	return slices.Concat(oddSMTP(), oddRefusals(), oddDNS(), oddKinds(), oddMore(), oddTurns())
 }
 
 // addOdd builds the fault table's domains.

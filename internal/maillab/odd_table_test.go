@@ -27,7 +27,7 @@ func TestOddHostsDocument(t *testing.T) {
 			plain = "✓"
 		}
 		fmt.Fprintf(&doc, "| `%s` | %s | %s | %s | %s | %s | %s |\n",
-			o.Domain(), o.Behaviour, spelled(o.truth(exists)), spelled(o.truth(missing)), o.Patience, o.RFC, plain)
+			o.Domain(), strings.ReplaceAll(o.Behaviour, "\n", " ⏎ "), spelled(o.truth(exists)), spelled(o.truth(missing)), o.Patience, o.RFC, plain)
 	}
 	if *update {
 		require.NoError(t, os.WriteFile("ODD_HOSTS.md", []byte(doc.String()), 0o644))

@@ -52,6 +52,8 @@ func (c *conversation) find(at stage, box mailbox) *rule {
 			n = c.recipients
 		case unknownSoFar:
 			n = c.unknown
+		case strangeSoFar:
+			n = c.strange
 		case byClient:
 			n = c.nth
 		case ofClient:

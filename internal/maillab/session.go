@@ -41,6 +41,7 @@ type conversation struct {
 	accepted   int  // of those
 	named      bool // the recipient at hand reads like a mailbox's name
 	ever       int  // recipients that the client asked this host for
+	strange    int  // recipients of this session that do not read like one
 	windowed   int  // the same, in the running window
 }
 
@@ -66,7 +67,7 @@ func (c *conversation) converse() {
 		if line, ok := c.readLine(); ok {
 			c.command(line)
 		}
-		if c.manner.discards {
+		if from := c.manner.discardsFrom; c.manner.discards || from > 0 && c.counts[atRcpt] >= from {
 			c.in.Discard(c.in.Buffered()) //nolint:errcheck // that many are there
 		}
 	}
@@ -282,6 +283,9 @@ func (c *conversation) rcpt(rest []byte) {
 	}
 	if d.odd != nil {
 		c.named = personal(d.odd.reading(address[:at]))
+		if !c.named {
+			c.strange++
+		}
 		c.ever, c.windowed = c.host.count(c.client, time.Now())
 	}
 	c.step(atRcpt, c.verdict(d, box, address), address, box)
@@ -294,7 +298,7 @@ func (c *conversation) rcpt(rest []byte) {
 func (c *conversation) verdict(d *domain, box mailbox, address []byte) string {
 	v := &c.manner.voice
 	known := box != missing || d.everyone
-	if g := c.manner.greylist; g == greylistAll || g == greylistKnown && known {
+	if g := c.manner.greylist; g == greylistAll || g == greylistKnown && known || g == greylistStrange && d.odd != nil && !c.named {
 		if c.host.isGrey(c.client, c.sender, address, c.lab.world.config.GreylistDelay) {
 			return v.deferred
 		}
