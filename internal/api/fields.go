@@ -143,6 +143,7 @@ var fieldsByName = map[string]said{
 	"score":               {"", 90},
 	"selected":            {"How many leads were selected.", 10000},
 	"seniority":           {"Seniorities.", "director"},
+	"results_removed_at":  {"Since when its results are not kept any more.", exampleMoment},
 	"settled_at":          {"When it was over.", exampleMoment},
 	"since":               {"When it is in force.", exampleMoment},
 	"source":              {"Where the credits come from.", "pack"},

@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/intake"
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/plan"
 )
 
@@ -49,7 +50,7 @@ func (a *API) lists() {
 	})
 	a.listLists()
 	add(a, route{
-		method: http.MethodPost, path: "/verify", name: "verifyEmail", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, needs: member,
+		method: http.MethodPost, path: "/verify", name: "verifyEmail", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusGone, http.StatusServiceUnavailable}, needs: member,
 		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then. " +
 			"Calls of one organization that come at the same time share work; each keeps its own key, answer, charge and history. Each result says its `order_id` and its `line` there.",
 	}, func(ctx context.Context, in *struct {
@@ -68,7 +69,7 @@ func (a *API) lists() {
 		return body(v, err)
 	})
 	add(a, route{
-		method: http.MethodPost, path: "/verify/batch", name: "verifyBatch", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, needs: member,
+		method: http.MethodPost, path: "/verify/batch", name: "verifyBatch", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusGone, http.StatusServiceUnavailable}, needs: member,
 		summary: "Verify up to 100 addresses", about: "As for one address.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent
@@ -215,6 +216,9 @@ func (a *API) verify(ctx context.Context, key string, as VerifyFor, emails []str
 	}
 	if o, err = a.await(ctx, o, verifyWithin); err != nil {
 		return verified{}, err
+	}
+	if o.ResultsRemovedAt != nil {
+		return verified{}, orderbook.ErrResultsRemoved
 	}
 	var lines bytes.Buffer
 	if err := a.Catalogue.WriteResults(ctx, &lines, o.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {

@@ -44,3 +44,33 @@ func TestA15_APlanThatDoesNotVerifyIsARefusal(t *testing.T) {
 	p := f.call("POST", "/verify", f.jane, map[string]any{"email": "only-here@example.test"}, "Idempotency-Key", "v").problem(422, "invalid_request")
 	require.Contains(t, p.Detail, "does not offer")
 }
+
+// Results that are kept no longer are gone, and the answer says so; the order stays.
+func TestA18_ResultsThatWereRemoved(t *testing.T) {
+	f := setupWith(t, "prepaid-verification", 0)
+	f.fund(10)
+	var v struct{ Order order.Order }
+	f.call("POST", "/verify", f.jane, `{"email":"missing@nowhere.invalid"}`, "Idempotency-Key", "v").is(200).into(&v)
+	path := "/orders/" + v.Order.ID
+	f.settled(v.Order.ID)
+	f.call("GET", path+"/results.csv", f.jane, nil).is(200)
+
+	_, err := app.Book.RemoveResults(t.Context(), v.Order.ID)
+	require.NoError(t, err)
+	for _, results := range []string{"/results.csv", "/results.ndjson", "/results.csv?all=true"} {
+		f.call("GET", path+results, f.jane, nil).problem(410, "gone")
+	}
+	f.call("POST", "/verify", f.jane, `{"email":"missing@nowhere.invalid"}`, "Idempotency-Key", "v").problem(410, "gone")
+	f.call("GET", path, f.jane, nil).is(200).into(&v.Order)
+	require.NotNil(t, v.Order.ResultsRemovedAt)
+	require.EqualValues(t, 1, v.Order.Tally.Invalid)
+
+	leads := setup(t)
+	leads.fund(100)
+	o := leads.settled(leads.place("leads", 10, "20s").ID)
+	before := string(leads.call("GET", "/orders/"+o.ID+"/results.csv", leads.jane, nil).is(200).body)
+	_, err = app.Book.RemoveResults(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, before, string(leads.call("GET", "/orders/"+o.ID+"/results.csv", leads.jane, nil).is(200).body), "leads are owned for ever")
+	leads.call("GET", "/orders/"+o.ID+"/results.csv?all=true", leads.jane, nil).problem(410, "gone")
+}

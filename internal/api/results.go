@@ -10,14 +10,15 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"holdfast/internal/lead"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
 )
 
 func (a *API) results() {
 	for format, contentType := range map[string]string{lead.CSV: "text/csv; charset=utf-8", lead.NDJSON: "application/x-ndjson"} {
 		add(a, route{
-			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download" + strings.ToUpper(format[:1]) + format[1:], tag: "Orders", needs: member, anyOrg: true, stream: true,
-			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far. Leads come with the catalogue's columns; what a reveal found a row for each lead; " +
+			method: http.MethodGet, path: "/orders/{id}/results." + format, name: "download" + strings.ToUpper(format[:1]) + format[1:], tag: "Orders", needs: member, anyOrg: true, stream: true, errors: []int{http.StatusGone},
+			summary: "Download what an order has delivered, as " + format, about: "Also while the order runs: then what it has delivered so far. Where results are kept for a time only, those of lists that were verified end with it (410), and so does all=true. Leads come with the catalogue's columns; what a reveal found a row for each lead; " +
 				"of a list that is verified or enriched, every row with all of its columns and ours beside them.",
 			produces: &content{contentType, "ResultRow"},
 		}, func(ctx context.Context, in *struct {
@@ -28,6 +29,9 @@ func (a *API) results() {
 			o, err := a.orderOf(ctx, in.ID)
 			if err != nil {
 				return nil, err
+			}
+			if o.ResultsGone() || (in.All && o.ResultsRemovedAt != nil) {
+				return nil, orderbook.ErrResultsRemoved
 			}
 			return a.stream(ctx, contentType, o.ID+"."+format, func(w *patient) error {
 				return a.Catalogue.WriteResults(ctx, w, o.ID, format, lead.ResultOptions{All: in.All})

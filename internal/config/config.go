@@ -107,6 +107,8 @@ type Config struct {
 	ListRows  int64 `env:"HOLDFAST_LIST_ROWS, default=10000000"`    // that the uploaded lists of one organization may have together
 	ListBytes int64 `env:"HOLDFAST_LIST_BYTES, default=2147483648"` // of their content
 
+	ResultsKept time.Duration `env:"HOLDFAST_RESULTS_KEPT, default=0"` // for how long after the end of an order; 0: for good
+
 	LogLevel  string `env:"HOLDFAST_LOG_LEVEL, default=info"`
 	LogFormat string `env:"HOLDFAST_LOG_FORMAT, default=text"`
 
@@ -251,6 +253,9 @@ func (c Config) check() error {
 	}
 	if c.ListRows < 0 || c.ListBytes < 0 {
 		bad("HOLDFAST_LIST_ROWS and HOLDFAST_LIST_BYTES", "are %d and %d; write numbers from 1", c.ListRows, c.ListBytes)
+	}
+	if c.ResultsKept != 0 && c.ResultsKept < 24*time.Hour {
+		bad("HOLDFAST_RESULTS_KEPT", "is %s; write a duration of at least 24h, or 0 to keep results for good", c.ResultsKept)
 	}
 	if _, err := c.level(); err != nil {
 		bad("HOLDFAST_LOG_LEVEL", "is %q; write debug, info, warn or error", c.LogLevel)

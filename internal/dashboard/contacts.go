@@ -47,7 +47,7 @@ func (v *visit) contacts() error {
 	}
 	skip, _ := strconv.ParseInt(asked.Get("cursor"), 10, 64) // a cursor that is none is the beginning
 	rows := contactRows{skip: skip, limit: contactsAPage, find: strings.ToLower(page.Find), verdict: page.Verdict}
-	err := v.readContacts(id, &rows)
+	err := v.readContacts(page.Order, &rows)
 	if page.Late = errors.Is(err, context.DeadlineExceeded); err != nil && !page.Late {
 		return err
 	}
@@ -60,10 +60,10 @@ func (v *visit) contacts() error {
 // readContacts reads the results of an order, under the rule of results files: of
 // what was not delivered, no way to reach the person. The order was shown to the
 // caller by the API before.
-func (v *visit) readContacts(id string, into *contactRows) error {
+func (v *visit) readContacts(o order.Order, into *contactRows) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), contactsWithin)
 	defer cancel()
-	err := v.Catalogue.WriteResults(ctx, into, id, lead.NDJSON, lead.ResultOptions{All: true})
+	err := v.Catalogue.WriteResults(ctx, into, o.ID, lead.NDJSON, lead.ResultOptions{All: o.ResultsRemovedAt == nil})
 	if errors.Is(err, errEnough) {
 		return nil
 	}

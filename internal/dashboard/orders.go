@@ -172,7 +172,7 @@ func (v *visit) order() error {
 	page.Steps, page.Shares, page.Criteria = timeline(page.Order), shares(page.Order.Tally), criteriaOf(page.Asked.Criteria)
 	if page.Order.Tally.Verified() > 0 {
 		first := contactRows{limit: 10}
-		if err := v.readContacts(id, &first); err != nil {
+		if err := v.readContacts(page.Order, &first); err != nil {
 			return err
 		}
 		page.contactTable = first.table()

@@ -22,6 +22,7 @@ var (
 	Suspended           = &Kind{"suspended", http.StatusForbidden, "The organization is suspended or closed", "It starts no orders. Those that run are finished; what it has can be read.", false}
 	NotFound            = &Kind{"not_found", http.StatusNotFound, "Not found", "It does not exist, or it belongs to another organization; the answer is the same for both.", false}
 	Conflict            = &Kind{"conflict", http.StatusConflict, "Conflicts with the current state", "Something with that id exists, or the order has moved on.", false}
+	Gone                = &Kind{"gone", http.StatusGone, "It is not kept any more", "It was there and was removed after its time.", false}
 	Invalid             = &Kind{"invalid_request", http.StatusUnprocessableEntity, "The request is not valid", "errors lists the offending fields.", false}
 	KeyReused           = &Kind{"idempotency_key_reused", http.StatusUnprocessableEntity, "The idempotency key was used for something else", "The same key always means the same request; use a new key for a new one.", false}
 	Internal            = &Kind{"internal", http.StatusInternalServerError, "Something went wrong on our side", "Nothing about it is your fault; quote the request_id when you contact support. The same request with the same idempotency key may be sent again.", true}
@@ -34,7 +35,7 @@ var (
 // Kinds are all of them, by status.
 func Kinds() []*Kind {
 	return []*Kind{
-		Malformed, InsufficientCredits, Forbidden, QuotaExceeded, Suspended, NotFound, Conflict, Invalid, KeyReused, Internal, Damaged, NotConfigured, NoUpstream, Unavailable,
+		Malformed, InsufficientCredits, Forbidden, QuotaExceeded, Suspended, NotFound, Conflict, Gone, Invalid, KeyReused, Internal, Damaged, NotConfigured, NoUpstream, Unavailable,
 	}
 }
 

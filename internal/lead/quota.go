@@ -195,6 +195,28 @@ func (c *Catalogue) DeleteList(ctx context.Context, org, member, id string) erro
 	return nil
 }
 
+// DropListOf deletes the list that an order verified where no other order uses it
+// but such as have been verified and lost their results, too.
+func (c *Catalogue) DropListOf(ctx context.Context, orderID string) error {
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			SELECT l.id FROM orders o JOIN list l ON l.id = o.request ->> 'list_id' AND l.org = o.org
+			WHERE o.id = $1 AND NOT EXISTS (
+				SELECT FROM orders other WHERE other.org = l.org AND other.request ->> 'list_id' = l.id
+					AND (other.results_removed_at IS NULL OR other.kind <> o.kind) AND other.status <> 'rejected')
+			FOR UPDATE OF l`, orderID)
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		return dropLists(ctx, tx, ids)
+	})
+	if err != nil {
+		return fmt.Errorf("deleting the list of order %s: %w", orderID, err)
+	}
+	return nil
+}
+
 func dropLists(ctx context.Context, tx pgx.Tx, ids []string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM list_row WHERE list_id = ANY ($1)`, ids); err != nil {
 		return err

@@ -90,7 +90,10 @@ type Order struct {
 	CompletedAt *time.Time `json:"completed_at,omitempty"`
 	SettledAt   *time.Time `json:"settled_at,omitempty"`
 	Failure     *Failure   `json:"failure,omitempty"`
-	TestClock   bool       `json:"test_clock,omitempty" doc:"Its times are those of the organization's test clock."`
+
+	ResultsRemovedAt *time.Time `json:"results_removed_at,omitempty"`
+
+	TestClock bool `json:"test_clock,omitempty" doc:"Its times are those of the organization's test clock."`
 
 	Metadata map[string]string `json:"metadata,omitempty" doc:"Texts of your own, by name, as the order came with them."`
 
@@ -101,4 +104,10 @@ type Order struct {
 	Paused   bool  `json:"paused" doc:"It verifies nothing until it is resumed."`
 	Waiting  *Wait `json:"waiting,omitempty" doc:"What a running order waits for; absent while it works and when it is over."`
 	Progress *Pace `json:"progress,omitempty" doc:"How far a running order is; absent when it is over."`
+}
+
+// ResultsGone reports whether nothing of its results is left to be downloaded.
+// The leads that an order has delivered stay.
+func (o Order) ResultsGone() bool {
+	return o.ResultsRemovedAt != nil && o.Kind.Spec().Source == FromAddresses
 }

@@ -333,6 +333,7 @@ type orderRow struct {
 	CompletedAt  *time.Time
 	SettledAt    *time.Time
 
+	ResultsRemovedAt  *time.Time
 	CancelRequestedAt *time.Time
 	PausedAt          *time.Time
 	Waiting           *liveWait
@@ -345,7 +346,7 @@ type orderRow struct {
 
 var orderColumns = `id, seq, org, member, kind, request_hash, status, requested, selected,
 	valid, invalid, catch_all, risky, disposable, "unknown", already_owned, duplicate,
-	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, cancel_requested_at,
+	reasons, credits, failure, created_at, refund_at, completed_at, settled_at, results_removed_at, cancel_requested_at,
 	paused_at, waiting, verifying_since, now() AS now,
 	status = 'completed' AND coalesce(refund_at > ` + clock.SQL("orders.org", "now()") + `, false) AS refund_waits,
 	NOT ` + clock.None("orders.org") + ` AS test_clock, ` + metadata.SQL(metadata.Order, "orders.org", "orders.id") + ` AS metadata`
@@ -362,6 +363,7 @@ func (r orderRow) order() order.Order {
 		Reasons: r.Reasons, Credits: r.Credits, Failure: r.Failure,
 		CreatedAt: r.CreatedAt.UTC(), RefundAt: utc(r.RefundAt),
 		CompletedAt: utc(r.CompletedAt), SettledAt: utc(r.SettledAt),
+		ResultsRemovedAt:  utc(r.ResultsRemovedAt),
 		CancelRequestedAt: utc(r.CancelRequestedAt), TestClock: r.TestClock, Metadata: r.Metadata,
 	}
 }

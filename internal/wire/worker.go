@@ -18,6 +18,7 @@ import (
 	"holdfast/activities"
 	"holdfast/internal/build"
 	"holdfast/internal/config"
+	"holdfast/internal/orderbook"
 	"holdfast/internal/telemetry"
 	"holdfast/internal/verdicts"
 	"holdfast/workflows"
@@ -106,8 +107,25 @@ func (r *App) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 		}
 		return nil
 	})
-	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps)
+	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps, func(ctx context.Context) { r.removeOldResults(ctx, logger) })
 	_ = tidying.Wait() // before the app is closed
+}
+
+func (r *App) removeOldResults(ctx context.Context, logger *slog.Logger) {
+	bounces := func(ctx context.Context, v orderbook.PlanVersion) (time.Duration, error) {
+		p, err := r.Accounts.Plan(ctx, v.PlanID, v.PlanVersion)
+		if err != nil {
+			return 0, err
+		}
+		return p.BounceWindow, nil
+	}
+	r.Erasures.RunRetention(ctx, r.Config.ResultsKept, bounces, func(orders, items int64, err error) {
+		if err != nil {
+			logger.WarnContext(ctx, "Old results were not all removed; they are tried again.", "orders", orders, "items", items, "error", err)
+			return
+		}
+		logger.InfoContext(ctx, "Old results were removed.", "orders", orders, "items", items)
+	})
 }
 
 // workers are those of this process's roles, and their task queues. closeActivities

@@ -1,0 +1,85 @@
+package erasure
+
+import (
+	"context"
+	"time"
+
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+)
+
+const (
+	retentionEvery = time.Hour
+	ordersAtMax    = 200 // that are looked at together
+)
+
+// BounceWindow is how long a bounce is credited back under a plan version: so
+// long the order must be able to tell what it has delivered.
+type BounceWindow func(context.Context, orderbook.PlanVersion) (time.Duration, error)
+
+// RunRetention removes results of orders that have been over for longer than
+// kept, now and every hour, until ctx is done. Zero keeps them for good.
+func (e *Erasures) RunRetention(ctx context.Context, kept time.Duration, window BounceWindow, report func(orders, items int64, err error)) {
+	if kept == 0 {
+		<-ctx.Done()
+		return
+	}
+	tick := time.NewTicker(retentionEvery)
+	defer tick.Stop()
+	for {
+		if orders, items, err := e.RemoveResults(ctx, kept, window); ctx.Err() == nil && (orders > 0 || err != nil) {
+			report(orders, items, err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// RemoveResults removes results of all orders that have been over for longer than
+// kept and than bounces of theirs are credited back, each in a transaction: of
+// verified lists all items, and the list where nothing else uses it; of lists of
+// leads what was not delivered. Orders for fields of leads keep theirs: they say
+// what is owned. It returns of how many orders how many items went.
+func (e *Erasures) RemoveResults(ctx context.Context, kept time.Duration, window BounceWindow) (orders, items int64, err error) {
+	now := time.Now()
+	var kinds []order.Kind
+	for _, kind := range order.Kinds() {
+		if kind.Spec().Source != order.FromFields {
+			kinds = append(kinds, kind)
+		}
+	}
+	windows := map[orderbook.PlanVersion]time.Duration{}
+	for last := (orderbook.EndedOrder{}); ; {
+		page, err := e.book.LongOver(ctx, kinds, now.Add(-kept), last, ordersAtMax)
+		if err != nil {
+			return orders, items, err
+		}
+		for _, o := range page {
+			open, known := windows[o.PlanVersion]
+			if !known {
+				if open, err = window(ctx, o.PlanVersion); err != nil {
+					return orders, items, err
+				}
+				windows[o.PlanVersion] = open
+			}
+			if o.SettledAt.After(now.Add(-open)) {
+				continue
+			}
+			n, err := e.book.RemoveResults(ctx, o.ID)
+			if err == nil && o.Kind.Spec().Source == order.FromAddresses {
+				err = e.catalogue.DropListOf(ctx, o.ID)
+			}
+			if err != nil {
+				return orders, items, err
+			}
+			orders, items = orders+1, items+n
+		}
+		if len(page) < ordersAtMax {
+			return orders, items, nil
+		}
+		last = page[len(page)-1]
+	}
+}
