@@ -26,6 +26,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"holdfast/bench/report"
+	"holdfast/bench/stand"
 	"holdfast/internal/account"
 	"holdfast/internal/api"
 	"holdfast/internal/config"
@@ -79,7 +80,7 @@ type options struct {
 func run(ctx context.Context, o options) (err error) {
 	var settings []string
 	if o.profiles != "" {
-		settings = append(settings, profiled)
+		settings = append(settings, stand.CountStatements)
 	}
 	dir, err := devstack.TempDir("holdfast-bench-")
 	if err != nil {

@@ -36,7 +36,7 @@ func parse() (o options, err error) {
 	baseline := flag.String("baseline", "1000,5000", "contacts of the baseline's orders; it ends at 51,200 events")
 	flag.IntVar(&o.runs, "runs", 5, "orders of a size to take the median of; of large ones fewer")
 	flag.DurationVar(&o.latency, "latency", 0, "round trip to the mail servers and name servers")
-	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the worker")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the worker; the report then lists the statements of the database that took most, too")
 	flag.StringVar(&o.out, "out", "results", "folder for the JSON result and the plot")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Measures orders of different sizes.\n\nExample: go run -C bench ./size --sizes 1000,10000,100000 --runs 3\n\n")
@@ -104,9 +104,19 @@ func (b *bench) all(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.profile != "" {
+		if err := stand.ForgetStatements(ctx, b.App.Pool); err != nil {
+			return err
+		}
+	}
 	ours, err := b.medians(ctx, "an order of", b.sizes, 10_000, b.order)
 	if err != nil {
 		return err
+	}
+	if b.profile != "" {
+		if err := stand.Statements(ctx, b.App.Pool, b.report, "Statements of all orders"); err != nil {
+			return err
+		}
 	}
 	baseline, err := b.medians(ctx, "one activity per contact,", b.baseline, 1000, b.perContact)
 	if err != nil {
@@ -125,7 +135,9 @@ type cost struct {
 	wall        time.Duration // from reserved to delivered
 	cpu         stand.CPU     // until it was settled
 	bytes       int64         // by which the database grew
-	peak        int64         // bytes of the worker's resident memory
+	tables      []string      // that have grown, most first
+	grown       map[string]stand.Bytes
+	peak        int64 // bytes of the worker's resident memory
 	stand.History
 }
 
@@ -179,6 +191,10 @@ func (b *bench) measure(ctx context.Context, leads int, start func(org string) (
 	if err != nil {
 		return c, err
 	}
+	tables, err := b.TableSizes(ctx)
+	if err != nil {
+		return c, err
+	}
 	if err := b.ForgetPeak(); err != nil {
 		return c, err
 	}
@@ -208,6 +224,11 @@ func (b *bench) measure(ctx context.Context, leads int, start func(org string) (
 		return c, err
 	}
 	c.bytes = grown - size
+	tablesAfter, err := b.TableSizes(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.tables, c.grown = stand.Grown(tables, tablesAfter)
 	c.History, err = b.History(ctx, id)
 	return c, err
 }
@@ -230,11 +251,23 @@ func (b *bench) tabulate(alone time.Duration, ours, baseline []cost) {
 		}
 	}
 	b.compare(ours, baseline)
+	b.byTable(ours[len(ours)-1])
 	b.report.Note("CPU is user and system time of the worker's process, of PostgreSQL with all its backends and of Temporal, until the order is settled; " +
 		"the mail lab, which stands for the world and takes part of the same cores, comes beside it. " +
 		"The database is pg_database_size: items, journal, facts, events, with indexes, without the log. Memory is the kernel's count of the worker's resident peak during the order.")
 	b.report.Note(stand.Audited)
 	b.report.Note("All hosts are known to the engine, greylisting ones too, so that no order waits for them. Each order is an organization's first; the catalogue has %d leads.", b.leads)
+}
+
+// byTable says where the bytes of the largest order went.
+func (b *bench) byTable(c cost) {
+	table := b.report.Table(fmt.Sprintf("Bytes of a contact in an order of %d", c.leads), "table", "rows", "indexes")
+	n := float64(c.leads)
+	for _, name := range c.tables {
+		if g := c.grown[name]; float64(g.Rows+g.Indexes)/n >= 0.5 {
+			table.Add(name, float64(g.Rows)/n, float64(g.Indexes)/n)
+		}
+	}
 }
 
 // compare says what the largest order costs beside one of 10,000, and what the

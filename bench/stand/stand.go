@@ -38,7 +38,7 @@ type Options struct {
 	Lab     maillab.Config // its greylisting hosts let go after GreylistDelay, or one second
 	Stock   bool           // a Temporal server with its own defaults
 	Unfair  bool           // a Temporal server that ignores fairness keys
-	Profile string         // file for the worker's CPU profile; "" = none
+	Profile string         // file for the worker's CPU profile; PostgreSQL counts its statements, too; "" = none
 	Workers bool           // the caller starts workers with AddWorker
 	Cluster bool           // as in devstack.ServerOptions
 	Hosts   *Hosts         // nil: workers run where the servers do
@@ -118,10 +118,14 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	if o.Lab.GreylistDelay == 0 {
 		o.Lab.GreylistDelay = time.Second
 	}
+	var settings []string
+	if o.Profile != "" {
+		settings = append(settings, CountStatements)
+	}
 	s.Servers, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: o.Lab.GreylistDelay + 200*time.Millisecond, MaxOrderCount: order.MaxCount,
 	}, devstack.ServerOptions{
-		Dir: dir, Lab: o.Lab, Stock: o.Stock, Unfair: o.Unfair, Cluster: o.Cluster, Note: func(text string) { Note("%s", text) },
+		Dir: dir, Lab: o.Lab, Stock: o.Stock, Unfair: o.Unfair, Cluster: o.Cluster, PostgresSettings: settings, Note: func(text string) { Note("%s", text) },
 	})
 	if err != nil {
 		return s, err
