@@ -22,6 +22,7 @@ type client struct {
 	leads     []string // ids of leads that stay
 	known     []string // addresses of leads of all sorts
 	customers []*customer
+	think     time.Duration // the longest between two pieces of work
 
 	mu       sync.Mutex
 	orders   map[string]accepted // by organization and idempotency key

@@ -34,9 +34,12 @@ func (c *client) work(ctx, last context.Context, rng *rand.Rand, name string) {
 		default:
 			c.order(last, rng, who, idem, c.body(rng, who))
 		}
-		time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+		c.rest(rng)
 	}
 }
+
+// rest is the time between two pieces of work of a client.
+func (c *client) rest(rng *rand.Rand) { time.Sleep(time.Duration(rng.Int64N(int64(c.think) + 1))) }
 
 func emails(rng *rand.Rand, n int) []string {
 	list := make([]string, n)

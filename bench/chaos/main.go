@@ -26,6 +26,7 @@ type options struct {
 	seed    uint64
 	span    time.Duration
 	callers int
+	think   time.Duration
 	pause   time.Duration
 	atOnce  int
 	settle  time.Duration
@@ -39,6 +40,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 0, "of the load and the faults; 0 = a new one, which is printed")
 	flag.DurationVar(&o.span, "for", 2*time.Minute, "how long the faults go on")
 	flag.IntVar(&o.callers, "callers", 8, "clients at the same time")
+	flag.DurationVar(&o.think, "think", 100*time.Millisecond, "the longest that a client waits between two pieces of work")
 	flag.DurationVar(&o.pause, "pause", 1500*time.Millisecond, "the longest between two faults")
 	flag.IntVar(&o.atOnce, "at-once", 2, "faults at the same time, at most")
 	flag.DurationVar(&o.settle, "settle", 15*time.Minute, "how long everything may take to settle after the last request")
@@ -87,6 +89,7 @@ func run(ctx context.Context, o options) (err error) {
 	c := &client{
 		urls: s.urls, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}}, admin: operatorKey,
 		leads: s.leadIDs, known: s.known, customers: s.customers, orders: map[string]accepted{}, done: map[string]int{}, errors: s.seen.errors,
+		think: o.think,
 	}
 	c.fund(ctx)
 	telling, stopTelling := context.WithCancel(ctx)

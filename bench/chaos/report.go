@@ -84,7 +84,7 @@ func (s *stack) describe(o options, c *client, took time.Duration, proofs []proo
 	for _, what := range slices.Sorted(maps.Keys(c.done)) {
 		fmt.Fprintf(&b, "| %s | %d |\n", what, c.done[what])
 	}
-	fmt.Fprintf(&b, "\nAgain: `make chaos ARGS=\"-seed %d -for %s -callers %d -pause %s -at-once %d\"`. The load and the faults are the same; their timing is the machine's.\n",
-		o.seed, o.span, o.callers, o.pause, o.atOnce)
+	fmt.Fprintf(&b, "\nAgain: `make chaos ARGS=\"-seed %d -for %s -callers %d -think %s -pause %s -at-once %d\"`. The load and the faults are the same; their timing is the machine's.\n",
+		o.seed, o.span, o.callers, o.think, o.pause, o.atOnce)
 	return b.String(), failed
 }

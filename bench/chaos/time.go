@@ -46,6 +46,7 @@ func (c *client) tick(ctx, last context.Context, rng *rand.Rand, w *clockwork) {
 			}
 		}
 		c.advance(last, rng, w, time.Duration(1+rng.IntN(20*24))*time.Hour)
+		c.rest(rng)
 	}
 	// An order that waits for a mail host is delivered while the time stands still,
 	// so that one day may not be enough for its refund.
