@@ -11,11 +11,6 @@ import (
 
 // For the simulation of orders, which imports packages that import this one.
 
-var (
-	SimulateSeed = simulateSeed
-	SimulateFor  = simulateFor
-)
-
 // ErrSimDied is what a caller learns of a server that died on the way.
 var ErrSimDied = errors.New("the server died")
 

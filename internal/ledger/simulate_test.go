@@ -28,27 +28,37 @@ var (
 // ends, changes of plan and purchases in between. A world follows from its seed alone. In the end
 // the faults stop, and the books must be exact: see simWorld.verify.
 func TestSimulate(t *testing.T) {
+	SimulateWorlds(t, func(seed uint64) (int, map[string]int) {
+		w := simulate(t, seed)
+		return w.steps, w.faults
+	},
+		"lost", "doubled", "late", "answer lost", "died before commit", "died after commit", "order process died", "cancelled", "clock stepped",
+		"period ended", "plan changed", "offer outlived its period", "insufficient",
+	)
+}
+
+// SimulateWorlds simulates worlds by their seeds, for as long as is asked for, or the
+// one that is asked for. Each of the faults must have happened in one of them.
+func SimulateWorlds(t *testing.T, simulate func(seed uint64) (steps int, faults map[string]int), musts ...string) {
+	t.Helper()
 	if *simulateSeed != 0 {
-		w := simulate(t, *simulateSeed)
-		t.Logf("seed %d: %d steps, %v", *simulateSeed, w.steps, w.faults)
+		steps, faults := simulate(*simulateSeed)
+		t.Logf("seed %d: %d steps, %v", *simulateSeed, steps, faults)
 		return
 	}
 	var steps, worlds int
 	faults := map[string]int{}
 	began := time.Now()
 	for seed := uint64(1); time.Since(began) < *simulateFor || seed <= 3; seed++ {
-		w := simulate(t, seed)
+		n, happened := simulate(seed)
 		worlds++
-		steps += w.steps
-		for what, n := range w.faults {
+		steps += n
+		for what, n := range happened {
 			faults[what] += n
 		}
 	}
 	t.Logf("%d worlds, %d steps, %.0f a second; faults: %v", worlds, steps, float64(steps)/time.Since(began).Seconds(), faults)
-	for _, what := range []string{
-		"lost", "doubled", "late", "answer lost", "died before commit", "died after commit", "order process died", "cancelled", "clock stepped",
-		"period ended", "plan changed", "offer outlived its period", "insufficient",
-	} {
+	for _, what := range musts {
 		require.NotZero(t, faults[what], "%s never happened: the simulation tests less than it says", what)
 	}
 }
