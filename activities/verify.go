@@ -11,6 +11,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/verify"
@@ -214,7 +215,6 @@ func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item
 // the context is cancelled, because a verdict that is known should be kept; an
 // error of the database stops the verification.
 func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook.Verdict, expected int, checked *atomic.Int64, stop context.CancelCauseFunc) error {
-	ctx = context.WithoutCancel(ctx)
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()
 	var failed error
@@ -223,7 +223,9 @@ func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook
 		if len(buffer) == 0 || failed != nil {
 			return
 		}
-		if failed = a.Book.WriteAllVerdicts(ctx, buffer); failed != nil {
+		through, cancel := commit.Through(ctx)
+		defer cancel()
+		if failed = a.Book.WriteAllVerdicts(through, buffer); failed != nil {
 			stop(failed)
 			return
 		}

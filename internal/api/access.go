@@ -96,12 +96,18 @@ func nameOrg(op *huma.Operation, r route) {
 // an organization is chosen.
 func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 	r, _ := ctx.Operation().Metadata["route"].(route)
-	c, err := a.identify(ctx, r)
+	timed, cancel := context.WithTimeout(ctx.Context(), answerWithin)
+	defer cancel()
+	c, err := a.identify(huma.WithContext(ctx, timed), r)
 	if err != nil {
 		a.refuse(ctx, a.problem(ctx.Context(), err))
 		return
 	}
-	inner := context.WithValue(context.WithValue(ctx.Context(), callerKey{}, c), answerKey{}, ctx)
+	inner := timed
+	if r.stream {
+		inner = ctx.Context()
+	}
+	inner = context.WithValue(context.WithValue(inner, callerKey{}, c), answerKey{}, ctx)
 	logged(inner).caller(c)
 	if name := unknownQuery(ctx); name != "" {
 		a.refuse(ctx, a.problem(inner, invalid("query."+name, "There is no such parameter here; take it out.")))
@@ -110,11 +116,6 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 	if err := openCursor(ctx, r); err != nil {
 		a.refuse(ctx, a.problem(inner, err))
 		return
-	}
-	if !r.stream {
-		timed, cancel := context.WithTimeout(inner, answerWithin)
-		defer cancel()
-		inner = timed
 	}
 	next(huma.WithContext(ctx, inner))
 }

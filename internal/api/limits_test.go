@@ -19,11 +19,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/account"
 	"holdfast/internal/api"
 	"holdfast/internal/order"
 	"holdfast/internal/outbox"
+	"holdfast/internal/postgres"
 )
 
 func TestA10_RateLimitPerKey(t *testing.T) {
@@ -328,4 +331,43 @@ func (f *fixture) open(n int) {
 	require.Eventually(f.t, func() bool {
 		return strings.Contains(string(f.call("GET", "/metrics", "", nil).body), fmt.Sprintf("holdfast_http_requests_open %d\n", n))
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// deadlines notes statements that would wait for ever for a database that says
+// nothing any more.
+type deadlines struct {
+	statements atomic.Int64
+	endless    sync.Map // by statement
+}
+
+func (d *deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	d.statements.Add(1)
+	if _, ends := ctx.Deadline(); !ends {
+		d.endless.Store(data.SQL, true)
+	}
+	return ctx
+}
+
+func (d *deadlines) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// What a request asks of the database has an end, also who it is that calls, and
+// also of a stream, whose rows alone take as long as they take.
+func TestA11_NoRequestWaitsForADatabaseForEver(t *testing.T) {
+	f := setup(t)
+	var noted deadlines
+	pool, err := postgres.OpenTraced(t.Context(), app.Pool.Config().ConnString(), &noted)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	f.serveWith(func(c *api.Config) { c.Accounts = account.New(pool) })
+	noted.endless.Clear() // of the connection
+	begun := noted.statements.Load()
+	f.call("GET", "/me", f.jane, nil).is(200)
+	f.call("GET", "/me", "hf_unknown", nil).problem(401, "unauthenticated")
+	f.call("GET", "/orgs/"+f.org, operatorKey, nil).is(200)
+	f.call("GET", "/orders/ord_none/results.csv", f.bob, nil).problem(404, "not_found")
+	require.Greater(t, noted.statements.Load(), begun+3)
+	noted.endless.Range(func(statement, _ any) bool {
+		t.Errorf("has no end: %s", statement)
+		return true
+	})
 }

@@ -12,6 +12,7 @@ package commit
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -51,6 +52,16 @@ func Once(ctx context.Context, pool *pgxpool.Pool, step func(ctx context.Context
 		return fmt.Errorf("waiting until a step is on the disk: %w", err)
 	}
 	return nil
+}
+
+// seenThrough is how long a step goes on that does not end with its caller.
+const seenThrough = time.Minute
+
+// Through returns a context for a step on the database that does not end with its
+// caller's context. It ends at some time: a server that says nothing any more would
+// keep the step, and whatever waits for it, for ever.
+func Through(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), seenThrough)
 }
 
 // Begin carries fn out in a transaction, as pgx.BeginFunc does. Under a context

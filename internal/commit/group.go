@@ -72,7 +72,9 @@ func (g *Group[K, In, Out]) next(key K) {
 		calls := all[:n:n]
 		g.waiting[key] = all[n:]
 		g.mu.Unlock()
-		g.carryOut(context.WithoutCancel(calls[0].ctx), key, calls)
+		ctx, cancel := Through(calls[0].ctx)
+		g.carryOut(ctx, key, calls)
+		cancel()
 		for _, j := range calls {
 			close(j.done)
 		}

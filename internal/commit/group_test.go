@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +15,35 @@ import (
 type answer struct {
 	n, square int
 	err       error
+}
+
+// A database that says nothing any more holds up a turn for a while, not those that
+// come later for ever.
+func TestATurnEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := true
+		group := commit.NewGroup(3, func(ctx context.Context, _ string, calls []int) ([]int, error) {
+			if silent {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return calls, nil
+		})
+		first, cancel := context.WithCancel(t.Context())
+		for range 2 { // the second waits for the first one, and is carried out apart from it
+			go func() { _, _ = group.Call(first, "acme", 1) }()
+			synctest.Wait()
+		}
+		cancel()
+		synctest.Wait()
+		time.Sleep(10 * time.Minute)
+		silent = false
+		patient, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		n, err := group.Call(patient, "acme", 2)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+	})
 }
 
 // Calls that come while one is carried out share the next turn, those of other

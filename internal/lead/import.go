@@ -15,6 +15,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/errcode"
 	"holdfast/internal/value"
 	"holdfast/internal/verify"
@@ -113,7 +114,8 @@ func (c *Catalogue) Import(ctx context.Context, r io.Reader, format string, opts
 // unlockImport gives the advisory lock back; where that fails, the connection
 // is closed, which frees the lock as well.
 func unlockImport(ctx context.Context, conn *pgxpool.Conn) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := commit.Through(ctx)
+	defer cancel()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, importLock); err != nil {
 		_ = conn.Conn().Close(ctx) // the pool drops closed connections
 	}

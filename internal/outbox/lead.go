@@ -14,6 +14,7 @@ const (
 	leaseFor   = 15 * time.Second // how long a process that dies keeps the others waiting
 	renewEvery = leaseFor / 3
 	pollEvery  = time.Second           // where no notification comes through
+	workWithin = 5 * time.Minute        // with a database that says nothing any more, work would never end
 	gather     = 20 * time.Millisecond // what is written in this time is carried on together
 )
 
@@ -63,7 +64,7 @@ func (l *leader) lead(ctx context.Context, work func(ctx context.Context, first 
 	defer poll.Stop()
 	renewed := time.Now()
 	for first := true; ; first = false {
-		if err := work(ctx, first); err != nil && ctx.Err() == nil {
+		if err := within(ctx, workWithin, func(ctx context.Context) error { return work(ctx, first) }); err != nil && ctx.Err() == nil {
 			l.report(err)
 		}
 		if time.Since(renewed) > renewEvery {
@@ -83,9 +84,17 @@ func (l *leader) lead(ctx context.Context, work func(ctx context.Context, first 
 	}
 }
 
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx)
+}
+
 // renew takes the lease, where it is free, or keeps it. One that ends later than any
 // lease that begins now was written by a clock that was ahead; it is free, too.
 func (l *leader) renew(ctx context.Context) (leading bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseFor)
+	defer cancel()
 	tag, err := l.pool.Exec(ctx, `
 		INSERT INTO lease (name, holder, until) VALUES ('outbox', $1, now() + $2 * interval '1 millisecond')
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until

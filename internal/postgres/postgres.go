@@ -71,6 +71,10 @@ func parse(url string) (*pgxpool.Config, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	if !strings.Contains(url, "pool_ping_timeout") {
+		config.PingTimeout = pongWithin
+	}
+	config.ConnConfig.DialFunc = dialer(vanishedAfter)
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "holdfast"
 	}

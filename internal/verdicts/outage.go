@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/verify"
 )
 
@@ -85,7 +86,8 @@ func (w *Watch) note(ctx context.Context, err error) {
 	if w.fresh && w.out == out && (!out || time.Since(w.noted) < notedEvery) {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := commit.Through(ctx)
+	defer cancel()
 	if out {
 		if !w.out {
 			w.log.Error("Nothing can be verified; orders wait.", "reason", o.Reason, "message", verify.WithoutAddresses(o.Error()))

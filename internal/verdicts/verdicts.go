@@ -137,12 +137,12 @@ func (m *Memory) askAndRemember(ctx context.Context, emails []string, each func(
 		mu.Lock()
 		defer mu.Unlock()
 		if fresh = append(fresh, entryOf(emails[i], r)); len(fresh) == writeMost && writing == nil {
-			writing = m.remember(context.WithoutCancel(ctx), fresh)
+			writing = m.remember(ctx, fresh)
 			fresh = fresh[:0]
 		}
 	})
 	if writing == nil {
-		writing = m.remember(context.WithoutCancel(ctx), fresh)
+		writing = m.remember(ctx, fresh)
 	}
 	if err != nil {
 		return err
@@ -237,6 +237,8 @@ func (m *Memory) remember(ctx context.Context, entries []entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	ctx, cancel := commit.Through(ctx) // what is known is kept, cancelled or not
+	defer cancel()
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(slices.Compare(a.Address, b.Address), b.CheckedAt.Compare(a.CheckedAt))
 	})
