@@ -105,7 +105,7 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 	}
 	inner := timed
 	if r.stream {
-		inner = ctx.Context()
+		inner = context.WithValue(ctx.Context(), stillKey{}, func() bool { return a.still(ctx, r, c) })
 	}
 	inner = context.WithValue(context.WithValue(inner, callerKey{}, c), answerKey{}, ctx)
 	logged(inner).caller(c)
@@ -118,6 +118,21 @@ func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithContext(ctx, inner))
+}
+
+// stillKey is where a stream finds whether its caller may still call.
+type stillKey struct{}
+
+// still says whether the caller of a stream may still have it: not when the key was
+// revoked, or the member removed. A database that does not answer ends no stream.
+func (a *API) still(ctx huma.Context, r route, before caller) bool {
+	timed, cancel := context.WithTimeout(ctx.Context(), answerWithin)
+	defer cancel()
+	now, err := a.identify(huma.WithContext(ctx, timed), r)
+	if err != nil {
+		return a.problem(timed, err).Status >= http.StatusInternalServerError
+	}
+	return now.keyID == before.keyID && now.org.ID == before.org.ID
 }
 
 // unknownQuery returns a query parameter that the route does not have: a

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/api"
+	"holdfast/internal/order"
 )
 
 func gzipped(t *testing.T, text string) string {
@@ -112,6 +114,65 @@ func TestA23_EventStreamsAreBounded(t *testing.T) {
 	cancel()
 	ctx = t.Context()
 	require.Eventually(t, func() bool { return watch(f.jane) == 200 }, 30*time.Second, 20*time.Millisecond)
+}
+
+// A23: a stream ends soon after its key was revoked, its member removed, or its
+// organization closed.
+func TestA23_AStreamEndsWithItsKey(t *testing.T) {
+	f := setupWith(t, "slow", 0)
+	f.fund(100)
+	o := f.place("streams", 10, "20s") // delivered, and settled in an hour
+	f.serveWith(func(c *api.Config) { c.Heartbeat = 50 * time.Millisecond })
+	stream := func(key string) <-chan error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/orders/"+o.ID+"/events", nil)
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+key)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.Equal(t, 200, response.StatusCode)
+		ended := make(chan error, 1)
+		go func() {
+			defer response.Body.Close()
+			_, err := io.Copy(io.Discard, response.Body)
+			ended <- err
+		}()
+		return ended
+	}
+	require.Eventually(t, func() bool { return f.order(o.ID).Status == order.Completed }, 20*time.Second, 20*time.Millisecond)
+	second := f.newKey("jane")
+	stays, ends := stream(f.admin), []<-chan error{stream(second), stream(f.jane)}
+	var keys struct {
+		Keys []struct{ ID, Prefix string }
+	}
+	f.call("GET", "/orgs/"+f.org+"/keys", f.admin, nil).is(200).into(&keys)
+	for _, k := range keys.Keys {
+		if strings.HasPrefix(second, k.Prefix) {
+			f.call("DELETE", "/orgs/"+f.org+"/keys/"+k.ID, f.admin, nil).is(204)
+		}
+	}
+	end := func(ended <-chan error) {
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(20 * time.Second):
+			t.Fatal("the stream goes on without a right to it")
+		}
+	}
+	end(ends[0])
+	f.call("DELETE", "/orgs/"+f.org+"/members/jane", f.admin, nil).is(200)
+	end(ends[1])
+	select {
+	case <-stays:
+		t.Fatal("the stream of another key has ended")
+	default:
+	}
+	f.call("POST", "/orgs/"+f.org+"/suspend", operatorKey, nil).is(200)
+	time.Sleep(300 * time.Millisecond)
+	select { // a suspended organization may still look
+	case <-stays:
+		t.Fatal("the stream of a suspended organization has ended")
+	default:
+	}
 }
 
 // A24: members report bounces where their plan says so, and all keys of an

@@ -106,6 +106,9 @@ func (a *API) tell(ctx context.Context, w *patient, o order.Order, at place) err
 		case <-a.drain:
 			return nil
 		case <-beats.C:
+			if still, ok := ctx.Value(stillKey{}).(func() bool); ok && !still() {
+				return nil // who comes back is told why
+			}
 			if _, err := w.Write([]byte(": heartbeat\n\n")); err != nil {
 				return err
 			}

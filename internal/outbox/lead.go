@@ -14,7 +14,7 @@ const (
 	leaseFor   = 15 * time.Second // how long a process that dies keeps the others waiting
 	renewEvery = leaseFor / 3
 	pollEvery  = time.Second           // where no notification comes through
-	workWithin = 5 * time.Minute        // with a database that says nothing any more, work would never end
+	workWithin = 5 * time.Minute       // with a database that says nothing any more, work would never end
 	gather     = 20 * time.Millisecond // what is written in this time is carried on together
 )
 
