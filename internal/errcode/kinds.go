@@ -18,7 +18,7 @@ var (
 	Malformed           = &Kind{"malformed_request", http.StatusBadRequest, "The request cannot be read", "The body is not JSON, not UTF-8, or was cut off.", false}
 	InsufficientCredits = &Kind{"insufficient_credits", http.StatusPaymentRequired, "There are not enough credits", "Nothing was held; missing lists the missing credits. A new attempt needs a new idempotency key.", false}
 	Forbidden           = &Kind{"forbidden", http.StatusForbidden, "The key does not allow this", "The key's role is too low for the call.", false}
-	QuotaExceeded       = &Kind{"quota_exceeded", http.StatusForbidden, "A quota of the organization is used up", "Uploaded lists have a quota of rows and bytes, reported bounces a number of addresses in a bounce window.", false}
+	QuotaExceeded       = &Kind{"quota_exceeded", http.StatusForbidden, "A quota of the organization is used up", "Uploaded lists have a quota of rows and bytes, reported bounces a number of addresses in a bounce window, suppression lists a number of entries.", false}
 	Suspended           = &Kind{"suspended", http.StatusForbidden, "The organization is suspended or closed", "It starts no orders. Those that run are finished; what it has can be read.", false}
 	NotFound            = &Kind{"not_found", http.StatusNotFound, "Not found", "It does not exist, or it belongs to another organization; the answer is the same for both.", false}
 	Conflict            = &Kind{"conflict", http.StatusConflict, "Conflicts with the current state", "Something with that id exists, or the order has moved on.", false}

@@ -5,6 +5,7 @@ package suppression
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,10 +24,11 @@ const Everybody = ""
 // List gives access to the suppression lists. It is safe for concurrent use.
 type List struct {
 	pool *pgxpool.Pool
+	most int64 // entries of an organization
 }
 
 // New returns the lists stored in the database behind pool.
-func New(pool *pgxpool.Pool) *List { return &List{pool: pool} }
+func New(pool *pgxpool.Pool) *List { return &List{pool: pool, most: MaxEntries} }
 
 // InvalidError is an entry that is neither an address nor a domain.
 type InvalidError struct {
@@ -45,6 +47,13 @@ func (e *InvalidError) ErrorInfo() errcode.Info {
 	return errcode.Info{Kind: errcode.Invalid, InBody: true}
 }
 
+// MaxEntries is how many entries an organization's own list may have: lists of all
+// organizations are on the operator's disk.
+const MaxEntries = 2_000_000
+
+// ErrFull says that a list has no room for more entries.
+var ErrFull = errcode.New(errcode.QuotaExceeded, fmt.Sprintf("the suppression list may have %d entries; remove some first, or put whole domains on it", MaxEntries))
+
 // Add puts addresses (ann@example.com) and whole domains (@example.com or
 // example.com) on an organization's list, or on everybody's, and says how many
 // were new. All are added or, with an *InvalidError, none. The reason is for
@@ -60,14 +69,34 @@ func (l *List) Add(ctx context.Context, org, reason string, entries []string) (a
 	if err != nil {
 		return 0, err
 	}
-	tag, err := l.pool.Exec(ctx, `
-		INSERT INTO suppression (org, subject, reason)
-		SELECT DISTINCT $1, subject, $2 FROM unnest($3::bytea[]) AS subject
-		ON CONFLICT DO NOTHING`, org, reason, subjects)
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		// Entries of one organization are added one after the other: what is counted is true.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('suppression ' || $1, 0))`, org); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO suppression (org, subject, reason)
+			SELECT DISTINCT $1, subject, $2 FROM unnest($3::bytea[]) AS subject
+			ON CONFLICT DO NOTHING`, org, reason, subjects)
+		if added = tag.RowsAffected(); err != nil || org == Everybody || added == 0 {
+			return err
+		}
+		var n int64
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM suppression WHERE org = $1`, org).Scan(&n); err != nil {
+			return err
+		}
+		if n > l.most {
+			return ErrFull
+		}
+		return nil
+	})
+	if errors.Is(err, ErrFull) {
+		return 0, ErrFull
+	}
 	if err != nil {
 		return 0, fmt.Errorf("the suppression list cannot be written: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	return added, nil
 }
 
 // Remove takes entries off an organization's list, or off everybody's, and says

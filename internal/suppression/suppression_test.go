@@ -1,10 +1,15 @@
 package suppression_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/postgres/pgtest"
@@ -55,6 +60,55 @@ func TestU2_AListConcernsItsOwner(t *testing.T) {
 	n, err := list.Count(t.Context(), "acme")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
+}
+
+// U5: parallel calls put no more on an organization's list than it may have; the
+// operator's has no bound.
+func TestU5_AListIsBounded(t *testing.T) {
+	ctx := t.Context()
+	list := suppression.New(pgtest.New(t))
+	suppression.SetMost(list, 100)
+	var wait sync.WaitGroup
+	var added, refused atomic.Int64
+	for i := range 50 {
+		wait.Go(func() {
+			entries := make([]string, 10)
+			for k := range entries {
+				entries[k] = fmt.Sprintf("p%d@n%d.test", k, i)
+			}
+			n, err := list.Add(ctx, "acme", "", entries)
+			if errors.Is(err, suppression.ErrFull) {
+				refused.Add(1)
+			} else {
+				assert.NoError(t, err)
+			}
+			added.Add(n)
+		})
+	}
+	wait.Wait()
+	require.Equal(t, []int64{100, 40}, []int64{added.Load(), refused.Load()})
+	n, err := list.Count(ctx, "acme")
+	require.NoError(t, err)
+	require.EqualValues(t, 100, n)
+	again, err := list.Add(ctx, "acme", "", []string{"full.test"})
+	require.ErrorIs(t, err, suppression.ErrFull)
+	require.Zero(t, again)
+	removed := int64(0)
+	for i := range 50 {
+		n, err := list.Remove(ctx, "acme", []string{fmt.Sprintf("p0@n%d.test", i)})
+		require.NoError(t, err)
+		removed += n
+	}
+	require.EqualValues(t, 10, removed)
+	more, err := list.Add(ctx, "acme", "", []string{"full.test"})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, more, "what is removed makes room")
+	many := make([]string, 200)
+	for k := range many {
+		many[k] = fmt.Sprintf("n%d.test", k)
+	}
+	_, err = list.Add(ctx, suppression.Everybody, "", many)
+	require.NoError(t, err)
 }
 
 func TestWhatIsNoEntryIsRefusedWhole(t *testing.T) {
