@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -139,12 +138,4 @@ func (f HistoryFilter) filter(ctx context.Context) (ledger.HistoryFilter, error)
 		filter.Pool = &whose
 	}
 	return filter, nil
-}
-
-// plain keeps a spreadsheet from taking a text for a formula.
-func plain(text string) string {
-	if text != "" && slices.Contains([]byte("=+-@\t\r"), text[0]) {
-		return "'" + text
-	}
-	return text
 }

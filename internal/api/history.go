@@ -57,7 +57,7 @@ var movementColumns = []string{"at", "kind", "type", "pool", "amount", "balance"
 func movementLine(e billing.Entry) [][]string {
 	return [][]string{{
 		e.At.Format(time.RFC3339Nano), e.Kind, e.Type, e.Pool, strconv.FormatInt(e.Amount, 10), strconv.FormatInt(e.Balance, 10),
-		e.OrderID, e.Action, e.Member, e.Source, plain(e.Reason), strconv.FormatInt(e.Leads, 10), plain(e.LeadID), e.Holder, strconv.FormatInt(e.Change, 10),
+		e.OrderID, e.Action, e.Member, e.Source, lead.Guard(e.Reason), strconv.FormatInt(e.Leads, 10), lead.Guard(e.LeadID), e.Holder, strconv.FormatInt(e.Change, 10),
 	}}
 }
 
@@ -75,7 +75,7 @@ func contactLines(e billing.Entry) (lines [][]string) {
 	}
 	for _, c := range contacts {
 		lines = append(lines, []string{
-			e.At.Format(time.RFC3339Nano), e.Kind, e.Action, plain(c.LeadID), c.Field, plain(c.Name), lead.Guard(c.Contact), e.Type, strconv.FormatInt(c.Cost, 10),
+			e.At.Format(time.RFC3339Nano), e.Kind, e.Action, lead.Guard(c.LeadID), c.Field, lead.Guard(c.Name), lead.Guard(c.Contact), e.Type, strconv.FormatInt(c.Cost, 10),
 			e.Pool, e.Holder, e.Source, e.OrderID, e.Member, strconv.FormatInt(e.Entry, 10),
 		})
 	}

@@ -56,13 +56,13 @@ func FuzzImport(f *testing.F) {
 // A cell that goes out in a file comes back as it was, through a spreadsheet's
 // guard and CSV's quotes; and no cell that goes out is a formula.
 func FuzzCSVRoundTrip(f *testing.F) {
-	for _, cell := range []string{"=1+1", "'=1", "''@x", "+49 170 1", "-", "\t=a", "a\"b,c\nd", "'", "+1;+2", "+1;=2"} {
+	for _, cell := range []string{"=1+1", "'=1", "''@x", "+49 170 1", "-", "\t=a", "a\"b,c\nd", "'", "+1;+2", "+1;=2", "\n=1", "＝1", "＋1", "'－1", "＠x"} {
 		f.Add(cell)
 	}
 	f.Fuzz(func(t *testing.T, cell string) {
 		guarded := Guard(cell)
 		require.Equal(t, cell, unguard(guarded))
-		if guarded != "" && strings.IndexByte("=@\t\r", guarded[0]) >= 0 {
+		if guarded != "" && strings.ContainsRune("=@\t\r\n＝＋－＠", []rune(guarded)[0]) {
 			t.Fatalf("%q goes out as %q", cell, guarded)
 		}
 		if strings.ContainsRune(cell, '\r') {

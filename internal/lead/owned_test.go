@@ -210,3 +210,50 @@ func TestOwnedLeadsAreStored(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, other)
 }
+
+// C5: who remembers what an organization owned finds leads that were imported since,
+// as a fact may be older than its lead, and addresses that were charged or credited
+// back since, and keeps what it knew of the others.
+func TestC5_OwnedLeadsAreBroughtUpToDateByTheirAddress(t *testing.T) {
+	f := setup(t)
+	_, err := f.Import(f.ctx, file(t, people(3000, 9)), lead.CSV, lead.ImportOptions{})
+	require.NoError(t, err)
+	known, ok := value.Address("known@new.test")
+	require.True(t, ok)
+	_, err = f.pool.Exec(f.ctx, `
+		INSERT INTO credit_fact (owner, type, scope, subject, seq, cost)
+		SELECT DISTINCT 'acme', 'email', '', email_key, 1, 1 FROM lead WHERE email_key IS NOT NULL
+		UNION ALL SELECT 'acme', 'email', '', $1, 1, 1`, known)
+	require.NoError(t, err)
+	all := lead.Selection{Org: "acme", FactType: "email"}
+	before, err := f.Count(f.ctx, all)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, before.AlreadyOwned, int64(1000))
+	// No journal entry tells of this: who reads all facts again would see it.
+	_, err = f.pool.Exec(f.ctx, `DELETE FROM credit_fact WHERE subject <> $1`, known)
+	require.NoError(t, err)
+	f.importCSV("id,email,country\nN1,known@new.test,US\nN2,other@new.test,US\n")
+	stored := lead.New(f.pool)
+	expect := func(what string, owned int64) {
+		t.Helper()
+		for name, catalogue := range map[string]*lead.Catalogue{"remembering": f.Catalogue, "of a process that began since": stored} {
+			after, err := catalogue.Count(f.ctx, all)
+			require.NoError(t, err)
+			require.Equal(t, lead.Counted{Leads: before.Leads + 2, AlreadyOwned: before.AlreadyOwned + owned}, after, "%s, catalogue %s", what, name)
+		}
+	}
+	expect("imported", 1)
+
+	books := ledger.New(f.pool)
+	defer books.Close()
+	other, _ := value.Address("other@new.test")
+	facts := []ledger.Fact{{Subject: other}}
+	_, err = books.Grant(f.ctx, ledger.Grant{Owner: "acme", Key: "grant", Type: "email", Amount: 5, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	_, err = books.Charge(f.ctx, ledger.Charge{Owner: "acme", Key: "charge", Lines: []ledger.ChargeLine{{Type: "email", Pools: []string{""}, Facts: facts, UnitCost: 1}}})
+	require.NoError(t, err)
+	expect("charged", 2)
+	_, err = books.Reverse(f.ctx, ledger.Reverse{Owner: "acme", Key: "reverse", Type: "email", Facts: facts})
+	require.NoError(t, err)
+	expect("credited back", 1)
+}

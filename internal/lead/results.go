@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -249,7 +250,7 @@ func number(n *int64) string {
 }
 
 // Guard makes a cell safe to open in a spreadsheet, which would take a text
-// that begins with = + - @, a tab or a carriage return for a formula: such a
+// that begins with = + - @, a tab or the end of a line for a formula: such a
 // cell gets an apostrophe in front, as does one that begins with an apostrophe
 // and one of these, so that unguard knows which is ours. A telephone number, a
 // plus with nothing but digits and spaces after it, can do nothing and stays
@@ -269,7 +270,12 @@ func unguard(cell string) string {
 	return cell
 }
 
-func needsGuard(cell string) bool { return cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0 }
+// needsGuard also says so of a line feed and of the full-width signs, which
+// spreadsheets of East Asian languages read like the others.
+func needsGuard(cell string) bool {
+	first, _ := utf8.DecodeRuneInString(cell)
+	return cell != "" && strings.ContainsRune("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20", first)
+}
 
 // isPhoneNumber reports whether a cell is a telephone number, or several with a
 // semicolon between them.
