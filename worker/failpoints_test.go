@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,11 +26,13 @@ import (
 	"holdfast/internal/erasure"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
+	"holdfast/internal/netguard"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 	"holdfast/internal/postgres"
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/reconcile"
+	"holdfast/internal/webhook"
 )
 
 // process is what a process has on a database.
@@ -177,10 +183,81 @@ var backgrounds = map[string]background{
 			UNION ALL SELECT 'suppressed', reason, count(*)::text FROM suppression GROUP BY reason
 			UNION ALL SELECT 'tally', 'rows', count(*)::text FROM order_tally`,
 	},
+	// Events are carried from the outbox to two endpoints, one of which takes nothing;
+	// what was delivered long ago is removed, and an endpoint that was deleted then.
+	"webhooks": {
+		before: func(ctx context.Context, p *process) error {
+			if _, err := p.accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"}); err != nil {
+				return err
+			}
+			hooks := hooksOf(p)
+			for _, path := range []string{"/taken", "/refused", "/deleted"} {
+				if _, _, err := hooks.Create(ctx, "acme", receiver()+path, nil); err != nil {
+					return err
+				}
+			}
+			_, err := p.pool.Exec(ctx, `
+				UPDATE webhook_endpoint SET deleted_at = now() - interval '40 days' WHERE url LIKE '%/deleted';
+				INSERT INTO outbox (org, topic, key, payload)
+				SELECT 'acme', topic, topic || '/' || id, jsonb_build_object('id', id) FROM unnest('{order.reserved,order.completed,order.settled}'::text[]) topic, unnest('{a,b}'::text[]) id;
+				WITH old AS (
+					INSERT INTO outbox (org, topic, key, payload, created_at, published_at)
+					SELECT 'acme', 'order.settled', 'order.settled/old' || n, '{}', now() - interval '40 days', now() - interval '40 days' FROM generate_series(1, 5) n RETURNING id)
+				INSERT INTO webhook_delivery (endpoint, event, subject, status, attempts, created_at, attempted_at)
+				SELECT e.id, old.id, 'old', 'delivered', 1, now() - interval '40 days', now() - interval '40 days' FROM old, webhook_endpoint e`)
+			return err
+		},
+		do: func(ctx context.Context, p *process) error {
+			hooks := hooksOf(p)
+			for events := int64(1); events > 0; { // that an endpoint was disabled is an event, too
+				var err error
+				if events, _, err = hooks.Publish(ctx, 4); err != nil {
+					return err
+				}
+				endpoints, err := hooks.Overdue(ctx, 0)
+				if err != nil {
+					return err
+				}
+				slices.Sort(endpoints)
+				for _, endpoint := range endpoints {
+					for next := true; next; {
+						round, err := hooks.Deliver(ctx, endpoint, 10)
+						if err != nil {
+							return err
+						}
+						next = round.Next != nil
+					}
+				}
+			}
+			for removed := int64(1); removed > 0; {
+				var err error
+				if removed, err = hooks.Remove(ctx, 2); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		left: `SELECT 'event', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, (published_at IS NOT NULL)::text, '' FROM outbox
+			UNION ALL SELECT 'delivery', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, substring(e.url FROM '/[a-z]+$'), status FROM webhook_delivery d JOIN outbox o ON o.id = d.event JOIN webhook_endpoint e ON e.id = d.endpoint
+			UNION ALL SELECT 'endpoint', substring(url FROM '/[a-z]+$'), (disabled_at IS NOT NULL)::text, '' FROM webhook_endpoint`,
+	},
 }
 
+func hooksOf(p *process) *webhook.Webhooks {
+	return webhook.New(p.pool, webhook.Config{Allow: netguard.Loopback(), Backoff: []time.Duration{time.Millisecond}})
+}
+
+// receiver is where webhooks of /taken are taken and others are not.
+var receiver = sync.OnceValue(func() string {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/taken" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})).URL
+})
+
 // A process dies before or after any of the writes of a reset, of reconciling, of an
-// erasure; what is repeated afterwards, in another one, leaves what it leaves where
+// erasure, of webhooks; what is repeated afterwards, in another one, leaves what it leaves where
 // nothing happens.
 func TestAProcessThatDiesAtAnyWriteInTheBackgroundLeavesTheSame(t *testing.T) {
 	for name, b := range backgrounds {
