@@ -203,6 +203,11 @@ func TestOwnedLeadsAreStored(t *testing.T) {
 	first, err := f.Count(f.ctx, all)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, first.AlreadyOwned, int64(1000))
+	_, err = f.pool.Exec(f.ctx, `UPDATE owned_set SET leads = 'nonsense'`)
+	require.NoError(t, err)
+	damaged, err := lead.New(f.pool).Count(f.ctx, all)
+	require.NoError(t, err)
+	require.Equal(t, first, damaged, "what cannot be read is made again, and stored")
 	// No journal entry tells of this: who reads the facts would see it.
 	_, err = f.pool.Exec(f.ctx, `DELETE FROM credit_fact`)
 	require.NoError(t, err)
