@@ -238,7 +238,7 @@ var backgrounds = map[string]background{
 			return nil
 		},
 		left: `SELECT 'event', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, (published_at IS NOT NULL)::text, '' FROM outbox
-			UNION ALL SELECT 'delivery', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, substring(e.url FROM '/[a-z]+$'), status FROM webhook_delivery d JOIN outbox o ON o.id = d.event JOIN webhook_endpoint e ON e.id = d.endpoint
+			UNION ALL SELECT 'delivery', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, substring(e.url FROM '/[a-z]+$'), status FROM webhook_delivery d JOIN outbox o ON o.id = d.event JOIN webhook_endpoint e ON e.id = d.endpoint WHERE e.url LIKE '%/taken'
 			UNION ALL SELECT 'endpoint', substring(url FROM '/[a-z]+$'), (disabled_at IS NOT NULL)::text, '' FROM webhook_endpoint`,
 	},
 }

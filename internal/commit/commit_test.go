@@ -3,6 +3,8 @@ package commit_test
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +15,18 @@ import (
 	"holdfast/internal/postgres/pgtest"
 )
 
+// emitted counts how often a step was waited for.
+type emitted struct{ atomic.Int64 }
+
+func (e *emitted) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(data.SQL, "pg_logical_emit_message") {
+		e.Add(1)
+	}
+	return ctx
+}
+
+func (e *emitted) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
 // Transactions of a step do not wait for the disk; when the step has succeeded
 // all of them are there.
 func TestAStepIsOnTheDiskWhenItHasSucceeded(t *testing.T) {
@@ -20,6 +34,8 @@ func TestAStepIsOnTheDiskWhenItHasSucceeded(t *testing.T) {
 	config, err := pgxpool.ParseConfig(pgtest.NewURL(t))
 	require.NoError(t, err)
 	config.ConnConfig.RuntimeParams["synchronous_commit"] = "on" // which tests do without
+	var waits emitted
+	config.ConnConfig.Tracer = &waits
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -51,6 +67,8 @@ func TestAStepIsOnTheDiskWhenItHasSucceeded(t *testing.T) {
 	require.NoError(t, pool.QueryRow(ctx, `SELECT pg_current_wal_flush_lsn() >= $1::pg_lsn`, written).Scan(&there))
 	require.True(t, there)
 	require.Equal(t, "on", setting(ctx), "it holds for the transaction alone")
+
+	require.EqualValues(t, 1, waits.Load(), "the step within waits for nothing")
 
 	failed := errors.New("failed")
 	require.ErrorIs(t, commit.Once(ctx, pool, func(context.Context) error { return failed }), failed)

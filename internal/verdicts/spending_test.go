@@ -48,6 +48,22 @@ func TestSpending_V14(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 5, n)
 
+	// An hour of this day that is over counts for the day, and not for the hour.
+	_, err = pool.Exec(t.Context(), `
+		INSERT INTO smtp_spending (identity, hour, provider, asked)
+		SELECT identity, h, 'other', 5 FROM unnest('{mail3,mail4}'::text[]) identity, generate_series(date_trunc('day', now(), 'UTC'), date_trunc('hour', now(), 'UTC'), interval '1 hour') h`)
+	require.NoError(t, err)
+	var hours int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM smtp_spending WHERE identity = 'mail3'`).Scan(&hours))
+	for name, c := range map[string]verify.Claim{
+		"all": {Identity: "mail3", Provider: "another", N: 7, All: verify.Budget{Hour: 1000, Day: 5*hours + 2}},
+		"own": {Identity: "mail4", Provider: "other", N: 7, Own: verify.Budget{Hour: 1000, Day: 5*hours + 2}},
+	} {
+		n, err := s.Take(t.Context(), c)
+		require.NoError(t, err)
+		require.Equal(t, 2, n, name)
+	}
+
 	// What was asked for under a clock that was ahead is not spent each day until then.
 	_, err = pool.Exec(t.Context(), `UPDATE smtp_spending SET hour = hour + interval '30 days'`)
 	require.NoError(t, err)
