@@ -41,6 +41,10 @@ type Activities struct {
 	// verify little need no other worker.
 	Verifies bool
 
+	// RetryQueue is the task queue of the workers that mail hosts see as they see
+	// this one. What a host puts off is asked again there. Empty: anywhere.
+	RetryQueue string
+
 	// OutageLimit is how long an order waits for verification to work again; 0:
 	// without end.
 	OutageLimit time.Duration

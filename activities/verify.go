@@ -32,6 +32,8 @@ type BatchInput struct {
 	Due     time.Time `json:"due"`              // greylisted items that may be asked again by then are asked again
 	Ending  *Outage   `json:"ending,omitempty"` // ask for no address: end those without a verdict as unknown for this reason
 
+	Queue string `json:"queue,omitempty"` // only greylisted items that are to be asked again on this task queue
+
 	// Preflight: ask first whether verification can work at all. A large order has
 	// asked before its first batch.
 	Preflight bool `json:"preflight,omitempty"`
@@ -43,6 +45,7 @@ type BatchResult struct {
 	Greylisted int64         `json:"greylisted"` // items whose host said "later"
 	RetryAt    time.Time     `json:"retry_at,omitzero"`
 	RetryIn    time.Duration `json:"retry_in,omitzero"` // until then, when the batch ended; RetryAt is of another clock than the workflow's
+	Queues     []string      `json:"queues,omitempty"`  // the task queues that the greylisted items are to be asked again on, "" for those of any; nil: all of them
 	Tally      order.Tally   `json:"tally"`
 	Outage     *Outage       `json:"outage,omitempty"` // why the rest has no verdict
 }
@@ -114,7 +117,7 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	var checked atomic.Int64
 	defer heartbeat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 
-	items, err := a.Book.Pending(ctx, in.OrderID, in.From, in.To, in.Due)
+	items, err := a.pending(ctx, in)
 	if err != nil {
 		return BatchResult{}, toTemporal(err)
 	}
@@ -132,7 +135,16 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	if p.Pending > 0 && outage == nil { // to be asked again, not to be passed over in silence
 		return BatchResult{}, toTemporal(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
 	}
-	return BatchResult{Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, RetryIn: p.RetryIn, Tally: p.Tally, Outage: outage}, nil
+	return BatchResult{
+		Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, RetryIn: p.RetryIn, Queues: p.RetryQueues, Tally: p.Tally, Outage: outage,
+	}, nil
+}
+
+func (a *Activities) pending(ctx context.Context, in BatchInput) ([]orderbook.Item, error) {
+	if in.Queue != "" {
+		return a.Book.PendingOn(ctx, in.OrderID, in.From, in.To, in.Due, in.Queue)
+	}
+	return a.Book.Pending(ctx, in.OrderID, in.From, in.To, in.Due)
 }
 
 func (a *Activities) verifyItems(ctx context.Context, in BatchInput, items []orderbook.Item, checked *atomic.Int64) error {
@@ -206,7 +218,9 @@ func (a *Activities) verifyAddresses(ctx context.Context, items []orderbook.Item
 		emails[i] = item.Value
 	}
 	return a.Verifier.Verify(ctx, emails, func(i int, r verify.Result) {
-		results <- verdictOf(items[i], r)
+		v := verdictOf(items[i], r)
+		v.RetryQueue = a.RetryQueue
+		results <- v
 	})
 }
 

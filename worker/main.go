@@ -43,7 +43,8 @@ func command(started *bool) *cobra.Command {
 		Use:   "holdfast-worker",
 		Short: "Run Holdfast's workflows and activities",
 		Long: `Runs Holdfast's workflows and activities on the task queues holdfast,
-holdfast-verify and holdfast-webhook. Run as many workers as you need, each with
+holdfast-verify and holdfast-webhook, and greylisted addresses on one that
+belongs to its sending address. Run as many workers as you need, each with
 the same settings.
 
 It takes no arguments. The environment says where PostgreSQL

@@ -40,7 +40,7 @@ func kindLane(i int) string { return fmt.Sprintf("kinds-%d", i) }
 // servers are PostgreSQL and Temporal for all tests of this package: a test has a
 // database, a mail lab and a Temporal namespace of its own.
 var servers = sync.OnceValues(func() (*stacktest.Stack, error) {
-	namespaces := []string{"kill", "rush", "health"}
+	namespaces := []string{"kill", "rush", "health", "greylist"}
 	for i := range lanes {
 		namespaces = append(namespaces, laneName(i))
 	}
@@ -149,10 +149,12 @@ type workerProcess struct {
 	wait    func() error // until it has ended; any number of times
 }
 
-// startWorker starts one, which ends with the test at the latest.
-func startWorker(t *testing.T, cfg config.Config) (workerProcess, error) {
+// startWorker starts one with more in its environment, which ends with the test at
+// the latest.
+func startWorker(t *testing.T, cfg config.Config, env ...string) (workerProcess, error) {
 	cmd := exec.Command(program)
 	cmd.Env = append(wire.WorkerEnv(cfg), "HOLDFAST_LOG_LEVEL=error", "HOLDFAST_WEBHOOK_ALLOW=127.0.0.1/32")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return workerProcess{}, err

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"holdfast/activities"
@@ -36,6 +37,11 @@ func (b *batch) add(next batch) {
 	b.Done += next.Done
 	b.Greylisted += next.Greylisted
 	b.Tally.Add(next.Tally)
+	for _, queue := range next.Queues {
+		if !slices.Contains(b.Queues, queue) {
+			b.Queues = append(slices.Clip(b.Queues), queue)
+		}
+	}
 	if next.RetryAt.After(b.RetryAt) {
 		b.RetryAt = next.RetryAt
 	}

@@ -5,7 +5,7 @@ import "go.temporal.io/sdk/temporal"
 // Names that people and scripts use to find things in Temporal.
 const (
 	TaskQueue        = "holdfast"         // workflows and the activities that touch only the database
-	VerifyTaskQueue  = "holdfast-verify"  // activities that talk to other people's mail servers
+	VerifyTaskQueue  = "holdfast-verify"  // activities that talk to other people's mail servers; those of one sending address: RetryTaskQueue
 	WebhookTaskQueue = "holdfast-webhook" // activities that talk to customers' webhooks
 
 	QueryProgress = "progress" // answers order.Progress
@@ -20,6 +20,10 @@ const (
 	ResetSchedule     = "monthly-reset" // starts MonthlyReset, by default every hour
 	ReconcileSchedule = "reconcile"     // starts Reconcile, by default every five minutes
 )
+
+// RetryTaskQueue is where greylisted addresses are asked for again: it is served
+// by the workers that mail hosts see under one and the same name and address.
+func RetryTaskQueue(seenAs string) string { return VerifyTaskQueue + ":" + seenAs }
 
 // Search attributes by which orders are found in the Temporal UI, for example
 // with Organization = "acme" and OrderStatus = "verifying".

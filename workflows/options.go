@@ -13,9 +13,10 @@ import (
 // by its missing heartbeats within heartbeatTimeout.
 const (
 	heartbeatTimeout = 10 * time.Second
-	outage           = 6 * time.Hour  // how long an outage may last before an order gives up
-	unpushed         = 48 * time.Hour // how long a part of an export is tried; its attempts take 24
-	workflowLookup   = time.Hour      // how long reconciling may be tried before the next run takes over
+	restart          = 30 * time.Second // in which a worker that was stopped is back
+	outage           = 6 * time.Hour    // how long an outage may last before an order gives up
+	unpushed         = 48 * time.Hour   // how long a part of an export is tried; its attempts take 24
+	workflowLookup   = time.Hour        // how long reconciling may be tried before the next run takes over
 
 	// How long a step of a small order is tried within a workflow task before it is
 	// given to an activity.
@@ -87,6 +88,16 @@ func verifying(ctx workflow.Context, org, summary string) workflow.Context {
 		RetryPolicy:            patient(),
 		Priority:               temporal.Priority{FairnessKey: org},
 	})
+}
+
+// verifyingAgain asks again on the task queue of workers that mail hosts know. Its
+// workers may be gone for good, or be started again: they have as long as that
+// takes.
+func verifyingAgain(ctx workflow.Context, org, summary, queue string) workflow.Context {
+	ctx = verifying(ctx, org, summary)
+	options := workflow.GetActivityOptions(ctx)
+	options.TaskQueue, options.ScheduleToStartTimeout = queue, restart
+	return workflow.WithActivityOptions(ctx, options)
 }
 
 // sending is one batch of conversations with an endpoint. That the endpoint

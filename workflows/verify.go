@@ -1,10 +1,13 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"holdfast/activities"
@@ -186,9 +189,14 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 		summary = fmt.Sprintf("round %d: verify %d greylisted of items %d–%d", o.Round, b.Greylisted, b.From, b.To)
 	}
 	in := activities.BatchInput{OrderID: o.in.ID, From: b.From, To: b.To, Due: o.Due, Ending: o.Ending, Preflight: o.small()}
-	var result activities.BatchResult
-	if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
+	result, asked, err := o.verifyWhereItWas(ctx, b, summary, in)
+	if err != nil {
 		return err
+	}
+	if !asked {
+		if err := workflow.ExecuteActivity(verifying(ctx, o.in.Org, summary), a.VerifyBatch, in).Get(ctx, &result); err != nil {
+			return err
+		}
 	}
 	b.BatchResult, b.Again = result, result.RetryAt
 	if result.RetryIn > 0 {
@@ -202,6 +210,62 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 	}
 	o.recount(ctx)
 	return nil
+}
+
+// verifyWhereItWas asks for the greylisted items of a batch again from where each
+// was put off: a greylisting host knows each sending address by itself and puts
+// off another one anew. It reports whether that was all; what the workers there
+// do not take up in time, and what may be asked from anywhere, is left. Results
+// of builds that do not know where they asked name no queue.
+func (o *orderRun) verifyWhereItWas(ctx workflow.Context, b *batch, summary string, in activities.BatchInput) (latest activities.BatchResult, all bool, err error) {
+	if in.Ending != nil || b.Outage != nil || !slices.ContainsFunc(b.Queues, isNamed) {
+		return latest, false, nil
+	}
+	all = true
+	asking := workflow.NewWaitGroup(ctx)
+	for _, queue := range b.Queues {
+		if !isNamed(queue) {
+			all = false
+			continue
+		}
+		in.Queue = queue
+		answer := workflow.ExecuteActivity(verifyingAgain(ctx, o.in.Org, summary, queue), a.VerifyBatch, in)
+		asking.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer asking.Done()
+			var result activities.BatchResult
+			switch failed := answer.Get(ctx, &result); {
+			case failed == nil:
+				latest = later(latest, result)
+			case nobodyThere(failed):
+				all = false
+			case err == nil:
+				err = failed
+			}
+		})
+	}
+	asking.Wait(ctx)
+	return latest, all && err == nil, err
+}
+
+func isNamed(queue string) bool { return queue != "" }
+
+// later is the later one of two looks at the same batch, with an outage that
+// either of them met: items only become done, and times of retries only later.
+func later(x, y activities.BatchResult) activities.BatchResult {
+	if y.Done < x.Done || y.Done == x.Done && y.RetryAt.Before(x.RetryAt) {
+		x, y = y, x
+	}
+	if y.Outage == nil {
+		y.Outage = x.Outage
+	}
+	return y
+}
+
+// nobodyThere reports whether no worker took up an activity in the time it had.
+func nobodyThere(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
 // chargeUndecided makes what is still greylisted after the last round unknown

@@ -51,7 +51,7 @@ func (b *Book) Erase(ctx context.Context, tx pgx.Tx, leads []int64, addresses []
 			FOR UPDATE
 		)
 		UPDATE order_item i SET
-			value = '', keys = NULL, carries = NULL, carried = NULL, mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL, retry_at = NULL,
+			value = '', keys = NULL, carries = NULL, carried = NULL, mx_host = NULL, smtp_enhanced = NULL, smtp_text = NULL, retry_at = NULL, retry_queue = NULL,
 			verdict = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN 'unknown' ELSE i.verdict END,
 			reason = CASE WHEN i.verdict IS NULL OR i.retry_at IS NOT NULL THEN $3 ELSE i.reason END,
 			checked_at = coalesce(i.checked_at, now())

@@ -38,6 +38,7 @@ type Verdict struct {
 	SMTPText     string
 	CheckedAt    time.Time
 	RetryAt      time.Time // when to ask again: the verdict is not final; zero when it is
+	RetryQueue   string    // the task queue to ask again on, with RetryAt; empty: any
 	Extras       *Extras   // what else is known of an address; nil of other values
 	Part         *Part     // of several values, the ones that the verdict is about; nil = all
 }
@@ -85,11 +86,20 @@ type Fact struct {
 // Pending returns the items from..to (inclusive) that want to be verified at
 // the time now: those never checked and those whose retry is due, by number.
 func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now time.Time) ([]Item, error) {
+	return b.pending(ctx, orderID, `n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)`, from, to, now)
+}
+
+// PendingOn returns those of Pending whose retry is to be made on one task queue.
+func (b *Book) PendingOn(ctx context.Context, orderID string, from, to int64, now time.Time, queue string) ([]Item, error) {
+	return b.pending(ctx, orderID, `n BETWEEN $2 AND $3 AND retry_at <= $4 AND retry_queue = $5`, from, to, now, queue)
+}
+
+func (b *Book) pending(ctx context.Context, orderID, which string, args ...any) ([]Item, error) {
 	rows, err := b.pool.Query(ctx, `
 		SELECT order_id, n, field, value, keys, already_owned
 		FROM order_item
-		WHERE order_id = $1 AND n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)
-		ORDER BY n`, orderID, from, to, now)
+		WHERE order_id = $1 AND `+which+`
+		ORDER BY n`, append([]any{orderID}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the pending items of order %s: %w", orderID, err)
 	}
@@ -104,7 +114,7 @@ func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now 
 // final as they are: unknown, with their reason. It may be called again.
 func (b *Book) FinishUnknown(ctx context.Context, orderID string) error {
 	var finish pgx.Batch
-	finish.Queue(`UPDATE order_item SET retry_at = NULL WHERE order_id = $1 AND retry_at IS NOT NULL`, orderID)
+	finish.Queue(`UPDATE order_item SET retry_at = NULL, retry_queue = NULL WHERE order_id = $1 AND retry_at IS NOT NULL`, orderID)
 	finish.Queue(`UPDATE order_tally SET waiting = 0 WHERE order_id = $1 AND waiting > 0`, orderID)
 	if err := b.pool.SendBatch(ctx, &finish).Close(); err != nil {
 		return fmt.Errorf("finishing the greylisted items of order %s: %w", orderID, err)
@@ -233,22 +243,24 @@ func keepOwned(ctx context.Context, tx pgx.Tx, orderID string, items []Fact) err
 // Progress says how far a range of items is. Done + Pending + Greylisted is
 // the number of items in the range.
 type Progress struct {
-	Done       int64         // items with a final verdict
-	Pending    int64         // items never checked
-	Greylisted int64         // items that wait for another try
-	Delivered  int64         // items delivered and charged, a part of Done
-	RetryAt    time.Time     // when the last of the greylisted items is due; zero when there are none
-	RetryIn    time.Duration // until then, by the database's clock
-	Tally      order.Tally   // items with a final verdict
+	Done        int64         // items with a final verdict
+	Pending     int64         // items never checked
+	Greylisted  int64         // items that wait for another try
+	Delivered   int64         // items delivered and charged, a part of Done
+	RetryAt     time.Time     // when the last of the greylisted items is due; zero when there are none
+	RetryIn     time.Duration // until then, by the database's clock
+	RetryQueues []string      // the task queues to try the greylisted items again on, sorted, with "" first where any worker may try some of them; nil: all
+	Tally       order.Tally   // items with a final verdict
 }
 
 // Progress says how far the items from..to (inclusive) are.
 func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Progress, error) {
 	rows, err := b.pool.Query(ctx, `
-		SELECT verdict, CASE WHEN reason = $4 THEN reason ELSE '' END, retry_at IS NOT NULL, max(retry_at), greatest(0, extract(epoch FROM max(retry_at) - now()) * 1000)::bigint, count(*), count(*) FILTER (WHERE already_owned), count(delivered_at)
+		SELECT verdict, CASE WHEN reason = $4 THEN reason ELSE '' END, retry_at IS NOT NULL, max(retry_at), greatest(0, extract(epoch FROM max(retry_at) - now()) * 1000)::bigint, count(*), count(*) FILTER (WHERE already_owned), count(delivered_at), coalesce(retry_queue, '')
 		FROM order_item
 		WHERE order_id = $1 AND n BETWEEN $2 AND $3
-		GROUP BY 1, 2, 3`, orderID, from, to, order.ReasonDuplicate)
+		GROUP BY 1, 2, 3, 9
+		ORDER BY 9`, orderID, from, to, order.ReasonDuplicate)
 	if err != nil {
 		return Progress{}, fmt.Errorf("reading the progress of order %s: %w", orderID, err)
 	}
@@ -260,13 +272,17 @@ func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Pr
 		retryAt                 *time.Time
 		wait                    int64
 		count, owned, delivered int64
+		queue                   string
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&verdict, &reason, &waits, &retryAt, &wait, &count, &owned, &delivered}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&verdict, &reason, &waits, &retryAt, &wait, &count, &owned, &delivered, &queue}, func() error {
 		switch {
 		case verdict == nil:
 			p.Pending += count
 		case waits:
 			p.Greylisted += count
+			if !slices.Contains(p.RetryQueues, queue) {
+				p.RetryQueues = append(p.RetryQueues, queue)
+			}
 			if retryAt.After(p.RetryAt) {
 				p.RetryAt, p.RetryIn = retryAt.UTC(), time.Duration(wait)*time.Millisecond
 			}
@@ -281,6 +297,9 @@ func (b *Book) Progress(ctx context.Context, orderID string, from, to int64) (Pr
 		return nil
 	}); err != nil {
 		return Progress{}, fmt.Errorf("reading the progress of order %s: %w", orderID, err)
+	}
+	if slices.Equal(p.RetryQueues, []string{""}) {
+		p.RetryQueues = nil
 	}
 	return p, nil
 }

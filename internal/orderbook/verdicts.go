@@ -64,8 +64,8 @@ const givenVerdicts = `
 	WITH v AS MATERIALIZED (
 		SELECT v.*
 		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-				$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[], $16::text[], $17::text[])
-			AS v (order_id, n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts, value, keys)
+				$9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::jsonb[], $16::text[], $17::text[], $18::text[])
+			AS v (order_id, n, verdict, reason, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, retry_at, flags, provider, meant_domain, score, score_parts, value, keys, retry_queue)
 		ORDER BY order_id, n
 	)`
 
@@ -75,6 +75,7 @@ const setVerdict = `
 		mx_host = nullif(v.mx_host, ''), smtp_code = nullif(v.smtp_code, 0),
 		smtp_enhanced = nullif(v.smtp_enhanced, ''), smtp_text = nullif(v.smtp_text, ''),
 		checked_at = v.checked_at, retry_at = now() + (v.retry_at - v.checked_at), -- by the clock that it is compared with
+		retry_queue = v.retry_queue,
 		flags = v.flags, provider = v.provider, meant_domain = nullif(v.meant_domain, ''), score = v.score, score_parts = v.score_parts,
 		value = CASE WHEN i.value = '' THEN '' ELSE coalesce(v.value, i.value) END, keys = coalesce(v.keys::uuid[], i.keys) -- '': erased
 	FROM `
@@ -128,7 +129,7 @@ func (b *Book) write(ctx context.Context, statement string, c *verdictColumns) (
 	update.Queue(settings)
 	update.Queue(statement,
 		c.orderID, c.n, c.verdict, c.reason, c.mxHost, c.smtpCode, c.smtpEnhanced, c.smtpText, c.checkedAt, c.retryAt,
-		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys).
+		c.flags, c.provider, c.meantDomain, c.score, c.scoreParts, c.value, c.keys, c.retryQueue).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&written) })
 	return written, b.pool.SendBatch(ctx, &update).Close() // one transaction
 }
@@ -144,7 +145,7 @@ type verdictColumns struct {
 	flags, score                                    []*int32
 	provider, meantDomain                           []*string
 	scoreParts                                      []json.RawMessage
-	value, keys                                     []*string
+	value, keys, retryQueue                         []*string
 }
 
 func (c *verdictColumns) grow() {
@@ -162,7 +163,7 @@ func (c *verdictColumns) grow() {
 	c.meantDomain = append(c.meantDomain, nil)
 	c.score = append(c.score, nil)
 	c.scoreParts = append(c.scoreParts, nil)
-	c.value, c.keys = append(c.value, nil), append(c.keys, nil)
+	c.value, c.keys, c.retryQueue = append(c.value, nil), append(c.keys, nil), append(c.retryQueue, nil)
 }
 
 func (c *verdictColumns) set(i int, v Verdict) {
@@ -174,9 +175,12 @@ func (c *verdictColumns) set(i int, v Verdict) {
 	c.smtpEnhanced[i] = printable(v.SMTPEnhanced)
 	c.smtpText[i] = printable(v.SMTPText)
 	c.checkedAt[i] = v.CheckedAt
-	c.retryAt[i] = nil
+	c.retryAt[i], c.retryQueue[i] = nil, nil
 	if !v.RetryAt.IsZero() {
 		c.retryAt[i] = &v.RetryAt
+		if v.RetryQueue != "" {
+			c.retryQueue[i] = &v.RetryQueue
+		}
 	}
 	c.flags[i], c.provider[i], c.meantDomain[i], c.score[i], c.scoreParts[i] = nil, nil, nil, nil, nil
 	if x := v.Extras; x != nil {

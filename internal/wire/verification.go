@@ -2,8 +2,12 @@ package wire
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"slices"
 	"time"
 
@@ -19,6 +23,7 @@ type Verification struct {
 	provider.Verifier
 
 	engine engine // nil where it is not asked
+	seenAs string // how mail hosts see it, see seenAs
 	steps  []namedVerifier
 }
 
@@ -51,6 +56,11 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 		if name == config.OwnEngine {
 			engine, err := openEngine(cfg, recent, spending)
 			if err != nil {
+				v.Close()
+				return nil, err
+			}
+			if v.seenAs, err = seenAs(cfg); err != nil {
+				engine.Close()
 				v.Close()
 				return nil, err
 			}
@@ -95,6 +105,34 @@ func identities(cfg config.Config) ([]verify.Identity, error) {
 		return nil, fmt.Errorf("HOLDFAST_SMTP_IDENTITIES cannot be used: %w", err)
 	}
 	return list, nil
+}
+
+// seenAs says in one word how mail hosts see this process: it is the same for
+// processes with the same names and addresses, and another one for all others.
+func seenAs(cfg config.Config) (string, error) {
+	list := []verify.Identity{{
+		Helo: cfg.SMTPHelo, From: cfg.SMTPFrom, SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, PublicAddr: cfg.SMTPAddress,
+	}}
+	if cfg.SMTPIdentities != "" {
+		var err error
+		if list, err = identities(cfg); err != nil {
+			return "", err
+		}
+	} else if cfg.SMTPHelo == "" {
+		var err error
+		if list[0].Helo, err = os.Hostname(); err != nil {
+			return "", fmt.Errorf("the machine's name cannot be read; set HOLDFAST_SMTP_HELO: %w", err)
+		}
+	}
+	sum := sha256.New()
+	for _, id := range list {
+		proxy := id.Proxy
+		if u, err := url.Parse(proxy); err == nil {
+			proxy = u.Host // who logs in there makes no difference
+		}
+		fmt.Fprintf(sum, "%q %q %q %q %q %q\n", id.Name, id.Helo, id.From, id.SourceAddr, proxy, id.PublicAddr)
+	}
+	return list[0].Helo + ":" + hex.EncodeToString(sum.Sum(nil)[:4]), nil
 }
 
 // CheckIdentities finds out how mail hosts see each of our identities.

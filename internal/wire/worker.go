@@ -38,6 +38,9 @@ const (
 	// configuration says otherwise. What the
 	// mail hosts bear is the engine's concern; this bounds memory.
 	batchesAtOnce = 32
+
+	// retryPollers ask for batches of greylisted addresses.
+	retryPollers = 2
 )
 
 // RunWorker runs workflows and activities until ctx is done. Then it is not
@@ -160,6 +163,11 @@ func (r *App) workers(fatal func(error)) (list []worker.Worker, queues []string,
 			options := activityOptions(settings, fatal)
 			options.MaxConcurrentActivityExecutionSize = cmp.Or(settings.VerifySlots, batchesAtOnce)
 			add(workflows.VerifyTaskQueue, options, acts)
+			if acts.RetryQueue != "" { // what is greylisted is a small part of all
+				options.MaxConcurrentActivityExecutionSize = max(2, options.MaxConcurrentActivityExecutionSize/4)
+				options.ActivityTaskPollerBehavior = worker.NewPollerBehaviorSimpleMaximum(worker.PollerBehaviorSimpleMaximumOptions{MaximumNumberOfPollers: retryPollers})
+				add(acts.RetryQueue, options, acts)
+			}
 		}
 	}
 	if settings.Does(config.RoleWebhook) {
@@ -275,6 +283,10 @@ func (r *App) Activities() (acts *activities.Activities, closeSessions func(), e
 	if _, cannot := verification.Verifier.(unready); cannot {
 		stopTelling = watch.Repeat()
 	}
+	retryQueue := ""
+	if verification.seenAs != "" && r.Config.Worker.Does(config.RoleVerify) {
+		retryQueue = workflows.RetryTaskQueue(verification.seenAs)
+	}
 	return &activities.Activities{
 		Accounts:  r.Accounts,
 		Ledger:    r.Ledger,
@@ -284,6 +296,7 @@ func (r *App) Activities() (acts *activities.Activities, closeSessions func(), e
 		Phones:    phones,
 
 		Verifies:    r.Config.Worker.Does(config.RoleVerify),
+		RetryQueue:  retryQueue,
 		OutageLimit: r.Config.OutageLimit,
 	}, func() { stopTelling(); verification.Close() }, nil
 }
