@@ -326,8 +326,11 @@ func (c Config) checkProviders(bad func(name, format string, args ...any)) {
 			bad(variable+"_URL", "is empty; write the address of your Reacher such as http://127.0.0.1:8080")
 		case name != "reacher" && p.Key == "":
 			bad(variable+"_KEY", "is empty; write the API key that %s gave you", name)
-		case p.MaxSpend < 0:
-			bad(variable+"_MAX_SPEND", "is %d; write a number of addresses, 0 for no cap", p.MaxSpend)
+		}
+	}
+	for _, name := range c.ProviderNames() { // those that are not asked yet, too
+		if p, _ := c.Provider(name); p.MaxSpend < 0 {
+			bad("HOLDFAST_"+strings.ToUpper(name)+"_MAX_SPEND", "is %d; write a number of addresses, 0 for no cap", p.MaxSpend)
 		}
 	}
 }
@@ -340,7 +343,8 @@ func (c Config) checkPhoneLookup(bad func(name, format string, args ...any)) {
 		bad("HOLDFAST_PHONE_LOOKUP", "is %q; write pattern or twilio", c.PhoneLookup)
 	case account == "" || token == "": // a secret: what it is now is not shown
 		bad("HOLDFAST_TWILIO_KEY", "is not of the form account:token; write the account's identifier, a colon and its token")
-	case c.Twilio.MaxSpend < 0:
+	}
+	if c.Twilio.MaxSpend < 0 {
 		bad("HOLDFAST_TWILIO_MAX_SPEND", "is %d; write a number of telephone numbers, 0 for no cap", c.Twilio.MaxSpend)
 	}
 }
