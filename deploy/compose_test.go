@@ -3,7 +3,9 @@ package deploy_test
 
 import (
 	"context"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -208,8 +210,9 @@ func TestComposeIsPrivateAndKeepsData(t *testing.T) {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes %s", name, port.Published)
 		}
 		for _, volume := range service.Volumes {
-			if volume.ReadOnly { // a file of ours
-				require.FileExists(t, volume.Source)
+			if volume.ReadOnly { // a file of ours, or the folder of the user's
+				_, err := os.Stat(volume.Source)
+				require.NoError(t, err)
 				continue
 			}
 			require.Equal(t, types.VolumeTypeVolume, volume.Type, name)
@@ -217,6 +220,65 @@ func TestComposeIsPrivateAndKeepsData(t *testing.T) {
 		}
 	}
 	require.Equal(t, "/var/lib/postgresql/data", p.Services["postgres"].Volumes[0].Target)
+}
+
+// A file that a variable names can be there: all programs of ours see the folder of
+// secrets.
+func TestComposeMountsTheFilesOfTheUser(t *testing.T) {
+	dir := secretsDir(t)
+	p, err := compose(t, "SECRETS_DIR="+dir)
+	require.NoError(t, err)
+	for name, service := range p.Services {
+		if service.Build == nil {
+			continue
+		}
+		require.True(t, slices.ContainsFunc(service.Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Source == dir && v.Target == "/run/holdfast" && v.ReadOnly
+		}), name)
+	}
+}
+
+// What compose says to Temporal's image is what that image reads: its entry point,
+// the template of its configuration and its Dockerfile are in the Go module of the
+// same version, and so are the schemas.
+func TestComposeFitsTheImagesOfTemporal(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.temporal.io/server")
+	list.Dir = filepath.Join(root(t), "devserver")
+	out, err := list.Output()
+	require.NoError(t, err)
+	module := strings.TrimSpace(string(out))
+	read := func(path string) string {
+		text, err := os.ReadFile(filepath.Join(module, filepath.FromSlash(path)))
+		require.NoError(t, err)
+		return string(text)
+	}
+	entrypoint, dockerfile := read("docker/scripts/sh/entrypoint.sh"), read("docker/targets/server.Dockerfile")
+	known := entrypoint + read("common/config/config_template_embedded.yaml")
+	services := project(t).Services
+	server := services["temporal"]
+	names := slices.Collect(maps.Keys(server.Environment))
+	for _, exported := range regexp.MustCompile(`export (\w+)=`).FindAllStringSubmatch(strings.Join(server.Command, " "), -1) {
+		names = append(names, exported[1])
+	}
+	require.Contains(t, names, "POSTGRES_PWD")
+	for _, name := range names {
+		require.Regexp(t, `\b`+name+`\b`, known, "the image reads %s", name)
+	}
+	require.Contains(t, known, `eq $db "`+*server.Environment["DB"]+`"`)
+	run := regexp.MustCompile(`exec (\S+)`).FindStringSubmatch(server.Command[0])[1]
+	require.Contains(t, dockerfile, run+"\n", "the image has the program that compose runs")
+	require.Contains(t, dockerfile, "FROM alpine", "and a shell, and nc")
+
+	tools := read("docker/targets/admin-tools.Dockerfile")
+	schema := services["temporal-schema"].Command[0]
+	for _, name := range []string{"temporal", "temporal-sql-tool"} {
+		require.Contains(t, tools, "/"+name+" ")
+	}
+	for _, part := range []string{"temporal", "visibility"} {
+		require.Contains(t, schema, ":"+part)
+		require.DirExists(t, filepath.Join(module, "schema", "postgresql", "v12", part, "versioned"))
+	}
+	require.Contains(t, schema, `--schema-name "postgresql/v12/`)
 }
 
 // Each image that compose builds is a stage of the Dockerfile, and each folder the
