@@ -3,14 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,8 +39,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify FILE|-",
 		Short: "Verify addresses with the engine alone: no database, no Temporal",
 		Long: `Verifies the addresses of a file, one a line, or of a CSV file with a column
-"email". One JSON result a line comes out, in the order of the input, while
-verification runs. Empty lines are left out.
+"email" (commas, semicolons or tabs; UTF-8, UTF-16 or what spreadsheets write).
+One JSON result a line comes out, in the order of the input, while verification
+runs. Empty lines are left out.
 
 When nothing can be verified (port 25 closed, our address listed, DNS down), the
 command prints the results up to the first address without one, says how many
@@ -202,90 +201,4 @@ func (a *app) summarize(counts outcomes, elapsed time.Duration, stats verify.Sta
 	s.note("%s addresses in %s, %s a second; %s, %s, %s.", number(total), took(elapsed),
 		number(perSecond(total, elapsed)), count(stats.Connections, "connection"),
 		count(stats.Queries, "DNS query"), count(stats.Transactions, "mail transaction"))
-}
-
-// readAddresses reads addresses, one a line or from the column "email" of a
-// CSV file, and hands them on in chunks.
-func readAddresses(in io.Reader, each func(emails []string) error) error {
-	reader := bufio.NewReaderSize(in, maxLine)
-	if bom, err := reader.Peek(3); err == nil && string(bom) == "\xef\xbb\xbf" {
-		_, _ = reader.Discard(3) // peeked
-	}
-	next := lineReader(reader)
-	if first, err := reader.Peek(min(reader.Size(), maxLine)); err == nil || len(first) > 0 {
-		line, _, _ := strings.Cut(string(first), "\n")
-		if column := emailColumn(line); column >= 0 {
-			next = columnReader(reader, column)
-		}
-	}
-	for {
-		emails := make([]string, 0, chunkSize)
-		for len(emails) < chunkSize {
-			email, err := next()
-			if errors.Is(err, io.EOF) {
-				if len(emails) == 0 {
-					return nil
-				}
-				return each(emails)
-			}
-			if err != nil {
-				return err
-			}
-			if email != "" {
-				emails = append(emails, email)
-			}
-		}
-		if err := each(emails); err != nil {
-			return err
-		}
-	}
-}
-
-// emailColumn finds the column named email in a CSV header, -1 when the line
-// is none.
-func emailColumn(line string) int {
-	for i, name := range strings.Split(line, ",") {
-		if strings.EqualFold(strings.Trim(name, " \t\r\""), "email") {
-			return i
-		}
-	}
-	return -1
-}
-
-func lineReader(r *bufio.Reader) func() (string, error) {
-	n := 0
-	return func() (string, error) {
-		n++
-		line, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return "", fmt.Errorf("line %d is longer than %d characters; give one address a line", n, maxLine)
-		}
-		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
-			return "", err
-		}
-		return strings.TrimSpace(string(line)), nil
-	}
-}
-
-func columnReader(r io.Reader, column int) func() (string, error) {
-	rows := csv.NewReader(r)
-	rows.FieldsPerRecord = -1
-	rows.ReuseRecord = true
-	header := true
-	return func() (string, error) {
-		for {
-			row, err := rows.Read()
-			if err != nil {
-				return "", err
-			}
-			if header {
-				header = false
-				continue
-			}
-			if column >= len(row) {
-				return "", nil
-			}
-			return strings.TrimSpace(row[column]), nil
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 
 	"holdfast/internal/maillab"
 	"holdfast/internal/verify"
@@ -27,6 +28,13 @@ func verifyAll(t *testing.T, w *world, stdin string, args ...string) (results []
 		results = append(results, r)
 	}
 	return results, o.stderr
+}
+
+func utf16Text(t *testing.T, order unicode.Endianness, text string) string {
+	t.Helper()
+	encoded, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().String(text)
+	require.NoError(t, err)
+	return encoded
 }
 
 // labEnv points a command at a lab.
@@ -66,11 +74,20 @@ func TestVerifyReadsLinesAndColumns(t *testing.T) {
 	w, lab := labWorld(t)
 	emails := lab.World().Emails(3, 1)
 	for name, input := range map[string]string{
-		"windows line ends":   strings.Join(emails, "\r\n"),
-		"empty lines, spaces": "\n  " + strings.Join(emails, "  \n\n\t") + "\n\n",
-		"a mark at the start": "\xef\xbb\xbf" + strings.Join(emails, "\n"),
-		"a CSV column":        "name,Email\n\"Lind, Ada\"," + strings.Join(emails, "\nBo,"),
-		"a CSV of one column": "email\n" + strings.Join(emails, "\n"),
+		"windows line ends":         strings.Join(emails, "\r\n"),
+		"empty lines, spaces":       "\n  " + strings.Join(emails, "  \n\n\t") + "\n\n",
+		"a mark at the start":       "\xef\xbb\xbf" + strings.Join(emails, "\n"),
+		"a CSV column":              "name,Email\n\"Lind, Ada\"," + strings.Join(emails, "\nBo,"),
+		"a CSV of one column":       "email\n" + strings.Join(emails, "\n"),
+		"semicolons":                "Name;E-Mail;Land\nAda;" + strings.Join(emails, ";DE\nBo;") + ";SE",
+		"tabs":                      "name\temail address\nAda\t" + strings.Join(emails, "\nBo\t"),
+		"a separator for Excel":     "sep=;\r\nEmail;City\r\n" + strings.Join(emails, ";Bonn\r\n") + ";Bonn",
+		"line breaks in cells":      "note,email\n\"two\nlines\"," + strings.Join(emails, "\n\"a, \"\"b\"\"\",") + "\n",
+		"quotes out of place":       "name,email\nAda \"the first\" Lind," + strings.Join(emails, "\nBo,"),
+		"columns without a header":  "Ada," + strings.Join(emails, ",SE\nBo,") + ",SE",
+		"UTF-16, little endian":     utf16Text(t, unicode.LittleEndian, "Name;Email\nÅsa;"+strings.Join(emails, "\nBjörn;")),
+		"UTF-16, big endian, lines": utf16Text(t, unicode.BigEndian, strings.Join(emails, "\r\n")),
+		"Windows-1252":              "name,email\n\xc5sa," + strings.Join(emails, "\nBj\xf6rn,"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			results, _ := verifyAll(t, w, input)
@@ -82,6 +99,15 @@ func TestVerifyReadsLinesAndColumns(t *testing.T) {
 	}
 	results, _ := verifyAll(t, w, "")
 	require.Empty(t, results)
+	// An address is written as others are; what a column lacks is no row of it.
+	results, _ = verifyAll(t, w, "email\nJ\xf6rg <j\xf6rg@nowhere.invalid>\n\n\"\"\nmailto:ada@nowhere.invalid\n")
+	require.Equal(t, []string{"jörg@nowhere.invalid", "ada@nowhere.invalid"}, []string{results[0].Address, results[1].Address})
+	// A list whose first line has a comma by chance loses no line.
+	results, _ = verifyAll(t, w, "Lind, Ada <ada@nowhere.invalid>\nbo@nowhere.invalid\n")
+	require.Len(t, results, 2)
+	results, _ = verifyAll(t, w, "Ada,ada@nowhere.invalid\nbo@nowhere.invalid\nCy,cy at nowhere\n")
+	require.Len(t, results, 3)
+	require.Equal(t, "bo@nowhere.invalid", results[1].Email)
 	results, _ = verifyAll(t, w, "not an address\n")
 	require.Equal(t, verify.Syntax, results[0].Reason)
 }
@@ -89,6 +115,7 @@ func TestVerifyReadsLinesAndColumns(t *testing.T) {
 func TestVerifyRefusesWhatIsNoList(t *testing.T) {
 	w, _ := labWorld(t)
 	w.feed(strings.Repeat("x", maxLine+1), "verify", "-").fails(exitFailed, "line 1 is longer than")
+	w.feed("name,email\n\"Ada,ada@one.test\n"+strings.Repeat("Bo,bo@one.test\n", 200), "verify", "-").fails(exitFailed, "line 2 has a quote")
 	w.run("verify", "nowhere.txt").fails(exitFailed, "there is no file nowhere.txt")
 	w.run("verify", "-", "--lab").fails(exitFailed, "No stack was found")
 }
