@@ -109,6 +109,9 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return errors.Join(err, s.tail())
 	}
+	if err := tellSoak(o, samples); err != nil { // before the proofs, which take long after a long run
+		return err
+	}
 	took, err := s.settle(ctx, o.settle)
 	if err != nil {
 		return errors.Join(err, s.tail())
@@ -120,7 +123,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := s.tell(o, c, took, proofs); err != nil {
 		return errors.Join(err, s.tail())
 	}
-	return tellSoak(o, samples)
+	return nil
 }
 
 // part is the part of the report that the run writes.

@@ -106,8 +106,9 @@ func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
 	for _, table := range tables {
 		var found []string
 		if err := s.app.Pool.QueryRow(ctx, `
-			SELECT coalesce(array_agg(gone || ' in ' || t), '{}') FROM unnest($1::text[]) gone
-			JOIN LATERAL (SELECT left(t::text, 300) FROM `+pgx.Identifier{table}.Sanitize()+` t WHERE position(gone IN lower(t::text)) > 0 LIMIT 1) found (t) ON true`, c.erased).Scan(&found); err != nil {
+			WITH written AS MATERIALIZED (SELECT lower(t::text) AS words FROM `+pgx.Identifier{table}.Sanitize()+` t)
+			SELECT coalesce(array_agg(gone || ' in ' || words), '{}') FROM unnest($1::text[]) gone
+			JOIN LATERAL (SELECT left(words, 300) FROM written WHERE position(gone IN words) > 0 LIMIT 1) found (words) ON true`, c.erased).Scan(&found); err != nil {
 			return nil, fmt.Errorf("the table %s cannot be searched: %w", table, err)
 		}
 		for _, email := range found {

@@ -214,6 +214,12 @@ func TestOwnedLeadsAreStored(t *testing.T) {
 	other, err := lead.New(f.pool).Count(f.ctx, all)
 	require.NoError(t, err)
 	require.Equal(t, first, other)
+	// In the journal of a database that was restored the entry is another one.
+	_, err = f.pool.Exec(f.ctx, `UPDATE owned_set SET head = 'x'`)
+	require.NoError(t, err)
+	restored, err := lead.New(f.pool).Count(f.ctx, all)
+	require.NoError(t, err)
+	require.Equal(t, lead.Counted{Leads: first.Leads}, restored, "what was stored is of another journal")
 }
 
 // C5: who remembers what an organization owned finds leads that were imported since,
