@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/errcode"
 	"holdfast/internal/intake"
 	"holdfast/internal/order"
+	"holdfast/internal/postgres"
 	"holdfast/internal/verify"
 )
 
@@ -155,6 +156,8 @@ var clientGone = errcode.Kind{Code: "client_gone", Status: 499, Title: "The clie
 
 const internal = "The request could not be carried out; try again, and tell us the request id if it stays so."
 
+const databaseAway = "The database does not answer at the moment; repeat the request in a minute, with the same idempotency key."
+
 // problem is the one place where an error becomes an answer. What is not known
 // here is ours: it is logged, and the caller learns the request id alone.
 func (a *API) problem(ctx context.Context, err error) *Problem {
@@ -175,6 +178,9 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	case intake.Away(err):
 		a.Log.WarnContext(ctx, "Temporal does not answer.", "request_id", requestID(ctx), "error", err)
 		p = problemOf(*errcode.Unavailable, sentence(errcode.Of(intake.ErrAway).Text))
+	case postgres.Away(err):
+		a.Log.WarnContext(ctx, "PostgreSQL does not answer.", "request_id", requestID(ctx), "error", verify.WithoutAddresses(err.Error()))
+		p = problemOf(*errcode.Unavailable, databaseAway)
 	case errors.As(err, &stored) && strings.HasPrefix(stored.SQLState(), "22"):
 		// Data exceptions of SQL: a number, time or text that cannot be stored.
 		a.Log.InfoContext(ctx, "The database refused a value.", "request_id", requestID(ctx), "sqlstate", stored.SQLState())
