@@ -32,7 +32,7 @@ type BatchInput struct {
 	Due     time.Time `json:"due"`              // greylisted items that may be asked again by then are asked again
 	Ending  *Outage   `json:"ending,omitempty"` // ask for no address: end those without a verdict as unknown for this reason
 
-	Queue string `json:"queue,omitempty"` // only greylisted items that are to be asked again on this task queue
+	Queue string `json:"queue,omitempty"` // only greylisted items that this task queue asks for again
 
 	// Preflight: ask first whether verification can work at all. A large order has
 	// asked before its first batch.
@@ -45,7 +45,7 @@ type BatchResult struct {
 	Greylisted int64         `json:"greylisted"` // items whose host said "later"
 	RetryAt    time.Time     `json:"retry_at,omitzero"`
 	RetryIn    time.Duration `json:"retry_in,omitzero"` // until then, when the batch ended; RetryAt is of another clock than the workflow's
-	Queues     []string      `json:"queues,omitempty"`  // the task queues that the greylisted items are to be asked again on, "" for those of any; nil: all of them
+	Queues     []string      `json:"queues,omitempty"`  // the task queues that ask for the greylisted items again, "" for those of any; nil: all of them
 	Tally      order.Tally   `json:"tally"`
 	Outage     *Outage       `json:"outage,omitempty"` // why the rest has no verdict
 }

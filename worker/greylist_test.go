@@ -16,7 +16,7 @@ import (
 )
 
 // A greylisting host knows each sending address by itself. Workers with addresses
-// of their own share the batches of an order; whoever was put off asks again, so
+// of their own share the batches of an order; the one that was put off asks again, so
 // that no address stays unknown because another worker came back. What a worker
 // leaves that is gone for good, another one asks, and asks again.
 func TestGreylistedAddressesAreAskedAgainFromWhereTheyWerePutOff(t *testing.T) {

@@ -214,7 +214,7 @@ func (o *orderRun) verifyBatch(ctx workflow.Context, b *batch) error {
 
 // verifyWhereItWas asks for the greylisted items of a batch again from where each
 // was put off: a greylisting host knows each sending address by itself and puts
-// off another one anew. It reports whether that was all; what the workers there
+// off another one, too. It reports whether that was all; what the workers there
 // do not take up in time, and what may be asked from anywhere, is left. Results
 // of builds that do not know where they asked name no queue.
 func (o *orderRun) verifyWhereItWas(ctx workflow.Context, b *batch, summary string, in activities.BatchInput) (latest activities.BatchResult, all bool, err error) {

@@ -18,7 +18,7 @@ import (
 // to report: it repeats the request. Anything else that is not known stays a 500.
 func TestADatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	a := &API{Config: Config{Log: slog.New(slog.DiscardHandler)}}
-	pool, err := pgxpool.New(t.Context(), "postgres://holdfast@127.0.0.1:1/holdfast") // nobody listens on port 1
+	pool, err := pgxpool.New(t.Context(), "postgres://holdfast@127.0.0.1:1/holdfast") // no server listens on port 1
 	require.NoError(t, err)
 	defer pool.Close()
 	_, refused := pool.Exec(t.Context(), `SELECT 1`)

@@ -89,7 +89,7 @@ func (b *Book) Pending(ctx context.Context, orderID string, from, to int64, now 
 	return b.pending(ctx, orderID, `n BETWEEN $2 AND $3 AND (verdict IS NULL OR retry_at <= $4)`, from, to, now)
 }
 
-// PendingOn returns those of Pending whose retry is to be made on one task queue.
+// PendingOn returns those of Pending that one task queue asks for again.
 func (b *Book) PendingOn(ctx context.Context, orderID string, from, to int64, now time.Time, queue string) ([]Item, error) {
 	return b.pending(ctx, orderID, `n BETWEEN $2 AND $3 AND retry_at <= $4 AND retry_queue = $5`, from, to, now, queue)
 }

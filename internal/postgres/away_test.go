@@ -15,8 +15,8 @@ import (
 	"holdfast/internal/postgres/pgtest"
 )
 
-// What a database says that is stopped, or gone in the middle of a statement, is
-// told from what it says about a statement.
+// A database that is stopped, or gone in the middle of a statement, is away; one
+// that refuses a statement is not.
 func TestAway(t *testing.T) {
 	ctx := t.Context()
 	pool := pgtest.New(t)

@@ -68,8 +68,8 @@ func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
 	}
 }
 
-// Who mail hosts see as one has one task queue for what they put off, and nobody
-// else has it. Passwords make no difference, nor do they show.
+// Who mail hosts see as one has one task queue for what they put off, and no
+// one else has it. Passwords make no difference, nor do they show.
 func TestARetryTaskQueueIsOfThoseWhomMailHostsSeeAsOne(t *testing.T) {
 	of := func(cfg config.Config) string {
 		t.Helper()
