@@ -117,7 +117,7 @@ func noPlan(ctx context.Context, db querier, id string, version int) error {
 		return fmt.Errorf("the plans cannot be listed: %w", err)
 	}
 	if len(ids) == 0 {
-		return errcode.Say(ErrNotFound, "There is no plan %q: none is stored yet; run starter migrate.", id)
+		return errcode.Say(ErrNotFound, "There is no plan %q: none is stored yet; run holdfast migrate.", id)
 	}
 	return errcode.Say(ErrNotFound, "There is no plan %q; use one of %s.", id, strings.Join(ids, ", "))
 }

@@ -101,7 +101,7 @@ func CheckVersion(ctx context.Context, pool *pgxpool.Pool) error {
 	case err != nil:
 		return fmt.Errorf("the schema's version could not be read: %w", err)
 	case have < want:
-		return fmt.Errorf("%w (version %d, needed %d); run `starter migrate`", ErrSchemaOld, have, want)
+		return fmt.Errorf("%w (version %d, needed %d); run `holdfast migrate`", ErrSchemaOld, have, want)
 	case have > want:
 		return newer(have, want)
 	}
@@ -109,7 +109,7 @@ func CheckVersion(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 func newer(have, want int64) error {
-	return fmt.Errorf("%w (version %d, known up to %d); run a newer program, or restore a backup and `starter migrate`", ErrSchemaNew, have, want)
+	return fmt.Errorf("%w (version %d, known up to %d); run a newer program, or restore a backup and `holdfast migrate`", ErrSchemaNew, have, want)
 }
 
 // newest is the version of the last embedded migration, 0 when there is none.

@@ -75,7 +75,7 @@ func TestCheckVersion(t *testing.T) {
 	defer empty.Close()
 	err = postgres.CheckVersion(ctx, empty)
 	require.ErrorIs(t, err, postgres.ErrSchemaOld)
-	require.ErrorContains(t, err, "starter migrate")
+	require.ErrorContains(t, err, "holdfast migrate")
 
 	pool := pgtest.New(t)
 	require.NoError(t, postgres.CheckVersion(ctx, pool))
