@@ -46,7 +46,9 @@ func (s *seen) environment() []string {
 // appended is a file that many write to.
 type appended struct {
 	path string
-	mu   sync.Mutex
+
+	mu     sync.Mutex
+	failed error // to write, so that nothing is proved
 }
 
 func (a *appended) from(r io.Reader) {
@@ -57,11 +59,18 @@ func (a *appended) from(r io.Reader) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		panic(err) // our own directory
+	if err == nil {
+		_, err = f.Write(append(text, '\n'))
+		err = errors.Join(err, f.Close())
 	}
-	_, _ = f.Write(append(text, '\n'))
-	_ = f.Close()
+	a.failed = errors.Join(a.failed, err)
+}
+
+// complete says whether everything was kept.
+func (a *appended) complete() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
 }
 
 // watchMetrics keeps what the processes show, every few seconds until ctx is done,
@@ -115,6 +124,9 @@ func (s *stack) secrets() []string {
 // metrics, in errors and in Temporal's store, and for those who were erased and for
 // keys in a dump of the database.
 func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, err error) {
+	if err := errors.Join(s.seen.spans.complete(), s.seen.metrics.complete(), s.seen.errors.complete()); err != nil {
+		return nil, fmt.Errorf("not everything that was shown could be kept: %w", err)
+	}
 	temporal, err := filepath.Glob(filepath.Join(s.dir, "data", "temporal", "temporal.db*"))
 	if err != nil || len(temporal) == 0 {
 		return nil, errors.Join(err, errors.New("Temporal's store is not where it is looked for"))
