@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"holdfast/internal/clock"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/metadata"
@@ -282,7 +283,7 @@ var selectOrg = `
 
 // orgOf leaves out the reset that a plan without periods, or a closed
 // organization, does not have.
-func (a *Accounts) orgOf(ctx context.Context, db querier, org Org) Org {
+func (a *Accounts) orgOf(ctx context.Context, db database.Reader, org Org) Org {
 	if p, err := a.readPlan(ctx, db, org.Plan, org.PlanVersion); err == nil && p.Period == plan.NoPeriod || org.Status == StatusClosed {
 		org.NextReset = nil
 	}
@@ -296,7 +297,7 @@ func (a *Accounts) Org(ctx context.Context, id string) (Org, error) {
 
 // readOrg is Org, also within a transaction: one that holds a connection while it
 // waits for another one of the pool may wait for ever.
-func (a *Accounts) readOrg(ctx context.Context, db querier, id string) (Org, error) {
+func (a *Accounts) readOrg(ctx context.Context, db database.Reader, id string) (Org, error) {
 	rows, _ := db.Query(ctx, selectOrg+` WHERE o.id = $1`, id)
 	org, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Org])
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/clock"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 	"holdfast/internal/plan"
@@ -44,7 +45,7 @@ func (a *Accounts) PlanChanges(ctx context.Context, org string) ([]PlanChange, e
 	return planChanges(ctx, a.pool, org)
 }
 
-func planChanges(ctx context.Context, db querier, org string) ([]PlanChange, error) {
+func planChanges(ctx context.Context, db database.Reader, org string) ([]PlanChange, error) {
 	rows, _ := db.Query(ctx, `
 		SELECT generation, plan_id, plan_version, since, at_period_end
 		FROM plan_change WHERE org = $1 ORDER BY generation`, org)
@@ -53,11 +54,6 @@ func planChanges(ctx context.Context, db querier, org string) ([]PlanChange, err
 		return nil, fmt.Errorf("the plans of %s cannot be listed: %w", org, err)
 	}
 	return changes, nil
-}
-
-// querier is what a pool and a transaction have in common.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 // inForce is the last change of a history that began at or before t.
@@ -143,7 +139,7 @@ func (a *Accounts) ChangePlan(ctx context.Context, orgID, planID string, at time
 
 // lastReset is when the latest period of an organization's subscriptions began
 // whose credits have been reset; the zero time where there was none.
-func lastReset(ctx context.Context, db querier, org Org) (last time.Time, err error) {
+func lastReset(ctx context.Context, db database.Reader, org Org) (last time.Time, err error) {
 	loc, err := org.Location()
 	if err != nil {
 		return last, err
@@ -164,7 +160,7 @@ func lastReset(ctx context.Context, db querier, org Org) (last time.Time, err er
 	return last, nil
 }
 
-func (a *Accounts) nextChange(ctx context.Context, db querier, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
+func (a *Accounts) nextChange(ctx context.Context, db database.Reader, org Org, history []PlanChange, to *plan.Plan, at time.Time) (PlanChange, error) {
 	since := at.UTC().Truncate(time.Microsecond)
 	for _, c := range history {
 		// Clocks differ: a change never goes behind one that has taken effect.

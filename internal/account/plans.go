@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/plan"
 )
@@ -78,7 +79,7 @@ func (a *Accounts) Plan(ctx context.Context, id string, version int) (*plan.Plan
 }
 
 // readPlan is Plan, also within a transaction.
-func (a *Accounts) readPlan(ctx context.Context, db querier, id string, version int) (*plan.Plan, error) {
+func (a *Accounts) readPlan(ctx context.Context, db database.Reader, id string, version int) (*plan.Plan, error) {
 	if p, ok := a.plans.Load(planKey{id, version}); ok {
 		return p.(*plan.Plan), nil
 	}
@@ -107,7 +108,7 @@ type storedPlan struct {
 	Body    []byte
 }
 
-func noPlan(ctx context.Context, db querier, id string, version int) error {
+func noPlan(ctx context.Context, db database.Reader, id string, version int) error {
 	if version != 0 {
 		return errcode.Say(ErrNotFound, "There is no version %d of plan %q; choose one that is stored.", version, id)
 	}

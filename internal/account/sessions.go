@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 )
@@ -61,7 +61,7 @@ func (a *Accounts) OpenOperatorSession(ctx context.Context, proof string) (secre
 	return a.openSession(ctx, a.pool, "", "", nil, operatorMark(proof))
 }
 
-func (a *Accounts) openSession(ctx context.Context, db execer, org, member string, key *string, operator []byte) (string, error) {
+func (a *Accounts) openSession(ctx context.Context, db database.Writer, org, member string, key *string, operator []byte) (string, error) {
 	secret := "hs_" + random(32)
 	hash := sha256.Sum256([]byte(secret))
 	if _, err := db.Exec(ctx, `
@@ -208,9 +208,4 @@ func (a *Accounts) UseLoginLink(ctx context.Context, secret string) (session str
 		return err
 	})
 	return session, err
-}
-
-// execer is what a pool and a transaction have in common.
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -75,14 +76,9 @@ type Made struct {
 	Salt []byte // nil where it has no secret that can be shown again
 }
 
-// querier is what a pool and a transaction have in common.
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Find returns what the request of ctx made before; ok is false where it made
 // nothing or has no key. ErrReused where its key stands for another request.
-func Find(ctx context.Context, db querier, org, thing string) (made Made, ok bool, err error) {
+func Find(ctx context.Context, db database.Reader, org, thing string) (made Made, ok bool, err error) {
 	r := from(ctx)
 	if r == nil || r.Key == "" {
 		return made, false, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/verdicts"
 )
 
@@ -36,7 +37,7 @@ func claimsOf(picked []candidate) []byte {
 
 // claimed are the addresses that open orders of an organization may still deliver.
 // What an order gives up is free again when it is over.
-func claimed(ctx context.Context, db querier, org string) (claims, error) {
+func claimed(ctx context.Context, db database.Reader, org string) (claims, error) {
 	rows, err := db.Query(ctx, `
 		SELECT s.claims FROM orders o JOIN order_selection s ON s.order_id = o.id
 		WHERE o.org = $1 AND o.status IN ('reserved', 'verifying') AND s.claims IS NOT NULL`, org)

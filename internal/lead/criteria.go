@@ -9,13 +9,14 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/order"
 	"holdfast/internal/verify"
 )
 
 // matching returns the numbers of the leads that match the criteria: the
 // intersection over the criteria of the union over their values.
-func matching(ctx context.Context, db querier, criteria order.Criteria) (*roaring.Bitmap, error) {
+func matching(ctx context.Context, db database.Reader, criteria order.Criteria) (*roaring.Bitmap, error) {
 	var q facetQuery
 	q.anyOf("country", countriesAlike(criteria.Country))
 	q.anyOf("region", criteria.Region)
@@ -110,7 +111,7 @@ func (q *facetQuery) anyOf(facet string, values []string) {
 }
 
 // sets returns for each term the leads that meet it.
-func (q *facetQuery) sets(ctx context.Context, db querier) ([]*roaring.Bitmap, error) {
+func (q *facetQuery) sets(ctx context.Context, db database.Reader) ([]*roaring.Bitmap, error) {
 	if len(q.terms) == 0 {
 		return nil, nil
 	}
@@ -146,7 +147,7 @@ func (q *facetQuery) sets(ctx context.Context, db querier) ([]*roaring.Bitmap, e
 // high is not 0, at most high people. The index holds headcounts bit by bit: a
 // number is compared with a bound from the highest bit down, for all leads at
 // once (O'Neil and Quass, Improved Query Performance with Variant Indexes).
-func headcountBetween(ctx context.Context, db querier, low, high int64) (*roaring.Bitmap, error) {
+func headcountBetween(ctx context.Context, db database.Reader, low, high int64) (*roaring.Bitmap, error) {
 	var q facetQuery
 	q.anyOf(facetHas, []string{hasHeadcount})
 	for bit := range headcountBits {
@@ -192,7 +193,7 @@ func compare(known *roaring.Bitmap, slices []*roaring.Bitmap, bound int64) (abov
 }
 
 // numbers runs a query for lead numbers.
-func numbers(ctx context.Context, db querier, sql string, args ...any) (*roaring.Bitmap, error) {
+func numbers(ctx context.Context, db database.Reader, sql string, args ...any) (*roaring.Bitmap, error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err

@@ -71,8 +71,3 @@ func lookUp(ctx context.Context, tx pgx.Tx) error {
 			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
 	return err
 }
-
-// querier is what a pool, a connection and a transaction have in common.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -51,7 +52,7 @@ func (q Quota) share(n int64) Quota { return Quota{q.Rows / n, q.Bytes / n} }
 
 // lists says how much an organization has of uploaded lists, and of lists that
 // no order uses.
-func lists(ctx context.Context, db querier, org string) (uploaded, unused usage, err error) {
+func lists(ctx context.Context, db database.Reader, org string) (uploaded, unused usage, err error) {
 	rows, _ := db.Query(ctx, `
 		SELECT coalesce(sum(rows) FILTER (WHERE uploaded), 0)::bigint, coalesce(sum(bytes) FILTER (WHERE uploaded), 0)::bigint,
 			coalesce(sum(rows) FILTER (WHERE NOT uploaded), 0)::bigint, coalesce(sum(bytes) FILTER (WHERE NOT uploaded), 0)::bigint

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -23,13 +24,8 @@ func (l *Ledger) SetClock(ctx context.Context, owner string, at time.Time) error
 	return SetClock(ctx, l.pool, owner, at)
 }
 
-// execer is what a pool and a transaction have in common.
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
 // SetClock is Ledger.SetClock within a transaction.
-func SetClock(ctx context.Context, db execer, owner string, at time.Time) error {
+func SetClock(ctx context.Context, db database.Writer, owner string, at time.Time) error {
 	_, err := db.Exec(ctx, `
 		INSERT INTO credit_owner (owner, clock) VALUES ($1, $2)
 		ON CONFLICT (owner) DO UPDATE SET clock = excluded.clock`, owner, micro(at))

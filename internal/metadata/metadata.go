@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -72,13 +72,8 @@ type Store struct{ pool *pgxpool.Pool }
 // New returns the store behind a pool.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
-// execer is what a pool and a transaction have in common.
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
 // Set replaces the metadata of a thing; none removes it.
-func Set(ctx context.Context, db execer, org string, thing Thing, id string, d Data) error {
+func Set(ctx context.Context, db database.Writer, org string, thing Thing, id string, d Data) error {
 	if err := Check(d); err != nil {
 		return err
 	}

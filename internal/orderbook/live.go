@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/order"
 )
 
@@ -35,7 +36,7 @@ func (k keptTally) verdicts() (n int64) {
 
 // kept reads the running tallies of orders: a few rows for each, however many
 // items it has.
-func kept(ctx context.Context, db querier, ids []string) (map[string]*keptTally, error) {
+func kept(ctx context.Context, db database.Reader, ids []string) (map[string]*keptTally, error) {
 	found := map[string]*keptTally{}
 	rows, err := db.Query(ctx, `
 		SELECT order_id, verdict, reason, items, owned, waiting

@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/clock"
 	"holdfast/internal/commit"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/metadata"
 	"holdfast/internal/order"
@@ -376,12 +377,7 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
-// querier is what a pool and a transaction have in common.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) {
+func readRow(ctx context.Context, db database.Reader, org, id string) (orderRow, error) {
 	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1 AND ($2 = '' OR org = $2)`, id, org)
 	if err != nil {
 		return orderRow{}, err
@@ -394,7 +390,7 @@ func readRow(ctx context.Context, db querier, org, id string) (orderRow, error) 
 }
 
 // readRows returns those orders that there are, by ID.
-func readRows(ctx context.Context, db querier, ids []string) (map[string]orderRow, error) {
+func readRows(ctx context.Context, db database.Reader, ids []string) (map[string]orderRow, error) {
 	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
@@ -408,7 +404,7 @@ func readRows(ctx context.Context, db querier, ids []string) (map[string]orderRo
 }
 
 // readAll returns orders in the order of ids.
-func readAll(ctx context.Context, db querier, ids []string) ([]order.Order, error) {
+func readAll(ctx context.Context, db database.Reader, ids []string) ([]order.Order, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

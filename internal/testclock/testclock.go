@@ -16,6 +16,7 @@ import (
 
 	"holdfast/internal/account"
 	"holdfast/internal/billing"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/ledger"
@@ -76,12 +77,7 @@ const selectClock = `
 // Get returns a clock, or ErrNotFound.
 func (c *Clocks) Get(ctx context.Context, id string) (Clock, error) { return read(ctx, c.pool, id) }
 
-// querier is what a pool and a transaction have in common.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func read(ctx context.Context, db querier, id string) (Clock, error) {
+func read(ctx context.Context, db database.Reader, id string) (Clock, error) {
 	rows, _ := db.Query(ctx, selectClock+` WHERE c.id = $1`, id)
 	clock, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Clock])
 	if errors.Is(err, pgx.ErrNoRows) {
