@@ -1,16 +1,24 @@
 package workflows_test
 
 import (
+	"cmp"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"holdfast/internal/order"
 	"holdfast/workflows"
@@ -33,6 +41,7 @@ func recordings(t *testing.T) []string {
 		"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
 		"ride-carried-out", "ride-handed-over",
 		"reset-scheduled", "reset-continued", "webhook-delivered",
+		"order-on-test-clock", "order-small-on-test-clock", "test-clock-advanced", "reconciled",
 	}
 	for _, kind := range order.Kinds() {
 		require.Contains(t, recorded, kind, "there are no recordings of the kind")
@@ -64,4 +73,36 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A workflow that is registered without a recording is one whose changes no test
+// compares with what runs already.
+func TestEveryWorkflowHasARecording(t *testing.T) {
+	paths, err := filepath.Glob("testdata/replay/*.json")
+	require.NoError(t, err)
+	var have []string
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		h := &history.History{}
+		require.NoError(t, protojson.Unmarshal(data, h), path)
+		have = append(have, h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowType().GetName())
+	}
+	var registered registry
+	workflows.Register(&registered)
+	require.NotEmpty(t, registered.names)
+	for _, name := range registered.names {
+		require.Contains(t, have, name, "record it: see workflows/record")
+	}
+}
+
+// registry notes the names of the workflows that are registered.
+type registry struct {
+	worker.WorkflowRegistry
+	names []string
+}
+
+func (r *registry) RegisterWorkflowWithOptions(definition any, o workflow.RegisterOptions) {
+	full := runtime.FuncForPC(reflect.ValueOf(definition).Pointer()).Name()
+	r.names = append(r.names, cmp.Or(o.Name, full[strings.LastIndex(full, ".")+1:]))
 }

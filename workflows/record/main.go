@@ -1,5 +1,5 @@
 // Command record runs orders of every kind and of every kind of ending, and
-// resets, on real servers and writes their histories to
+// everything else that is a workflow, on real servers and writes their histories to
 // workflows/testdata/replay, where the replay test reads them. Record again only
 // after a change that breaks no running order: a recording that no longer
 // replays is the warning that a change needs workflow.GetVersion.
@@ -204,7 +204,13 @@ func (r *recorder) run(ctx context.Context) error {
 	if err := r.resets(ctx); err != nil {
 		return err
 	}
-	return r.webhooks(ctx)
+	if err := r.webhooks(ctx); err != nil {
+		return err
+	}
+	if err := r.clocks(ctx); err != nil {
+		return err
+	}
+	return r.reconcile(ctx)
 }
 
 func (r *recorder) order(ctx context.Context, id string, sub intake.Submission, cancel order.Stage, happens *happening) error {
@@ -296,6 +302,7 @@ func seed(ctx context.Context, app *wire.App, lab *maillab.Lab) error {
 	}{
 		{"acme", leadsPlan, map[string]int64{"email": 5000}},
 		{"broke", leadsPlan, nil},
+		{"clocked", leadsPlan, map[string]int64{"email": 1000}},
 		{"beta", "prepaid-verification", map[string]int64{"email": 3000}},
 		{"gamma", fieldsPlan, map[string]int64{"email": 3000, "phone": 200, "profile": 100}},
 	} {

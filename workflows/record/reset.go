@@ -34,7 +34,7 @@ func (r *recorder) resets(ctx context.Context) error {
 	if err := r.Intake.TriggerReset(ctx); err != nil {
 		return err
 	}
-	id, err := scheduled(ctx, r.App)
+	id, err := scheduled(ctx, r.App, workflows.ResetSchedule)
 	if err != nil {
 		return err
 	}
@@ -64,10 +64,10 @@ func lateOrg(ctx context.Context, app *wire.App, id string, begin time.Time) err
 	return err
 }
 
-// scheduled waits for the first run of the schedule and returns its workflow ID.
-func scheduled(ctx context.Context, app *wire.App) (string, error) {
+// scheduled waits for the first run of a schedule and returns its workflow ID.
+func scheduled(ctx context.Context, app *wire.App, schedule string) (string, error) {
 	for {
-		s, err := app.Intake.Schedule(ctx, workflows.ResetSchedule)
+		s, err := app.Intake.Schedule(ctx, schedule)
 		if err != nil {
 			return "", err
 		}
