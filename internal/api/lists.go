@@ -51,7 +51,7 @@ func (a *API) lists() {
 	a.listLists()
 	add(a, route{
 		method: http.MethodPost, path: "/verify", name: "verifyEmail", tag: "Verification", errors: []int{http.StatusPaymentRequired, http.StatusGone, http.StatusServiceUnavailable}, needs: member,
-		summary: "Verify one address", about: "An order like any other is behind it. An address whose server asks to come back later is still verifying in the answer; look at the order then. " +
+		summary: "Verify one address", about: "It starts an order like any other. An address at a greylisting server is still verifying in the answer; read the order later. " +
 			"Calls of one organization that come at the same time share work; each keeps its own key, answer, charge and history. Each result says its `order_id` and its `line` there.",
 	}, func(ctx context.Context, in *struct {
 		Idempotent

@@ -364,8 +364,18 @@ type service struct {
 	Provider
 }
 
+// services are those that can verify: all fields of this type except Twilio, which
+// checks telephone numbers. A service has the name of its field.
 func (c Config) services() []service {
-	return []service{{"reacher", c.Reacher}, {"zerobounce", c.ZeroBounce}, {"neverbounce", c.NeverBounce}, {"millionverifier", c.MillionVerifier}}
+	var list []service
+	all := reflect.ValueOf(c)
+	for i := range all.NumField() {
+		name := strings.ToLower(all.Type().Field(i).Name)
+		if p, ok := all.Field(i).Interface().(Provider); ok && name != PhoneTwilio {
+			list = append(list, service{name, p})
+		}
+	}
+	return list
 }
 
 // Provider returns the settings of another verification service by its name.

@@ -82,11 +82,11 @@ func TestProvidersHaveVariablesOfTheirOwn(t *testing.T) {
 
 func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
 	for problem, env := range map[string]map[string]string{
-		`HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider; write some of smtp, reacher, zerobounce, neverbounce, millionverifier`: {"HOLDFAST_VERIFY_PROVIDERS": "smtp,best"},
-		`HOLDFAST_VERIFY_PROVIDERS has "smtp" twice; write it once`:                                                                                      {"HOLDFAST_VERIFY_PROVIDERS": "smtp,smtp"},
-		`HOLDFAST_REACHER_URL is empty; write the address of your Reacher such as http://127.0.0.1:8080`:                                                 {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
-		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                                                                   {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
-		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                                                                {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
+		`HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider; write some of ` + strings.Join(Config{}.ProviderNames(), ", "): {"HOLDFAST_VERIFY_PROVIDERS": "smtp,best"},
+		`HOLDFAST_VERIFY_PROVIDERS has "smtp" twice; write it once`:                                                                              {"HOLDFAST_VERIFY_PROVIDERS": "smtp,smtp"},
+		`HOLDFAST_REACHER_URL is empty; write the address of your Reacher such as http://127.0.0.1:8080`:                                         {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
+		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                                                           {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
+		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                                                        {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
 	} {
 		_, err := load(t.Context(), envconfig.MapLookuper(env))
 		require.EqualError(t, err, problem)

@@ -388,10 +388,12 @@ func TestVerify_cancel(t *testing.T) {
 }
 
 func TestNew_config(t *testing.T) {
+	names := provider.Names()
+	last := len(names) - 1
 	for want, c := range map[string]provider.Config{
-		`there is no verification provider "best"; choose reacher, zerobounce, neverbounce or millionverifier`: {Name: "best"},
-		`the address "" of the provider reacher is not an http address`:                                        {Name: "reacher"},
-		`the provider zerobounce needs an API key`:                                                             {Name: "zerobounce"},
+		`there is no verification provider "best"; choose ` + strings.Join(names[:last], ", ") + " or " + names[last]: {Name: "best"},
+		`the address "" of the provider reacher is not an http address`:                                               {Name: "reacher"},
+		`the provider zerobounce needs an API key`:                                                                    {Name: "zerobounce"},
 	} {
 		_, err := provider.New(c)
 		require.EqualError(t, err, want)
