@@ -60,7 +60,7 @@ func TestA10_ServersShareTheQuotaOfAKey(t *testing.T) {
 		passed++
 		time.Sleep(100 * time.Millisecond)
 	}
-	require.LessOrEqual(t, passed, 60/20+30, "a twentieth of the quota, and what came back meanwhile")
+	require.LessOrEqual(t, passed, 60/20+30, "a twentieth of the quota, and what came back in that time")
 	require.Eventually(t, func() bool { return one.call("GET", "/me", f.jane, nil).status == 429 }, 10*time.Second, 20*time.Millisecond)
 	f.call("GET", "/me", f.bob, nil).is(200)
 }
