@@ -42,7 +42,7 @@ var access = map[string]struct {
 	"POST /api/v1/events/{id}/replay":                         {"admin", `{}`},
 	"POST /api/v1/orgs":                                       {"operator", `{"id":"new-org","name":"New","plan":"quick"}`},
 	"GET /api/v1/orgs/{org}":                                  {"member", ""},
-	"PATCH /api/v1/orgs/{org}":                                {"operator", `{"name":"Other"}`},
+	"PATCH /api/v1/orgs/{org}":                                {"admin", `{"name":"Other"}`},
 	"POST /api/v1/orgs/{org}/suspend":                         {"operator", ""},
 	"POST /api/v1/orgs/{org}/resume":                          {"operator", ""},
 	"POST /api/v1/orgs/{org}/close":                           {"operator", `{"reason":"asked to"}`},

@@ -12,9 +12,10 @@ import (
 
 func (a *API) ends() {
 	add(a, route{
-		method: http.MethodPatch, path: "/orgs/{org}", name: "updateOrg", tag: "Organizations", needs: operator,
+		method: http.MethodPatch, path: "/orgs/{org}", name: "updateOrg", tag: "Organizations", needs: admin,
 		summary: "Change the name, the time zone or the metadata of an organization",
-		about:   "A new time zone moves the beginnings of the credit periods to come: the next one begins where it says, but not later than it would have.",
+		about: "A new time zone moves the beginnings of the credit periods to come: the next one begins where it says, but not later than it would have. " +
+			"An admin changes the name and the time zone; metadata is the operator's.",
 	}, func(ctx context.Context, in *struct {
 		Body struct {
 			Name     string  `json:"name,omitempty" doc:"Stays when left out." example:"Acme Inc."`
@@ -23,6 +24,9 @@ func (a *API) ends() {
 		}
 	},
 	) (*answer[account.Org], error) {
+		if in.Body.Metadata != nil && callerOf(ctx).role < operator {
+			return nil, newProblem(http.StatusForbidden, "The metadata of an organization is the operator's; leave it out.")
+		}
 		defer a.keys.forget()
 		if in.Body.Metadata != nil {
 			if err := a.Accounts.SetMetadata(ctx, callerOf(ctx).org.ID, metadata.Data(*in.Body.Metadata)); err != nil {

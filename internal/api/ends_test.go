@@ -28,6 +28,9 @@ func TestSuspendedAndClosed(t *testing.T) {
 	f.settled(f.place("after", 3, "20s").ID)
 	require.Equal(t, "Other", f.call("PATCH", org, operatorKey, map[string]any{"name": "Other"}).is(200).text("name"))
 
+	require.Equal(t, "Asia/Tokyo", f.call("PATCH", org, f.admin, map[string]any{"name": "Ours", "time_zone": "Asia/Tokyo"}).is(200).text("time_zone"))
+	f.call("PATCH", org, f.admin, map[string]any{"metadata": map[string]any{"customer": "1"}}).problem(403, "forbidden")
+
 	f.call("DELETE", org+"/members/bob", f.admin, nil).is(200)
 	f.call("GET", "/credits", f.bob, nil).problem(401, "unauthenticated")
 	f.call("DELETE", org+"/members/missing", f.admin, nil).problem(404, "not_found")
