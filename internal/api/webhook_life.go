@@ -73,8 +73,8 @@ func (a *API) webhookLife() {
 // pastEvents are the routes about events.
 func (a *API) pastEvents() {
 	add(a, route{
-		method: http.MethodGet, path: "/events", name: "listEvents", tag: "Events", needs: admin,
-		summary: "List what happened, newest first", about: "The events that webhooks get, with their data. They are kept for 30 days.",
+		method: http.MethodGet, path: "/events", name: "listEvents", tag: "Events", needs: admin, anyOrg: true,
+		summary: "List what happened, newest first", about: "The events that webhooks get, with their data. They are kept for 30 days. With the operator key and without org: of all organizations.",
 	}, a.listEvents)
 	add(a, route{
 		method: http.MethodGet, path: "/events/{id}", name: "getEvent", tag: "Events", needs: admin,

@@ -14,6 +14,7 @@ import (
 
 // Event is one thing that happened to an organization.
 type Event struct {
+	Org       string          `json:"org" doc:"The organization." example:"acme"`
 	ID        string          `json:"id" doc:"The webhook-id header of its deliveries." example:"evt_5n2m6yf4w3vqk7ea"`
 	Type      string          `json:"type" doc:"The event." example:"order.settled"`
 	Timestamp time.Time       `json:"timestamp" doc:"When it happened."`
@@ -24,7 +25,7 @@ type Event struct {
 
 // EventFilter chooses events; zero fields do not restrict.
 type EventFilter struct {
-	Org    string
+	Org    string // empty: of all organizations
 	Types  []string
 	Since  time.Time // at this time or after it
 	Before time.Time // before it
@@ -32,7 +33,7 @@ type EventFilter struct {
 	Limit  int       // 1 to 500
 }
 
-// Events returns a page of what happened to an organization, newest first, and
+// Events returns a page of what happened, newest first, and
 // the cursor of the next page, empty on the last one. Events are kept for Kept.
 func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, next string, err error) {
 	before := int64(1<<63 - 1)
@@ -41,7 +42,11 @@ func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, nex
 			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
 		}
 	}
-	page, err = w.events(ctx, `o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
+	whose := `o.org = $1`
+	if f.Org == "" {
+		whose = `$1 = ''`
+	}
+	page, err = w.events(ctx, whose+` AND o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
 		AND ($5::timestamptz IS NULL OR o.created_at < $5) ORDER BY o.id DESC LIMIT $6`,
 		f.Org, before, f.Types, given(f.Since), given(f.Before), f.Limit+1)
 	if err == nil && len(page) > f.Limit {
@@ -66,7 +71,7 @@ func (w *Webhooks) Event(ctx context.Context, org, id string) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("the event cannot be read: %w", err)
 	}
-	list, err := w.events(ctx, `o.id = $2`, org, found)
+	list, err := w.events(ctx, `o.org = $1 AND o.id = $2`, org, found)
 	if err == nil && len(list) == 0 {
 		err = errcode.Say(ErrNotFound, "There is no such event; they are kept for %d days.", int(Kept.Hours()/24))
 	}
@@ -77,12 +82,12 @@ func (w *Webhooks) Event(ctx context.Context, org, id string) (Event, error) {
 }
 
 func (w *Webhooks) events(ctx context.Context, condition string, args ...any) ([]Event, error) {
-	rows, _ := w.pool.Query(ctx, `SELECT o.id, o.org, o.key, o.topic, o.created_at, o.payload FROM outbox o WHERE o.org = $1 AND `+condition, args...)
+	rows, _ := w.pool.Query(ctx, `SELECT o.id, o.org, o.key, o.topic, o.created_at, o.payload FROM outbox o WHERE `+condition, args...)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) {
 		var e Event
-		var org, key string
-		err := row.Scan(&e.no, &org, &key, &e.Type, &e.Timestamp, &e.Data)
-		e.ID, e.Timestamp = eventID(org, key), e.Timestamp.UTC()
+		var key string
+		err := row.Scan(&e.no, &e.Org, &key, &e.Type, &e.Timestamp, &e.Data)
+		e.ID, e.Timestamp = eventID(e.Org, key), e.Timestamp.UTC()
 		return e, err
 	})
 	if err != nil {
