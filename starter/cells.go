@@ -169,15 +169,10 @@ func (a *app) openServedCells(ctx context.Context, cfg config.Config, cells []co
 	s := &installation{cfg: cfg, log: cfg.Logger(a.err), shown: shown, close: done}
 	var drains []func()
 	var known dashboard.Cells
-	for _, parts := range list {
-		known.Names, known.Accounts = append(known.Names, parts.Config.Cell), append(known.Accounts, parts.Accounts)
-	}
 	router, err := cell.NewRouter(ctx, cellsOf(list, func(parts *wire.App) http.Handler {
 		backend := newAPI(parts)
 		drains = append(drains, backend.Drain)
-		own := known
-		own.Name = parts.Config.Cell
-		return newMux(parts, backend, addresses{}, own)
+		return newMux(parts, backend, addresses{}, &known)
 	}), cfg.OperatorKey, s.log)
 	if err != nil {
 		done()

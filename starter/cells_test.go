@@ -354,13 +354,24 @@ func (w *twoCells) dashboard(t *testing.T, keyA, keyB string) {
 		require.Contains(t, page(t, operator, w.base+"/app/o/"+org+"/orders"), "settled")
 	}
 	list := page(t, operator, w.base+"/app/operator")
-	require.Contains(t, list, "elder")
-	require.NotContains(t, list, "birch")
-	require.Contains(t, list, "/app/cell/b")
-	list = page(t, operator, w.base+"/app/cell/b")
-	require.Contains(t, list, "birch")
-	require.NotContains(t, list, "elder")
-	require.Contains(t, list, `http://temporal.test/namespaces/cell-b/workflows?query=OrderStatus`)
+	for _, org := range []string{"acme", "birch", "elder"} {
+		require.Contains(t, list, "/app/o/"+org+`"`, "organizations of all cells")
+	}
+	for _, namespace := range []string{"default", "cell-b"} {
+		require.Contains(t, list, `http://temporal.test/namespaces/`+namespace+`/workflows?query=OrderStatus`)
+	}
+	for _, path := range []string{"orders", "events"} {
+		list = page(t, operator, w.base+"/app/operator/"+path)
+		require.Contains(t, list, "/app/o/acme/", path)
+		require.Contains(t, list, "/app/o/birch/", path)
+	}
+	list = page(t, operator, w.base+"/app/operator/events?org=birch")
+	require.NotContains(t, list, "/app/o/acme/events")
+	for _, path := range []string{"system", "verification"} {
+		list = page(t, operator, w.base+"/app/operator/"+path)
+		require.Contains(t, list, "ell a<", path)
+		require.Contains(t, list, "ell b<", path)
+	}
 
 	var link struct{ Token string }
 	text, _ := w.ask(201, "POST", "/orgs/birch/login-links", cellsOperator, `{"member":"ann"}`)

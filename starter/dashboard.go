@@ -23,9 +23,9 @@ import (
 )
 
 // mountDashboard serves the dashboard beside the API; / leads to it.
-func mountDashboard(mux *http.ServeMux, parts *wire.App, backend *api.API, at addresses, cells dashboard.Cells) {
+func mountDashboard(mux *http.ServeMux, parts *wire.App, backend *api.API, at addresses, cells *dashboard.Cells) {
 	config := site.Dashboard(parts, backend)
-	config.Cells = cells
+	config.Cell, config.Cells = parts.Config.Cell, cells
 	config.Outage = func(ctx context.Context) (string, error) {
 		outage, _, err := verdicts.Outages(ctx, parts.Pool)
 		if err != nil || outage == nil {

@@ -130,7 +130,7 @@ func (a *app) openServed(ctx context.Context, shown *telemetry.Telemetry) (*inst
 func servedBy(parts *wire.App, at addresses) *installation {
 	backend := newAPI(parts)
 	return &installation{
-		cfg: parts.Config, log: parts.Log, shown: parts.Telemetry, handler: newMux(parts, backend, at, dashboard.Cells{}),
+		cfg: parts.Config, log: parts.Log, shown: parts.Telemetry, handler: newMux(parts, backend, at, nil),
 		ready: parts.Ready, drain: backend.Drain, close: parts.Close,
 	}
 }
@@ -186,7 +186,7 @@ func newAPI(parts *wire.App) *api.API {
 
 // newMux is everything that an installation serves. at is what the dashboard shows
 // of the stack; its fields may be empty.
-func newMux(parts *wire.App, backend *api.API, at addresses, cells dashboard.Cells) *http.ServeMux {
+func newMux(parts *wire.App, backend *api.API, at addresses, cells *dashboard.Cells) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", backend)
 	mountDashboard(mux, parts, backend, at, cells)

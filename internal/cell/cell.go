@@ -25,8 +25,6 @@ const (
 	// Header names the cell of an operator's request that is about no organization.
 	Header = "Holdfast-Cell"
 
-	cookieName = "holdfast_cell" // the same, in a browser
-
 	prefix   = "/api/v1"
 	mostKept = 100_000 // secrets that are remembered with their organizations
 	mayRead  = 1 << 20 // bytes of a body that is read to find the cell

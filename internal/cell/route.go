@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/internal/account"
 	"holdfast/internal/api"
 	"holdfast/internal/dashboard"
 )
@@ -32,7 +31,7 @@ func (rt *Router) choose(w http.ResponseWriter, r *http.Request) (*Cell, error) 
 	case strings.HasPrefix(path, prefix+"/"):
 		return rt.chooseForAPI(w, r, strings.TrimPrefix(path, prefix))
 	case strings.HasPrefix(path, dashboard.Prefix+"/"):
-		return rt.chooseForPage(w, r, strings.TrimPrefix(path, dashboard.Prefix))
+		return rt.chooseForPage(r, strings.TrimPrefix(path, dashboard.Prefix))
 	}
 	return rt.home(), nil
 }
@@ -116,7 +115,7 @@ func ofEveryCell(method, path string) bool {
 // listOfAll says whether a list of the operator's goes through all cells.
 func listOfAll(path string) bool {
 	switch path {
-	case "/orgs", "/orders", "/integrations/stripe/customers", "/integrations/stripe/events":
+	case "/orgs", "/orders", "/events", "/integrations/stripe/customers", "/integrations/stripe/events":
 		return true
 	}
 	return false
@@ -252,9 +251,9 @@ func (a *answer) send(w http.ResponseWriter) {
 }
 
 // chooseForPage finds the cell of a page of the dashboard: that of the session's
-// organization. The operator's sessions are in the first cell; an operator chooses a
-// cell for pages that are about no organization.
-func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path string) (*Cell, error) {
+// organization, or for the operator of the organization that it is about. The first
+// cell, which has the operator's sessions, shows the pages that go over all cells.
+func (rt *Router) chooseForPage(r *http.Request, path string) (*Cell, error) {
 	ctx := r.Context()
 	switch {
 	case strings.HasPrefix(path, "/static/"):
@@ -268,11 +267,6 @@ func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path str
 		return rt.cellOfSecret(ctx, formField(r, "token"), linkOwner)
 	case strings.HasPrefix(path, "/login"):
 		return rt.home(), nil
-	case strings.HasPrefix(path, "/cell/"):
-		return nil, rt.switchTo(w, r, strings.TrimPrefix(path, "/cell/"))
-	case pageOfEveryCell(r.Method, path):
-		rt.everywhere(w, r)
-		return nil, nil
 	}
 	cookie, err := r.Cookie(dashboard.SessionCookie)
 	if err != nil {
@@ -288,30 +282,7 @@ func (rt *Router) chooseForPage(w http.ResponseWriter, r *http.Request, path str
 	if part := strings.Split(path, "/"); len(part) > 2 && part[1] == "o" {
 		return rt.cellOf(ctx, part[2])
 	}
-	if chosen, err := r.Cookie(cookieName); err == nil {
-		if c, err := rt.named(chosen.Value); err == nil {
-			return c, nil
-		}
-	}
 	return rt.home(), nil
-}
-
-// pageOfEveryCell is ofEveryCell for the operator's forms.
-func pageOfEveryCell(method, path string) bool {
-	return method == http.MethodPost && (path == "/operator/erasure" || strings.HasPrefix(path, "/operator/plans/") && strings.HasSuffix(path, "/save"))
-}
-
-// switchTo remembers which cell's pages an operator wants to see.
-func (rt *Router) switchTo(w http.ResponseWriter, r *http.Request, name string) error {
-	if _, err := rt.named(name); err != nil {
-		return err
-	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the browser came over TLS
-		Name: cookieName, Value: name, Path: dashboard.Prefix + "/", MaxAge: int(account.SessionLife.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: dashboard.OverTLS(r),
-	})
-	http.Redirect(w, r, dashboard.Prefix+"/operator", http.StatusSeeOther)
-	return nil
 }
 
 // chooseForStripe finds the cell of an event of the payment service: that of its

@@ -49,8 +49,12 @@ func (v *visit) setDays(query url.Values) {
 		zone = time.UTC
 	}
 	for name, days := range map[string]int{"from": 0, "to": 1} {
-		if day, err := time.ParseInLocation(time.DateOnly, v.r.URL.Query().Get(name), zone); err == nil {
-			query.Set(name, day.AddDate(0, 0, days).Format(time.RFC3339))
+		text := v.r.URL.Query().Get(name)
+		if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+			text = day.AddDate(0, 0, days).Format(time.RFC3339)
+		}
+		if text != "" {
+			query.Set(name, text) // what is no day the API refuses
 		}
 	}
 }

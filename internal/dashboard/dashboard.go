@@ -45,30 +45,13 @@ type Config struct {
 	Workflow  func(orderID string) string                                 // where Temporal's UI shows an order; empty where it is not known
 	Views     func(org string) []View                                     // queries of Temporal's UI, for one organization or all; nil where its address is not known
 	OIDC      OIDC                                                        // where people log in besides with keys and links
-	Cells     Cells                                                       // where there are several
+	Cell      string                                                      // the name of this one, where there are several
+	Cells     *Cells                                                      // all of them; nil where there is one
 	Log       *slog.Logger
 }
 
 // View is a link to a list of workflows in Temporal's UI.
 type View struct{ Name, URL string }
-
-// Cells is what the dashboard of one cell knows of the others.
-type Cells struct {
-	Name     string // this one's
-	Names    []string
-	Accounts []*account.Accounts // of all cells; the first one has the sessions of operators
-}
-
-// operators has the sessions of operators.
-func (c Config) operators() *account.Accounts { return c.everyone()[0] }
-
-// everyone are the accounts of all cells, in which a person who signs on is looked for.
-func (c Config) everyone() []*account.Accounts {
-	if len(c.Cells.Accounts) > 0 {
-		return c.Cells.Accounts
-	}
-	return []*account.Accounts{c.Accounts}
-}
 
 // Dashboard is an http.Handler for all below Prefix, safe for concurrent use.
 type Dashboard struct {
@@ -99,6 +82,9 @@ func New(c Config) *Dashboard {
 	}
 	mux.HandleFunc(Prefix+"/", d.page(route{handle: func(*visit) error { return errNoPage }}))
 	d.handler = secured(http.NewCrossOriginProtection().Handler(mux))
+	if c.Cells != nil {
+		c.Cells.join(d)
+	}
 	return d
 }
 
@@ -172,7 +158,7 @@ var (
 	errNoPage    = &api.Problem{Status: http.StatusNotFound, Title: "Not found", Detail: "There is no such page, or it belongs to another organization."}
 	errForbidden = &api.Problem{Status: http.StatusForbidden, Title: "Not allowed", Detail: "Your role does not allow this; ask an admin of your organization."}
 	errTooLarge  = &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large", Detail: "Upload a file instead of pasting more than 1 MB."}
-	errToken     = &api.Problem{Status: http.StatusForbidden, Title: "The form is too old", Detail: "The form does not belong to this session. Go back, reload the page and send it again."}
+	errToken     = &api.Problem{Status: http.StatusForbidden, Title: "The form is too old", Detail: "The page with the form is from before you last logged in. Nothing was done; check the form and send it again."}
 )
 
 // page wraps a handler: it finds the session, checks the form's token, who may
@@ -183,8 +169,11 @@ func (d *Dashboard) page(r route) http.HandlerFunc {
 		defer cancel()
 		v, err := d.enter(w, req.WithContext(ctx))
 		if errors.Is(err, account.ErrNotFound) {
-			d.toLogin(w, req)
+			d.toLogin(v, req)
 			return
+		}
+		if err != nil && req.Method == http.MethodPost {
+			v.again = sent(w, req)
 		}
 		if err == nil {
 			err = v.admit(r)

@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -392,9 +393,7 @@ func fields(body, action string) url.Values {
 	return values
 }
 
-func unescape(text string) string {
-	return strings.NewReplacer("&#34;", `"`, "&#43;", "+", "&amp;", "&", "&#39;", "'").Replace(text)
-}
+func unescape(text string) string { return html.UnescapeString(text) }
 
 // TestOrder is a newcomer's way without JavaScript: quote, order, result, history.
 func TestOrder(t *testing.T) {
@@ -409,6 +408,13 @@ func TestOrder(t *testing.T) {
 
 	quoted := b.send(at+"/new/quote", url.Values{"kind": {"lead_list"}, "count": {"20"}})
 	require.Equal(t, 200, quoted.status, quoted.body)
+	asked := b.send(at+"/new/quote", url.Values{"kind": {"lead_list"}, "count": {"7"}, "country": {"US, DE"}, "title": {"R&D"}, "headcount_min": {"10"}, "has_phone": {"true"}, "fill": {"1"}}).body
+	change := regexp.MustCompile(`href="([^"]+)">Change the order<`).FindStringSubmatch(asked)
+	require.NotNil(t, change, "a quote leads back to what was asked for")
+	back, err := url.Parse(html.UnescapeString(change[1]))
+	require.NoError(t, err)
+	require.Equal(t, at+"/new/leads", back.Path)
+	require.Equal(t, url.Values{"country": {"US, DE"}, "title": {"R&D"}, "headcount_min": {"10"}, "has_phone": {"true"}, "fill": {"true"}, "count": {"7"}}, back.Query())
 	form := fields(quoted.body, "/new/place")
 	placed := b.post(at+"/new/place", form)
 	require.Equal(t, 200, placed.status, placed.body)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"holdfast/internal/api"
 	"holdfast/internal/outbox"
@@ -152,26 +153,46 @@ type eventsPage struct {
 	Types  []string
 	Asked  url.Values
 	Done   string
+	All    bool // of all organizations
 
 	Filtered bool
 }
 
 func (v *visit) eventList() error {
-	asked, query := v.r.URL.Query(), url.Values{"limit": {"50"}}
-	for _, name := range []string{"type", "cursor"} {
+	asked, query := v.r.URL.Query(), url.Values{"limit": {strconv.Itoa(pageSize)}}
+	page := eventsPage{Types: outbox.Names(), Asked: asked, Done: asked.Get("done"), All: v.Org.ID == "", Filtered: filtered(asked, "type", "from", "to", "org")}
+	names := []string{"type"}
+	if page.All {
+		names = append(names, "org")
+	}
+	for _, name := range names {
 		if value := asked.Get(name); value != "" {
 			query.Set(name, value)
 		}
 	}
 	v.setDays(query)
-	page := eventsPage{Types: outbox.Names(), Asked: asked, Done: asked.Get("done"), Filtered: filtered(asked, "type", "from", "to")}
-	if err := v.call(http.MethodGet, "/events?"+query.Encode(), nil, &page); err != nil {
+	read := func(there *visit, cursor string) ([]webhook.Event, string, error) {
+		var list eventsPage
+		err := there.listOf("/events", query, cursor, &list)
+		return list.Events, list.Next, err
+	}
+	var err error
+	if page.All {
+		page.Events, page.Next, err = merged(v, asked.Get("cursor"), pageSize, read, func(e webhook.Event) time.Time { return e.Timestamp })
+	} else {
+		page.Events, page.Next, err = read(v, asked.Get("cursor"))
+	}
+	if err != nil {
 		return err
 	}
 	if page.Next != "" {
 		page.Next = v.nextPage(page.Next)
 	}
-	return v.render(http.StatusOK, "events", "Events", page)
+	title := "Events"
+	if page.All {
+		title = "All events"
+	}
+	return v.render(http.StatusOK, "events", title, page)
 }
 
 // replay sends an event to the webhooks that subscribe to it once more.

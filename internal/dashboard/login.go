@@ -40,11 +40,24 @@ func (d *Dashboard) showLogin(w http.ResponseWriter, r *http.Request) {
 	d.renderLogin(w, http.StatusOK, loginPage{Next: localPage(r.URL.Query().Get("next")), Ended: r.URL.Query().Get("ended") != ""})
 }
 
-// toLogin asks for a login and remembers the page.
-func (d *Dashboard) toLogin(w http.ResponseWriter, r *http.Request) {
+// toLogin asks for a login and remembers the page. A form that comes without a
+// session is kept, to be sent again.
+func (d *Dashboard) toLogin(v *visit, r *http.Request) {
+	if r.Method == http.MethodPost {
+		v.secret = ""
+		query := url.Values{}
+		if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host && localPage(from.RequestURI()) != "" {
+			query.Set("next", from.RequestURI())
+		}
+		page := endedPage{Login: Prefix + "/login?" + query.Encode(), Again: sent(v.w, r)}
+		if err := v.render(http.StatusUnauthorized, "ended", "Your session has ended", page); err != nil {
+			d.Log.WarnContext(r.Context(), "The page that asks for a login was not written.", "error", err)
+		}
+		return
+	}
 	to := Prefix + "/login"
 	query := url.Values{}
-	if r.Method == http.MethodGet && r.URL.Path != Prefix+"/" {
+	if r.URL.Path != Prefix+"/" {
 		query.Set("next", r.URL.RequestURI())
 	}
 	if _, err := r.Cookie(SessionCookie); err == nil {
@@ -53,7 +66,13 @@ func (d *Dashboard) toLogin(w http.ResponseWriter, r *http.Request) {
 	if len(query) > 0 {
 		to += "?" + query.Encode()
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(v.w, r, to, http.StatusSeeOther)
+}
+
+// endedPage is what a form gets that comes after its session has ended.
+type endedPage struct {
+	Login string
+	Again *kept
 }
 
 // localPage returns a page of the dashboard, or nothing: a login leads nowhere else.

@@ -46,7 +46,8 @@ func TestTeamForms(t *testing.T) {
 	}
 }
 
-// TestSettingsForm: the operator changes the time zone, in which times are shown.
+// TestSettingsForm: the operator and admins change the name and the time zone, in
+// which times are shown.
 func TestSettingsForm(t *testing.T) {
 	f := setup(t, "quick")
 	b := f.with(operatorKey)
@@ -55,7 +56,8 @@ func TestSettingsForm(t *testing.T) {
 	f.settled(f.placeAs(f.org, 1))
 	require.Contains(t, f.as("ann").get("/app/o/"+f.org+"/orders").body, " JST")
 	require.Equal(t, 422, b.send(at, url.Values{"name": {"Renamed"}, "time_zone": {"Mars/North"}}).status)
-	require.Equal(t, 403, f.as("ann").send(at, url.Values{"time_zone": {"UTC"}}).status)
+	require.Contains(t, f.as("ann").send(at, url.Values{"name": {"Ann's"}, "time_zone": {"Europe/Oslo"}}).body, "<dd>Europe/Oslo</dd>")
+	require.Equal(t, 403, f.as("jane").send(at, url.Values{"time_zone": {"UTC"}}).status)
 }
 
 // TestWebhookPage: an endpoint is tested, changed, paused and given a new secret,
@@ -216,7 +218,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	token := b.token()
 	refused := b.post(at+"/team", url.Values{"csrf": {token}, "id": {"a b"}, "name": {"X"}, "role": {"member"}}, "Referer", f.url+at+"/team")
 	require.Equal(t, 422, refused.status)
-	require.Contains(t, refused.body, `<a class="button" href="`+at+`/team">Back</a>`)
 	require.Equal(t, 1, strings.Count(refused.body, "is not a member id"), "once")
 	require.NotContains(t, b.do("GET", at+"/orders/none", nil, "Referer", "https://evil.example/app/x").body, ">Back<")
 	nothing := b.send(at+"/new/quote", url.Values{"kind": {"lead_list"}, "count": {"5"}, "country": {"XX"}})
@@ -287,5 +288,37 @@ func TestCreditMonth(t *testing.T) {
 		require.Equal(t, shared, strings.Contains(home, "<dt>Credit month ends</dt><dd>"+last), planID)
 		require.Contains(t, home, "<dt>Credit month ends</dt>", planID)
 		require.Equal(t, !shared, strings.Contains(f.as("ann").get("/app/o/"+f.org+"/team").body, "last day of the credit month"), planID)
+	}
+}
+
+// TestOverAllOrganizations: the operator sees events and resets of all organizations,
+// and a period that has ended is marked; admins see none of it.
+func TestOverAllOrganizations(t *testing.T) {
+	f := setup(t, "workspace-paid")
+	other := f.org + "-other"
+	f.addOrg(other, "workspace-paid")
+	for _, org := range []string{f.org, other} {
+		_, err := app.Accounts.Suspend(t.Context(), org)
+		require.NoError(t, err)
+	}
+	b := f.with(operatorKey)
+	require.Eventually(t, func() bool {
+		all := b.get("/app/operator/events?type=org.suspended").body
+		return strings.Contains(all, `/app/o/`+f.org+`/events"`) && strings.Contains(all, `/app/o/`+other+`/events"`)
+	}, 20*time.Second, 50*time.Millisecond)
+	one := b.get("/app/operator/events?org=" + other).body
+	require.Contains(t, one, other+`/events"`)
+	require.NotContains(t, one, `/app/o/`+f.org+`/events"`)
+	require.Contains(t, b.get("/app/operator/events?org=none").body, "No event matches the filter.")
+	require.Equal(t, 422, b.get("/app/operator/events?from=yesterday").status, "a filter that is none selects nothing")
+	require.Equal(t, 422, b.get("/app/operator/orders?to=32.13.2026").status)
+
+	_, err := app.Pool.Exec(t.Context(), `UPDATE subscription SET anchor = anchor - interval '2 months', due_at = now() - interval '1 hour' WHERE org = $1`, f.org)
+	require.NoError(t, err)
+	resets := b.get("/app/operator/resets").body
+	require.Regexp(t, `>due</span></td><td[^>]*><a href="/app/o/`+f.org+`">`, resets)
+	require.Contains(t, resets, `/app/o/`+other+`/resets"`)
+	for _, page := range []string{"events", "resets"} {
+		require.Equal(t, 403, f.as("ann").get("/app/operator/"+page).status)
 	}
 }

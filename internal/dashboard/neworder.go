@@ -120,6 +120,8 @@ type listPage struct {
 	List    *lead.List
 	Bad     []lead.BadRow // the first rows that cannot be used
 	Problem string
+	Text    string // the form as it was sent
+	Column  string
 }
 
 // listForm asks for a list, and shows what was read of one with ?list.
@@ -177,6 +179,8 @@ func (v *visit) upload() error {
 
 func (v *visit) keepList(fields map[string]string, source io.Reader) error {
 	if !v.goodToken(fields["csrf"]) {
+		v.again = keep(v.r, url.Values{"column": {fields["column"]}, "text": {fields["text"]}})
+		v.again.Upload = true
 		return errToken
 	}
 	path := "/lists"
@@ -192,7 +196,7 @@ func (v *visit) keepList(fields map[string]string, source io.Reader) error {
 	var list lead.List
 	var problem *api.Problem
 	if err := v.ask(r, &list); errors.As(err, &problem) {
-		return v.showList(problem.Status, listPage{Problem: problem.Detail})
+		return v.showList(problem.Status, listPage{Problem: problem.Detail, Text: fields["text"], Column: fields["column"]})
 	} else if err != nil {
 		return err
 	}
@@ -257,6 +261,7 @@ func bodyOf(form url.Values) (order.Body, error) {
 // quotePage is what an order would come to, before the button.
 type quotePage struct {
 	Body    string // the order, as it is placed by the button
+	Change  string // the page on which it can be changed
 	Key     string // makes a double click one order
 	Kind    order.Kind
 	Count   int64
@@ -283,11 +288,58 @@ func (v *visit) showQuote(status int, body order.Body, page quotePage) error {
 	if err != nil {
 		return err
 	}
-	page.Body = string(text)
+	page.Body, page.Change = string(text), changePage(body)
 	if page.Missing == nil {
 		page.Missing = page.Quote.Missing
 	}
 	return v.render(status, "quote", "Quote", page)
+}
+
+// maxIDsInAddress is how much of the ids of leads an address carries.
+const maxIDsInAddress = 4000
+
+// changePage is the form of an order, filled in as it was asked for.
+func changePage(b order.Body) string {
+	query := url.Values{}
+	add := func(name, value string) {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	page := "new"
+	switch spec := b.Kind.Spec(); {
+	case !spec.Exports && len(b.LeadIDs) > 0:
+		page = "new/reveal"
+		if ids := strings.Join(b.LeadIDs, " "); len(ids) < maxIDsInAddress {
+			add("ids", ids)
+		}
+	case spec.Exports:
+		page = "new/export"
+	case b.ListID != "":
+		page = "new/list"
+		add("list", b.ListID)
+	case spec.Source == order.FromCriteria:
+		page = "new/leads"
+		for _, c := range criteriaOf(b.Criteria) {
+			if !strings.Contains(c[0], " ") {
+				add(c[0], c[1])
+			}
+		}
+		for name, n := range map[string]int64{"count": b.Count, "headcount_min": b.Criteria.HeadcountMin, "headcount_max": b.Criteria.HeadcountMax} {
+			if n > 0 {
+				add(name, strconv.FormatInt(n, 10))
+			}
+		}
+		for name, on := range map[string]bool{"fill": b.Fill, "has_phone": b.Criteria.HasPhone, "has_direct_email": b.Criteria.HasDirectEmail} {
+			if on {
+				add(name, "true")
+			}
+		}
+	}
+	if len(query) > 0 {
+		page += "?" + query.Encode()
+	}
+	return page
 }
 
 // place places the order of a quote. Sent twice it is the same order.

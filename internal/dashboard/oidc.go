@@ -233,14 +233,14 @@ func (d *Dashboard) openSignOn(ctx context.Context, email, org string) (session 
 		return session, nil, err
 	}
 	var in *account.Accounts
-	for _, accounts := range d.everyone() {
-		found, err := accounts.MembersByEmail(ctx, email)
+	for _, there := range d.everyone() {
+		found, err := there.Accounts.MembersByEmail(ctx, email)
 		if err != nil {
 			return "", nil, err
 		}
 		for _, m := range found {
 			if org == "" || m.Org == org {
-				members, in = append(members, m), accounts
+				members, in = append(members, m), there.Accounts
 			}
 		}
 	}

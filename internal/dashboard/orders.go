@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,10 +37,13 @@ type ordersPage struct {
 	Filtered bool
 }
 
+// pageSize is how many entries a list shows.
+const pageSize = 50
+
 func (v *visit) orders() error {
 	asked := v.r.URL.Query()
 	page := ordersPage{Asked: asked, All: v.Org.ID == "", Filtered: filtered(asked, "status", "kind", "member", "from", "to", "org")}
-	query := url.Values{"limit": {"50"}}
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	v.setDays(query)
 	names := []string{"status", "kind", "member", "cursor"}
 	if page.All {
@@ -51,7 +55,14 @@ func (v *visit) orders() error {
 		}
 	}
 	var list orderPage
-	if err := v.call(http.MethodGet, "/orders?"+query.Encode(), nil, &list); err != nil {
+	var err error
+	if page.All {
+		query.Del("cursor")
+		list.Orders, list.NextCursor, err = v.allOrders(query, asked.Get("cursor"), pageSize)
+	} else {
+		err = v.call(http.MethodGet, "/orders?"+query.Encode(), nil, &list)
+	}
+	if err != nil {
 		return err
 	}
 	page.Orders = list.Orders
@@ -134,6 +145,12 @@ func criteriaOf(c order.Criteria) [][2]string {
 	}
 	if c.HeadcountMax > 0 {
 		add("headcount to", number(c.HeadcountMax))
+	}
+	if c.HasPhone {
+		add("has a phone number", "yes")
+	}
+	if c.HasDirectEmail {
+		add("has a direct email", "yes")
 	}
 	return list
 }

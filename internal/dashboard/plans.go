@@ -274,7 +274,7 @@ func (v *visit) previewPlan() error {
 		return err
 	}
 	page.Preview, page.Changes = true, differences(before, string(withoutVersion(after)))
-	orgs, err := v.Accounts.Orgs(v.r.Context())
+	orgs, err := v.orgs()
 	if err != nil {
 		return err
 	}
@@ -295,7 +295,9 @@ func (v *visit) savePlan() error {
 	if err != nil {
 		return err
 	}
-	if err := v.call(http.MethodPut, "/plans/"+pathEscape(v.r.PathValue("id")), withoutVersion(text), nil); err != nil {
+	if err := v.inAll(func(there *visit) error {
+		return there.call(http.MethodPut, "/plans/"+pathEscape(v.r.PathValue("id")), withoutVersion(text), nil)
+	}); err != nil {
 		return err
 	}
 	return v.redirect(Prefix + "/operator/plans")

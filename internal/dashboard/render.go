@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"html/template"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -25,7 +26,7 @@ var files embed.FS
 var pages = parse()
 
 var functions = template.FuncMap{
-	"n": number, "label": label, "cap": func(v any) string {
+	"n": number, "rate": rate, "label": label, "cap": func(v any) string {
 		text := label(v)
 		return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
 	}, "first": cmp.Or[string], "join": strings.Join,
@@ -63,6 +64,14 @@ func number(n int64) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return sign + text
+}
+
+// rate writes how many a second, with a digit behind the point where there are few.
+func rate(n float64) string {
+	if n < 10 {
+		return strconv.FormatFloat(n, 'f', -1, 64)
+	}
+	return number(int64(math.Round(n)))
 }
 
 // label makes a name of the API readable: direct_email → direct email.
@@ -151,25 +160,35 @@ func (v view) Stamp(text string) string {
 }
 
 // Minute is a time of this or the next year in the zone of the organization.
-func (v view) Minute(t time.Time) string { return v.format(t, "2 Jan, 15:04") }
+func (v view) Minute(t time.Time) string { return v.format(t, "2 Jan, 15:04 MST") }
 
 // Day is a day in the zone of the organization.
 func (v view) Day(t any) string { return v.format(t, "2 Jan 2006") }
 
 // LastDay is the last day before an end.
-func (v view) LastDay(t time.Time) string { return v.format(t.Add(-time.Second), "2 Jan 2006") }
+func (v view) LastDay(t any) string {
+	end := at(t)
+	if end.IsZero() {
+		return "–"
+	}
+	return v.format(end.Add(-time.Second), "2 Jan 2006")
+}
 
-func (v view) format(t any, layout string) string {
-	var at time.Time
+// at is a time that may be missing.
+func at(t any) time.Time {
 	switch t := t.(type) {
 	case time.Time:
-		at = t
+		return t
 	case *time.Time:
-		if t == nil {
-			return "–"
+		if t != nil {
+			return *t
 		}
-		at = *t
 	}
+	return time.Time{}
+}
+
+func (v view) format(t any, layout string) string {
+	at := at(t)
 	if at.IsZero() {
 		return "–"
 	}
@@ -202,8 +221,11 @@ func (v *visit) render(status int, page, title string, body any) error {
 // surround fills in what stands on every page.
 func (v *visit) surround(p *view) (err error) {
 	if v.ID.IsOperator() {
-		if p.Orgs, err = v.Accounts.Orgs(v.r.Context()); err != nil {
+		if p.Orgs, err = v.orgs(); err != nil {
 			return err
+		}
+		for _, name := range v.silent {
+			p.Notices = append(p.Notices, notice{"warn", "The cell " + name + " does not answer: what is in it is not shown.", ""})
 		}
 	}
 	if v.Org.ID == "" {

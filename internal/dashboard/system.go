@@ -11,7 +11,6 @@ import (
 
 	"holdfast/internal/erasure"
 	"holdfast/internal/ledger"
-	"holdfast/internal/reconcile"
 )
 
 func init() { //nolint:gochecknoinits // each file registers its own routes
@@ -29,37 +28,56 @@ const auditWithin = 5 * time.Minute
 
 // systemPage is how the installation is.
 type systemPage struct {
-	Parts  [][2]string // what /readyz says
-	Ready  bool
-	Heads  []ledger.Head
-	Lost   []reconcile.Lost
-	NoLost bool           // which orders have no workflow is not known
-	Report *ledger.Report // of an audit that has just run
+	Cells  []cellState
+	Lost   []lostWork
+	NoLost []string // cells in which orders without a workflow are not known
+}
+
+// cellState is how a cell is.
+type cellState struct {
+	Name  string
+	Parts [][2]string // what /readyz says
+	Ready bool
+	Heads []ledger.Head
+	audited
+}
+
+// audited is an audit that has just run.
+type audited struct {
+	Report *ledger.Report
 	Took   time.Duration
 }
 
 // Hex writes a hash as audit --head does.
 func (systemPage) Hex(hash []byte) string { return hex.EncodeToString(hash) }
 
-func (v *visit) system() error { return v.showSystem(nil, 0) }
+func (v *visit) system() error { return v.showSystem(nil) }
 
-func (v *visit) showSystem(report *ledger.Report, took time.Duration) error {
-	page := systemPage{Report: report, Took: took.Round(time.Millisecond)}
-	ctx := v.r.Context()
-	if v.Ready != nil {
-		var state map[string]string
-		short, cancel := context.WithTimeout(ctx, askTemporal)
-		state, page.Ready = v.Ready(short)
-		cancel()
-		for _, part := range slices.Sorted(maps.Keys(state)) {
-			page.Parts = append(page.Parts, [2]string{part, state[part]})
+func (v *visit) showSystem(audits map[string]audited) error {
+	var page systemPage
+	err := v.inEach(func(there *visit) error {
+		state := cellState{Name: there.Cell, audited: audits[there.Cell]}
+		ctx := there.r.Context()
+		if there.Ready != nil {
+			short, cancel := context.WithTimeout(ctx, askTemporal)
+			var parts map[string]string
+			parts, state.Ready = there.Ready(short)
+			cancel()
+			for _, part := range slices.Sorted(maps.Keys(parts)) {
+				state.Parts = append(state.Parts, [2]string{part, parts[part]})
+			}
 		}
-	}
-	var err error
-	if v.Heads != nil {
-		if page.Heads, err = v.Heads(ctx); err != nil {
-			return err
+		var err error
+		if there.Heads != nil {
+			state.Heads, err = there.Heads(ctx)
 		}
+		if err == nil {
+			page.Cells = append(page.Cells, state)
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	page.Lost, page.NoLost = v.lost()
 	return v.render(http.StatusOK, "system", "System", page)
@@ -67,17 +85,21 @@ func (v *visit) showSystem(report *ledger.Report, took time.Duration) error {
 
 // audit proves the books, as the command does.
 func (v *visit) audit() error {
-	if v.Audit == nil {
-		return errNoPage
+	audits := map[string]audited{}
+	for _, d := range v.everyone() {
+		if d.Audit == nil {
+			return errNoPage
+		}
+		ctx, cancel := context.WithTimeout(v.r.Context(), auditWithin)
+		began := time.Now()
+		report, err := d.Audit(ctx)
+		cancel()
+		if err != nil {
+			return err
+		}
+		audits[d.Cell] = audited{&report, time.Since(began).Round(time.Millisecond)}
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), auditWithin)
-	defer cancel()
-	began := time.Now()
-	report, err := v.Audit(ctx)
-	if err != nil {
-		return err
-	}
-	return v.showSystem(&report, time.Since(began))
+	return v.showSystem(audits)
 }
 
 func (v *visit) erasure() error {
@@ -94,9 +116,19 @@ func (v *visit) erase() error {
 			body["lead_ids"] = append(body["lead_ids"], word)
 		}
 	}
-	var report erasure.Report
-	if err := v.call(http.MethodPost, "/erasures", body, &report); err != nil {
+	var sum erasure.Report
+	err := v.inAll(func(there *visit) error {
+		var report erasure.Report
+		err := there.call(http.MethodPost, "/erasures", body, &report)
+		sum.Leads += report.Leads
+		sum.Items += report.Items
+		sum.ListRows += report.ListRows
+		sum.Verdicts += report.Verdicts
+		sum.Suppressed += report.Suppressed
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "erasure", "Erase personal data", &report)
+	return v.render(http.StatusOK, "erasure", "Erase personal data", &sum)
 }

@@ -25,7 +25,7 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}", needs: admin, handle: (*visit).changeMember},
 		route{method: http.MethodPost, path: "/o/{org}/team/{member}/remove", needs: admin, handle: (*visit).removeMember},
 		route{method: http.MethodGet, path: "/o/{org}/settings", handle: (*visit).settings},
-		route{method: http.MethodPost, path: "/o/{org}/settings", needs: operator, handle: (*visit).changeSettings},
+		route{method: http.MethodPost, path: "/o/{org}/settings", needs: admin, handle: (*visit).changeSettings},
 	)
 }
 

@@ -20,7 +20,11 @@ func init() { //nolint:gochecknoinits // each file registers its own routes
 // orders.
 const refusalsWithin = 2 * time.Second
 
-type verificationPage struct {
+// verificationPage is how verification is in each cell.
+type verificationPage struct{ Cells []verificationState }
+
+type verificationState struct {
+	Name       string
 	Outage     string
 	Identities [][2]string // what /readyz says of each
 	Workers    []verdicts.WorkerState
@@ -31,29 +35,40 @@ type verificationPage struct {
 // verification shows identities, verifiers that are not asked, and hosts that
 // refuse us.
 func (v *visit) verification() error {
+	var page verificationPage
+	err := v.inEach(func(there *visit) error {
+		state, err := there.verificationHere()
+		if err == nil {
+			page.Cells = append(page.Cells, state)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "verification", "Verification", page)
+}
+
+func (v *visit) verificationHere() (state verificationState, err error) {
 	ctx := v.r.Context()
-	page := verificationPage{Outage: v.outage(ctx)}
+	state = verificationState{Name: v.Cell, Outage: v.outage(ctx)}
 	if v.Ready != nil {
-		state, _ := v.Ready(ctx)
-		for _, part := range slices.Sorted(maps.Keys(state)) {
+		parts, _ := v.Ready(ctx)
+		for _, part := range slices.Sorted(maps.Keys(parts)) {
 			if name, ok := strings.CutPrefix(part, "identity"); ok {
-				page.Identities = append(page.Identities, [2]string{strings.TrimSpace(name), state[part]})
+				state.Identities = append(state.Identities, [2]string{strings.TrimSpace(name), parts[part]})
 			}
 		}
 	}
-	var err error
 	if v.Workers != nil {
-		if page.Workers, err = v.Workers(ctx); err != nil {
-			return err
+		if state.Workers, err = v.Workers(ctx); err != nil {
+			return state, err
 		}
 	}
 	short, cancel := context.WithTimeout(ctx, refusalsWithin)
 	defer cancel()
-	if page.Refusals, err = v.Book.Refusals(short, 50); err != nil {
-		if short.Err() == nil {
-			return err
-		}
-		page.Late = true
+	if state.Refusals, err = v.Book.Refusals(short, 50); err != nil && short.Err() != nil {
+		state.Late, err = true, nil
 	}
-	return v.render(http.StatusOK, "verification", "Verification", page)
+	return state, err
 }

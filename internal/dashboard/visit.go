@@ -29,6 +29,9 @@ type visit struct {
 
 	ID  api.Identity
 	Org account.Org // which the page is about; empty on pages about none
+
+	again  *kept    // an upload that was not carried out
+	silent []string // cells that do not answer
 }
 
 // SessionCookie has the secret of a session.
@@ -193,7 +196,15 @@ func (v *visit) showError(err error) {
 		v.Log.ErrorContext(v.r.Context(), "A page failed.", "route", v.r.Pattern, "error", err)
 		p = &api.Problem{Status: http.StatusInternalServerError, Title: "Something went wrong on our side", Detail: "The page could not be shown; try again in a moment."}
 	}
-	page := pageError{p, v.back()}
+	page := pageError{Problem: p, Back: v.back(), Again: v.again}
+	if v.r.Method == http.MethodPost && v.r.PostForm != nil {
+		if v.showAgain(p, page.Says()) {
+			return
+		}
+		if errors.Is(p, errToken) || p.Status >= http.StatusInternalServerError || page.Back == "" {
+			page.Again = keep(v.r, v.r.PostForm)
+		}
+	}
 	err = v.render(p.Status, "error", p.Title, page)
 	if err != nil { // what surrounds a page fails, too
 		bare := &visit{Dashboard: v.Dashboard, w: v.w, r: v.r}
@@ -209,7 +220,8 @@ func (v *visit) showError(err error) {
 type pageError struct {
 	*api.Problem
 
-	Back string
+	Back  string
+	Again *kept // the form that was not carried out
 }
 
 // Says is what is wrong, each fault in a sentence. The API names a parameter by

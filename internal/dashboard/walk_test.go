@@ -31,12 +31,19 @@ func (b *browser) try(r dashboard.Route, org, token string) page {
 	return b.post(at(r, org), url.Values{"csrf": {token}, "id": {"eve"}, "name": {"Eve"}})
 }
 
-// TestEachRouteNeedsASession: without one every page and form leads to the login.
+// TestEachRouteNeedsASession: without one every page leads to the login, and a form
+// does nothing and asks for it.
 func TestEachRouteNeedsASession(t *testing.T) {
 	f := setup(t, "quick")
 	b := f.browser()
 	for _, r := range dashboard.Routes() {
-		require.Equal(t, "/app/login", b.try(r, f.org, "0").at, "%s %s", r.Method, r.Path)
+		said := b.try(r, f.org, "0")
+		if r.Method == http.MethodPost {
+			require.Equal(t, 401, said.status, r.Path)
+			require.Contains(t, said.body, "/app/login?", r.Path)
+			continue
+		}
+		require.Equal(t, "/app/login", said.at, "%s %s", r.Method, r.Path)
 	}
 }
 

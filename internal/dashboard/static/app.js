@@ -73,6 +73,14 @@ setInterval(() => {
   }
 }, 1000);
 
+// A button that is pressed twice sends its form once.
+addEventListener("submit", (e) => {
+  const form = e.target;
+  if (form.method !== "post") return;
+  if (Date.now() - (form.dataset.sent ?? 0) < 2000) e.preventDefault();
+  else form.dataset.sent = Date.now();
+}, true);
+
 // A list can be dropped anywhere on its form; its columns are offered, and how
 // much of it has arrived is shown.
 for (const form of document.querySelectorAll("form[data-upload]")) {
