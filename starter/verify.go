@@ -43,9 +43,9 @@ func (a *app) verifyCommand() *cobra.Command {
 One JSON result a line comes out, in the order of the input, while verification
 runs. Empty lines are left out.
 
-When nothing can be verified (port 25 closed, our address listed, DNS down), the
-command prints the results up to the first address without one, says how many
-those are, and ends with an error. Run it again with --skip and that number to
+When nothing can be verified (port 25 closed, our address listed, DNS down), or
+it is interrupted (Ctrl-C), the command prints the results up to the first
+address without one, says how many those are, and ends. Run it again with --skip and that number to
 continue; both outputs together are complete and in order.
 
 Verification talks to the mail servers of the world: it needs port 25 open and
@@ -132,7 +132,8 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 	for c := range queue {
 		err := <-c.done
 		var outage *verify.OutageError
-		if err != nil && !errors.As(err, &outage) {
+		interrupted := errors.Is(err, context.Canceled)
+		if err != nil && !interrupted && !errors.As(err, &outage) {
 			return err
 		}
 		scoreBeside(c.results)
@@ -149,8 +150,13 @@ func (a *app) verify(ctx context.Context, cfg config.Config, in io.Reader, skip 
 			return fmt.Errorf("the results could not be written: %w", err)
 		}
 		progress.set(counts.total(), "")
+		done := skip + counts.total()
+		if interrupted {
+			progress.close()
+			a.screen.note("Interrupted after %s; to continue, use --skip %d.", count(done, "result"), done)
+			return err
+		}
 		if outage != nil {
-			done := skip + counts.total()
 			return fmt.Errorf("%w; it stopped after %s: when it works again, continue with --skip %d", outage, count(done, "result"), done)
 		}
 	}

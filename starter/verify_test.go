@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,6 +204,48 @@ func TestVerifyLosesNoLineInAnOutage(t *testing.T) {
 		got = append(got, r.Email)
 	}
 	require.Equal(t, list, got)
+}
+
+// Who interrupts a run is told how to continue it.
+func TestVerifySaysHowToContinueWhenInterrupted(t *testing.T) {
+	lab, err := maillab.Start(maillab.Config{Domains: 2, Only: []maillab.Kind{maillab.Ordinary}})
+	require.NoError(t, err)
+	t.Cleanup(lab.Close)
+	w := newWorld(t, labEnv(lab)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := w.command(ctx, "verify", "-")
+	input, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	var out, notes bytes.Buffer
+	cmd.Stderr = &notes
+	read, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	for i := range 2 * chunkSize {
+		_, err := fmt.Fprintf(input, "user%d@dns-null-mx.odd.test\n", i)
+		require.NoError(t, err)
+	}
+	lines := bufio.NewReader(io.TeeReader(read, &out)) // more input could come, so the rest waits
+	for range chunkSize {
+		_, err := lines.ReadString('\n')
+		require.NoError(t, err)
+	}
+	// One that never answers holds the third chunk up.
+	for i := range chunkSize {
+		_, err := fmt.Fprintf(input, "user%d@banner-never.odd.test\n", i)
+		require.NoError(t, err)
+	}
+	for range chunkSize {
+		_, err := lines.ReadString('\n')
+		require.NoError(t, err)
+	}
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	_, err = io.Copy(io.Discard, lines)
+	require.NoError(t, err)
+	require.Error(t, cmd.Wait())
+	require.Equal(t, exitSignal+int(syscall.SIGINT), cmd.ProcessState.ExitCode())
+	require.Contains(t, notes.String(), fmt.Sprintf("to continue, use --skip %d.", strings.Count(out.String(), "\n")))
 }
 
 // A list of dead hosts is answered line by line: a host that works shows that

@@ -339,7 +339,7 @@ func reversed(addr netip.Addr) string {
 func (c identityCheck) port25(ctx context.Context) IdentityCheck {
 	name := "port_25"
 	if len(c.e.canaryList(ctx)) == 0 {
-		return unknownCheck(name, "there is no mail host to try; name a domain of one in Canaries")
+		return unknownCheck(name, "there is no mail host to try; name the domain of one in HOLDFAST_SMTP_CANARIES")
 	}
 	says, why := c.e.askMailHosts(ctx)
 	switch says {
