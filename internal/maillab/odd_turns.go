@@ -64,9 +64,13 @@ func afterSessions() (list []OddHost) {
 		{"450", "450 4.2.0 So much for now", 2},
 	} {
 		m := manner{rules: []rule{{at: atRcpt, in: byClient, from: t.from, say: t.say}}}
-		list = append(list,
-			OddHost{Name: "turn-session-" + t.name, Behaviour: "Answers in a client's first sessions, then says to everyone for ever: " + t.say + ".", Patience: "few sessions", twin: true, manner: m},
-			OddHost{Name: "turn-session-all-" + t.name, Behaviour: "Accepts everyone in a client's first sessions, then says for ever: " + t.say + ".", Patience: "few sessions", twin: true, everyone: true, manner: m}.both(catchAllTruth))
+		some := OddHost{Name: "turn-session-" + t.name, Behaviour: "Answers in a client's first sessions, then says to everyone for ever: " + t.say + ".", Patience: "few sessions", twin: true, manner: m}
+		all := OddHost{Name: "turn-session-all-" + t.name, Behaviour: "Accepts everyone in a client's first sessions, then says for ever: " + t.say + ".", Patience: "few sessions", twin: true, everyone: true, manner: m}.both(catchAllTruth)
+		if t.name == "unavailable" { // it says what RFC 5321 section 4.2.3 has for a missing mailbox, of each and alone
+			some.Existing = Truth{Verdict: "valid", Reason: "accepted", Also: []string{"invalid"}}
+			all = all.both(Truth{Verdict: "catch_all", Reason: "domain_accepts_all", Also: []string{"invalid"}})
+		}
+		list = append(list, some, all)
 	}
 	return append(list,
 		OddHost{
