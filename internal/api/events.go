@@ -107,7 +107,7 @@ func (a *API) tell(ctx context.Context, w *patient, o order.Order, at place) err
 			return nil
 		case <-beats.C:
 			if still, ok := ctx.Value(stillKey{}).(func() bool); ok && !still() {
-				return nil // who comes back is told why
+				return nil // the next request of the caller is answered with the reason
 			}
 			if _, err := w.Write([]byte(": heartbeat\n\n")); err != nil {
 				return err

@@ -59,7 +59,7 @@ const seenThrough = time.Minute
 
 // Through returns a context for a step on the database that does not end with its
 // caller's context. It ends at some time: a server that says nothing any more would
-// keep the step, and whatever waits for it, for ever.
+// keep the step, and all that waits for it, for ever.
 func Through(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), seenThrough)
 }

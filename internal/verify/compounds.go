@@ -45,7 +45,7 @@ func belongsToThing(before []string, box string) bool {
 	return false
 }
 
-// ownedByOther reports whether the words behind a mailbox name somebody else's:
+// ownedByOther reports whether the words behind a mailbox name another owner:
 // "of the reseller", "Ihres Anbieters", "de quejas", but not "of this name" or
 // "de correo".
 func ownedByOther(after []string) bool {

@@ -357,8 +357,8 @@ func endsInTurn(before string, anywhere bool) bool {
 	})
 }
 
-// piecesInOrder reports whether the pieces stand in the text in this order. Between two
-// that are to be about a mailbox no other thing may stand: of 受信者のドメインが
+// piecesInOrder reports whether the pieces stand in the text in this order. Where they
+// speak of a mailbox, no other thing may stand between two: of 受信者のドメインが
 // 見つかりません it is the domain that is missing.
 func piecesInOrder(text string, pieces []string, straight bool) bool {
 	for i, piece := range pieces {
