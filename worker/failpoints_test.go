@@ -183,15 +183,15 @@ var backgrounds = map[string]background{
 			UNION ALL SELECT 'suppressed', reason, count(*)::text FROM suppression GROUP BY reason
 			UNION ALL SELECT 'tally', 'rows', count(*)::text FROM order_tally`,
 	},
-	// Events are carried from the outbox to two endpoints, one of which takes nothing;
-	// what was delivered long ago is removed, and an endpoint that was deleted then.
+	// Events are carried from the outbox to an endpoint; what was delivered long ago is
+	// removed, and an endpoint that was deleted then.
 	"webhooks": {
 		before: func(ctx context.Context, p *process) error {
 			if _, err := p.accounts.CreateOrg(ctx, account.Org{ID: "acme", Name: "Acme", Plan: "verified-leads"}); err != nil {
 				return err
 			}
 			hooks := hooksOf(p)
-			for _, path := range []string{"/taken", "/refused", "/deleted"} {
+			for _, path := range []string{"/taken", "/deleted"} {
 				if _, _, err := hooks.Create(ctx, "acme", receiver()+path, nil); err != nil {
 					return err
 				}
@@ -209,7 +209,7 @@ var backgrounds = map[string]background{
 		},
 		do: func(ctx context.Context, p *process) error {
 			hooks := hooksOf(p)
-			for events := int64(1); events > 0; { // that an endpoint was disabled is an event, too
+			for events := int64(1); events > 0; {
 				var err error
 				if events, _, err = hooks.Publish(ctx, 4); err != nil {
 					return err
@@ -237,8 +237,8 @@ var backgrounds = map[string]background{
 			}
 			return nil
 		},
-		left: `SELECT 'event', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, (published_at IS NOT NULL)::text, '' FROM outbox
-			UNION ALL SELECT 'delivery', CASE topic WHEN 'webhook.disabled' THEN topic ELSE key END, substring(e.url FROM '/[a-z]+$'), status FROM webhook_delivery d JOIN outbox o ON o.id = d.event JOIN webhook_endpoint e ON e.id = d.endpoint WHERE e.url LIKE '%/taken'
+		left: `SELECT 'event', key, (published_at IS NOT NULL)::text, '' FROM outbox
+			UNION ALL SELECT 'delivery', o.key, substring(e.url FROM '/[a-z]+$'), status FROM webhook_delivery d JOIN outbox o ON o.id = d.event JOIN webhook_endpoint e ON e.id = d.endpoint
 			UNION ALL SELECT 'endpoint', substring(url FROM '/[a-z]+$'), (disabled_at IS NOT NULL)::text, '' FROM webhook_endpoint`,
 	},
 }
@@ -247,13 +247,9 @@ func hooksOf(p *process) *webhook.Webhooks {
 	return webhook.New(p.pool, webhook.Config{Allow: netguard.Loopback(), Backoff: []time.Duration{time.Millisecond}})
 }
 
-// receiver is where webhooks of /taken are taken and others are not.
+// receiver is where webhooks are taken.
 var receiver = sync.OnceValue(func() string {
-	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/taken" {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})).URL
+	return httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).URL
 })
 
 // A process dies before or after any of the writes of a reset, of reconciling, of an
