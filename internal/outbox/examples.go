@@ -8,7 +8,21 @@ import (
 	"holdfast/internal/order"
 )
 
-var exampleTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+var (
+	exampleTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	exampleEnd  = exampleTime.AddDate(0, 1, 0)
+	exampleOrg  = Org{Org: "acme", At: exampleTime}
+
+	exampleMoved  = CreditsMoved{Org: "acme", Type: "email", Amount: 500, Balance: 1500, Entry: 42, Reason: "invoice 2026-0007", At: exampleTime}
+	exampleVoided = CreditsVoidedOf{CreditsMoved: exampleMoved, GrantID: 7}
+	exampleReset  = CreditsWereReset{
+		Org: "acme", Plan: "rollover-boost", Start: exampleTime, End: exampleEnd,
+		Credits: []ResetCredit{{Type: "email", Granted: 12000, RolledOver: 300}},
+	}
+	exampleList = ReadyList{
+		Org: "acme", Member: "jane", ID: "lst_7d2k4m", Columns: []string{"name", "email"}, Rows: 1000, Unique: 940, Matchable: 20, Malformed: 12, At: exampleTime,
+	}
+)
 
 // Example returns an example of the data of a topic, as JSON.
 func Example(topic string) (json.RawMessage, error) {
@@ -16,53 +30,13 @@ func Example(topic string) (json.RawMessage, error) {
 		if t.Name != topic {
 			continue
 		}
-		data, err := json.Marshal(t.example())
+		data, err := json.Marshal(t.Data)
 		if err != nil {
 			return nil, fmt.Errorf("the example of %s cannot be written: %w", topic, err)
 		}
 		return data, nil
 	}
 	return nil, fmt.Errorf("there is no topic %s", topic)
-}
-
-// example is a value of the type that the topic's data have.
-func (t Topic) example() any {
-	org := Org{Org: "acme", At: exampleTime}
-	moved := CreditsMoved{Org: "acme", Type: "email", Amount: 500, Balance: 1500, Entry: 42, Reason: "invoice 2026-0007", At: exampleTime}
-	granted := CreditsVoidedOf{CreditsMoved: moved, GrantID: 7}
-	end := exampleTime.AddDate(0, 1, 0)
-	switch t.Data.(type) {
-	case order.Order:
-		return exampleOrder(t.Name)
-	case CreditsAreLow:
-		return CreditsAreLow{Org: "acme", Type: "email", Available: 95, Threshold: 100, At: exampleTime}
-	case CreditsWereReset:
-		return CreditsWereReset{
-			Org: "acme", Plan: "rollover-boost", Start: exampleTime, End: end,
-			Credits: []ResetCredit{{Type: "email", Granted: 12000, RolledOver: 300}},
-		}
-	case CreditsMoved:
-		return moved
-	case CreditsVoidedOf:
-		return granted
-	case CreditsGrantedTo:
-		return CreditsGrantedTo{CreditsVoidedOf: granted, Source: "pack", ExpiresAt: &end}
-	case ReadyList:
-		return ReadyList{Org: "acme", Member: "jane", ID: "lst_7d2k4m", Columns: []string{"name", "email"}, Rows: 1000, Unique: 940, Matchable: 20, Malformed: 12, At: exampleTime}
-	case NewMember:
-		return NewMember{Org: org, Member: "jane", Role: "member"}
-	case FormerMember:
-		return FormerMember{Org: org, Member: "jane"}
-	case NewPlan:
-		return NewPlan{Org: org, Plan: "rollover-power", Version: 1, Since: end, AtPeriodEnd: true}
-	case Org:
-		return org
-	case FailedTopUp:
-		return FailedTopUp{Org: "acme", ID: 12, Type: "email", Status: "failed", Reason: "Your card was declined.", Stopped: true, At: exampleTime}
-	case DisabledWebhook:
-		return DisabledWebhook{Org: "acme", ID: "wh_7f3a2c", URL: "https://example.com/holdfast", Reason: "The endpoint answered 410 Gone."}
-	}
-	return t.Data
 }
 
 // exampleOrder is an order as it stands with an event about it.

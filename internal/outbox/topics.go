@@ -1,10 +1,6 @@
 package outbox
 
-import (
-	"time"
-
-	"holdfast/internal/order"
-)
+import "time"
 
 // The topics: what an event is about. Webhooks subscribe to them by name.
 const (
@@ -39,37 +35,37 @@ const (
 type Topic struct {
 	Name string
 	Says string // one sentence for those who subscribe
-	Data any    // a value of the type that the event's data have
+	Data any    // an example of the data, of the type that the data of all its events have
 }
 
 // Topics is the catalogue of events: what can be subscribed to, and the shape of
 // what then arrives. A new event is a line here, and Write where it happens.
 var Topics = []Topic{
-	{OrderReserved, "The credits of an order are held; its work begins.", order.Order{}},
-	{OrderStarted, "The items of an order are chosen; their verification begins.", order.Order{}},
-	{OrderPaused, "An order was paused; batches under way are finished and charged, no new ones begin.", order.Order{}},
-	{OrderOutage, "Nothing can be verified just now; the order waits and tries again by itself.", order.Order{}},
-	{OrderResumed, "A paused order continues, or one that waited for an outage to end.", order.Order{}},
-	{OrderCompleted, "All that an order delivers is delivered and charged; what it did not use comes back after the refund delay.", order.Order{}},
-	{OrderSettled, "An order is over: what it did not use has been released.", order.Order{}},
-	{OrderRejected, "The credits do not cover an order; nothing is held.", order.Order{}},
-	{OrderCancelled, "An order was cancelled; what was delivered stays charged, the rest has been released.", order.Order{}},
-	{OrderFailed, "An order cannot be finished; what was delivered stays charged, the rest has been released.", order.Order{}},
-	{CreditsLow, "The available credits of a pool fell to one of the plan's thresholds, once until they have recovered.", CreditsAreLow{}},
-	{CreditsReset, "A credit period ended and the next began.", CreditsWereReset{}},
-	{CreditsGranted, "A grant's credits can be spent.", CreditsGrantedTo{}},
-	{CreditsExpired, "Credits expired before they were spent.", CreditsMoved{}},
-	{CreditsVoided, "Granted credits were taken back.", CreditsVoidedOf{}},
-	{CreditsReversed, "Charged credits were credited back.", CreditsMoved{}},
-	{ListReady, "An uploaded list is stored; orders can verify or enrich it.", ReadyList{}},
-	{MemberCreated, "A member was added to the organization.", NewMember{}},
-	{MemberRemoved, "A member was removed; the licence has ended.", FormerMember{}},
-	{PlanChanged, "The organization changes to a plan, now or with its next period.", NewPlan{}},
-	{OrgSuspended, "The organization starts no new orders.", Org{}},
-	{OrgResumed, "The organization may order again.", Org{}},
-	{OrgClosed, "The organization was closed for good.", Org{}},
-	{WebhookDisabled, "An endpoint is not tried any more; the organization's other endpoints get this event.", DisabledWebhook{}},
-	{TopUpFailed, "Credits that a rule was to buy automatically were not bought.", FailedTopUp{}},
+	{OrderReserved, "The credits of an order are held; its work begins.", exampleOrder(OrderReserved)},
+	{OrderStarted, "The items of an order are chosen; their verification begins.", exampleOrder(OrderStarted)},
+	{OrderPaused, "An order was paused; batches under way are finished and charged, no new ones begin.", exampleOrder(OrderPaused)},
+	{OrderOutage, "Nothing can be verified just now; the order waits and tries again by itself.", exampleOrder(OrderOutage)},
+	{OrderResumed, "A paused order continues, or one that waited for an outage to end.", exampleOrder(OrderResumed)},
+	{OrderCompleted, "All that an order delivers is delivered and charged; what it did not use comes back after the refund delay.", exampleOrder(OrderCompleted)},
+	{OrderSettled, "An order is over: what it did not use has been released.", exampleOrder(OrderSettled)},
+	{OrderRejected, "The credits do not cover an order; nothing is held.", exampleOrder(OrderRejected)},
+	{OrderCancelled, "An order was cancelled; what was delivered stays charged, the rest has been released.", exampleOrder(OrderCancelled)},
+	{OrderFailed, "An order cannot be finished; what was delivered stays charged, the rest has been released.", exampleOrder(OrderFailed)},
+	{CreditsLow, "The available credits of a pool fell to one of the plan's thresholds, once until they have recovered.", CreditsAreLow{Org: "acme", Type: "email", Available: 95, Threshold: 100, At: exampleTime}},
+	{CreditsReset, "A credit period ended and the next began.", exampleReset},
+	{CreditsGranted, "A grant's credits can be spent.", CreditsGrantedTo{CreditsVoidedOf: exampleVoided, Source: "pack", ExpiresAt: &exampleEnd}},
+	{CreditsExpired, "Credits expired before they were spent.", exampleMoved},
+	{CreditsVoided, "Granted credits were taken back.", exampleVoided},
+	{CreditsReversed, "Charged credits were credited back.", exampleMoved},
+	{ListReady, "An uploaded list is stored; orders can verify or enrich it.", exampleList},
+	{MemberCreated, "A member was added to the organization.", NewMember{Org: exampleOrg, Member: "jane", Role: "member"}},
+	{MemberRemoved, "A member was removed; the licence has ended.", FormerMember{Org: exampleOrg, Member: "jane"}},
+	{PlanChanged, "The organization changes to a plan, now or with its next period.", NewPlan{Org: exampleOrg, Plan: "rollover-power", Version: 1, Since: exampleEnd, AtPeriodEnd: true}},
+	{OrgSuspended, "The organization starts no new orders.", exampleOrg},
+	{OrgResumed, "The organization may order again.", exampleOrg},
+	{OrgClosed, "The organization was closed for good.", exampleOrg},
+	{WebhookDisabled, "An endpoint is not tried any more; the organization's other endpoints get this event.", DisabledWebhook{Org: "acme", ID: "wh_7f3a2c", URL: "https://example.com/holdfast", Reason: "The endpoint answered 410 Gone."}},
+	{TopUpFailed, "Credits that a rule was to buy automatically were not bought.", FailedTopUp{Org: "acme", ID: 12, Type: "email", Status: "failed", Reason: "Your card was declined.", Stopped: true, At: exampleTime}},
 }
 
 // CreditsAreLow are the data of credits.low.
