@@ -370,11 +370,14 @@ func (b background) struck(ctx context.Context, database string, m moment) error
 	defer die()
 	struck := make(chan struct{})
 	behind.await(m, func() { close(struck) })
-	ended := make(chan error, 1)
-	go func() { ended <- b.do(ctx, p) }()
+	ended := make(chan struct{})
+	go func() {
+		err = b.do(ctx, p)
+		close(ended)
+	}()
 	select {
 	case <-struck:
-	case err := <-ended:
+	case <-ended:
 		behind.cut()
 		p.close()
 		select {
@@ -386,7 +389,7 @@ func (b background) struck(ctx context.Context, database string, m moment) error
 	}
 	behind.cut()
 	die()
-	_ = <-ended // it died
+	<-ended
 	p.close()
 	return nil
 }

@@ -127,7 +127,7 @@ func TestA23_AStreamEndsWithItsKey(t *testing.T) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/api/v1/orders/"+o.ID+"/events", nil)
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer "+key)
-		response, err := http.DefaultClient.Do(request)
+		response, err := http.DefaultClient.Do(request) //nolint:bodyclose // closed by who reads it
 		require.NoError(t, err)
 		require.Equal(t, 200, response.StatusCode)
 		ended := make(chan error, 1)
@@ -162,15 +162,15 @@ func TestA23_AStreamEndsWithItsKey(t *testing.T) {
 	f.call("DELETE", "/orgs/"+f.org+"/members/jane", f.admin, nil).is(200)
 	end(ends[1])
 	select {
-	case <-stays:
-		t.Fatal("the stream of another key has ended")
+	case err := <-stays:
+		t.Fatal("the stream of another key has ended", err)
 	default:
 	}
 	f.call("POST", "/orgs/"+f.org+"/suspend", operatorKey, nil).is(200)
 	time.Sleep(300 * time.Millisecond)
 	select { // a suspended organization may still look
-	case <-stays:
-		t.Fatal("the stream of a suspended organization has ended")
+	case err := <-stays:
+		t.Fatal("the stream of a suspended organization has ended", err)
 	default:
 	}
 }

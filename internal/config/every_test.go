@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,8 +19,8 @@ func TestEveryVariableSaysWhatIsWrongWithIt(t *testing.T) {
 		t.Helper()
 		tried++
 		_, err := load(t.Context(), envconfig.MapLookuper(map[string]string{name: value}))
-		assert.ErrorContains(t, err, name, "%s=%s", name, value)
-		assert.NotContains(t, fmt.Sprint(err), "\n", "%s=%s", name, value)
+		require.ErrorContains(t, err, name, "%s=%s", name, value)
+		require.NotContains(t, fmt.Sprint(err), "\n", "%s=%s", name, value)
 	}
 	var look func(of reflect.Type, prefix string)
 	look = func(of reflect.Type, prefix string) {

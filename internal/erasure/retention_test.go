@@ -38,7 +38,7 @@ func TestE7_OldResultsAreRemoved(t *testing.T) {
 	orders, items, err := w.erasures.RemoveResults(t.Context(), 9*day, creditedBack(0))
 	require.NoError(t, err)
 	require.EqualValues(t, 2, orders)
-	require.EqualValues(t, 2+selected/2, items)
+	require.Equal(t, 2+selected/2, items)
 	require.Equal(t, delivered, w.delivered("ord_leads"))
 	require.Equal(t, delivered, w.results("ord_leads"), "nothing else is left")
 	require.NotContains(t, w.results("ord_list"), "p1@corp.test")

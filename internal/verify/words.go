@@ -235,15 +235,15 @@ var classes = map[string][]string{
 	"{es}":    words(`usuario usuaria destinatario buzon direccion cuenta casilla persona correo`),
 	"{pt}":    words(`usuario utilizador destinatario caixa conta endereco`),
 	"{it}":    words(`utente destinatario indirizzo casella account`),
-	"{nl}":    words(`gebruiker ontvanger adres mailadres emailadres mailbox postbus geadresseerde account`),                                                               //nolint:misspell // not English
-	"{pl}":    words(`uzytkownik uzytkownika odbiorca odbiorcy adres adresu adresat adresata konto konta skrzynka skrzynki uzytkownicy adresaci skrzynce skrzynke koncie`), //nolint:misspell // not English
+	"{nl}":    words(`gebruiker ontvanger adres mailadres emailadres mailbox postbus geadresseerde account`),
+	"{pl}":    words(`uzytkownik uzytkownika odbiorca odbiorcy adres adresu adresat adresata konto konta skrzynka skrzynki uzytkownicy adresaci skrzynce skrzynke koncie`),
 	"{cs}":    words(`uzivatel prijemce adresat schranka ucet adresa pouzivatel uzivatele prijemca adresata schranku schranky uctu adresu adresy pouzivatela`),
 	"{hu}":    words(`felhasznalo cimzett cim postafiok fiok felhasznalot cimzettet postafiokot postafiokja fiokot fiokja cimet emailcim`),
 	"{ro}":    words(`utilizator utilizatorul destinatar destinatarul adresa casuta contul cont`),
-	"{sv}":    words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`), //nolint:misspell // not English
+	"{sv}":    words(`anvandare anvandaren mottagare mottagaren adress adressen konto kontot brevlada brevladan`),
 	"{da}":    words(`bruger brugeren bruker brukeren modtager modtageren mottaker mottakeren adresse adressen konto kontoen postkasse postkassen brugerkonto brukerkonto brukerkontoen brugerkontoen mailadressen`),
 	"{fi}":    words(`kayttaja kayttajaa vastaanottaja vastaanottajaa osoite osoitetta tili tilia postilaatikko postilaatikkoa kayttajatili kayttajatilia sahkopostiosoite sahkopostiosoitetta sahkopostilaatikko`),
-	"{tr}":    words(`kullanici alici hesap adres kutusu adresi hesabi kullanicisi alicisi kutu`), //nolint:misspell // not English
+	"{tr}":    words(`kullanici alici hesap adres kutusu adresi hesabi kullanicisi alicisi kutu`),
 	"{ru}":    words(`пользователь пользователя получатель получателя адресат адресата адрес адреса ящик ящика аккаунт аккаунта запись абонент пользователи адресатом ящику абонента получателем пользователем`),
 	"{uk}":    words(`користувач користувача одержувач отримувач одержувача отримувача адреса скринька адреси скриньки запис запису акаунт`),
 	"{bg}":    words(`потребител потребителят получател адрес кутия потребителя получателя адреса кутията адресат профил`),
@@ -265,7 +265,7 @@ var (
 	places = set(`trial filter filtre filtro prazo plazo delai خادم نطاق قائمة domain annuaire verzeichnis каталог service subscription contract licence license plan certificate server host gateway backend relay domaine serveur dominio servidor domein domain domane domena сервер домен сервър
 		database directory list table policy organisation organization company provider isp base liste table politique contrat fournisseur datenbank tabelle dienst system liste prufung vertrag lizenz anbieter richtlinie
 		lista tabla servicio politica contrato licencia proveedor sistema tabela servico provedor elenco tabella servizio contratto fornitore databank lijst dienst provider bestand baza lista usluga dostawca serwer
-		databaze seznam sluzba adatbazis lista szolgaltatas kiszolgalo serviciul databas tjanst liste tjeneste palvelu palvelin luettelo база список таблица служба сервис провайдер хост сервіс база`)  //nolint:misspell // not English
+		databaze seznam sluzba adatbazis lista szolgaltatas kiszolgalo serviciul databas tjanst liste tjeneste palvelu palvelin luettelo база список таблица служба сервис провайдер хост сервіс база`)
 	// Stems of the same, in languages that bend their words.
 	placeStems = strings.Fields(fold(`server serwer домейн домен сервер сървър система служб сервис систем списк спис databas datenbank databaz adatbazis verkkotunnu palvelin palvelim tartomany szerver kiszolgalo
 		sunucu alan posluzitelj streznik domen domaine domene διακομιστη τομεα`))
