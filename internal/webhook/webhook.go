@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,6 +171,11 @@ func (w *Webhooks) checkURL(address string) error {
 		return errcode.Say(ErrInvalid, "The URL holds a user name or password; check the signature instead and leave them out.")
 	case u.Fragment != "":
 		return errcode.Say(ErrInvalid, "The URL ends in a #fragment, which no server gets to see; leave it out.")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errcode.Say(ErrInvalid, "The URL has the port %s; use one from 1 to 65535, or leave it out.", port)
+		}
 	}
 	host := u.Hostname()
 	if loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1}); strings.EqualFold(host, "localhost") && w.allow.Names(loopback) {

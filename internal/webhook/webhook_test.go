@@ -407,14 +407,14 @@ func TestW7_URLs(t *testing.T) {
 	f := setup(t)
 	strict := webhook.New(f.pool, webhook.Config{})
 	for _, bad := range []string{
-		"", "nonsense", "ftp://example.com", "http://example.com", "https://user:pw@example.com", "https://example.com/#x", "https:///x",
+		"", "nonsense", "ftp://example.com", "http://example.com", "https://user:pw@example.com", "https://example.com/#x", "https:///x", "https://example.com:0/", "https://example.com:99999/",
 		"https://127.0.0.1/", "https://10.1.2.3/", "https://169.254.169.254/latest", "https://[::1]/", "https://[fe80::1]/", "https://[::ffff:10.0.0.1]/",
 		"https://0.0.0.0/", "https://100.64.0.1/", "https://[64:ff9b::7f00:1]/", "https://[fd00::1]/", "https://224.0.0.1/", "https://198.18.0.1/", "https://255.255.255.255/",
 	} {
 		_, _, err := strict.Create(f.ctx, "acme", bad, nil)
 		require.ErrorIs(t, err, webhook.ErrInvalid, bad)
 	}
-	for _, good := range []string{"https://example.com/hook?x=1", "https://93.184.216.34/", "https://[2606:2800:220:1::1]/"} {
+	for _, good := range []string{"https://example.com/hook?x=1", "https://example.com:65535/", "https://93.184.216.34/", "https://[2606:2800:220:1::1]/"} {
 		_, _, err := strict.Create(f.ctx, "acme", good, []string{"order.settled"})
 		require.NoError(t, err, good)
 	}
