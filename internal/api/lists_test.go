@@ -65,6 +65,13 @@ func TestA18_ResultsThatWereRemoved(t *testing.T) {
 	require.NotNil(t, v.Order.ResultsRemovedAt)
 	require.EqualValues(t, 1, v.Order.Tally.Invalid)
 
+	batch := map[string]any{"emails": []string{"missing@nowhere.test"}}
+	f.call("POST", "/verify/batch", f.jane, batch, "Idempotency-Key", "b").is(200).into(&v)
+	f.settled(v.Order.ID)
+	_, err = app.Book.RemoveResults(t.Context(), v.Order.ID)
+	require.NoError(t, err)
+	f.call("POST", "/verify/batch", f.jane, batch, "Idempotency-Key", "b").problem(410, "gone")
+
 	leads := setup(t)
 	leads.fund(100)
 	o := leads.settled(leads.place("leads", 10, "20s").ID)
