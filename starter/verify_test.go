@@ -206,7 +206,7 @@ func TestVerifyLosesNoLineInAnOutage(t *testing.T) {
 	require.Equal(t, list, got)
 }
 
-// Who interrupts a run is told how to continue it.
+// A run that is interrupted says how to continue it.
 func TestVerifySaysHowToContinueWhenInterrupted(t *testing.T) {
 	lab, err := maillab.Start(maillab.Config{Domains: 2, Only: []maillab.Kind{maillab.Ordinary}})
 	require.NoError(t, err)

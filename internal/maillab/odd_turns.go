@@ -98,7 +98,7 @@ func afterSessions() (list []OddHost) {
 			manner: manner{tls: offersTLS, rules: []rule{{at: atEhlo, from: 2, say: "554 5.7.0 No"}}},
 		},
 		OddHost{
-			Name: "turn-utf8-refused", RFC: "RFC 6531 section 3.4", Behaviour: "Offers SMTPUTF8 and refuses every MAIL that uses it; its mailboxes have names in Greek.", spell: "χρήστης%d",
+			Name: "turn-utf8-refused", RFC: "RFC 6531 section 3.4", Behaviour: "Offers SMTPUTF8 and refuses every MAIL that uses it; its mailboxes have names in Greek.", spell: "χρήστης%d", read: strictDigits("χρήστης", ""),
 			manner: manner{utf8: true, rules: []rule{{at: atMail, say: "555 5.5.4 Unsupported option: SMTPUTF8"}}},
 		}.both(honest("needs_smtputf8")))
 }
