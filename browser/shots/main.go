@@ -252,6 +252,8 @@ func (s server) shots(ctx context.Context) ([]shot, error) {
 		{name: "operator", path: "/app/operator", operator: true},
 		{name: "all-orders", path: "/app/operator/orders", operator: true},
 		{name: "plans", path: "/app/operator/plans", operator: true},
+		{name: "all-events", path: "/app/operator/events", operator: true},
+		{name: "all-resets", path: "/app/operator/resets", operator: true},
 		{name: "system", path: "/app/operator/system", operator: true},
 		{name: "erasure", path: "/app/operator/erasure", operator: true},
 		{name: "resets", path: at + "/resets", operator: true},
