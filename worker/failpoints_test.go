@@ -399,7 +399,27 @@ func (b background) struck(ctx context.Context, database string, m moment) (died
 	die()
 	<-ended
 	p.close()
-	return true, nil
+	return true, forgotten(ctx, database)
+}
+
+// forgotten waits until the server has ended all sessions of a process that died:
+// until then their locks keep others from what they have begun.
+func forgotten(ctx context.Context, database string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	for left := -1; left != 0; {
+		if err := c.QueryRow(ctx, `
+			SELECT count(*), pg_sleep(0.02) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&left, nil); err != nil {
+			return fmt.Errorf("%d sessions of a process that died do not end: %w", left, err)
+		}
+	}
+	return nil
 }
 
 func (b background) repeated(ctx context.Context, database string) ([]string, error) {
