@@ -31,17 +31,29 @@ func (b batch) again() time.Time {
 // untouched reports whether no item of an open batch has been looked at.
 func (b batch) untouched() bool { return b.Open && b.Done == 0 && b.Greylisted == 0 }
 
+// queues are the task queues that ask for the greylisted items again, with "" for
+// those that any worker may ask for.
+func (b batch) queues() []string {
+	if b.Queues == nil && b.Greylisted > 0 {
+		return []string{""}
+	}
+	return b.Queues
+}
+
 // add joins the batch that follows to this one.
 func (b *batch) add(next batch) {
+	if b.Queues != nil || next.Queues != nil {
+		b.Queues = slices.Clone(b.queues())
+		for _, queue := range next.queues() {
+			if !slices.Contains(b.Queues, queue) {
+				b.Queues = append(b.Queues, queue)
+			}
+		}
+	}
 	b.To = next.To
 	b.Done += next.Done
 	b.Greylisted += next.Greylisted
 	b.Tally.Add(next.Tally)
-	for _, queue := range next.Queues {
-		if !slices.Contains(b.Queues, queue) {
-			b.Queues = append(slices.Clip(b.Queues), queue)
-		}
-	}
 	if next.RetryAt.After(b.RetryAt) {
 		b.RetryAt = next.RetryAt
 	}

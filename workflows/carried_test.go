@@ -45,6 +45,23 @@ func TestWhatARunHandsOnIsSmall(t *testing.T) {
 	}
 }
 
+// What any worker may ask for again is not lost beside what some are to ask for: a
+// worker of an older build, and a verification service, name no task queue.
+func TestJoinedBatchesKeepWhoAsksAgain(t *testing.T) {
+	anyone := batch{From: 1, To: 10, BatchResult: activities.BatchResult{Greylisted: 3}}
+	some := batch{From: 11, To: 20, BatchResult: activities.BatchResult{Greylisted: 2, Queues: []string{"holdfast-verify:a"}}}
+	done := batch{From: 21, To: 30, BatchResult: activities.BatchResult{Done: 10}}
+	for _, batches := range [][]batch{{anyone, some, done}, {some, anyone, done}, {done, some, anyone}} {
+		joined := batches[0]
+		for _, next := range batches[1:] {
+			joined.add(next)
+		}
+		require.ElementsMatch(t, []string{"", "holdfast-verify:a"}, joined.Queues)
+	}
+	anyone.add(done)
+	require.Nil(t, anyone.Queues, "as older builds have it")
+}
+
 // requireSameItems demands that two lists of batches are about the same items,
 // and say the same of them.
 func requireSameItems(t *testing.T, want, got []batch) {
