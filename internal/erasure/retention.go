@@ -39,8 +39,8 @@ func (e *Erasures) RunRetention(ctx context.Context, kept time.Duration, window 
 }
 
 // RemoveResults removes results of all orders that have been over for longer than
-// kept and than bounces of theirs are credited back, each in a transaction: of
-// verified lists all items, and the list where nothing else uses it; of lists of
+// kept and than bounces of theirs are credited back, order by order: of verified
+// lists all items, and the list where nothing else uses it; of lists of
 // leads what was not delivered. Orders for fields of leads keep theirs: they say
 // what is owned. It returns of how many orders how many items went.
 func (e *Erasures) RemoveResults(ctx context.Context, kept time.Duration, window BounceWindow) (orders, items int64, err error) {
@@ -51,27 +51,26 @@ func (e *Erasures) RemoveResults(ctx context.Context, kept time.Duration, window
 			kinds = append(kinds, kind)
 		}
 	}
-	windows := map[orderbook.PlanVersion]time.Duration{}
 	for last := (orderbook.EndedOrder{}); ; {
 		page, err := e.book.LongOver(ctx, kinds, now.Add(-kept), last, ordersAtMax)
 		if err != nil {
 			return orders, items, err
 		}
 		for _, o := range page {
-			open, known := windows[o.PlanVersion]
-			if !known {
-				if open, err = window(ctx, o.PlanVersion); err != nil {
-					return orders, items, err
-				}
-				windows[o.PlanVersion] = open
+			open, err := window(ctx, o.PlanVersion)
+			if err != nil {
+				return orders, items, err
 			}
 			if o.SettledAt.After(now.Add(-open)) {
 				continue
 			}
-			n, err := e.book.RemoveResults(ctx, o.ID)
-			if err == nil && o.Kind.Spec().Source == order.FromAddresses {
-				err = e.catalogue.DropListOf(ctx, o.ID)
+			// The results last: an order that has none any more is not looked at again.
+			if o.Kind.Spec().Source == order.FromAddresses {
+				if err := e.catalogue.DropListOf(ctx, o.ID); err != nil {
+					return orders, items, err
+				}
 			}
+			n, err := e.book.RemoveResults(ctx, o.ID)
 			if err != nil {
 				return orders, items, err
 			}

@@ -89,6 +89,32 @@ func TestE7_WhatIsNeededIsKept(t *testing.T) {
 	require.ErrorIs(t, err, lead.ErrNoList)
 }
 
+// E7: what fails, or dies, after one of its steps is done by the next try.
+func TestE7_WhatFailedIsTriedAgain(t *testing.T) {
+	for _, table := range []string{"list", "order_item"} {
+		t.Run(table, func(t *testing.T) {
+			w := setup(t)
+			list := w.list("ord_list", "p1@corp.test", "p2@corp.test")
+			w.verified("ord_list")
+			w.over("ord_list", 10*day)
+			_, err := w.pool.Exec(t.Context(), `
+				CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$;
+				CREATE TRIGGER fails BEFORE DELETE ON `+table+` EXECUTE FUNCTION fail()`)
+			require.NoError(t, err)
+			_, _, err = w.erasures.RemoveResults(t.Context(), day, creditedBack(0))
+			require.ErrorContains(t, err, "the disk is full")
+
+			_, err = w.pool.Exec(t.Context(), `DROP TRIGGER fails ON `+table)
+			require.NoError(t, err)
+			orders, items, err := w.erasures.RemoveResults(t.Context(), day, creditedBack(0))
+			require.NoError(t, err)
+			require.Equal(t, []int64{1, 2}, []int64{orders, items})
+			_, err = w.catalogue.List(t.Context(), "acme", list.ID)
+			require.ErrorIs(t, err, lead.ErrNoList)
+		})
+	}
+}
+
 // E7: all orders are looked at, also behind many that are still needed.
 func TestE7_ManyOrders(t *testing.T) {
 	w := setup(t)

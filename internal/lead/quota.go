@@ -203,7 +203,7 @@ func (c *Catalogue) DropListOf(ctx context.Context, orderID string) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT l.id FROM orders o JOIN list l ON l.id = o.request ->> 'list_id' AND l.org = o.org
 			WHERE o.id = $1 AND NOT EXISTS (
-				SELECT FROM orders other WHERE other.org = l.org AND other.request ->> 'list_id' = l.id
+				SELECT FROM orders other WHERE other.org = l.org AND other.request ->> 'list_id' = l.id AND other.id <> o.id
 					AND (other.results_removed_at IS NULL OR other.kind <> o.kind) AND other.status <> 'rejected')
 			FOR UPDATE OF l`, orderID)
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
