@@ -53,11 +53,7 @@ func forget(ctx context.Context, s *session, addresses, leads []string) (sum era
 		if err := s.Post(ctx, "/erasures", nil, api.ErasureBody{Emails: emails, LeadIDs: ids}, &report); err != nil {
 			return sum, err
 		}
-		sum.Leads += report.Leads
-		sum.Items += report.Items
-		sum.ListRows += report.ListRows
-		sum.Verdicts += report.Verdicts
-		sum.Suppressed += report.Suppressed
+		sum.Add(report)
 	}
 	return sum, nil
 }

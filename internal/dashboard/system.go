@@ -120,11 +120,7 @@ func (v *visit) erase() error {
 	err := v.inAll(func(there *visit) error {
 		var report erasure.Report
 		err := there.call(http.MethodPost, "/erasures", body, &report)
-		sum.Leads += report.Leads
-		sum.Items += report.Items
-		sum.ListRows += report.ListRows
-		sum.Verdicts += report.Verdicts
-		sum.Suppressed += report.Suppressed
+		sum.Add(report)
 		return err
 	})
 	if err != nil {

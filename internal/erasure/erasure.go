@@ -52,6 +52,15 @@ type Report struct {
 	Suppressed int64 `json:"suppressed"` // new entries on everybody's suppression list
 }
 
+// Add adds what another request, or another database, erased.
+func (r *Report) Add(other Report) {
+	r.Leads += other.Leads
+	r.Items += other.Items
+	r.ListRows += other.ListRows
+	r.Verdicts += other.Verdicts
+	r.Suppressed += other.Suppressed
+}
+
 // Erasures erases people. It is safe for concurrent use.
 type Erasures struct {
 	pool      *pgxpool.Pool
@@ -154,10 +163,6 @@ func (e *Erasures) erase(ctx context.Context, emails, ids []string, report *Repo
 	if err != nil {
 		return err
 	}
-	report.Leads += done.Leads
-	report.Items += done.Items
-	report.ListRows += done.ListRows
-	report.Verdicts += done.Verdicts
-	report.Suppressed += done.Suppressed
+	report.Add(done)
 	return nil
 }
