@@ -57,10 +57,9 @@ func (v *visit) inEach(do func(there *visit) error) error {
 		}
 		err := do(v.in(ctx, d))
 		cancel()
-		var refused *api.Problem
 		switch {
 		case err == nil:
-		case len(all) == 1, errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
+		case len(all) == 1, isRefusal(err):
 			return err
 		case !slices.Contains(v.silent, d.Cell):
 			v.Log.ErrorContext(ctx, "A cell does not answer.", "cell", d.Cell, "error", err)
@@ -68,6 +67,12 @@ func (v *visit) inEach(do func(there *visit) error) error {
 		}
 	}
 	return nil
+}
+
+// isRefusal reports whether a cell has answered that it does not do what was asked.
+func isRefusal(err error) bool {
+	var p *api.Problem
+	return errors.As(err, &p) && p.Status < http.StatusInternalServerError
 }
 
 // in is the same visit in a cell.
@@ -92,8 +97,7 @@ func (v *visit) cell(name string) (*visit, error) {
 func (v *visit) inAll(do func(there *visit) error) error {
 	for _, d := range v.everyone() {
 		err := do(v.in(v.r.Context(), d))
-		var refused *api.Problem
-		if err != nil && d.Cell != "" && !(errors.As(err, &refused) && refused.Status < http.StatusInternalServerError) {
+		if err != nil && d.Cell != "" && !isRefusal(err) {
 			v.Log.ErrorContext(v.r.Context(), "A cell did not take what all cells have to have.", "cell", d.Cell, "error", err)
 			return &api.Problem{Status: http.StatusServiceUnavailable, Title: "Not in all cells", Detail: "The cell " + d.Cell + " did not take it. Send the form again: what the others have taken stays as it is."}
 		}

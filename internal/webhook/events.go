@@ -42,11 +42,11 @@ func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, nex
 			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
 		}
 	}
-	whose := `o.org = $1`
+	from := `o.org = $1`
 	if f.Org == "" {
-		whose = `$1 = ''`
+		from = `$1 = ''`
 	}
-	page, err = w.events(ctx, whose+` AND o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
+	page, err = w.events(ctx, from+` AND o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
 		AND ($5::timestamptz IS NULL OR o.created_at < $5) ORDER BY o.id DESC LIMIT $6`,
 		f.Org, before, f.Types, given(f.Since), given(f.Before), f.Limit+1)
 	if err == nil && len(page) > f.Limit {

@@ -54,12 +54,12 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 	}
 	for _, name := range names {
 		if name == config.OwnEngine {
-			engine, err := openEngine(cfg, recent, spending)
+			engine, list, err := openEngine(cfg, recent, spending)
 			if err != nil {
 				v.Close()
 				return nil, err
 			}
-			if v.seenAs, err = seenAs(cfg); err != nil {
+			if v.seenAs, err = seenAs(cfg, list); err != nil {
 				engine.Close()
 				v.Close()
 				return nil, err
@@ -85,17 +85,20 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 	return v, nil
 }
 
-func openEngine(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (engine, error) {
+// openEngine also returns the identities of a file that names them.
+func openEngine(cfg config.Config, recent func(context.Context) []string, spending verify.Spending) (engine, []verify.Identity, error) {
 	of := EngineConfig(cfg)
 	of.RecentHosts = recent
 	if cfg.SMTPIdentities == "" {
-		return verify.New(of)
+		one, err := verify.New(of)
+		return one, nil, err
 	}
 	list, err := identities(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return verify.NewPool(of, list, spending)
+	pool, err := verify.NewPool(of, list, spending)
+	return pool, list, err
 }
 
 // identities are those of the file that HOLDFAST_SMTP_IDENTITIES names.
@@ -109,20 +112,19 @@ func identities(cfg config.Config) ([]verify.Identity, error) {
 
 // seenAs says in one word how mail hosts see this process: it is the same for
 // processes with the same names and addresses, and another one for all others.
-func seenAs(cfg config.Config) (string, error) {
-	list := []verify.Identity{{
-		Helo: cfg.SMTPHelo, From: cfg.SMTPFrom, SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, PublicAddr: cfg.SMTPAddress,
-	}}
-	if cfg.SMTPIdentities != "" {
-		var err error
-		if list, err = identities(cfg); err != nil {
-			return "", err
+// Without a list there is one identity, that of the configuration.
+func seenAs(cfg config.Config, list []verify.Identity) (string, error) {
+	if len(list) == 0 {
+		one := verify.Identity{
+			Helo: cfg.SMTPHelo, From: cfg.SMTPFrom, SourceAddr: cfg.SMTPSource, Proxy: cfg.SMTPProxy, PublicAddr: cfg.SMTPAddress,
 		}
-	} else if cfg.SMTPHelo == "" {
-		var err error
-		if list[0].Helo, err = os.Hostname(); err != nil {
-			return "", fmt.Errorf("the machine's name cannot be read; set HOLDFAST_SMTP_HELO: %w", err)
+		if one.Helo == "" {
+			var err error
+			if one.Helo, err = os.Hostname(); err != nil {
+				return "", fmt.Errorf("the machine's name cannot be read; set HOLDFAST_SMTP_HELO: %w", err)
+			}
 		}
+		list = []verify.Identity{one}
 	}
 	sum := sha256.New()
 	for _, id := range list {

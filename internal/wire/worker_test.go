@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/config"
 	"holdfast/internal/postgres/pgtest"
+	"holdfast/internal/verify"
 	"holdfast/workflows"
 )
 
@@ -41,7 +42,7 @@ func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
 	temporal, err := client.NewLazyClient(client.Options{})
 	require.NoError(t, err)
 	defer temporal.Close()
-	again, err := seenAs(config.Config{SMTPHelo: "verifier.test"})
+	again, err := seenAs(config.Config{SMTPHelo: "verifier.test"}, nil)
 	require.NoError(t, err)
 	again = workflows.RetryTaskQueue(again)
 	for roles, want := range map[string][]string{
@@ -73,7 +74,13 @@ func TestAWorkerServesTheTaskQueuesOfItsRoles(t *testing.T) {
 func TestARetryTaskQueueIsOfThoseWhomMailHostsSeeAsOne(t *testing.T) {
 	of := func(cfg config.Config) string {
 		t.Helper()
-		queue, err := seenAs(cfg)
+		var list []verify.Identity
+		if cfg.SMTPIdentities != "" {
+			var err error
+			list, err = identities(cfg)
+			require.NoError(t, err)
+		}
+		queue, err := seenAs(cfg, list)
 		require.NoError(t, err)
 		return queue
 	}
