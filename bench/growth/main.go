@@ -194,7 +194,13 @@ func open(ctx context.Context, server *devstack.Postgres, facts int64) (*databas
 	if full {
 		return d, nil
 	}
-	if err := errors.Join(d.seed(ctx), d.fill(ctx), d.exec(ctx, "COMMENT ON DATABASE "+name+" IS 'full'")); err != nil {
+	if err = d.seed(ctx); err == nil {
+		err = d.fill(ctx)
+	}
+	if err == nil {
+		err = d.exec(ctx, "COMMENT ON DATABASE "+name+" IS 'full'")
+	}
+	if err != nil {
 		d.close()
 		return nil, err
 	}
