@@ -154,7 +154,7 @@ func scrape(t *testing.T) map[string]map[string]bool {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
 	attributes := map[string]enums.IndexedValueType{}
-	for _, key := range workflows.SearchAttributes {
+	for _, key := range workflows.SearchAttributes() {
 		attributes[key.GetName()] = key.GetValueType()
 	}
 	_, err = app.Temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes})

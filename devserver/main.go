@@ -67,7 +67,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.address, "address", "127.0.0.1:7233", "`host:port` for workers and clients (gRPC)")
 	flags.StringVar(&o.uiAddress, "ui-address", "127.0.0.1:8233", "`host:port` of the web UI; empty for none")
 	flags.StringVar(&namespaces, "namespace", "default", "comma-separated `names` of namespaces to have")
-	flags.StringVar(&attributes, "search-attributes", "Organization,OrderKind,OrderStatus", "comma-separated `names` of keyword search attributes every namespace has")
+	flags.StringVar(&attributes, "search-attributes", "", "comma-separated `names` of keyword search attributes every namespace has")
 	flags.DurationVar(&o.retention, "retention", 7*24*time.Hour, "how long a new namespace keeps closed workflows")
 	flags.StringVar(&services, "services", "", "comma-separated `names` of the services in this process, of frontend, history, matching and worker; empty for all; start frontend first, it makes the schema")
 	flags.StringVar(&ports, "service-ports", "", "the comma-separated `ports` of history, matching and worker, the same for each process of a server")

@@ -151,7 +151,7 @@ func registerAttributes(ctx context.Context, parts *wire.App) error {
 		return fmt.Errorf("the search attributes of Temporal's namespace %s cannot be read: %w", namespace, err)
 	}
 	missing := map[string]enums.IndexedValueType{}
-	for _, key := range workflows.SearchAttributes {
+	for _, key := range workflows.SearchAttributes() {
 		if _, there := known.GetCustomAttributes()[key.GetName()]; !there {
 			missing[key.GetName()] = key.GetValueType()
 		}

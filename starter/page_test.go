@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/order"
 	"holdfast/workflows"
 )
 
@@ -61,26 +62,38 @@ func rows(page *strings.Builder, cmd *cobra.Command) {
 func asTyped(text string) string { return strings.ReplaceAll(text, program(), "holdfast") }
 
 // The queries for Temporal's UI that the page lists are those that operators are
-// offered.
-func TestTheViewsOfTemporalAreUpToDate(t *testing.T) {
-	const page, begin, end = "../docs/temporal.md", "<!-- views -->\n", "<!-- end of views -->"
+// offered; the search attributes are all that there are.
+func TestTheTablesOfTemporalAreUpToDate(t *testing.T) {
+	var views, attributes strings.Builder
+	views.WriteString("| view | query |\n|---|---|\n")
+	for _, view := range append([]workflows.View{workflows.ViewOf("acme")}, workflows.Views...) {
+		fmt.Fprintf(&views, "| %s | `%s` |\n", view.Name, view.Query)
+	}
+	attributes.WriteString("| search attribute | shows |\n|---|---|\n")
+	for _, a := range order.Attributes {
+		fmt.Fprintf(&attributes, "| `%s` | %s |\n", a.Name, a.Shows)
+	}
+	requireTable(t, "../docs/temporal.md", "views", views.String())
+	requireTable(t, "../docs/temporal.md", "attributes", attributes.String())
+}
+
+// requireTable compares a table of a page, between two comments with its name,
+// with what it should be; with -write it is written.
+func requireTable(t *testing.T, page, name, table string) {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->"
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	before, rest, found := strings.Cut(string(text), begin)
 	require.True(t, found)
 	_, after, found := strings.Cut(rest, end)
 	require.True(t, found)
-	var table strings.Builder
-	table.WriteString("| view | query |\n|---|---|\n")
-	for _, view := range append([]workflows.View{workflows.ViewOf("acme")}, workflows.Views...) {
-		fmt.Fprintf(&table, "| %s | `%s` |\n", view.Name, view.Query)
-	}
-	now := before + begin + table.String() + end + after
+	now := before + begin + table + end + after
 	if *write {
 		require.NoError(t, os.WriteFile(page, []byte(now), 0o600))
 		return
 	}
-	require.Equal(t, now, string(text), "go test ./starter -run TestTheViewsOfTemporal -write")
+	require.Equal(t, now, string(text), "go test ./starter -run '^%s$' -write", t.Name())
 }
 
 // What docs/production.md claims names tests that exist.

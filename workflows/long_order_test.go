@@ -24,10 +24,9 @@ func (s *stack) long(t *testing.T, sub intake.Submission, maxEvents int) string 
 	in := order.Input{ID: order.ID(sub.Org, sub.Key), Org: sub.Org, Request: sub.Request}
 	_, err := s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
 		ID: in.ID, TaskQueue: workflows.TaskQueue,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.AttrOrganization.ValueSet(in.Org), workflows.AttrOrderKind.ValueSet(string(in.Request.Kind))),
-		Memo:     map[string]any{"why": "a test"},
-		Priority: temporal.Priority{FairnessKey: in.Org},
+		TypedSearchAttributes: workflows.StartOptions(in).TypedSearchAttributes,
+		Memo:                  map[string]any{"why": "a test"},
+		Priority:              temporal.Priority{FairnessKey: in.Org},
 	}, workflows.Order, workflows.OrderInput{Input: in, MaxEvents: maxEvents})
 	require.NoError(t, err)
 	return in.ID

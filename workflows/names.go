@@ -1,6 +1,10 @@
 package workflows
 
-import "go.temporal.io/sdk/temporal"
+import (
+	"go.temporal.io/sdk/temporal"
+
+	"holdfast/internal/order"
+)
 
 // Names that people and scripts use to find things in Temporal.
 const (
@@ -25,16 +29,31 @@ const (
 // by the workers that mail hosts see under one and the same name and address.
 func RetryTaskQueue(seenAs string) string { return VerifyTaskQueue + ":" + seenAs }
 
-// Search attributes by which orders are found in the Temporal UI, for example
-// with Organization = "acme" and OrderStatus = "verifying".
+// Those of order.Attributes that are also set elsewhere than at the start of an order.
 var (
-	AttrOrganization = temporal.NewSearchAttributeKeyKeyword("Organization")
-	AttrOrderKind    = temporal.NewSearchAttributeKeyKeyword("OrderKind")
-	AttrOrderStatus  = temporal.NewSearchAttributeKeyKeyword("OrderStatus")
+	AttrOrganization = temporal.NewSearchAttributeKeyKeyword(order.OrganizationAttribute)
+	AttrOrderStatus  = temporal.NewSearchAttributeKeyKeyword(order.StatusAttribute)
 )
 
-// SearchAttributes are all of them, to be registered in Temporal.
-var SearchAttributes = []temporal.SearchAttributeKey{AttrOrganization, AttrOrderKind, AttrOrderStatus}
+// SearchAttributes are all of order.Attributes, to be registered in Temporal.
+func SearchAttributes() []temporal.SearchAttributeKey {
+	keys := make([]temporal.SearchAttributeKey, len(order.Attributes))
+	for i, a := range order.Attributes {
+		keys[i] = temporal.NewSearchAttributeKeyKeyword(a.Name)
+	}
+	return keys
+}
+
+// attributesOf are the search attributes with which an order starts.
+func attributesOf(in order.Input) temporal.SearchAttributes {
+	var values []temporal.SearchAttributeUpdate
+	for _, a := range order.Attributes {
+		if a.Of != nil {
+			values = append(values, temporal.NewSearchAttributeKeyKeyword(a.Name).ValueSet(a.Of(in)))
+		}
+	}
+	return temporal.NewSearchAttributes(values...)
+}
 
 // View is a query that is worth saving in Temporal's UI.
 type View struct{ Name, Query string }

@@ -18,13 +18,10 @@ func StartOptions(in order.Input) client.StartWorkflowOptions {
 		TaskQueue:                TaskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			AttrOrganization.ValueSet(in.Org),
-			AttrOrderKind.ValueSet(string(in.Request.Kind)),
-		),
-		StaticSummary: in.Summary(),
-		StaticDetails: in.Details(),
-		Priority:      temporal.Priority{FairnessKey: in.Org},
+		TypedSearchAttributes:    attributesOf(in),
+		StaticSummary:            in.Summary(),
+		StaticDetails:            in.Details(),
+		Priority:                 temporal.Priority{FairnessKey: in.Org},
 	}
 }
 

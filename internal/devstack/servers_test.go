@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/config"
+	"holdfast/internal/order"
 )
 
 // The process that started the servers is killed with SIGKILL. They end with it (where the
@@ -92,8 +93,11 @@ func TestTemporalIsPrepared(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "temporal.db-wal"), "a commit does not wait for the disk")
 	attributes, err := dial(t, server.Address).OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
 	require.NoError(t, err)
-	keyword := enums.INDEXED_VALUE_TYPE_KEYWORD
-	require.Equal(t, map[string]enums.IndexedValueType{"Organization": keyword, "OrderKind": keyword, "OrderStatus": keyword}, attributes.CustomAttributes)
+	want := map[string]enums.IndexedValueType{}
+	for _, a := range order.Attributes {
+		want[a.Name] = enums.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	require.Equal(t, want, attributes.CustomAttributes)
 }
 
 // What is there already is used and left alone.

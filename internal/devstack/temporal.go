@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"holdfast/internal/order"
 )
 
 // TemporalOptions say which Temporal server to use. The zero value is a private
@@ -125,7 +127,7 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 		return nil, err
 	}
 	defer func() { _ = logFile.Close() }() // the server has its own handle
-	all := []string{"--address", address, "--fairness=" + strconv.FormatBool(!o.Unfair)}
+	all := []string{"--address", address, "--fairness=" + strconv.FormatBool(!o.Unfair), "--search-attributes", attributeNames()}
 	if o.PostgresURL != "" {
 		all = append(all, "--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL)
 	} else {
@@ -290,4 +292,14 @@ func runs(pid int, mark string) bool {
 		command, err = exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	}
 	return err == nil && strings.Contains(string(command), mark)
+}
+
+// attributeNames are the search attributes of orders, with commas. The server has
+// them from its start: those that are added later reach its services one by one.
+func attributeNames() string {
+	names := make([]string, len(order.Attributes))
+	for i, a := range order.Attributes {
+		names[i] = a.Name
+	}
+	return strings.Join(names, ",")
 }
