@@ -21,6 +21,8 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"go.temporal.io/sdk/client"
 	temporalenv "go.temporal.io/sdk/contrib/envconfig"
+
+	"holdfast/internal/verify/provider"
 )
 
 // Config is what the environment says. Programs that start their own servers
@@ -72,18 +74,15 @@ type Config struct {
 	ListsFile        string         `env:"HOLDFAST_LISTS_FILE"`
 	VerdictCache     bool           `env:"HOLDFAST_VERDICT_CACHE, default=true"` // rely on verdicts of earlier orders
 
-	// Who verifies, one after the other: smtp (our own engine) or one of the
-	// services below. What is unknown to one falls through to the next.
-	Providers       []string `env:"HOLDFAST_VERIFY_PROVIDERS, default=smtp"`
-	Reacher         Provider `env:", prefix=HOLDFAST_REACHER_"`
-	ZeroBounce      Provider `env:", prefix=HOLDFAST_ZEROBOUNCE_"`
-	NeverBounce     Provider `env:", prefix=HOLDFAST_NEVERBOUNCE_"`
-	MillionVerifier Provider `env:", prefix=HOLDFAST_MILLIONVERIFIER_"`
+	// Who verifies, one after the other: smtp (our own engine) or one of
+	// provider.Services. What is unknown to one falls through to the next.
+	Providers []string           `env:"HOLDFAST_VERIFY_PROVIDERS, default=smtp"`
+	Services  map[string]Service // by name, read from variables such as HOLDFAST_REACHER_URL
 
 	// Who says whether a telephone number is good: pattern (the numbering plan
 	// of its country, without a request) or twilio (the carrier, by a lookup).
-	PhoneLookup string   `env:"HOLDFAST_PHONE_LOOKUP, default=pattern"`
-	Twilio      Provider `env:", prefix=HOLDFAST_TWILIO_"`
+	PhoneLookup string  `env:"HOLDFAST_PHONE_LOOKUP, default=pattern"`
+	Twilio      Service `env:", prefix=HOLDFAST_TWILIO_"`
 
 	// Where commands find an API, and with which key; for a dev stack, its directory.
 	URL     string `env:"HOLDFAST_URL"`
@@ -168,8 +167,8 @@ const (
 	DefaultMetricsAddr = "127.0.0.1:9465"
 )
 
-// Provider is what the environment says about another verification service.
-type Provider struct {
+// Service is what the environment says about another verification service.
+type Service struct {
 	URL      string `env:"URL"`               // base address; empty: the service's own
 	Key      string `env:"KEY" secret:"true"` // API key; of Twilio, account:token
 	MaxSpend int64  `env:"MAX_SPEND"`         // addresses or numbers that all workers may ask for in a day of UTC; 0: no cap
@@ -182,7 +181,16 @@ func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 	var c Config
 	secrets := &secretFiles{Lookuper: env, names: SecretNames()}
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: secrets}); err != nil {
-		return Config{}, fmt.Errorf("the environment cannot be read: %w", name(err))
+		return Config{}, fmt.Errorf("the environment cannot be read: %w", name(err, "", reflect.TypeFor[Config]()))
+	}
+	c.Services = map[string]Service{}
+	for _, s := range provider.Services() {
+		var of Service
+		prefix := servicePrefix(s.Name)
+		if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &of, Lookuper: envconfig.PrefixLookuper(prefix, secrets)}); err != nil {
+			return Config{}, fmt.Errorf("the environment cannot be read: %w", name(err, prefix, reflect.TypeFor[Service]()))
+		}
+		c.Services[s.Name] = of
 	}
 	if err := errors.Join(secrets.problems...); err != nil {
 		return Config{}, err
@@ -196,10 +204,9 @@ func load(ctx context.Context, env envconfig.Lookuper) (Config, error) {
 	return c, c.check()
 }
 
-// name says which variable an error of envconfig is about: it names our field,
-// or the one inside a Provider, outermost first.
-func name(err error) error {
-	variable, within := "", reflect.TypeFor[Config]()
+// name says which variable an error of envconfig is about: it names the field, or
+// the one inside a Service, outermost first.
+func name(err error, variable string, within reflect.Type) error {
 	for rest := err.Error(); ; {
 		field, problem, found := strings.Cut(rest, ": ")
 		f, ok := within.FieldByName(field)
@@ -313,24 +320,25 @@ func (w Worker) check(bad func(name, format string, args ...any)) {
 }
 
 func (c Config) checkProviders(bad func(name, format string, args ...any)) {
+	known := []string{OwnEngine}
+	for _, s := range provider.Services() {
+		known = append(known, s.Name)
+		of, asked := c.Services[s.Name], slices.Contains(c.Providers, s.Name)
+		switch {
+		case asked && of.URL == "" && s.URL == "":
+			bad(servicePrefix(s.Name)+"URL", "is empty; write the address of your %s such as http://127.0.0.1:8080", s.Name)
+		case asked && of.Key == "" && !s.Keyless:
+			bad(servicePrefix(s.Name)+"KEY", "is empty; write the API key that %s gave you", s.Name)
+		case of.MaxSpend < 0: // of those that are not asked yet, too
+			bad(servicePrefix(s.Name)+"MAX_SPEND", "is %d; write a number of addresses, 0 for no cap", of.MaxSpend)
+		}
+	}
 	for i, name := range c.Providers {
-		p, known := c.Provider(name)
-		variable := "HOLDFAST_" + strings.ToUpper(name)
 		switch {
 		case slices.Contains(c.Providers[:i], name):
 			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q twice; write it once", name)
-		case name == OwnEngine:
-		case !known:
-			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of %s", name, strings.Join(c.ProviderNames(), ", "))
-		case name == "reacher" && p.URL == "":
-			bad(variable+"_URL", "is empty; write the address of your Reacher such as http://127.0.0.1:8080")
-		case name != "reacher" && p.Key == "":
-			bad(variable+"_KEY", "is empty; write the API key that %s gave you", name)
-		}
-	}
-	for _, name := range c.ProviderNames() { // those that are not asked yet, too
-		if p, _ := c.Provider(name); p.MaxSpend < 0 {
-			bad("HOLDFAST_"+strings.ToUpper(name)+"_MAX_SPEND", "is %d; write a number of addresses, 0 for no cap", p.MaxSpend)
+		case !slices.Contains(known, name):
+			bad("HOLDFAST_VERIFY_PROVIDERS", "has %q, which is no verification provider; write some of %s", name, strings.Join(known, ", "))
 		}
 	}
 }
@@ -358,44 +366,8 @@ const (
 // OwnEngine is the name of our own engine among Providers.
 const OwnEngine = "smtp"
 
-// service is another verification service and its settings.
-type service struct {
-	name string
-	Provider
-}
-
-// services are those that can verify: all fields of this type except Twilio, which
-// checks telephone numbers. A service has the name of its field.
-func (c Config) services() []service {
-	var list []service
-	all := reflect.ValueOf(c)
-	for i := range all.NumField() {
-		name := strings.ToLower(all.Type().Field(i).Name)
-		if p, ok := all.Field(i).Interface().(Provider); ok && name != PhoneTwilio {
-			list = append(list, service{name, p})
-		}
-	}
-	return list
-}
-
-// Provider returns the settings of another verification service by its name.
-func (c Config) Provider(name string) (p Provider, known bool) {
-	for _, s := range c.services() {
-		if s.name == name {
-			return s.Provider, true
-		}
-	}
-	return Provider{}, false
-}
-
-// ProviderNames are the names that HOLDFAST_VERIFY_PROVIDERS may have.
-func (c Config) ProviderNames() []string {
-	names := []string{OwnEngine}
-	for _, s := range c.services() {
-		names = append(names, s.name)
-	}
-	return names
-}
+// servicePrefix begins the variables of a verification service.
+func servicePrefix(name string) string { return "HOLDFAST_" + strings.ToUpper(name) + "_" }
 
 func (c Config) level() (slog.Level, error) {
 	var l slog.Level

@@ -10,6 +10,8 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/verify/provider"
 )
 
 func TestAnEmptyEnvironmentHasUsableDefaults(t *testing.T) {
@@ -74,19 +76,23 @@ func TestProvidersHaveVariablesOfTheirOwn(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"smtp", "reacher"}, c.Providers)
-	require.Equal(t, Provider{URL: "http://reacher.internal", MaxSpend: 1000}, c.Reacher)
-	require.Equal(t, Provider{Key: "secret"}, c.ZeroBounce)
-	require.Equal(t, Provider{URL: "http://nb.internal"}, c.NeverBounce)
-	require.Equal(t, Provider{Key: "other"}, c.MillionVerifier)
+	require.Equal(t, Service{URL: "http://reacher.internal", MaxSpend: 1000}, c.Services["reacher"])
+	require.Equal(t, Service{Key: "secret"}, c.Services["zerobounce"])
+	require.Equal(t, Service{URL: "http://nb.internal"}, c.Services["neverbounce"])
+	require.Equal(t, Service{Key: "other"}, c.Services["millionverifier"])
 }
 
 func TestAProviderThatCannotBeAskedIsNamed(t *testing.T) {
+	names := OwnEngine
+	for _, s := range provider.Services() {
+		names += ", " + s.Name
+	}
 	for problem, env := range map[string]map[string]string{
-		`HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider; write some of ` + strings.Join(Config{}.ProviderNames(), ", "): {"HOLDFAST_VERIFY_PROVIDERS": "smtp,best"},
-		`HOLDFAST_VERIFY_PROVIDERS has "smtp" twice; write it once`:                                                                              {"HOLDFAST_VERIFY_PROVIDERS": "smtp,smtp"},
-		`HOLDFAST_REACHER_URL is empty; write the address of your Reacher such as http://127.0.0.1:8080`:                                         {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
-		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                                                           {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
-		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                                                        {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
+		`HOLDFAST_VERIFY_PROVIDERS has "best", which is no verification provider; write some of ` + names: {"HOLDFAST_VERIFY_PROVIDERS": "smtp,best"},
+		`HOLDFAST_VERIFY_PROVIDERS has "smtp" twice; write it once`:                                       {"HOLDFAST_VERIFY_PROVIDERS": "smtp,smtp"},
+		`HOLDFAST_REACHER_URL is empty; write the address of your reacher such as http://127.0.0.1:8080`:  {"HOLDFAST_VERIFY_PROVIDERS": "smtp, reacher"},
+		`HOLDFAST_ZEROBOUNCE_KEY is empty; write the API key that zerobounce gave you`:                    {"HOLDFAST_VERIFY_PROVIDERS": "zerobounce"},
+		`HOLDFAST_NEVERBOUNCE_MAX_SPEND is -1; write a number of addresses, 0 for no cap`:                 {"HOLDFAST_VERIFY_PROVIDERS": "neverbounce", "HOLDFAST_NEVERBOUNCE_KEY": "k", "HOLDFAST_NEVERBOUNCE_MAX_SPEND": "-1"},
 	} {
 		_, err := load(t.Context(), envconfig.MapLookuper(env))
 		require.EqualError(t, err, problem)
@@ -118,7 +124,7 @@ func TestAPhoneLookupThatCannotBeAskedIsNamed(t *testing.T) {
 	env["HOLDFAST_TWILIO_MAX_SPEND"] = "500"
 	c, err := load(t.Context(), envconfig.MapLookuper(env))
 	require.NoError(t, err)
-	require.Equal(t, Provider{Key: "AC1:secret", MaxSpend: 500}, c.Twilio)
+	require.Equal(t, Service{Key: "AC1:secret", MaxSpend: 500}, c.Twilio)
 }
 
 func TestTheReadmeNamesEveryVariable(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/internal/verify/provider"
 )
 
 // Each number, duration and switch is refused by name where it cannot be read, and
@@ -42,5 +44,8 @@ func TestEveryVariableSaysWhatIsWrongWithIt(t *testing.T) {
 		}
 	}
 	look(reflect.TypeFor[Config](), "")
+	for _, s := range provider.Services() {
+		look(reflect.TypeFor[Service](), servicePrefix(s.Name))
+	}
 	require.Greater(t, tried, 30)
 }

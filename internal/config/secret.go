@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"holdfast/internal/verify/provider"
 )
 
 // variables are the names of all variables; true for those that hold secrets.
@@ -24,10 +26,16 @@ func variables() map[string]bool {
 				note(f.Type, strings.TrimPrefix(strings.TrimSpace(options), "prefix="))
 				continue
 			}
+			if own == "" {
+				continue // not read from the variables of the struct
+			}
 			known[prefix+own] = f.Tag.Get("secret") != ""
 		}
 	}
 	note(reflect.TypeFor[Config](), "")
+	for _, s := range provider.Services() {
+		note(reflect.TypeFor[Service](), servicePrefix(s.Name))
+	}
 	return known
 }
 

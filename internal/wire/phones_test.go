@@ -24,7 +24,7 @@ func TestThePhoneLookupIsConfigured(t *testing.T) {
 		_, _ = w.Write([]byte(`{"valid":true,"country_code":"GB","line_type_intelligence":{"type":"landline","carrier_name":"BT"}}`))
 	}))
 	t.Cleanup(carrier.Close)
-	twilio := config.Provider{URL: carrier.URL, Key: "AC1:secret"}
+	twilio := config.Service{URL: carrier.URL, Key: "AC1:secret"}
 	for lookup, want := range map[string]verify.Reason{"": verify.NumberPattern, config.PhonePattern: verify.NumberPattern, config.PhoneTwilio: verify.NumberAssigned} {
 		phones, err := wire.OpenPhones(config.Config{PhoneLookup: lookup, Twilio: twilio}, nil)
 		require.NoError(t, err)

@@ -69,7 +69,7 @@ func OpenVerification(cfg config.Config, recent func(context.Context) []string, 
 			steps = append(steps, engine)
 			continue
 		}
-		of, _ := cfg.Provider(name) // New has a sentence for a name that is not known
+		of := cfg.Services[name] // New has a sentence for a name that is not known
 		p, err := provider.New(provider.Config{Name: name, URL: of.URL, Key: of.Key, MaxSpend: of.MaxSpend, Spending: spending})
 		if err != nil {
 			v.Close()

@@ -20,13 +20,7 @@ import (
 	"holdfast/internal/postgres/pgtest"
 	"holdfast/internal/verdicts"
 	"holdfast/internal/verify"
-	"holdfast/internal/verify/provider"
 )
-
-// What HOLDFAST_VERIFY_PROVIDERS may name is what there is.
-func TestEachProviderHasSettings(t *testing.T) {
-	require.Equal(t, append([]string{config.OwnEngine}, provider.Names()...), config.Config{}.ProviderNames())
-}
 
 // A worker whose EHLO name mail hosts would refuse does all else. Verification is
 // refused with the sentence that says what to set, and /readyz reads it.

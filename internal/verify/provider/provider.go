@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,7 @@ import (
 
 // Config describes one provider.
 type Config struct {
-	Name        string          // one of Names
+	Name        string          // of one of Services
 	URL         string          // base address; default: the service's own (reacher has none)
 	Key         string          // API key
 	Timeout     time.Duration   // for one request; default 60 s
@@ -65,25 +64,11 @@ type spec struct {
 	read func(body []byte, emails []string) (map[string]verify.Result, error)
 }
 
-// services are those that can be chosen, each in a file of its own.
-var services = []spec{reacher, zeroBounce, neverBounce, millionVerifier}
-
-// Names are the services that can be chosen.
-func Names() []string {
-	names := make([]string, len(services))
-	for i, s := range services {
-		names[i] = s.name
-	}
-	return names
-}
-
 // New returns a provider, or says in one sentence what its configuration lacks.
 func New(c Config) (*Provider, error) {
 	i := slices.IndexFunc(services, func(s spec) bool { return s.name == c.Name })
 	if i < 0 {
-		names := Names()
-		last := len(names) - 1
-		return nil, fmt.Errorf("there is no verification provider %q; choose %s or %s", c.Name, strings.Join(names[:last], ", "), names[last])
+		return nil, fmt.Errorf("there is no verification provider %q", c.Name)
 	}
 	s := services[i]
 	if c.Key == "" && !s.keyless {

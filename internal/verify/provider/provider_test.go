@@ -1,12 +1,15 @@
 package provider_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +21,8 @@ import (
 	"holdfast/internal/verify"
 	"holdfast/internal/verify/provider"
 )
+
+var write = flag.Bool("write", false, "write the table of the README instead of comparing it")
 
 // service runs a server that speaks a provider's wire format on loopback.
 func service(t *testing.T, name string, handle http.HandlerFunc, adjust ...func(*provider.Config)) *provider.Provider {
@@ -388,14 +393,38 @@ func TestVerify_cancel(t *testing.T) {
 }
 
 func TestNew_config(t *testing.T) {
-	names := provider.Names()
-	last := len(names) - 1
 	for want, c := range map[string]provider.Config{
-		`there is no verification provider "best"; choose ` + strings.Join(names[:last], ", ") + " or " + names[last]: {Name: "best"},
-		`the address "" of the provider reacher is not an http address`:                                               {Name: "reacher"},
-		`the provider zerobounce needs an API key`:                                                                    {Name: "zerobounce"},
+		`there is no verification provider "best"`:                      {Name: "best"},
+		`the address "" of the provider reacher is not an http address`: {Name: "reacher"},
+		`the provider zerobounce needs an API key`:                      {Name: "zerobounce"},
 	} {
 		_, err := provider.New(c)
 		require.EqualError(t, err, want)
 	}
+}
+
+// The README's table of services is what the services say of themselves.
+func TestTheTableOfServicesIsUpToDate(t *testing.T) {
+	const page, begin, end = "../README.md", "<!-- services -->\n", "<!-- end of services -->"
+	var table strings.Builder
+	table.WriteString("| in `HOLDFAST_VERIFY_PROVIDERS` | its settings | its address where none is set | its key |\n|---|---|---|---|\n")
+	for _, s := range provider.Services() {
+		key := "needed"
+		if s.Keyless {
+			key = "where the service asks for one"
+		}
+		fmt.Fprintf(&table, "| `%s` | `HOLDFAST_%s_…` | %s | %s |\n", s.Name, strings.ToUpper(s.Name), cmp.Or(s.URL, "none; set it"), key)
+	}
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found)
+	_, after, found := strings.Cut(rest, end)
+	require.True(t, found)
+	now := before + begin + table.String() + end + after
+	if *write {
+		require.NoError(t, os.WriteFile(page, []byte(now), 0o600))
+		return
+	}
+	require.Equal(t, now, string(text), "go test ./internal/verify/provider -run TestTheTableOfServices -write")
 }

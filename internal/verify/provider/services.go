@@ -9,6 +9,25 @@ import (
 	"holdfast/internal/verify"
 )
 
+// services are those that can be chosen, each in a file of its own.
+var services = []spec{reacher, zeroBounce, neverBounce, millionVerifier}
+
+// Service is what a service needs to be asked.
+type Service struct {
+	Name    string // in HOLDFAST_VERIFY_PROVIDERS; its settings are variables with this name
+	URL     string // base address where none is set; empty: one has to be set
+	Keyless bool   // it can be asked without an API key
+}
+
+// Services are those that can be chosen.
+func Services() []Service {
+	list := make([]Service, len(services))
+	for i, s := range services {
+		list[i] = Service{s.name, s.url, s.keyless}
+	}
+	return list
+}
+
 // get builds a GET request with a query.
 func get(address string, query url.Values) (*http.Request, error) {
 	return http.NewRequest(http.MethodGet, address+"?"+query.Encode(), nil) //nolint:noctx // send adds the context
