@@ -41,10 +41,8 @@ import (
 	"holdfast/workflows"
 )
 
-// recordings are the orders to record. acme has 5,000 credits and buys leads, broke has none, beta
-// has 3,000 and has lists verified, gamma has some of each type and reveals,
-// enriches and exports.
-var recordings = []struct {
+// recording is an order to record.
+type recording struct {
 	name      string
 	org       string
 	request   order.Request
@@ -53,53 +51,23 @@ var recordings = []struct {
 	happens   *happening
 	maxEvents int // for an order that continues: of each run
 	want      order.Status
-}{
+}
+
+// recordings are the orders to record besides ofEachKind. acme has 5,000 credits and buys leads, broke has none, beta
+// has 3,000 and has lists verified, gamma has some of each type and reveals,
+// enriches and exports.
+var recordings = []recording{
 	{name: "settled", org: "acme", request: leads(3000, false), want: order.Settled}, // with greylisting hosts, so with a second round
 	{name: "rejected", org: "acme", request: leads(1_000_000, false), want: order.Rejected},
-	{name: "cancelled", org: "acme", request: leads(1000, false), cancel: order.StageVerifying, want: order.Cancelled},
-	{name: "paused", org: "acme", request: leads(1200, false), happens: paused, want: order.Settled},
 	{name: "cut-short", org: "acme", request: leads(100, false), cancel: order.StageRefunding, want: order.Settled},
 	{name: "filled", org: "acme", request: leads(200, true), want: order.Settled},
 	{name: "continued", org: "acme", request: leads(1500, false), maxEvents: 10, want: order.Settled},
 	{name: "verified-list", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(600), want: order.Settled},
-	{name: "verified-cancelled", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(300), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "revealed", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField, order.PhoneField}}, given: ids(100), want: order.Settled},
 	{name: "revealed-on-file", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, given: ids(20), want: order.Settled},
 	{name: "enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(100), want: order.Settled},
-	{name: "enriched-cancelled", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(150), cancel: order.StageVerifying, want: order.Cancelled},
-	{name: "revealed-cancelled", org: "gamma", request: reveal, given: fresh(ids), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(200), want: order.Settled},
-	{name: "exported-cancelled", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), cancel: order.StageVerifying, want: order.Cancelled},
 	{name: "pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(1200)), want: order.Settled},
-
-	// What can come between: a pause, an outage, steps that fail and are tried again,
-	// and one that fails for good; and histories that have not ended.
-	{name: "verified-paused", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails), happens: paused, want: order.Settled},
-	{name: "revealed-paused", org: "gamma", request: reveal, given: fresh(ids), happens: paused, want: order.Settled},
-	{name: "enriched-paused", org: "gamma", request: enrich, given: fresh(people), happens: paused, want: order.Settled},
-	{name: "exported-paused", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: paused, want: order.Settled},
-	{name: "waited", org: "acme", request: leads(120, false), happens: outage, want: order.Settled},
-	// Behind one whose mail hosts worked: without a host that should work, the engine cannot
-	// tell an outage from hosts that refuse us.
-	{name: "verified-waited", org: "beta", request: order.Request{Kind: order.Verify}, given: scattered(emails), happens: outage, want: order.Settled},
-	{name: "revealed-waited", org: "gamma", request: reveal, given: scattered(ids), happens: outage, want: order.Settled},
-	{name: "enriched-waited", org: "gamma", request: enrich, given: scattered(people), happens: outage, want: order.Settled},
-	{name: "exported-waited", org: "gamma", request: order.Request{Kind: order.Export}, given: scattered(ids), happens: outage, want: order.Settled},
-	{name: "retried", org: "acme", request: leads(120, false), happens: retries, want: order.Settled},
-	{name: "verified-retried", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails), happens: retries, want: order.Settled},
-	{name: "revealed-retried", org: "gamma", request: reveal, given: fresh(ids), happens: retries, want: order.Settled},
-	{name: "enriched-retried", org: "gamma", request: enrich, given: fresh(people), happens: retries, want: order.Settled},
-	{name: "exported-retried", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: retries, want: order.Settled},
-	{name: "failed", org: "acme", request: leads(120, false), happens: failure, want: order.Failed},
-	{name: "verified-failed", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails), happens: failure, want: order.Failed},
-	{name: "revealed-failed", org: "gamma", request: reveal, given: fresh(ids), happens: failure, want: order.Failed},
-	{name: "enriched-failed", org: "gamma", request: enrich, given: fresh(people), happens: failure, want: order.Failed},
-	{name: "exported-failed", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: failure, want: order.Failed},
-	{name: "open", org: "acme", request: leads(120, false), happens: open, want: order.Settled},
-	{name: "verified-open", org: "beta", request: order.Request{Kind: order.Verify}, given: fresh(emails), happens: open, want: order.Settled},
-	{name: "revealed-open", org: "gamma", request: reveal, given: fresh(ids), happens: open, want: order.Settled},
-	{name: "enriched-open", org: "gamma", request: enrich, given: fresh(people), happens: open, want: order.Settled},
-	{name: "exported-open", org: "gamma", request: order.Request{Kind: order.Export}, given: fresh(ids), happens: open, want: order.Settled},
 
 	// Small ones do their bookkeeping within workflow tasks.
 	{name: "small-list", org: "acme", request: leads(90, false), want: order.Settled}, // with greylisting hosts
@@ -119,10 +87,48 @@ const (
 	fieldsPlan = "licence-monthly"
 )
 
-var (
-	reveal = order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField}}
-	enrich = order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}
-)
+// kinds has an order of each kind, of which ofEachKind makes recordings.
+var kinds = []struct {
+	prefix, org string
+	request     order.Request
+	given       func(n int) given // nil: nothing comes with the request
+}{
+	{"", "acme", leads(120, false), nil},
+	{"verified-", "beta", order.Request{Kind: order.Verify}, emails},
+	{"revealed-", "gamma", order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField}}, ids},
+	{"enriched-", "gamma", order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, people},
+	{"exported-", "gamma", order.Request{Kind: order.Export}, ids},
+}
+
+// ofEachKind are orders of which something comes in between: a cancellation, a pause,
+// an outage, steps that fail and are tried again, and one that fails for good; and
+// histories that have not ended. They come behind one whose mail hosts worked: without
+// a host that should work, the engine cannot tell an outage from hosts that refuse us.
+func ofEachKind() []recording {
+	var list []recording
+	for _, between := range []recording{
+		{name: "cancelled", cancel: order.StageVerifying, want: order.Cancelled},
+		{name: "paused", happens: paused, want: order.Settled},
+		{name: "waited", happens: outage, want: order.Settled},
+		{name: "retried", happens: retries, want: order.Settled},
+		{name: "failed", happens: failure, want: order.Failed},
+		{name: "open", happens: open, want: order.Settled},
+	} {
+		for _, kind := range kinds {
+			rec := between
+			rec.name, rec.org, rec.request = kind.prefix+between.name, kind.org, kind.request
+			switch {
+			case kind.given == nil:
+			case rec.happens == outage:
+				rec.given = scattered(kind.given)
+			default:
+				rec.given = fresh(kind.given)
+			}
+			list = append(list, rec)
+		}
+	}
+	return list
+}
 
 func leads(count int64, fill bool) order.Request {
 	return order.Request{Kind: order.LeadList, Count: count, Fill: fill}
@@ -171,7 +177,7 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 	defer func() { _ = stack.Stop() }()
 	r.App, r.lab = stack.App, stack.Lab
-	for _, rec := range recordings {
+	for _, rec := range slices.Concat(recordings, ofEachKind()) {
 		if !r.wants("order-" + rec.name) {
 			continue
 		}
