@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
@@ -252,27 +250,12 @@ func itemOf(item orderbook.Fact) plan.Item {
 	}
 	keys := item.Keys
 	if len(keys) == 0 && item.LeadNo > 0 && item.Value != "" { // selected before items had keys
-		keys = keysOf(item)
+		keys = value.Keys(item.Field, item.Value, "")
 	}
 	for _, key := range keys {
 		i.Values = append(i.Values, key)
 	}
 	return i
-}
-
-func keysOf(item orderbook.Fact) []uuid.UUID {
-	switch item.Field {
-	case order.EmailField, order.DirectEmailField:
-		key, _ := value.Address(item.Value)
-		return []uuid.UUID{key}
-	case order.PhoneField:
-		_, keys := value.Numbers(item.Value, "")
-		return keys
-	case order.ProfileField:
-		return []uuid.UUID{value.Profile(item.Value)}
-	case order.LeadField:
-	}
-	return nil
 }
 
 func digestOf(facts []ledger.Fact) string {

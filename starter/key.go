@@ -63,11 +63,8 @@ func (a *app) keyListCommand() *cobra.Command {
 					Keys       []account.Key `json:"keys"`
 					NextCursor string        `json:"next_cursor"`
 				}
-				keys, err := all(ctx, s, path, nil, func(p page) ([]account.Key, string) { return p.Keys, p.NextCursor })
-				if err != nil {
-					return err
-				}
-				return answer(a, keys, func(keys []account.Key) { a.showKeys(s.asked, keys) })
+				return showAll(ctx, a, s, path, nil, func(p page) ([]account.Key, string) { return p.Keys, p.NextCursor },
+					func(keys []account.Key) { a.showKeys(s.asked, keys) })
 			})
 		},
 	}

@@ -77,11 +77,8 @@ func (a *app) memberListCommand() *cobra.Command {
 					Members    []account.Member `json:"members"`
 					NextCursor string           `json:"next_cursor"`
 				}
-				members, err := all(ctx, s, path, nil, func(p page) ([]account.Member, string) { return p.Members, p.NextCursor })
-				if err != nil {
-					return err
-				}
-				return answer(a, members, func(members []account.Member) { a.showMembers(s.asked, members) })
+				return showAll(ctx, a, s, path, nil, func(p page) ([]account.Member, string) { return p.Members, p.NextCursor },
+					func(members []account.Member) { a.showMembers(s.asked, members) })
 			})
 		},
 	}

@@ -229,6 +229,15 @@ func all[T, P any](ctx context.Context, s *session, path string, query url.Value
 	}
 }
 
+// showAll shows all entries of a list, which are read page by page.
+func showAll[T, P any](ctx context.Context, a *app, s *session, path string, query url.Values, page func(P) (entries []T, next string), show func([]T)) error {
+	list, err := all(ctx, s, path, query, page)
+	if err != nil {
+		return err
+	}
+	return answer(a, list, show)
+}
+
 func clone(query url.Values) url.Values {
 	own := url.Values{}
 	for name, values := range query {

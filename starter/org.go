@@ -79,11 +79,7 @@ func (a *app) orgListCommand() *cobra.Command {
 					NextCursor string        `json:"next_cursor"`
 				}
 				query := set(url.Values{}, "status", status.String(), "plan", plan)
-				orgs, err := all(ctx, s, "/orgs", query, func(p page) ([]account.Org, string) { return p.Orgs, p.NextCursor })
-				if err != nil {
-					return err
-				}
-				return answer(a, orgs, a.showOrgs)
+				return showAll(ctx, a, s, "/orgs", query, func(p page) ([]account.Org, string) { return p.Orgs, p.NextCursor }, a.showOrgs)
 			})
 		},
 	}

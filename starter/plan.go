@@ -31,11 +31,7 @@ func (a *app) planListCommand() *cobra.Command {
 					Plans      []*plan.Plan `json:"plans"`
 					NextCursor string       `json:"next_cursor"`
 				}
-				plans, err := all(ctx, s, "/plans", nil, func(p page) ([]*plan.Plan, string) { return p.Plans, p.NextCursor })
-				if err != nil {
-					return err
-				}
-				return answer(a, plans, a.showPlans)
+				return showAll(ctx, a, s, "/plans", nil, func(p page) ([]*plan.Plan, string) { return p.Plans, p.NextCursor }, a.showPlans)
 			})
 		},
 	}

@@ -89,11 +89,7 @@ func (a *app) webhookListCommand() *cobra.Command {
 					Webhooks   []webhook.Endpoint `json:"webhooks"`
 					NextCursor string             `json:"next_cursor"`
 				}
-				list, err := all(ctx, s, "/webhooks", query, func(p page) ([]webhook.Endpoint, string) { return p.Webhooks, p.NextCursor })
-				if err != nil {
-					return err
-				}
-				return answer(a, list, a.showWebhooks)
+				return showAll(ctx, a, s, "/webhooks", query, func(p page) ([]webhook.Endpoint, string) { return p.Webhooks, p.NextCursor }, a.showWebhooks)
 			})
 		},
 	}

@@ -55,18 +55,20 @@ func (a *API) payments() {
 	add(a, route{
 		method: http.MethodGet, path: "/prices", name: "listPrices", tag: "Payments", needs: admin,
 		summary: "List what can be bought", about: "Prices of the payment service for `POST /checkout`. What a price costs, its page at the payment service says.",
-	}, func(ctx context.Context, in *struct{ Page }) (*answer[priceList], error) {
-		list, err := a.Payments.Prices(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, next := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
-		return body(priceList{page, next}, nil)
-	})
+	}, a.listPrices)
 	a.topUps()
 	a.reports()
 	a.stripe()
 	a.stripeCustomers()
+}
+
+func (a *API) listPrices(ctx context.Context, in *struct{ Page }) (*answer[priceList], error) {
+	list, err := a.Payments.Prices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, next := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
+	return body(priceList{page, next}, nil)
 }
 
 // stripe are the operator's routes.
@@ -74,14 +76,7 @@ func (a *API) stripe() {
 	add(a, route{
 		method: http.MethodGet, path: "/integrations/stripe/prices", name: "listPaymentPrices", tag: "Payments", needs: operator, noOrg: true,
 		summary: "List what the payment service's prices buy",
-	}, func(ctx context.Context, in *struct{ Page }) (*answer[priceList], error) {
-		list, err := a.Payments.Prices(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, next := pageOf(list, func(p payment.Price) string { return p.ID }, false, in.Page)
-		return body(priceList{page, next}, nil)
-	})
+	}, a.listPrices)
 	add(a, route{
 		method: http.MethodPut, path: "/integrations/stripe/prices/{price}", name: "mapPaymentPrice", tag: "Payments", needs: operator, noOrg: true,
 		summary: "Say what a price buys from now on",

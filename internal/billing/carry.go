@@ -7,11 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"holdfast/internal/ledger"
-	"holdfast/internal/order"
-	"holdfast/internal/orderbook"
 	"holdfast/internal/value"
 )
 
@@ -51,7 +47,7 @@ func (b *Billing) carryOrder(ctx context.Context, org, id string) error {
 	}
 	byType := map[string][]ledger.Fact{}
 	for _, f := range old {
-		for _, key := range keysOf(f) {
+		for _, key := range value.Keys(f.Field, f.Value, f.Country) {
 			byType[f.Type] = append(byType[f.Type], ledger.Fact{Scope: f.Scope, Subject: key})
 		}
 	}
@@ -69,21 +65,6 @@ func (b *Billing) carryOrder(ctx context.Context, org, id string) error {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-func keysOf(f orderbook.OldFact) []uuid.UUID {
-	switch f.Field {
-	case order.EmailField, order.DirectEmailField:
-		key, _ := value.Address(f.Value)
-		return []uuid.UUID{key}
-	case order.PhoneField:
-		_, keys := value.Numbers(f.Value, f.Country)
-		return keys
-	case order.ProfileField:
-		return []uuid.UUID{value.Profile(f.Value)}
-	case order.LeadField:
 	}
 	return nil
 }

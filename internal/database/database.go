@@ -1,5 +1,6 @@
-// Package database names what a pool, a connection and a transaction of PostgreSQL
-// have in common, so that one function serves all of them.
+// Package database has what packages share that read and write PostgreSQL: what a
+// pool, a connection and a transaction have in common, so that one function serves
+// all of them, and lists that are read page by page.
 package database
 
 import (

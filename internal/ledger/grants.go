@@ -3,10 +3,11 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/database"
 )
 
 // GrantState is a grant and where its credits are. Amount is the sum of
@@ -46,11 +47,9 @@ func (l *Ledger) ListGrants(ctx context.Context, f GrantFilter) (page []GrantSta
 		f.Limit = 100
 	}
 	f.Limit = min(f.Limit, 1000)
-	below := int64(1<<63 - 1)
-	if f.Cursor != "" {
-		if below, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || below < 1 {
-			return nil, "", invalid("the cursor %q is not one that a page of grants gave", f.Cursor)
-		}
+	below, ok := database.Below(f.Cursor, 10)
+	if !ok {
+		return nil, "", invalid("the cursor %q is not one that a page of grants gave", f.Cursor)
 	}
 	rows, _ := l.pool.Query(ctx, `
 		SELECT no, pool, type, source, priority, granted_at, coalesce(starts_at, '0001-01-01Z') AS starts_at,
@@ -66,9 +65,6 @@ func (l *Ledger) ListGrants(ctx context.Context, f GrantFilter) (page []GrantSta
 		g := &page[i]
 		g.GrantedAt, g.StartsAt, g.ExpiresAt = g.GrantedAt.UTC(), g.StartsAt.UTC(), g.ExpiresAt.UTC()
 	}
-	if len(page) > f.Limit {
-		page = page[:f.Limit]
-		next = strconv.FormatInt(page[f.Limit-1].No, 10)
-	}
+	page, next = database.Cut(page, f.Limit, 10, func(g GrantState) int64 { return g.No })
 	return page, next, nil
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -284,13 +283,11 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 	if f.Limit < 1 || f.Limit > 500 {
 		return nil, "", fmt.Errorf("%w: a page of orders has 1 to 500 entries, not %d", ErrInvalid, f.Limit)
 	}
-	before := int64(1<<63 - 1)
-	if f.Cursor != "" {
-		if before, err = strconv.ParseInt(f.Cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("%w: %q is not a cursor; use next_cursor of the previous page", ErrInvalid, f.Cursor)
-		}
+	below, ok := database.Below(f.Cursor, 36)
+	if !ok {
+		return nil, "", fmt.Errorf("%w: %q is not a cursor; use next_cursor of the previous page", ErrInvalid, f.Cursor)
 	}
-	sql, args := listQuery(f, before)
+	sql, args := listQuery(f, below)
 	rows, err := b.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing orders: %w", err)
@@ -299,10 +296,7 @@ func (b *Book) List(ctx context.Context, f Filter) (orders []order.Order, next s
 	if err != nil {
 		return nil, "", fmt.Errorf("listing orders: %w", err)
 	}
-	if len(found) > f.Limit {
-		found = found[:f.Limit]
-		next = strconv.FormatInt(found[f.Limit-1].Seq, 36)
-	}
+	found, next = database.Cut(found, f.Limit, 36, func(o orderRow) int64 { return o.Seq })
 	orders, err = b.live(ctx, found)
 	return orders, next, err
 }

@@ -264,15 +264,7 @@ func (p *Payments) purchaseOf(ctx context.Context, f facts) (int64, error) {
 // refund takes back the part of what was bought that was refunded. The service
 // says how much was refunded in total, so that reports may come in any order.
 func (p *Payments) refund(ctx context.Context, e Event, f facts) error {
-	id, err := p.purchaseOf(ctx, f)
-	if err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		due, err := lockPurchase(ctx, tx, id)
-		if err != nil {
-			return err
-		}
+	return p.changePurchase(ctx, f, func(tx pgx.Tx, due *due) error {
 		refunded := min(f.Refunded, due.Amount)
 		if refunded <= due.Refunded {
 			return nil
@@ -283,11 +275,27 @@ func (p *Payments) refund(ctx context.Context, e Event, f facts) error {
 		}); err != nil {
 			return err
 		}
-		if err := returned(ctx, tx, id, cause, refunded-due.Refunded, e.HappenedAt); err != nil {
+		if err := returned(ctx, tx, due.id, cause, refunded-due.Refunded, e.HappenedAt); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE purchase SET refunded = $2 WHERE id = $1`, id, refunded)
+		_, err := tx.Exec(ctx, `UPDATE purchase SET refunded = $2 WHERE id = $1`, due.id, refunded)
 		return err
+	})
+}
+
+// changePurchase notes, with the purchase of a payment locked, what is to be taken back
+// of it, and takes it back.
+func (p *Payments) changePurchase(ctx context.Context, f facts, note func(pgx.Tx, *due) error) error {
+	id, err := p.purchaseOf(ctx, f)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		due, err := lockPurchase(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return note(tx, due)
 	})
 	if err != nil {
 		return err
@@ -298,17 +306,9 @@ func (p *Payments) refund(ctx context.Context, e Event, f facts) error {
 // dispute takes back what is disputed until the dispute is decided: a won one
 // gives it back. The report of the end may come first.
 func (p *Payments) dispute(ctx context.Context, e Event, f facts) error {
-	id, err := p.purchaseOf(ctx, f)
-	if err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		due, err := lockPurchase(ctx, tx, id)
-		if err != nil {
-			return err
-		}
+	return p.changePurchase(ctx, f, func(tx pgx.Tx, due *due) error {
 		known := ""
-		err = tx.QueryRow(ctx, `SELECT status FROM payment_dispute WHERE id = $1`, f.Dispute).Scan(&known)
+		err := tx.QueryRow(ctx, `SELECT status FROM payment_dispute WHERE id = $1`, f.Dispute).Scan(&known)
 		switch {
 		case err != nil && !errors.Is(err, pgx.ErrNoRows):
 			return err
@@ -320,11 +320,11 @@ func (p *Payments) dispute(ctx context.Context, e Event, f facts) error {
 			}); err != nil {
 				return err
 			}
-			if err := returned(ctx, tx, id, "dispute/"+f.Dispute, min(f.Amount, due.Amount), e.HappenedAt); err != nil {
+			if err := returned(ctx, tx, due.id, "dispute/"+f.Dispute, min(f.Amount, due.Amount), e.HappenedAt); err != nil {
 				return err
 			}
 		case known == "open" && f.Outcome == "won":
-			if err := returned(ctx, tx, id, "won/"+f.Dispute, -min(f.Amount, due.Amount), e.HappenedAt); err != nil {
+			if err := returned(ctx, tx, due.id, "won/"+f.Dispute, -min(f.Amount, due.Amount), e.HappenedAt); err != nil {
 				return err
 			}
 		}
@@ -332,10 +332,6 @@ func (p *Payments) dispute(ctx context.Context, e Event, f facts) error {
 			INSERT INTO payment_dispute (id, status) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET status = excluded.status`, f.Dispute, f.Outcome)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return p.fulfil(ctx, id)
 }
 
 // share is part/whole of credits, rounded down; all of them where the whole is

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/account"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -45,11 +45,9 @@ type PurchaseLine struct {
 
 // Purchases lists what an organization has bought, newest first.
 func (p *Payments) Purchases(ctx context.Context, org, cursor string, limit int) (page []Purchase, next string, err error) {
-	before := int64(1<<63 - 1)
-	if cursor != "" {
-		if before, err = strconv.ParseInt(cursor, 10, 64); err != nil {
-			return nil, "", errCursor
-		}
+	below, ok := database.Below(cursor, 10)
+	if !ok {
+		return nil, "", errCursor
 	}
 	rows, _ := p.pool.Query(ctx, `
 		SELECT b.id, b.org, b.source, b.reference, b.bought_at, b.bought_by, b.amount, b.refunded, b.currency, b.invoice, b.receipt_url,
@@ -57,7 +55,7 @@ func (p *Payments) Purchases(ctx context.Context, org, cursor string, limit int)
 				'expires_at', l.expires_at, 'grant_id', l.grant_id,
 				'voided', (SELECT sum(v.voided) FROM purchase_void v WHERE v.purchase = l.purchase AND v.line = l.line AND NOT v.restored)) ORDER BY l.line)
 				FROM purchase_line l WHERE l.purchase = b.id), '[]')
-		FROM purchase b WHERE b.org = $1 AND b.id < $2 ORDER BY b.id DESC LIMIT $3`, org, before, limit+1)
+		FROM purchase b WHERE b.org = $1 AND b.id < $2 ORDER BY b.id DESC LIMIT $3`, org, below, limit+1)
 	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Purchase, err error) {
 		err = row.Scan(&b.ID, &b.Org, &b.Source, &b.Reference, &b.BoughtAt, &b.BoughtBy, &b.Amount, &b.Refunded, &b.Currency, &b.Invoice, &b.ReceiptURL, &b.Lines)
 		return b, err
@@ -65,10 +63,7 @@ func (p *Payments) Purchases(ctx context.Context, org, cursor string, limit int)
 	if err != nil {
 		return nil, "", fmt.Errorf("the purchases cannot be read: %w", err)
 	}
-	if len(page) > limit {
-		page = page[:limit]
-		next = strconv.FormatInt(page[limit-1].ID, 10)
-	}
+	page, next = database.Cut(page, limit, 10, func(b Purchase) int64 { return b.ID })
 	return page, next, nil
 }
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/account"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -54,23 +54,18 @@ func (p *Payments) TopUpRules(ctx context.Context, org string) ([]TopUpRule, err
 
 // TopUps lists what was bought automatically or was not, newest first.
 func (p *Payments) TopUps(ctx context.Context, org, cursor string, limit int) (page []TopUp, next string, err error) {
-	before := int64(1<<63 - 1)
-	if cursor != "" {
-		if before, err = strconv.ParseInt(cursor, 10, 64); err != nil {
-			return nil, "", errCursor
-		}
+	below, ok := database.Below(cursor, 10)
+	if !ok {
+		return nil, "", errCursor
 	}
 	rows, _ := p.pool.Query(ctx, `
 		SELECT id, type, status, credits, amount, currency, detail, created_at, done_at FROM top_up
-		WHERE org = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, org, before, limit+1)
+		WHERE org = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, org, below, limit+1)
 	page, err = pgx.CollectRows(rows, pgx.RowToStructByPos[TopUp])
 	if err != nil {
 		return nil, "", fmt.Errorf("the automatic purchases cannot be read: %w", err)
 	}
-	if len(page) > limit {
-		page = page[:limit]
-		next = strconv.FormatInt(page[limit-1].ID, 10)
-	}
+	page, next = database.Cut(page, limit, 10, func(u TopUp) int64 { return u.ID })
 	return page, next, nil
 }
 

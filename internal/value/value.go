@@ -10,8 +10,26 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/order"
 	"holdfast/internal/verify"
 )
+
+// Keys are the keys of the content of a field: one, of telephone numbers one for each.
+// country says in whose plan a number without a + is read. A lead as a whole has none.
+func Keys(field order.Field, text, country string) []uuid.UUID {
+	switch field {
+	case order.EmailField, order.DirectEmailField:
+		key, _ := Address(text)
+		return []uuid.UUID{key}
+	case order.PhoneField:
+		_, keys := Numbers(text, country)
+		return keys
+	case order.ProfileField:
+		return []uuid.UUID{Profile(text)}
+	case order.LeadField:
+	}
+	return nil
+}
 
 // Address is the key of an email address: the domain in its ASCII form, letter
 // case aside in both parts. ok is false where the text cannot be an address; it

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 )
 
@@ -36,11 +36,9 @@ type EventFilter struct {
 // Events returns a page of what happened, newest first, and
 // the cursor of the next page, empty on the last one. Events are kept for Kept.
 func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, next string, err error) {
-	before := int64(1<<63 - 1)
-	if f.Cursor != "" {
-		if before, err = strconv.ParseInt(f.Cursor, 36, 64); err != nil {
-			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
-		}
+	below, ok := database.Below(f.Cursor, 36)
+	if !ok {
+		return nil, "", errCursor
 	}
 	from := `o.org = $1`
 	if f.Org == "" {
@@ -48,13 +46,12 @@ func (w *Webhooks) Events(ctx context.Context, f EventFilter) (page []Event, nex
 	}
 	page, err = w.events(ctx, from+` AND o.id < $2 AND ($3::text[] IS NULL OR o.topic = ANY ($3)) AND ($4::timestamptz IS NULL OR o.created_at >= $4)
 		AND ($5::timestamptz IS NULL OR o.created_at < $5) ORDER BY o.id DESC LIMIT $6`,
-		f.Org, before, f.Types, given(f.Since), given(f.Before), f.Limit+1)
-	if err == nil && len(page) > f.Limit {
-		page = page[:f.Limit]
-		next = strconv.FormatInt(page[f.Limit-1].no, 36)
-	}
+		f.Org, below, f.Types, given(f.Since), given(f.Before), f.Limit+1)
+	page, next = database.Cut(page, f.Limit, 36, func(e Event) int64 { return e.no })
 	return page, next, err
 }
+
+var errCursor = errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
 
 // Event returns one event, or ErrNotFound. Its id is a hash, so all events of the
 // organization that are kept are looked at.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/outbox"
 )
@@ -89,11 +89,9 @@ type Delivery struct {
 // cursor of the next page, empty on the last one. limit is 1 to 500, status ""
 // for all. ErrNotFound where the organization has no such endpoint.
 func (w *Webhooks) Deliveries(ctx context.Context, org, endpoint, status, cursor string, limit int) (page []Delivery, next string, err error) {
-	before := int64(1<<63 - 1)
-	if cursor != "" {
-		if before, err = strconv.ParseInt(cursor, 36, 64); err != nil {
-			return nil, "", errcode.Say(ErrInvalid, "The cursor is not one of ours; use next_cursor of the page before.")
-		}
+	below, ok := database.Below(cursor, 36)
+	if !ok {
+		return nil, "", errCursor
 	}
 	if err := w.exists(ctx, org, endpoint); err != nil {
 		return nil, "", err
@@ -103,7 +101,7 @@ func (w *Webhooks) Deliveries(ctx context.Context, org, endpoint, status, cursor
 			CASE WHEN d.status = 'pending' THEN d.next_at END, d.code, d.error, d.created_at
 		FROM webhook_delivery d JOIN outbox o ON o.id = d.event
 		WHERE d.endpoint = $1 AND d.id < $2 AND ($3 = '' OR d.status = $3)
-		ORDER BY d.id DESC LIMIT $4`, endpoint, before, status, limit+1)
+		ORDER BY d.id DESC LIMIT $4`, endpoint, below, status, limit+1)
 	if err == nil {
 		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Delivery, error) {
 			var d Delivery
@@ -116,10 +114,7 @@ func (w *Webhooks) Deliveries(ctx context.Context, org, endpoint, status, cursor
 	if err != nil {
 		return nil, "", fmt.Errorf("the deliveries cannot be listed: %w", err)
 	}
-	if len(page) > limit {
-		page = page[:limit]
-		next = strconv.FormatInt(page[limit-1].ID, 36)
-	}
+	page, next = database.Cut(page, limit, 36, func(d Delivery) int64 { return d.ID })
 	return page, next, nil
 }
 
