@@ -71,7 +71,7 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.retention, "retention", 7*24*time.Hour, "how long a new namespace keeps closed workflows")
 	flags.StringVar(&services, "services", "", "comma-separated `names` of the services in this process, of frontend, history, matching and worker; empty for all; start frontend first, it makes the schema")
 	flags.StringVar(&ports, "service-ports", "", "the comma-separated `ports` of history, matching and worker, the same for each process of a server")
-	flags.BoolVar(&o.fairness, "fairness", true, "heed fairness keys, as a server must be told to; false is what many clusters do")
+	flags.BoolVar(&o.fairness, "fairness", true, "respect fairness keys; false is what servers do that are not configured for it")
 	flags.StringVar(&o.logLevel, "log-level", "error", "debug, info, warn or error; the log goes to stderr")
 	flags.StringVar(&o.readyFile, "ready-file", "", "a `file` to write the gRPC address to when all is up")
 	if err := flags.Parse(args); err != nil {

@@ -190,7 +190,7 @@ func serverConfig(stores map[string]*config.SQL, o options) (*config.Config, err
 	if err != nil {
 		return nil, err
 	}
-	// The services talk to each other over loopback, on ports nobody needs to know
+	// The services talk to each other over loopback, on ports that only they need to know
 	// where they are one process.
 	internal := o.ports
 	if len(internal) == 0 {
@@ -259,7 +259,7 @@ func freePorts(n int) ([]int, error) {
 	for range n {
 		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 		if err != nil {
-			return nil, fmt.Errorf("no port is to be had on %s: %w", loopback, err)
+			return nil, fmt.Errorf("there is no free port on %s: %w", loopback, err)
 		}
 		defer func() { _ = listener.Close() }()
 		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)

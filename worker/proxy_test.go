@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// moment is an instant in the life of a worker: just before the database hears
+// moment is an instant in the life of a worker: just before the database learns
 // of a statement, or when the transaction that it is a part of has been
 // committed and no answer has been sent yet.
 type moment struct {

@@ -73,6 +73,11 @@ func (a *API) ends() {
 		}
 		return body(closed, a.Accounts.MarkErased(ctx, id))
 	})
+	a.removals()
+}
+
+// removals is the route that ends a licence.
+func (a *API) removals() {
 	add(a, route{
 		method: http.MethodDelete, path: "/orgs/{org}/members/{member}", name: "removeMember", tag: "Organizations", status: http.StatusOK, needs: admin,
 		summary: "Remove a member", about: "The licence ends at once: keys are revoked, and unused credits of the member's own expire. What the member revealed stays the organization's. Sent again, it gets the same answer.",

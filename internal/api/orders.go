@@ -289,7 +289,7 @@ func rejected(o order.Order) *Problem {
 func (a *API) await(ctx context.Context, o order.Order, wait time.Duration) (order.Order, error) {
 	end, landed, pause := time.After(wait), a.Intake.Landed(o.ID), 5*time.Millisecond
 	if landed != nil {
-		pause = 100 * time.Millisecond // seldom: it hears when the ride is over
+		pause = 100 * time.Millisecond // seldom: it learns when the ride is over
 	}
 	for ; wait > 0 && !o.Status.Delivered() && !o.Status.Over(); pause = min(pause*3/2, time.Second) {
 		select {

@@ -28,7 +28,7 @@ var devserverSources []byte
 
 // DevServer returns the path of the Temporal dev server's program. It is built
 // from the sources carried in this program when the user's cache does not have
-// it yet, which takes minutes and needs Go; note hears about that. Any number of
+// it yet, which takes minutes and needs Go; note is called then. Any number of
 // processes may ask at once: one builds.
 func DevServer(ctx context.Context, note func(string)) (string, error) {
 	sum := sha256.Sum256(devserverSources)

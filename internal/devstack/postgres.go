@@ -46,7 +46,7 @@ type PostgresOptions struct {
 	MaxConnections int
 	// Settings, such as "shared_preload_libraries=pg_stat_statements", beside ours.
 	Settings []string
-	// Note, when set, hears in a few words about anything that takes a while.
+	// Note, when set, is called with a few words before anything that takes a while.
 	Note func(string)
 }
 

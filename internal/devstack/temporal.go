@@ -45,7 +45,7 @@ type TemporalOptions struct {
 	Stock bool
 	// Unfair ignores fairness keys, as servers do by default.
 	Unfair bool
-	// Note, when set, hears in a few words about anything that takes a while. The
+	// Note, when set, is called with a few words before anything that takes a while. The
 	// first start on a machine builds the server, which takes minutes.
 	Note func(string)
 }
@@ -127,15 +127,7 @@ func startDevServer(ctx context.Context, program string, o TemporalOptions) (*Te
 		return nil, err
 	}
 	defer func() { _ = logFile.Close() }() // the server has its own handle
-	all := []string{"--address", address, "--fairness=" + strconv.FormatBool(!o.Unfair), "--search-attributes", attributeNames()}
-	if o.PostgresURL != "" {
-		all = append(all, "--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL)
-	} else {
-		all = append(all, "--db", file("temporal.db"))
-	}
-	if o.Stock {
-		all = append(all, "--dynamic-config", "none")
-	}
+	all := o.flags(address, file("temporal.db"))
 	start := func(name string, flags ...string) (*child, error) {
 		cmd := exec.Command(program, slices.Concat(all, flags)...) //nolint:noctx // lives until Stop
 		cmd.Stdout, cmd.Stderr = logFile, logFile
@@ -292,6 +284,20 @@ func runs(pid int, mark string) bool {
 		command, err = exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	}
 	return err == nil && strings.Contains(string(command), mark)
+}
+
+// flags are those of all processes of a server.
+func (o TemporalOptions) flags(address, db string) []string {
+	flags := []string{"--address", address, "--fairness=" + strconv.FormatBool(!o.Unfair), "--search-attributes", attributeNames()}
+	if o.PostgresURL != "" {
+		flags = append(flags, "--postgres", o.PostgresURL, "--postgres-visibility", o.VisibilityURL)
+	} else {
+		flags = append(flags, "--db", db)
+	}
+	if o.Stock {
+		flags = append(flags, "--dynamic-config", "none")
+	}
+	return flags
 }
 
 // attributeNames are the search attributes of orders, with commas. The server has

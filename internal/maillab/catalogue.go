@@ -246,7 +246,7 @@ var testNumbers = map[string][]struct {
 	"AU": {{"+6125550", 4}, {"+6137010", 4}, {"+6149157015", 1}},
 }
 
-// phone makes up a number that is valid and nobody's.
+// phone makes up a number that is valid and not in use.
 func phone(country string, r *rand.Rand) string {
 	ranges := testNumbers[country]
 	from := ranges[r.IntN(len(ranges))]

@@ -60,7 +60,7 @@ const (
 )
 
 // admit counts a new session of a client and says whether it is welcome. Every
-// admission, whatever the answer, ends with leave.
+// admission, with any answer, ends with leave.
 func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,8 +207,8 @@ func (c *conversation) refuse(a admission) {
 	c.flush()
 }
 
-// selfSigned makes the certificate all hosts show, as many real ones do: signed
-// by nobody and in nobody's name.
+// selfSigned makes the certificate all hosts show, as many real ones do:
+// without a name and without an authority.
 func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestDisposableDomainsAcceptAll_M2(t *testing.T) {
 }
 
 // A greylisting host defers (client, sender, recipient) until the delay is
-// over, another sender anew.
+// over, another sender from the beginning.
 func TestGreylistingRemembersSenderAndRecipient_M3(t *testing.T) {
 	l := start(t, Config{Domains: 1, Only: []Kind{Greylisting}, GreylistDelay: 80 * time.Millisecond})
 	domain := l.World().Domains()[0]
@@ -95,7 +95,7 @@ func TestGreylistingRemembersSenderAndRecipient_M3(t *testing.T) {
 	require.Equal(t, 4, first[2]/100)
 	require.Eventually(t, func() bool { codes := ask("a@t.test"); return codes[1] == 250 && codes[2] == 550 }, 5*time.Second, 5*time.Millisecond)
 	require.GreaterOrEqual(t, time.Since(began), 80*time.Millisecond)
-	require.Equal(t, 4, ask("b@t.test")[1]/100, "another sender starts anew")
+	require.Equal(t, 4, ask("b@t.test")[1]/100, "another sender starts from the beginning")
 }
 
 func TestSessionsOfAClientAreLimited_M3(t *testing.T) {

@@ -267,7 +267,7 @@ func (l *Lab) untrack(conn net.Conn) {
 	l.running.Done()
 }
 
-// sleep returns false when the lab is closed meanwhile.
+// sleep returns false when the lab is closed in the meantime.
 func (l *Lab) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true

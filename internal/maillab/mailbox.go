@@ -100,7 +100,7 @@ var roles = map[string]bool{
 
 // mailbox returns the state of a mailbox, from its name alone. Only names that
 // read like a person's ("jane.doe", "doe_jane2"), "user" with a number, and role
-// names can exist: whatever a verifier makes up as a probe is missing. The
+// names can exist: any name that a verifier makes up as a probe is missing. The
 // local part is compared without case, as nearly all hosts do.
 func (w *World) mailbox(d *domain, local []byte) mailbox {
 	var low [64]byte
@@ -141,7 +141,7 @@ func (w *World) mailbox(d *domain, local []byte) mailbox {
 	return missing
 }
 
-// personal reports whether a lower-case local part can belong to somebody.
+// personal reports whether a lower-case local part can belong to a person.
 func personal(local []byte) bool {
 	n := len(local)
 	for n > 0 && '0' <= local[n-1] && local[n-1] <= '9' {

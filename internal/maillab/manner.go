@@ -126,7 +126,7 @@ type manner struct {
 	maxPerSecond  int  // new sessions of one client; more earn a ban
 	banSeconds    int  // how long a ban lasts; new attempts prolong it
 
-	window time.Duration // of rules that count in one; it begins anew when it is over
+	window time.Duration // of rules that count in one; a new one begins when it is over
 
 	punishesEarly bool // refuses clients that talk before the banner
 

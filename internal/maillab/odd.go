@@ -25,7 +25,7 @@ type OddHost struct {
 	manner   manner
 	build    func(s *site)             // DNS and hosts; nil is one host behind one MX
 	twin     bool                      // there is a second domain without PIPELINING
-	everyone bool                      // RCPT is accepted whatever the local part
+	everyone bool                      // RCPT is accepted with any local part
 	domain   string                    // instead of Name + ".odd.test"
 	spell    string                    // of mailbox n, instead of "user%d"
 	read     func(local []byte) []byte // turns the spelling into "user%d" again

@@ -21,7 +21,7 @@ func oddDNS() []OddHost {
 			},
 		}.both(invalid("null_mx")),
 		{
-			Name: "dns-null-mx-and-mx", RFC: "RFC 7505 section 3", Behaviour: "A null MX stands beside a real one, which it must not; the real one is to be used.",
+			Name: "dns-null-mx-and-mx", RFC: "RFC 7505 section 3", Behaviour: "A null MX stands beside a real one, which it must not; the real one counts.",
 			Patience: "using the real MX",
 			Missing:  Truth{Verdict: "invalid", Reason: "no_such_user"},
 			build: func(s *site) {
@@ -196,7 +196,7 @@ func oddDNS() []OddHost {
 			},
 		}.both(honest("dns_error")),
 		{
-			Name: "mx-first-refuses", RFC: "RFC 5321 section 5.1", Behaviour: "Nobody listens at the first MX, the second answers.",
+			Name: "mx-first-refuses", RFC: "RFC 5321 section 5.1", Behaviour: "The first MX refuses connections, the second answers.",
 			build: func(s *site) {
 				s.mx(10, s.host("mx1", refuses, s.manner))
 				s.mx(20, s.host("mx2", talks, s.manner))

@@ -19,7 +19,7 @@ var limitWordings = []struct{ name, say string }{
 // LimitHosts returns hosts that answer k recipients as they should, and then
 // refuse everyone in the same words: for each k from 0 to 5, counted in a
 // session, ever, or in a window of time, at hosts that know their mailboxes, at
-// hosts that do but say so in words that nobody knows, and at catch-all hosts.
+// hosts that do but say so in unknown words, and at catch-all hosts.
 func LimitHosts(window time.Duration) (list []OddHost) {
 	spans := []struct {
 		name string

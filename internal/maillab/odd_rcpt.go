@@ -247,7 +247,7 @@ func oddLimits() []OddHost {
 			manner: manner{rules: []rule{{at: atRcpt, in: inTransaction, from: 10, say: "452 Too many recipients"}}},
 		},
 		{
-			Name: "rcpt-552-tenth", RFC: "RFC 5321 section 4.5.3.1.10", Behaviour: "Says the old 552 to too many recipients, which is to be read as 452.", twin: true,
+			Name: "rcpt-552-tenth", RFC: "RFC 5321 section 4.5.3.1.10", Behaviour: "Says the old 552 to too many recipients, which counts as 452.", twin: true,
 			manner: manner{rules: []rule{{at: atRcpt, in: inTransaction, from: 10, say: "552 5.5.3 Too many recipients"}}},
 		},
 		{
@@ -396,7 +396,7 @@ func oddAddresses() []OddHost {
 }
 
 // onlyDigits reads a mailbox by the first number in its name; without one it
-// is nobody's.
+// is no mailbox.
 func onlyDigits(local []byte) []byte {
 	i := bytes.IndexAny(local, "0123456789")
 	if i < 0 || bytes.IndexByte(local, '-') >= 0 {
@@ -409,8 +409,8 @@ func onlyDigits(local []byte) []byte {
 	return append([]byte("user"), local[i:j]...)
 }
 
-// strictDigits reads the number between a prefix and a suffix; whatever is
-// spelled otherwise is nobody's.
+// strictDigits reads the number between a prefix and a suffix; any other spelling
+// is no mailbox.
 func strictDigits(prefix, suffix string) func([]byte) []byte {
 	return func(local []byte) []byte {
 		number, ok := bytes.CutPrefix(local, []byte(prefix))

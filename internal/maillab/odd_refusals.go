@@ -13,7 +13,7 @@ func oddRefusals() []OddHost {
 }
 
 // unclear is the truth about missing mailboxes whose host says so in words that
-// nobody can know.
+// no reader can know.
 var unclear = Truth{Verdict: "unknown", Reason: "policy", Also: []string{"invalid"}}
 
 // oddProbes are catch-all hosts that refuse what does not read like a mailbox.
@@ -202,7 +202,7 @@ func oddReach() []OddHost {
 			},
 		},
 		OddHost{
-			Name: "mx-521-and-dead", RFC: "RFC 7504 section 3", Behaviour: "The first MX greets with 521, and nobody listens at the second.",
+			Name: "mx-521-and-dead", RFC: "RFC 7504 section 3", Behaviour: "The first MX greets with 521, and the second refuses connections.",
 			build: func(s *site) {
 				s.mx(10, s.host("mx1", talks, refusing("521 {host} does not accept mail")))
 				s.mx(20, s.host("mx2", refuses, manner{}))

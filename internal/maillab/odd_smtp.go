@@ -25,7 +25,7 @@ func oddConnections() []OddHost {
 	return []OddHost{
 		OddHost{
 			Name: "connect-refused", RFC: "RFC 5321 section 4.5.4.1",
-			Behaviour: "Nobody listens at the only MX.",
+			Behaviour: "The only MX refuses connections.",
 			build:     func(s *site) { s.mx(10, s.host("mx", refuses, manner{})) },
 		}.both(honest("connect_failed")),
 		OddHost{
@@ -227,7 +227,7 @@ func oddGreetings() []OddHost {
 			manner: manner{tls: tlsMustBreak},
 		}.both(honest("needs_tls")),
 		{
-			Name: "starttls-offered", RFC: "RFC 3207 section 4", Behaviour: "Offers STARTTLS with a certificate nobody signed.", twin: true,
+			Name: "starttls-offered", RFC: "RFC 3207 section 4", Behaviour: "Offers STARTTLS with a certificate that no authority signed.", twin: true,
 			manner: manner{tls: offersTLS},
 		},
 	}

@@ -3,7 +3,7 @@ package maillab
 import "slices"
 
 // oddTurns is the part of the fault table whose hosts change in the middle: after
-// a name that nobody has, after some sessions, after STARTTLS, or from one mail
+// a name that does not exist, after some sessions, after STARTTLS, or from one mail
 // host and domain to the next.
 func oddTurns() []OddHost {
 	return slices.Concat(afterStrange(), afterSessions(), oddPlaces(), oddCodes())
@@ -21,7 +21,7 @@ func afterStrange() (list []OddHost) {
 		{"lines", "550-We do not like guests\n550 who try our doors"},
 	} {
 		m := manner{rules: []rule{{at: atRcpt, in: strangeSoFar, from: 1, say: t.say}}}
-		behaviour := " until it is asked for a name that nobody has, then says for the rest of the session: " + t.say + "."
+		behaviour := " until it is asked for a name that does not exist, then says for the rest of the session: " + t.say + "."
 		list = append(list,
 			OddHost{Name: "turn-strange-" + t.name, Behaviour: "Answers as it should" + behaviour, Patience: patient, twin: true, manner: m},
 			OddHost{Name: "turn-strange-all-" + t.name, Behaviour: "Accepts everyone" + behaviour, Patience: patient, twin: true, everyone: true, manner: m}.both(catchAllTruth))
@@ -38,16 +38,16 @@ func afterStrange() (list []OddHost) {
 		t.do.at, t.do.who = atRcpt, strange
 		m := manner{rules: []rule{t.do}}
 		list = append(list,
-			OddHost{Name: "turn-probe-" + t.name, Behaviour: "Answers as it should, and " + t.how + " when it is asked for a name that nobody has.", Patience: patient, manner: m},
-			OddHost{Name: "turn-probe-all-" + t.name, Behaviour: "Accepts everyone, and " + t.how + " when it is asked for a name that nobody has.", Patience: patient, everyone: true, manner: m}.both(catchAllTruth))
+			OddHost{Name: "turn-probe-" + t.name, Behaviour: "Answers as it should, and " + t.how + " when it is asked for a name that does not exist.", Patience: patient, manner: m},
+			OddHost{Name: "turn-probe-all-" + t.name, Behaviour: "Accepts everyone, and " + t.how + " when it is asked for a name that does not exist.", Patience: patient, everyone: true, manner: m}.both(catchAllTruth))
 	}
 	return append(list,
 		OddHost{
-			Name: "turn-grey-strange", Behaviour: "Greylists names that nobody has, and no others.", Patience: "coming back", twin: true,
+			Name: "turn-grey-strange", Behaviour: "Greylists names that do not exist, and no others.", Patience: "coming back", twin: true,
 			manner: manner{greylist: greylistStrange},
 		},
 		OddHost{
-			Name: "turn-grey-strange-all", Behaviour: "Accepts everyone, and greylists names that nobody has.", Patience: "coming back", twin: true, everyone: true,
+			Name: "turn-grey-strange-all", Behaviour: "Accepts everyone, and greylists names that do not exist.", Patience: "coming back", twin: true, everyone: true,
 			manner: manner{greylist: greylistStrange},
 		}.both(catchAllTruth))
 }

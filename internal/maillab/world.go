@@ -147,7 +147,7 @@ type domain struct {
 	name  string
 	kind  Kind
 	hosts []*host // those that accept its mail; empty where there is none
-	// everyone is set where RCPT is accepted whatever the local part.
+	// everyone is set where RCPT is accepted with any local part.
 	everyone bool
 	odd      *OddHost
 }
@@ -157,7 +157,7 @@ type reach int
 
 const (
 	talks     reach = iota // listens and answers
-	refuses                // nobody listens: connection refused
+	refuses                // connection refused
 	blackHole              // the handshake is never completed
 )
 

@@ -34,14 +34,14 @@ func TestAway(t *testing.T) {
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	nobody := url.URL{Scheme: "postgres", User: url.User("holdfast"), Host: listener.Addr().String(), Path: "/holdfast"}
+	closed := url.URL{Scheme: "postgres", User: url.User("holdfast"), Host: listener.Addr().String(), Path: "/holdfast"}
 	require.NoError(t, listener.Close())
-	gone, err := postgres.Open(ctx, nobody.String())
+	gone, err := postgres.Open(ctx, closed.String())
 	if err == nil {
 		_, err = gone.Exec(ctx, `SELECT 1`)
 		gone.Close()
 	}
-	require.True(t, postgres.Away(err), "nobody listens: %v", err)
+	require.True(t, postgres.Away(err), "the port is closed: %v", err)
 	require.True(t, postgres.Away(io.ErrUnexpectedEOF))
 
 	_, err = pool.Exec(ctx, `SELECT 1/0`)

@@ -29,7 +29,7 @@ type bearing uint8
 
 const (
 	notKnown bearing = iota
-	constant         // the first recipient of a session hears it too
+	constant         // the first recipient of a session gets it, too
 	aLimit           // it is said to those who come after so many others
 )
 
