@@ -77,3 +77,29 @@ func TestEveryErrorOfAPackageCarriesACode(t *testing.T) {
 	}
 	require.Greater(t, found, 25)
 }
+
+func TestAnErrorWithATextOfItsOwnKeepsItsKind(t *testing.T) {
+	missing := errcode.New(errcode.NotFound, "not found")
+	said := errcode.Say(missing, "There is no order %d.", 7)
+	require.ErrorIs(t, said, missing)
+	require.Equal(t, errcode.Info{Kind: errcode.NotFound, Code: "not_found", Text: "There is no order 7."}, withText(said))
+
+	require.Equal(t, errcode.Info{Kind: errcode.Invalid, Code: "invalid_request", Field: "count", Text: "count is 0"}, errcode.Of(&fieldError{}),
+		"an error may leave its code and its text to its kind and to Error")
+	require.Equal(t, errcode.Internal, errcode.KindOf("no_such_code"))
+}
+
+// withText is what a border reads of an error that only has another text than its kind.
+func withText(err error) errcode.Info {
+	info := errcode.Of(err)
+	info.Text = err.Error()
+	return info
+}
+
+type fieldError struct{}
+
+func (*fieldError) Error() string { return "count is 0" }
+
+func (*fieldError) ErrorInfo() errcode.Info {
+	return errcode.Info{Kind: errcode.Invalid, Field: "count"}
+}

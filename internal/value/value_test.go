@@ -9,6 +9,7 @@ import (
 	"github.com/nyaruka/phonenumbers"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/internal/order"
 	"holdfast/internal/value"
 	"holdfast/internal/verify"
 )
@@ -91,4 +92,29 @@ func TestV2_TheShortWayIsRight(t *testing.T) {
 		}
 	}
 	require.Greater(t, short, 1000)
+}
+
+// What a lead is found by in the catalogue is what is owned of it: OfLead and Keys
+// agree on every field.
+func TestTheKeysOfALeadAreThoseOfItsFields(t *testing.T) {
+	const country = "US"
+	for _, c := range []struct{ email, phone, direct, profile string }{
+		{"ann@example.test", "(650) 253-0000; +1 650-253-0001;650 253 0000", "ann@home.test", "https://profile.test/ann"},
+		{"ann@example.test", "", "", ""},
+	} {
+		of := value.OfLead(c.email, c.phone, c.direct, c.profile, country)
+		require.Equal(t, []uuid.UUID{of.Email}, value.Keys(order.EmailField, c.email, country))
+		require.ElementsMatch(t, value.Keys(order.PhoneField, c.phone, country), of.Numbers)
+		if c.direct == "" {
+			require.Zero(t, of.Direct)
+			require.Zero(t, of.Profile)
+			continue
+		}
+		require.Len(t, of.Numbers, 2, "the same number twice is one")
+		require.Equal(t, "(650) 253-0000;+1 650-253-0001", of.Phone)
+		require.Equal(t, []uuid.UUID{of.Direct}, value.Keys(order.DirectEmailField, c.direct, country))
+		require.Equal(t, []uuid.UUID{of.Profile}, value.Keys(order.ProfileField, c.profile, country))
+	}
+	require.Zero(t, value.OfLead("no address", "", "", "", "").Email, "what cannot be an address is never matched by it")
+	require.Empty(t, value.Keys(order.LeadField, "id_1", country), "a lead as a whole is owned by its id")
 }
