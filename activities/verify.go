@@ -267,6 +267,9 @@ func (a *Activities) writeVerdicts(ctx context.Context, results <-chan orderbook
 }
 
 func verdictOf(item orderbook.Item, r verify.Result) orderbook.Verdict {
+	if r.Verdict == verify.Valid {
+		r.SMTPText = "" // its code says all
+	}
 	return orderbook.Verdict{
 		OrderID: item.OrderID, N: item.N, Verdict: string(r.Verdict), Reason: string(r.Reason),
 		MXHost: r.MXHost, SMTPCode: r.SMTPCode, SMTPEnhanced: r.SMTPEnhanced, SMTPText: r.SMTPText,
@@ -288,6 +291,8 @@ func extrasOf(r verify.Result) *orderbook.Extras {
 	if _, domain, found := strings.Cut(r.Suggestion, "@"); found {
 		x.MeantDomain = domain[strings.LastIndexByte(domain, '@')+1:] // a quoted local part may have an @ too
 	}
-	x.ScoreParts, _ = json.Marshal(r.ScoreParts) // whole numbers
+	if r.ScoreParts != (verify.ScoreParts{Verdict: r.Score}) {
+		x.ScoreParts, _ = json.Marshal(r.ScoreParts) // whole numbers
+	}
 	return x
 }

@@ -133,7 +133,7 @@ func TestC11_ResultsOfAReveal(t *testing.T) {
 
 	_, err := f.pool.Exec(f.ctx, `
 		UPDATE order_item SET verdict = 'invalid', reason = 'no_such_user', checked_at = '2026-03-01T12:00:00Z',
-			mx_host = 'mx.z.test', smtp_code = 550, smtp_enhanced = '5.1.1', flags = 3, provider = 'google', meant_domain = 'y.test', score = 0, score_parts = '{"verdict": 0}'
+			mx_host = 'mx.z.test', smtp_code = 550, smtp_enhanced = '5.1.1', flags = 3, provider = 'google', meant_domain = 'y.test', score = 0
 		WHERE field = 'email' AND verdict IS NULL AND NOT already_owned`)
 	require.NoError(t, err)
 	require.Empty(t, at("a", "phone"))

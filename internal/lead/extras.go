@@ -45,11 +45,13 @@ type Extras struct {
 }
 
 // extrasOf says in SQL what is known of the address of the item i, where it may
-// be shown. The address that was meant has its local part.
+// be shown. The address that was meant has its local part. A score without parts is
+// the verdict's alone.
 func extrasOf(shown string) string {
 	return `(i.flags & 1) <> 0, (i.flags & 2) <> 0, (i.flags & 4) <> 0, (i.flags & 8) <> 0, (i.flags & 16) <> 0, (i.flags & 32) <> 0,
 		CASE WHEN ` + shown + ` AND i.value <> '' THEN coalesce(regexp_replace(i.value, '@[^@]*$', '@') || i.meant_domain, '') ELSE '' END,
-		coalesce(i.provider, ''), i.score::bigint, i.score_parts`
+		coalesce(i.provider, ''), i.score::bigint,
+		CASE WHEN i.score IS NOT NULL THEN coalesce(i.score_parts, jsonb_build_object('verdict', i.score)) END`
 }
 
 // complete adds what follows from an address and its mail host alone where nothing

@@ -160,7 +160,7 @@ func TestC9_ResultsKeepEveryRowAndColumn(t *testing.T) {
 	deliver := func(email, verdict, reason string) {
 		_, err := f.pool.Exec(f.ctx, `
 			UPDATE order_item SET verdict = $2, reason = $3, smtp_code = 250, checked_at = '2026-01-02T03:04:05Z', delivered_at = now(),
-				flags = CASE $2 WHEN 'invalid' THEN 41 ELSE 9 END, provider = 'google', meant_domain = CASE $2 WHEN 'invalid' THEN 'b.test' END, score = 90, score_parts = '{"verdict": 90}'
+				flags = CASE $2 WHEN 'invalid' THEN 41 ELSE 9 END, provider = 'google', meant_domain = CASE $2 WHEN 'invalid' THEN 'b.test' END, score = 90
 			WHERE order_id = 'ord_1' AND value = $1`, email, verdict, reason)
 		require.NoError(t, err)
 	}

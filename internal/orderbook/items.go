@@ -55,7 +55,7 @@ type Extras struct {
 	Provider    string          // who runs the domain's mail hosts
 	MeantDomain string          // the domain that was probably meant: the address itself would be contact data
 	Score       int32           // 0 to 100
-	ScoreParts  json.RawMessage // what it is made of
+	ScoreParts  json.RawMessage // what it is made of; nil: of the verdict alone
 }
 
 // Flags of an address, as order_item keeps them.

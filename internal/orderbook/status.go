@@ -80,12 +80,13 @@ func (b *Book) Fail(ctx context.Context, id string, failure order.Failure, tally
 
 // update is what changes with a status; nil stays as it was.
 type update struct {
-	selected *int64
-	tally    *order.Tally
-	reasons  []order.Reason
-	credits  []order.Credit
-	failure  *order.Failure
-	refund   *time.Duration // after which the rest is given back
+	selected  *int64
+	delivered int64 // items, besides those before
+	tally     *order.Tally
+	reasons   []order.Reason
+	credits   []order.Credit
+	failure   *order.Failure
+	refund    *time.Duration // after which the rest is given back
 }
 
 // change moves one order.
@@ -184,6 +185,7 @@ func lockStatus(ctx context.Context, tx pgx.Tx, ids []string) (map[string]order.
 type moveColumns struct {
 	id, status                       []string
 	selected                         []*int64
+	delivered                        []int64
 	reasons, credits, failure, tally []*string // JSON
 	refundAfter                      []*int64  // microseconds
 }
@@ -210,7 +212,7 @@ func (m *moveColumns) add(id string, to order.Status, u update) error {
 		}
 		*c.column = append(*c.column, text)
 	}
-	m.id, m.status = append(m.id, id), append(m.status, string(to))
+	m.id, m.status, m.delivered = append(m.id, id), append(m.status, string(to)), append(m.delivered, u.delivered)
 	var after *int64
 	if u.refund != nil {
 		n := u.refund.Microseconds()
@@ -235,6 +237,7 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 		UPDATE orders o SET
 			status = c.status,
 			selected = greatest(coalesce(c.selected, o.selected), chosen.items),
+			delivered = o.delivered + c.delivered,
 			reasons = coalesce(c.reasons::jsonb, o.reasons),
 			credits = coalesce(c.credits::jsonb, o.credits),
 			failure = coalesce(c.failure::jsonb, o.failure),
@@ -250,10 +253,10 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 			verifying_since = CASE WHEN c.status = 'verifying' THEN now() ELSE verifying_since END,
 			completed_at = CASE WHEN c.status = 'completed' THEN `+orgNow+` ELSE completed_at END,
 			settled_at = CASE WHEN c.status IN ('settled', 'cancelled', 'failed') THEN `+orgNow+` END
-		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
-			AS c (id, status, selected, reasons, credits, failure, tally, refund_after)
+		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])
+			AS c (id, status, selected, reasons, credits, failure, tally, refund_after, delivered)
 		LEFT JOIN LATERAL (SELECT max(n) AS items FROM order_item i WHERE i.order_id = c.id AND c.status IN ('cancelled', 'failed')) chosen ON true
 		WHERE o.id = c.id`,
-		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter)
+		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter, m.delivered)
 	return err
 }

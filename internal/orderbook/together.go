@@ -124,7 +124,8 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 			return err
 		}
 		open := slices.DeleteFunc(slices.Clone(completions), func(c Completion) bool { return now[c.OrderID] != order.Verifying })
-		if err := deliverAll(ctx, tx, open); err != nil {
+		delivered, err := deliverAll(ctx, tx, open)
+		if err != nil {
 			return err
 		}
 		tallies, err := tallyAll(ctx, tx, ids)
@@ -138,7 +139,7 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 				return fmt.Errorf("order %s has %d verdicts for %d items", c.OrderID, have, c.Selected)
 			}
 			t.tally.Duplicate += c.Duplicates
-			updates[c.OrderID] = update{tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
+			updates[c.OrderID] = update{delivered: delivered[c.OrderID], tally: &t.tally, reasons: t.reasons, credits: c.Credits, refund: &c.Refund}
 		}
 		changed, refused, err = moveAll(ctx, tx, now, order.Completed, updates)
 		return err
@@ -152,8 +153,9 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 	return changed, refused, nil
 }
 
-// deliverAll is Deliver for the items of several orders.
-func deliverAll(ctx context.Context, tx pgx.Tx, completions []Completion) error {
+// deliverAll marks items of several orders as delivered, see Deliver, and returns
+// how many of each it marked newly.
+func deliverAll(ctx context.Context, tx pgx.Tx, completions []Completion) (delivered map[string]int64, err error) {
 	var ids []string
 	var numbers []int64
 	var owned []bool
@@ -163,33 +165,29 @@ func deliverAll(ctx context.Context, tx pgx.Tx, completions []Completion) error 
 		}
 	}
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
 	rows, err := tx.Query(ctx, `
-		WITH delivered AS (
-			UPDATE order_item i SET delivered_at = `+orderNow("($1::text[])[1]")+`, already_owned = d.owned
-			FROM unnest($1::text[], $2::bigint[], $3::bool[]) AS d (order_id, n, owned)
-			WHERE i.order_id = d.order_id AND i.n = d.n AND i.delivered_at IS NULL AND i.retry_at IS NULL AND i.verdict IS NOT NULL
-			RETURNING i.order_id)
-		UPDATE orders o SET delivered = o.delivered + d.items
-		FROM (SELECT order_id, count(*) AS items FROM delivered GROUP BY 1) d
-		WHERE o.id = d.order_id
-		RETURNING o.id`, ids, numbers, owned)
+		UPDATE order_item i SET delivered_at = `+orderNow("($1::text[])[1]")+`, already_owned = d.owned
+		FROM unnest($1::text[], $2::bigint[], $3::bool[]) AS d (order_id, n, owned)
+		WHERE i.order_id = d.order_id AND i.n = d.n AND i.delivered_at IS NULL AND i.retry_at IS NULL AND i.verdict IS NOT NULL
+		RETURNING i.order_id`, ids, numbers, owned)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	delivered, err := idSet(rows, "marking items as delivered")
-	if err != nil {
-		return err
+	delivered = map[string]int64{}
+	var id string
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { delivered[id]++; return nil }); err != nil {
+		return nil, fmt.Errorf("marking items as delivered: %w", err)
 	}
 	for _, c := range completions {
-		if delivered[c.OrderID] {
+		if delivered[c.OrderID] > 0 {
 			if err := keepOwned(ctx, tx, c.OrderID, c.Items); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return delivered, nil
 }
 
 // tallyAll counts items of orders that have a verdict, see Tally.
