@@ -19,10 +19,10 @@ func TestAHandedOverOrderIsDescribedAsAnyOther(t *testing.T) {
 	require.Equal(t, "Ordered by jane of acme: email, phone of the 2 leads of the list lst_1.", handed.StaticDetails)
 	require.Equal(t, alone.StaticSummary, handed.StaticSummary)
 	require.Equal(t, alone.StaticDetails, handed.StaticDetails)
-	require.Equal(t, temporal.NewSearchAttributes(
-		temporal.NewSearchAttributeKeyKeyword("Organization").ValueSet("acme"),
-		temporal.NewSearchAttributeKeyKeyword("OrderKind").ValueSet("reveal"),
-	), alone.TypedSearchAttributes)
+	for name, want := range map[string]string{"Organization": "acme", "OrderKind": "reveal"} {
+		got, _ := alone.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(name))
+		require.Equal(t, want, got, name)
+	}
 	require.Equal(t, alone.TypedSearchAttributes, handed.TypedSearchAttributes)
 	require.Equal(t, alone.Priority, handed.Priority)
 	require.Equal(t, alone.ID, handed.WorkflowID)
