@@ -45,6 +45,10 @@ type Activities struct {
 	// this one. What a host puts off is asked again there. Empty: anywhere.
 	RetryQueue string
 
+	// GreylistRetry is how long this worker's verifier waits before it asks a
+	// greylisting host again; 0: not known.
+	GreylistRetry time.Duration
+
 	// OutageLimit is how long an order waits for verification to work again; 0:
 	// without end.
 	OutageLimit time.Duration

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"holdfast/internal/commit"
 	"holdfast/internal/verify"
 	"holdfast/internal/webhook"
 )
@@ -38,12 +39,13 @@ type exportBatch struct {
 // where nothing is left nothing is sent. The webhooks say when to repeat it; how
 // often the endpoint was tried is in the heartbeat.
 //
-// An attempt is seen through, cancelled or not: what the endpoint took is
-// charged, so it must be known.
+// An attempt is seen through, cancelled or not, for a minute at most: what the
+// endpoint took is charged, so it must be known.
 func (a *WebhookActivities) PushExport(ctx context.Context, in PushInput) error {
 	var tried atomic.Int64
 	tried.Store(triedBefore(ctx))
-	through := context.WithoutCancel(ctx)
+	through, cancel := commit.Through(ctx)
+	defer cancel()
 	defer heartbeat(through, func() any { return tried.Load() })()
 	if err := a.Book.Withhold(ctx, in.OrderID, in.From, in.To, []string{string(verify.Valid)}); err != nil {
 		return toTemporal(err)

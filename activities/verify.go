@@ -135,6 +135,9 @@ func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResul
 	if p.Pending > 0 && outage == nil { // to be asked again, not to be passed over in silence
 		return BatchResult{}, toTemporal(fmt.Errorf("the verification left %d of %d addresses without an answer", p.Pending, in.To-in.From+1))
 	}
+	if a.GreylistRetry > 0 { // a database's clock that was ahead when the verdicts were written keeps no order waiting
+		p.RetryIn = min(p.RetryIn, a.GreylistRetry)
+	}
 	return BatchResult{
 		Done: p.Done, Greylisted: p.Greylisted, RetryAt: p.RetryAt, RetryIn: p.RetryIn, Queues: p.RetryQueues, Tally: p.Tally, Outage: outage,
 	}, nil

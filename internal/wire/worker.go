@@ -295,9 +295,10 @@ func (r *App) Activities() (acts *activities.Activities, closeSessions func(), e
 		Verifier:  verifier,
 		Phones:    phones,
 
-		Verifies:    r.Config.Worker.Does(config.RoleVerify),
-		RetryQueue:  retryQueue,
-		OutageLimit: r.Config.OutageLimit,
+		Verifies:      r.Config.Worker.Does(config.RoleVerify),
+		RetryQueue:    retryQueue,
+		GreylistRetry: r.Config.GreylistRetry,
+		OutageLimit:   r.Config.OutageLimit,
 	}, func() { stopTelling(); verification.Close() }, nil
 }
 
