@@ -138,7 +138,7 @@ func (s *stack) verify(ctx context.Context, c *client, heads []ledger.Head) ([]p
 		}
 		proofs = append(proofs, p)
 	}
-	for _, look := range []func(context.Context, *client) ([]proof, error){s.compareOrders, s.compareCredits, s.lookForErased, s.lookForSecrets, s.lookForLost} {
+	for _, look := range []func(context.Context, *client) ([]proof, error){s.compareOrders, s.compareCredits, s.lookForSecrets, s.lookForLost} {
 		found, err := look(ctx, c)
 		if err != nil {
 			return nil, err

@@ -91,29 +91,3 @@ func (s *stack) compareCredits(ctx context.Context, c *client) ([]proof, error) 
 	}
 	return []proof{there, returned, sales}, nil
 }
-
-// lookForErased looks for those who were erased in every row of the database.
-func (s *stack) lookForErased(ctx context.Context, c *client) ([]proof, error) {
-	erased := proof{what: "who was erased is in no row of the database", of: int64(len(c.erased))}
-	rows, err := s.app.Pool.Query(ctx, `SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
-	if err != nil {
-		return nil, err
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	for _, table := range tables {
-		var found []string
-		if err := s.app.Pool.QueryRow(ctx, `
-			WITH written AS MATERIALIZED (SELECT lower(t::text) AS words FROM `+pgx.Identifier{table}.Sanitize()+` t)
-			SELECT coalesce(array_agg(gone || ' in ' || words), '{}') FROM unnest($1::text[]) gone
-			JOIN LATERAL (SELECT left(words, 300) FROM written WHERE position(gone IN words) > 0 LIMIT 1) found (words) ON true`, c.erased).Scan(&found); err != nil {
-			return nil, fmt.Errorf("the table %s cannot be searched: %w", table, err)
-		}
-		for _, email := range found {
-			erased.wrong = append(erased.wrong, table+" has "+email)
-		}
-	}
-	return []proof{erased}, nil
-}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"time"
 )
@@ -103,9 +99,6 @@ func (s *stack) keepMetrics(ctx context.Context, address string) {
 	_ = response.Body.Close()
 }
 
-// all domains of the lab end in .test
-var address = regexp.MustCompile(`(?i)[a-z0-9._+-]+@[a-z0-9.-]+\.test`)
-
 // secrets are what nothing that the product shows of itself may have.
 func (s *stack) secrets() []string {
 	list := []string{operatorKey, stripeSecret, stripeKey}
@@ -122,7 +115,7 @@ func (s *stack) secrets() []string {
 
 // lookForSecrets looks for anybody's address and for secrets in the log, in spans and
 // metrics, in errors and in Temporal's store, and for those who were erased and for
-// keys in a dump of the database.
+// keys in a dump of the database, which has every row of it.
 func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, err error) {
 	if err := errors.Join(s.seen.spans.complete(), s.seen.metrics.complete(), s.seen.errors.complete()); err != nil {
 		return nil, fmt.Errorf("not everything that was shown could be kept: %w", err)
@@ -145,19 +138,23 @@ func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, 
 		keys = append(keys, w.key)
 	}
 	for _, look := range []struct {
-		what     string
-		files    []string
-		pattern  *regexp.Regexp
-		unwanted []string
+		what      string
+		files     []string
+		addresses bool
+		texts     []string
 	}{
-		{"no address and no secret is in the log or in Temporal's store (bytes)", append(temporal, filepath.Join(s.dir, "product.log")), address, s.secrets()},
-		{"nor in a span or a metric (bytes)", []string{s.seen.spans.path, s.seen.metrics.path}, address, s.secrets()},
-		{"no secret is in an answer that is an error (bytes)", []string{s.seen.errors.path}, nil, s.secrets()},
-		{"who was erased, and no key, is in a dump of the database (bytes)", []string{dump}, nil, append(keys, c.erased...)},
+		{"no address and no secret is in the log or in Temporal's store (bytes)", append(temporal, filepath.Join(s.dir, "product.log")), true, s.secrets()},
+		{"nor in a span or a metric (bytes)", []string{s.seen.spans.path, s.seen.metrics.path}, true, s.secrets()},
+		{"no secret is in an answer that is an error (bytes)", []string{s.seen.errors.path}, false, s.secrets()},
+		{fmt.Sprintf("%d values of who was erased, and all keys, are in no row of a dump of the database (bytes)", len(c.erased)), []string{dump}, false, append(keys, c.erased...)},
 	} {
 		p := proof{what: look.what}
+		unwanted, err := newUnwanted(look.addresses, look.texts)
+		if err != nil {
+			return nil, err
+		}
 		for _, file := range look.files {
-			n, wrong, err := search(file, look.pattern, look.unwanted)
+			n, wrong, err := unwanted.search(file)
 			if err != nil {
 				return nil, err
 			}
@@ -167,40 +164,4 @@ func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, 
 		proofs = append(proofs, p)
 	}
 	return proofs, nil
-}
-
-// search looks in a file for what matches a pattern, and for texts, also as a dump
-// writes bytes.
-func search(file string, pattern *regexp.Regexp, unwanted []string) (n int64, wrong []string, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, nil, err
-	}
-	in := bufio.NewReaderSize(f, 1<<20)
-	var rest string // what the pieces before may have begun
-	block := make([]byte, 1<<20)
-	for {
-		k, err := in.Read(block)
-		text := strings.ToLower(rest + string(block[:k]))
-		if pattern != nil {
-			for _, a := range pattern.FindAllString(text, 3) {
-				wrong = append(wrong, filepath.Base(file)+" has "+a)
-			}
-		}
-		for _, one := range unwanted {
-			one = strings.ToLower(one)
-			if strings.Contains(text, one) || strings.Contains(text, hex.EncodeToString([]byte(one))) {
-				wrong = append(wrong, fmt.Sprintf("%s has %.12s…", filepath.Base(file), one))
-			}
-		}
-		rest = text[max(0, len(text)-400):]
-		if err != nil {
-			return info.Size(), wrong[:min(len(wrong), 10)], nil // the end of the file
-		}
-	}
 }

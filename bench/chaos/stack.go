@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	sdk "go.temporal.io/sdk/client"
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
@@ -25,6 +26,7 @@ import (
 	"holdfast/internal/payment"
 	"holdfast/internal/postgres"
 	"holdfast/internal/wire"
+	"holdfast/workflows"
 )
 
 const (
@@ -32,6 +34,8 @@ const (
 	stripeKey   = "sk_chaos_8d1c7f02"
 	leads       = 3000
 	kept        = 2800 // of them; the others are erased on the way
+
+	reconcileEvery = 10 * time.Second
 )
 
 // stack is the product as it runs in production, each part in a process of its own,
@@ -129,8 +133,18 @@ func (s *stack) seed(ctx context.Context) error {
 	if err := s.readLeads(ctx); err != nil {
 		return err
 	}
-	_, err = s.app.Intake.EnsureReconcile(ctx, time.Minute)
-	return err
+	if _, err := s.app.Intake.EnsureReconcile(ctx, time.Minute); err != nil {
+		return err
+	}
+	// Production's least is a minute; a short run would mostly wait for it.
+	often := sdk.ScheduleSpec{Intervals: []sdk.ScheduleIntervalSpec{{Every: reconcileEvery}}}
+	return s.app.Temporal.ScheduleClient().GetHandle(ctx, workflows.ReconcileSchedule).Update(ctx, sdk.ScheduleUpdateOptions{
+		DoUpdate: func(now sdk.ScheduleUpdateInput) (*sdk.ScheduleUpdate, error) {
+			made := now.Description.Schedule
+			made.Spec = &often
+			return &sdk.ScheduleUpdate{Schedule: &made}, nil
+		},
+	})
 }
 
 func (s *stack) readLeads(ctx context.Context) error {
@@ -203,12 +217,10 @@ func (s *stack) seedOrg(ctx context.Context, org, plan string) (*customer, error
 
 // startProduct builds the programs and starts two of each behind the proxies.
 func (s *stack) startProduct(ctx context.Context) error {
-	for _, program := range []string{"starter", "worker"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.dir, program), "./"+program)
-		build.Dir = ".."
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s cannot be built: %w: %s", program, err, out)
-		}
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir, "./starter", "./worker")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("the programs cannot be built: %w: %s", err, out)
 	}
 	at, err := url.Parse(s.data.Config.DatabaseURL)
 	if err != nil {
