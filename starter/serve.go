@@ -156,13 +156,7 @@ func serve(ctx context.Context, listener net.Listener, of *installation, withMet
 		of.shown.HandleMetrics(mux)
 	}
 	of.shown.SetReady(of.ready)
-	server := &http.Server{
-		Handler:           of.shown.HTTP(mux),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(of.log.Handler(), slog.LevelWarn),
-	}
+	server := newServer(of.shown.HTTP(mux), of.log)
 	server.RegisterOnShutdown(of.drain)
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -176,6 +170,17 @@ func serve(ctx context.Context, listener net.Listener, of *installation, withMet
 		return fmt.Errorf("the HTTP server stopped: %w", err)
 	}
 	return <-closed
+}
+
+// newServer bounds what clients may take, whatever they ask.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           usualPatience.with(handler),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
 }
 
 func newAPI(parts *wire.App) *api.API {
