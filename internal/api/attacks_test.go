@@ -209,3 +209,37 @@ func TestA24_BouncesOfMembers(t *testing.T) {
 	require.Equal(t, []int64{10, 40}, []int64{taken.Load(), refused.Load()})
 	report(f, operatorKey, "op", 10_000, 9000).is(200)
 }
+
+// A32: a body that could be read in two ways is refused, and so is one that nobody
+// reads within reason; numbers that are none are.
+func TestA32_BodiesHaveOneMeaning(t *testing.T) {
+	f := setup(t)
+	f.fund(10)
+	post := func(body string) *reply {
+		return f.call("POST", "/orders", f.jane, body, "Idempotency-Key", "twice", "Content-Type", "application/json")
+	}
+	for _, twice := range []string{
+		`{"kind":"lead_list","count":1,"count":1000}`,
+		`{"kind":"lead_list","count":1,"co\u0075nt":1000}`,
+		`{"kind":"lead_list","count":1,"criteria":{"country":["US"],"title":["x"],"country":["FR"]}}`,
+		`{"kind":"lead_list","count":1,"metadata":{"a":"1","b":{"x":[{"y":1,"y":1}]}}}`,
+	} {
+		p := post(twice).problem(400, "malformed_request")
+		require.Contains(t, p.Detail, "twice in one object", twice)
+	}
+	post(`{"kind":"lead_list","count":1,"Count":1000}`).problem(422, "invalid_request")
+	post(`{"Kind":"lead_list","count":1}`).problem(422, "invalid_request")
+	for _, deep := range []string{
+		`{"kind":"lead_list","count":1,"criteria":` + strings.Repeat(`[`, 40) + strings.Repeat(`]`, 40) + `}`,
+		strings.Repeat(`{"a":`, 100_000),
+		strings.Repeat(`[`, 1<<20-1),
+	} {
+		require.Contains(t, post(deep).problem(400, "malformed_request").Detail, "deep")
+	}
+	for _, number := range []string{"1e400", "-1e400", "99999999999999999999", "9223372036854775808", "1.5", "1e-5", "NaN", "0x10", "01", "-0.1", strings.Repeat("9", 100_000)} {
+		status := post(`{"kind":"lead_list","count":` + number + `}`).status
+		require.Contains(t, []int{400, 422}, status, number[:min(len(number), 30)])
+	}
+	f.noOrders()
+	post(`{"kind":"lead_list","count":1,"metadata":{"a":"1","A":"2"}}`).is(201)
+}

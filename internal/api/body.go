@@ -57,6 +57,10 @@ func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 || bytes.Contains(body, []byte(`\u0000`)):
 		a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, "The body is not UTF-8 or holds a zero character; take it out.")))
 	default:
+		if problem := ambiguous(body); problem != "" {
+			a.refuse(ctx, a.problem(ctx.Context(), newProblem(http.StatusBadRequest, problem)))
+			return
+		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next(ctx)
 	}
