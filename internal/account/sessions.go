@@ -122,7 +122,8 @@ func (a *Accounts) CloseSession(ctx context.Context, secret string) error {
 // LoginLinkLife. Without a member it is for the organization's only admin.
 // ErrNotFound where there is no such member, ErrInvalid where it is not clear
 // which admin is meant or life is too long. The same request again, by its
-// idempotency key, gets the same link.
+// idempotency key, gets the same link. Some links whose time is over are cleared
+// away.
 func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life time.Duration) (m Member, secret string, err error) {
 	if life == 0 {
 		life = LoginLinkLife
@@ -163,6 +164,11 @@ func (a *Accounts) CreateLoginLink(ctx context.Context, org, member string, life
 		_, err = tx.Exec(ctx, `
 			INSERT INTO login_link (hash, org, member, expires_at) VALUES ($1, $2, $3, now() + $4::interval)`,
 			hash[:], org, m.ID, life)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM login_link WHERE hash IN (SELECT hash FROM login_link WHERE expires_at NOT BETWEEN now() AND now() + $1::interval LIMIT 100 FOR UPDATE SKIP LOCKED)`,
+			2*maxLoginLinkLife)
 		return err
 	})
 	if err != nil && !errcode.Permanent(err) {

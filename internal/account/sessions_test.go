@@ -46,3 +46,34 @@ func TestS1_SessionsOfAnotherTimeEnd(t *testing.T) {
 	require.NoError(t, f.pool.QueryRow(ctx, `SELECT count(*) FROM session`).Scan(&left))
 	require.Zero(t, left)
 }
+
+// S1: links whose time is over are cleared away by those that are made later; used
+// ones stay until then, so that they are not made again.
+func TestS1_OldLoginLinksGo(t *testing.T) {
+	f, ctx := setup(t), t.Context()
+	f.org(t, "acme", "verified-leads", time.Time{})
+	_, err := f.CreateMember(ctx, account.Member{Org: "acme", ID: "jane", Name: "Jane", Role: account.RoleAdmin})
+	require.NoError(t, err)
+	var secrets []string
+	for range 5 {
+		_, secret, err := f.CreateLoginLink(ctx, "acme", "jane", time.Hour)
+		require.NoError(t, err)
+		secrets = append(secrets, secret)
+	}
+	_, err = f.UseLoginLink(ctx, secrets[0])
+	require.NoError(t, err)
+	left := func() (n int) {
+		t.Helper()
+		_, _, err := f.CreateLoginLink(ctx, "acme", "jane", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, f.pool.QueryRow(ctx, `SELECT count(*) FROM login_link`).Scan(&n))
+		return n
+	}
+	require.Equal(t, 6, left(), "all live")
+	_, err = f.pool.Exec(ctx, `UPDATE login_link SET expires_at = now() - interval '1 minute' WHERE used_at IS NOT NULL`)
+	require.NoError(t, err)
+	require.Equal(t, 6, left(), "the used one has gone")
+	_, err = f.pool.Exec(ctx, `UPDATE login_link SET expires_at = expires_at + interval '30 days'`) // of a clock that was ahead
+	require.NoError(t, err)
+	require.Equal(t, 1, left())
+}
