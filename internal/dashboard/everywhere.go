@@ -49,12 +49,16 @@ const askCell = 5 * time.Second
 // inEach does something in each cell. A cell that does not answer is passed over and
 // named on the page, unless it is the only one; what a cell refuses is an error.
 func (v *visit) inEach(do func(there *visit) error) error {
+	if len(v.everyone()) == 1 {
+		return do(v) // in the time that the page has
+	}
+	return v.inEachWithin(askCell, do)
+}
+
+func (v *visit) inEachWithin(within time.Duration, do func(there *visit) error) error {
 	all := v.everyone()
 	for _, d := range all {
-		ctx, cancel := v.r.Context(), context.CancelFunc(func() {})
-		if len(all) > 1 {
-			ctx, cancel = context.WithTimeout(ctx, askCell)
-		}
+		ctx, cancel := context.WithTimeout(v.r.Context(), within)
 		err := do(v.in(ctx, d))
 		cancel()
 		switch {

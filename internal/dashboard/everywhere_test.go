@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/internal/api"
+	"holdfast/internal/ledger"
 )
 
 // inCells is a visit of an address behind which cells are.
@@ -96,6 +99,29 @@ func TestSilentCell(t *testing.T) {
 	down = true
 	_, _, err = merged(inCells(t, "b"), "", 10, read, identity)
 	require.ErrorContains(t, err, "refused", "the only one")
+}
+
+// TestAuditPassesASilentCellOver: a cell that does not answer is named, and the books
+// of the others are proved.
+func TestAuditPassesASilentCellOver(t *testing.T) {
+	v := inCells(t, "a", "b", "c")
+	for _, d := range v.everyone() {
+		d.Audit = func(context.Context) (ledger.Report, error) {
+			if d.Cell == "b" {
+				return ledger.Report{}, errors.New("connection refused")
+			}
+			return ledger.Report{Entries: 7}, nil
+		}
+	}
+	audits, err := v.audits()
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "c"}, slices.Sorted(maps.Keys(audits)))
+	require.Equal(t, []string{"b"}, v.silent)
+
+	alone := inCells(t, "b")
+	alone.Audit = v.everyone()[1].Audit
+	_, err = alone.audits()
+	require.ErrorContains(t, err, "refused")
 }
 
 // TestWritesReachAllCells: where a cell does not take what all have to have, the

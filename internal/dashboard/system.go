@@ -85,21 +85,28 @@ func (v *visit) showSystem(audits map[string]audited) error {
 
 // audit proves the books, as the command does.
 func (v *visit) audit() error {
-	audits := map[string]audited{}
-	for _, d := range v.everyone() {
-		if d.Audit == nil {
-			return errNoPage
-		}
-		ctx, cancel := context.WithTimeout(v.r.Context(), auditWithin)
-		began := time.Now()
-		report, err := d.Audit(ctx)
-		cancel()
-		if err != nil {
-			return err
-		}
-		audits[d.Cell] = audited{&report, time.Since(began).Round(time.Millisecond)}
+	audits, err := v.audits()
+	if err != nil {
+		return err
 	}
 	return v.showSystem(audits)
+}
+
+// audits proves the books of each cell that answers.
+func (v *visit) audits() (map[string]audited, error) {
+	audits := map[string]audited{}
+	if v.Audit == nil {
+		return nil, errNoPage
+	}
+	err := v.inEachWithin(auditWithin, func(there *visit) error {
+		began := time.Now()
+		report, err := there.Audit(there.r.Context())
+		if err == nil {
+			audits[there.Cell] = audited{&report, time.Since(began).Round(time.Millisecond)}
+		}
+		return err
+	})
+	return audits, err
 }
 
 func (v *visit) erasure() error {
