@@ -32,6 +32,10 @@ type Move struct {
 	Note  func(format string, args ...any)
 }
 
+// undoWithin is how long a move that failed or was stopped takes to undo what it did.
+// A cell that says nothing any more keeps it no longer: the next move takes it up.
+const undoWithin = 5 * time.Minute
+
 func (m *Move) cell(name string) (Cell, error) {
 	for _, c := range m.Cells {
 		if c.Name == name {
@@ -89,9 +93,11 @@ func (m *Move) Run(ctx context.Context) error {
 		err = m.carry(ctx, from, to)
 	}
 	if err != nil {
-		now, _, lost := m.Directory.Find(context.WithoutCancel(ctx), m.Org)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+		defer cancel()
+		now, _, lost := m.Directory.Find(ctx, m.Org)
 		if lost == nil && now == closed { // it is still in the first cell
-			err = errors.Join(err, m.undo(context.WithoutCancel(ctx), closed))
+			err = errors.Join(err, m.undo(ctx, closed))
 		}
 	}
 	return err
@@ -136,7 +142,11 @@ func (m *Move) carry(ctx context.Context, from, to Cell) error {
 	if err != nil {
 		return fmt.Errorf("the cell %s does not answer: %w", from.Name, err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	defer func() { // after a commit it does nothing
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = tx.Rollback(ctx)
+	}()
 	if err := m.lock(ctx, tx); err != nil {
 		return err
 	}

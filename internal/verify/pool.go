@@ -250,7 +250,7 @@ func (p *Pool) askOne(ctx context.Context, w share, emit func(i int, r Result)) 
 		}
 	}
 	for provider, n := range unasked {
-		if back := p.spending.Return(context.WithoutCancel(ctx), w.s.id.Name, provider, w.taken, n); back != nil && err == nil {
+		if back := p.giveBack(ctx, w, provider, n); back != nil && err == nil {
 			err = back
 		}
 	}
@@ -260,6 +260,14 @@ func (p *Pool) askOne(ctx context.Context, w share, emit func(i int, r Result)) 
 		return again, nil
 	}
 	return again, err
+}
+
+// giveBack returns what was taken of a budget and not asked for, also where its caller
+// has been stopped; a store that says nothing does not keep it for ever.
+func (p *Pool) giveBack(ctx context.Context, w share, provider string, n int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return p.spending.Return(ctx, w.s.id.Name, provider, w.taken, n)
 }
 
 // refused takes in what an answer says about the identity. It reports whether
