@@ -111,7 +111,7 @@ func TestNoClientIsWaitedForForEver(t *testing.T) {
 		require.Error(t, <-left)
 	}
 
-	answer, err := secure.Client().Get(secure.URL + "/large") //nolint:noctx // it is left
+	answer, err := secure.Client().Get(secure.URL + "/large")
 	require.NoError(t, err)
 	require.Equal(t, 2, answer.ProtoMajor)
 	require.Error(t, <-left, "who takes nothing is left, over HTTP/2 too")

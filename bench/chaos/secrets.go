@@ -125,12 +125,12 @@ func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, 
 		return nil, errors.Join(err, errors.New("Temporal's store is not where it is looked for"))
 	}
 	dump := filepath.Join(s.dir, "dump.sql")
-	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump")
-	if err != nil || len(programs) == 0 {
-		return nil, errors.Join(err, errors.New("there is no pg_dump"))
+	program, err := findDump()
+	if err != nil {
+		return nil, err
 	}
 	// With the password of the cluster, beside the proxy.
-	if out, err := exec.CommandContext(ctx, programs[len(programs)-1], "--file", dump, s.data.Config.DatabaseURL).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, program, "--file", dump, s.data.Config.DatabaseURL).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("the database cannot be dumped: %w: %s", err, out)
 	}
 	var keys []string // what signs webhooks is in the database, as it has to be
@@ -164,4 +164,12 @@ func (s *stack) lookForSecrets(ctx context.Context, c *client) (proofs []proof, 
 		proofs = append(proofs, p)
 	}
 	return proofs, nil
+}
+
+func findDump() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump") // of the server's version, first
+	if err == nil && len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	return exec.LookPath("pg_dump")
 }
