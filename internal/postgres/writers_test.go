@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,5 +54,36 @@ func TestEachTableHasOneWriter(t *testing.T) {
 	require.Greater(t, len(writers), 50)
 	for table, list := range writers {
 		require.Len(t, list, 1, "%s is written by several packages", table)
+		requireOwned(t, list[0], table)
 	}
+}
+
+// requireOwned demands that the package that writes a table names it in its README.
+func requireOwned(t *testing.T, writer, table string) {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join("../..", writer, "README.md"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	require.NoError(t, err)
+	exists, err := regexp.MatchString(`CREATE (UNLOGGED )?TABLE `+table+`\b`, migrations(t))
+	require.NoError(t, err)
+	if exists && !strings.Contains(string(readme), "`"+table+"`") {
+		t.Errorf("the README of %s does not name the table %s", writer, table)
+	}
+}
+
+// migrations are the texts of all migrations.
+func migrations(t *testing.T) string {
+	t.Helper()
+	paths, err := filepath.Glob("migrations/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	var all strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		all.Write(text)
+	}
+	return all.String()
 }
