@@ -360,3 +360,44 @@ func TestCellsAreNotMixedUp(t *testing.T) {
 	seed(t, cells[1].Pool, "acme")
 	require.ErrorContains(t, NewDirectory(cells[0].Pool).Register(t.Context(), cells), "in other cells")
 }
+
+// What is written while the rows are copied is not deleted with the old ones, and a
+// copy that is not like the original takes no place.
+func TestADisturbedMoveIsRefused(t *testing.T) {
+	t.Parallel()
+	cells, router := pair(t)
+	key := seed(t, cells[0].Pool, "acme")
+	require.NoError(t, NewDirectory(cells[0].Pool).Register(t.Context(), cells))
+	for _, c := range []struct {
+		in         int // the cell
+		disturbs   string
+		says, then string
+	}{
+		{0, `INSERT INTO login_link (hash, org, member, expires_at) VALUES (sha256('late'), 'acme', 'ann', now())`, "were written while", `DELETE FROM login_link`},
+		{1, `UPDATE credit_owner SET head = sha256('another') WHERE owner = 'acme'`, "not like the original", ``},
+	} {
+		m := moveOf(t, cells, "acme", "b")
+		audit := m.Audit
+		m.Audit = func(ctx context.Context, pool *pgxpool.Pool) (ledger.Report, error) {
+			report, err := audit(ctx, pool)
+			if pool == cells[1].Pool { // the rows are copied, and proved just now
+				_, err := cells[c.in].Pool.Exec(ctx, c.disturbs)
+				require.NoError(t, err)
+			}
+			return report, err
+		}
+		err := m.Run(t.Context())
+		require.ErrorIs(t, err, ErrMove)
+		require.ErrorContains(t, err, c.says)
+		_, cell := asked(t, router, key, "GET", "/api/v1/credits", "")
+		require.Equal(t, "a", cell, "it is as it was")
+		var rows int
+		require.NoError(t, cells[1].Pool.QueryRow(t.Context(), `SELECT count(*) FROM credit_entry WHERE owner = 'acme'`).Scan(&rows))
+		require.Zero(t, rows)
+		if c.then != "" {
+			_, err := cells[0].Pool.Exec(t.Context(), c.then)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, moveOf(t, cells, "acme", "b").Run(t.Context()))
+}
