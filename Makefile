@@ -72,9 +72,12 @@ quick: postgres $(LINT) ## lint what differs from main and test it, but for pack
 RACED = ./internal/account ./internal/billing ./internal/client ./internal/codec ./internal/commit ./internal/errcode \
 	./internal/order ./internal/outbox ./internal/plan ./internal/suppression ./internal/telemetry ./internal/verify/provider ./internal/webhook
 
+# Packages whose tests start a Temporal server.
+TEMPORAL = $(STACKS) ./internal/reconcile ./internal/wire
+
 .PHONY: race
 race: postgres ## all packages that need no Temporal server, under the race detector
-	go test -race -timeout 20m $(RACED) ./internal/ledger ./internal/verify
+	go test -race -timeout 30m $(filter-out $(TEMPORAL:./%=holdfast/%),$(shell go list ./...))
 
 FUZZTIME ?= 2s
 
