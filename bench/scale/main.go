@@ -78,19 +78,19 @@ func (b *bench) measure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pace := b.report(n, "", took)
+		pace := b.note(n, "", took)
 		b.series.X, b.series.Y = append(b.series.X, float64(n)), append(b.series.Y, pace)
 	}
 	took, err := b.order(ctx, "roles", 2, b.most-2, nil)
 	if err != nil {
 		return err
 	}
-	b.report(b.most, fmt.Sprintf("2 carry out orders, %d verify alone", b.most-2), took)
+	b.note(b.most, fmt.Sprintf("2 carry out orders, %d verify alone", b.most-2), took)
 	took, err = b.order(ctx, "killed", 2, 0, []event{{0.1, added}, {0.2, killed}, {0.3, added}, {0.4, added}, {0.5, killed}, {0.6, added}, {0.7, killed}})
 	if err != nil {
 		return err
 	}
-	b.report(2, "4 are added and 3 killed", took)
+	b.note(2, "4 are added and 3 killed", took)
 	return nil
 }
 
@@ -102,7 +102,7 @@ type took struct{ most, all time.Duration }
 // nearly is the share of an order that throughput is measured over.
 const nearly = 0.95
 
-func (b *bench) report(workers int, what string, t took) float64 {
+func (b *bench) note(workers int, what string, t took) float64 {
 	pace := nearly * float64(b.leads) / t.most.Seconds()
 	b.table.Add(workers, what, t.most.Seconds(), t.all.Seconds(), pace)
 	stand.Note("%d workers %s: %.1f s, %.1f s to the end, %.0f leads/s", workers, what, t.most.Seconds(), t.all.Seconds(), pace)
