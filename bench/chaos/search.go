@@ -103,7 +103,7 @@ var host = regexp.MustCompile(`^@[a-z0-9.-]+\.test`)
 // in lists the places of the unwanted in a text, with what is there.
 func (u *unwanted) in(text []byte) map[int]string {
 	found := map[int]string{}
-	for i := range len(text) {
+	for i := range text {
 		if u.addresses && text[i] == '@' && i > 0 {
 			if name := host.Find(text[i:min(i+300, len(text))]); name != nil {
 				found[i] = string(text[max(0, i-10):i]) + string(name)
