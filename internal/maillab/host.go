@@ -42,6 +42,7 @@ type clientState struct {
 	bannedUntil    time.Time
 
 	recipients int       // asked for
+	unknown    int       // of these, that do not exist
 	window     time.Time // start of the running window
 	inWindow   int       // recipients asked for in it
 }
@@ -99,20 +100,24 @@ func (h *mailHost) admit(client netip.Addr, now time.Time) (admission, int) {
 	return welcome, s.sessions
 }
 
-// count counts a recipient that a client asks for: ever, and in the window.
-func (h *mailHost) count(client netip.Addr, now time.Time) (ever, inWindow int) {
+// count counts a recipient that a client asks for: ever, in the window, and those
+// that do not exist.
+func (h *mailHost) count(client netip.Addr, missing bool, now time.Time) (ever, inWindow, unknown int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.clients[client]
 	if s == nil { // a conversation without a connection
-		return 0, 0
+		return 0, 0, 0
+	}
+	if missing {
+		s.unknown++
 	}
 	s.recipients++
 	if now.Sub(s.window) >= h.manner.window {
 		s.window, s.inWindow = now, 0
 	}
 	s.inWindow++
-	return s.recipients, s.inWindow
+	return s.recipients, s.inWindow, s.unknown
 }
 
 func (h *mailHost) leave(client netip.Addr) {

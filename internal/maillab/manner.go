@@ -27,6 +27,7 @@ const (
 	inSession     span = iota // events of this stage in this session
 	inTransaction             // recipients since the last MAIL
 	unknownSoFar              // recipients this session asked for that do not exist
+	unknownEver               // recipients this client asked this host for, ever, that do not exist
 	strangeSoFar              // recipients of this session that do not read like a mailbox's name
 	byClient                  // sessions of this client with this host, ever
 	ofClient                  // recipients this client asked this host for, ever

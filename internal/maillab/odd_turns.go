@@ -1,12 +1,16 @@
 package maillab
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // oddTurns is the part of the fault table whose hosts change in the middle: after
 // a name that does not exist, after some sessions, after STARTTLS, or from one mail
 // host and domain to the next.
 func oddTurns() []OddHost {
-	return slices.Concat(afterStrange(), afterSessions(), oddPlaces(), oddCodes())
+	return slices.Concat(afterStrange(), afterSessions(), afterUnknown(), oddPlaces(), oddCodes())
 }
 
 // afterStrange are hosts that change when they are asked for a name that does not
@@ -60,17 +64,41 @@ func afterSessions() (list []OddHost) {
 	}{
 		{"polish", "550 Na dzisiaj wystarczy", 3},
 		{"unavailable", "550 Requested action not taken: mailbox unavailable", 2},
+		{"recipient", "554 5.2.0 Bad recipient", 3},
 		{"553", "553 5.0.0 So much for now", 4},
 		{"450", "450 4.2.0 So much for now", 2},
 	} {
 		m := manner{rules: []rule{{at: atRcpt, in: byClient, from: t.from, say: t.say}}}
 		some := OddHost{Name: "turn-session-" + t.name, Behaviour: "Answers in a client's first sessions, then says to everyone for ever: " + t.say + ".", Patience: "few sessions", twin: true, manner: m}
 		all := OddHost{Name: "turn-session-all-" + t.name, Behaviour: "Accepts everyone in a client's first sessions, then says for ever: " + t.say + ".", Patience: "few sessions", twin: true, everyone: true, manner: m}.both(catchAllTruth)
-		if t.name == "unavailable" { // it says what RFC 5321 section 4.2.3 has for a missing mailbox, of each and alone
-			some.Existing = Truth{Verdict: "valid", Reason: "accepted", Also: []string{"invalid"}}
-			all = all.both(Truth{Verdict: "catch_all", Reason: "domain_accepts_all", Also: []string{"invalid"}})
-		}
 		list = append(list, some, all)
+	}
+	for i, t := range vagueWordings {
+		for _, from := range []int{2, 4} {
+			m := missingSays(t.say)
+			m.rules = []rule{{at: atRcpt, in: byClient, from: from, say: t.say}}
+			list = append(list, OddHost{
+				Name:      fmt.Sprintf("turn-session-same-%s-%d", t.name, from),
+				Behaviour: fmt.Sprintf("Says %s to missing mailboxes, and from a client's session %d on to everyone for ever.", t.say, from), Patience: "few sessions", twin: true, manner: m,
+			})
+		}
+		for _, in := range []struct {
+			name, of string
+			in       span
+		}{{"host", "ever", ofClient}, {"minute", "in a minute", inWindow}, {"session", "in a session", inSession}} {
+			k := []int{1, 3, 7, 20}[i]
+			same := missingSays(t.say)
+			same.window = time.Minute
+			same.rules = []rule{{at: atRcpt, in: in.in, from: k + 1, say: t.say}}
+			usual := same
+			usual.voice = plainVoice
+			name := fmt.Sprintf("turn-%s-%s-%d", in.name, t.name, k)
+			behaviour := fmt.Sprintf("Answers %d recipients of a client %s, and says to all others: %s.", k, in.of, t.say)
+			list = append(list,
+				OddHost{Name: name, Behaviour: behaviour, Patience: "few recipients", twin: true, manner: usual},
+				OddHost{Name: name + "-same", Behaviour: behaviour + " It says the same of missing mailboxes.", Patience: "few recipients", twin: true, manner: same},
+				OddHost{Name: name + "-all", Behaviour: behaviour + " It accepts everyone before.", Patience: "few recipients", twin: true, everyone: true, manner: usual}.both(catchAllTruth))
+		}
 	}
 	return append(list,
 		OddHost{
@@ -101,6 +129,30 @@ func afterSessions() (list []OddHost) {
 			Name: "turn-utf8-refused", RFC: "RFC 6531 section 3.4", Behaviour: "Offers SMTPUTF8 and refuses every MAIL that uses it; its mailboxes have names in Greek.", spell: "χρήστης%d", read: strictDigits("χρήστης", ""),
 			manner: manner{utf8: true, rules: []rule{{at: atMail, say: "555 5.5.4 Unsupported option: SMTPUTF8"}}},
 		}.both(honest("needs_smtputf8")))
+}
+
+// afterUnknown are hosts that defend themselves against those who ask for many
+// names: after some unknown ones they accept everyone.
+func afterUnknown() (list []OddHost) {
+	for _, in := range []struct {
+		name, of string
+		in       span
+	}{{"session", "of a session", unknownSoFar}, {"client", "of a client, for ever", unknownEver}} {
+		for k := 1; k <= 10; k++ {
+			o := OddHost{
+				Name:      fmt.Sprintf("give-in-%s-%d", in.name, k),
+				Behaviour: fmt.Sprintf("Refuses %d unknown recipients %s, then accepts everyone.", k, in.of), Patience: "few unknown recipients", twin: true,
+				manner: manner{rules: []rule{{at: atRcpt, in: in.in, from: k + 1, say: "250 2.1.5 Ok"}}},
+			}
+			list = append(list, o)
+			if k%3 == 1 {
+				o.Name += "-vague"
+				o.manner.voice = missingSays(vagueWordings[k/3].say).voice
+				list = append(list, o)
+			}
+		}
+	}
+	return list
 }
 
 // oddPlaces are domains that share mail hosts, and domains whose mail hosts do not

@@ -52,6 +52,8 @@ func (c *conversation) find(at stage, box mailbox) *rule {
 			n = c.recipients
 		case unknownSoFar:
 			n = c.unknown
+		case unknownEver:
+			n = c.unknowns
 		case strangeSoFar:
 			n = c.strange
 		case byClient:

@@ -43,6 +43,7 @@ type conversation struct {
 	ever       int  // recipients that the client asked this host for
 	strange    int  // recipients of this session that do not read like one
 	windowed   int  // the same, in the running window
+	unknowns   int  // of those ever, that do not exist
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
@@ -286,7 +287,7 @@ func (c *conversation) rcpt(rest []byte) {
 		if !c.named {
 			c.strange++
 		}
-		c.ever, c.windowed = c.host.count(c.client, time.Now())
+		c.ever, c.windowed, c.unknowns = c.host.count(c.client, box == missing && !d.everyone, time.Now())
 	}
 	c.step(atRcpt, c.verdict(d, box, address), address, box)
 	if c.saidYes() {

@@ -12,15 +12,17 @@ import (
 // is asked for once, with one mailbox that cannot exist, and only when another
 // one was accepted; accepted addresses wait for the answer.
 type catchAll struct {
-	state   catchAllState
-	until   time.Time // when to ask for the answer again
-	asking  bool      // the probe stands in a transaction
-	alone   bool      // it has to be the first recipient of a session, see session.check
-	probe   *task     // nil until it is asked for
-	reason  Reason    // of the answer to the probe
-	putOff  deferral  // of the probe
-	others  []remark  // what recipients of the domain got in words that say nothing about a mailbox
-	waiting []parked
+	state      catchAllState
+	until      time.Time // when to ask for the answer again
+	asking     bool      // the probe stands in a transaction
+	alone      bool      // it has to be the first recipient of a session, see session.check
+	refusedNth int       // of the recipients of the session that refused it in words that could mean anything
+	probe      *task     // nil until it is asked for
+	reason     Reason    // of the answer to the probe
+	putOff     deferral  // of the probe
+	others     []remark  // what recipients of the domain got in words that say nothing about a mailbox
+	waiting    []parked
+	vague      []parked // refused in vague words by a host that has said nothing else yet
 
 	// The domain's mail hosts, by name, that refused the probe, and others that did
 	// not. An acceptance proves something only where the probe was refused.
@@ -38,7 +40,8 @@ const (
 	undecided                // the host would not say
 )
 
-// parked is an acceptance that waits for the answer to the probe.
+// parked is an answer that waits for what others show: an acceptance for the answer to
+// the probe, a refusal in vague words for an acceptance.
 type parked struct {
 	task    *task
 	finding finding

@@ -15,8 +15,14 @@ func (s *session) check(t *transaction) *failure {
 	}
 	p := &t.asks[0]
 	p.sent = true
-	if f := s.ask(t, p); f != nil || !p.given || !p.finding.open() {
+	if f := s.ask(t, p); f != nil || !p.given {
 		return f
+	}
+	if p.finding.verdict == Valid && t.refusedAt > 0 {
+		return s.checkAcceptance(t, p)
+	}
+	if !p.finding.open() {
+		return nil
 	}
 	if t.good.EAI() && !s.utf8 {
 		return nil
@@ -34,6 +40,8 @@ func (s *session) check(t *transaction) *failure {
 		switch {
 		case f != nil:
 			return f
+		case found.verdict == Valid:
+			return nil // it gives in to those who ask twice
 		case found.aboutMailbox():
 			p.give(found, r)
 			return nil
@@ -42,6 +50,19 @@ func (s *session) check(t *transaction) *failure {
 		}
 	}
 	t.confirmed = true
+	return nil
+}
+
+// checkAcceptance tells a host that takes so many recipients a session from one that
+// accepts everyone after some unknown users, where the probe was refused before and
+// is accepted now: the limit comes again at the same place.
+func (s *session) checkAcceptance(t *transaction, p *ask) *failure {
+	for range t.refusedAt - 1 {
+		if found, _, f := s.hear(t.good); f != nil || found.verdict != Valid {
+			return f
+		}
+	}
+	p.finding = finding{Unknown, Policy, settle}
 	return nil
 }
 

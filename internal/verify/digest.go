@@ -17,6 +17,8 @@ func (h *host) digest(s *session, batch []*transaction, f *failure, pipelined bo
 	if now.Sub(h.learned) > lockstepFor {
 		h.bearings, h.perSession, h.complaints, h.openings, h.learned = newMemory[remark, bearing](128), 0, 0, 0, now
 	}
+	h.returned(batch)
+	h.remember(s, batch)
 	complained := h.weigh(batch)
 	again = again && !complained && !h.spent(s)
 	if f != nil {
@@ -158,6 +160,8 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 			h.work++
 		case a.finding.verdict == Valid:
 			c.waiting = append(c.waiting, parked{a.task, a.finding, a.reply, s.at, a.when})
+		case a.finding.next == perhaps:
+			c.vague = append(c.vague, parked{a.task, a.finding, a.reply, s.at, a.when})
 		default:
 			out = append(out, answer{task: a.task, d: d, finding: a.finding, reply: a.reply, mx: d.nameFor(s.at), when: a.when})
 		}
@@ -171,9 +175,41 @@ func (h *host) sort(s *session, t *transaction, now time.Time) (out []answer) {
 	if len(c.waiting) > 0 && c.known(now) {
 		out = append(out, h.settle(d, now)...)
 	}
+	out = append(out, h.settleVague(d)...)
 	if len(d.pending) > 0 || c.wanted(now) {
 		h.line(d)
 	}
+	return out
+}
+
+// returned notes that no session has the transactions any more.
+func (h *host) returned(batch []*transaction) {
+	for _, t := range batch {
+		t.d.asking--
+	}
+}
+
+// settleVague asks again for addresses that were refused in vague words, where the
+// host has said more since, see session.confirm. Where nothing else is to come from
+// it, the words stand.
+func (h *host) settleVague(d *domain) (out []answer) {
+	c := &d.catchAll
+	switch {
+	case h.spoken:
+		for _, p := range c.vague {
+			if p.task.unproven++; p.task.unproven >= maxTries {
+				out = append(out, d.unpark([]parked{p}, &finding{Unknown, Policy, settle})...)
+				continue
+			}
+			d.pending = append(d.pending, p.task)
+			h.work++
+		}
+	case d.asking+len(d.pending)+len(d.again) > 0:
+		return nil
+	default:
+		out = d.unpark(c.vague, nil)
+	}
+	c.vague = nil
 	return out
 }
 
@@ -184,8 +220,8 @@ func (h *host) settle(d *domain, now time.Time) (out []answer) {
 	c := &d.catchAll
 	for _, p := range c.waiting {
 		place := h.placeName(d, p.at)
-		if !c.knownAt(place, now) && p.task.elsewhere < maxTries-1 {
-			p.task.elsewhere++
+		if !c.knownAt(place, now) && p.task.unproven < maxTries-1 {
+			p.task.unproven++
 			d.pending = append(d.pending, p.task)
 			h.work++
 			continue
@@ -193,6 +229,18 @@ func (h *host) settle(d *domain, now time.Time) (out []answer) {
 		out = append(out, answer{task: p.task, d: d, finding: c.verdict(p, place), reply: p.reply, mx: d.nameFor(p.at), when: p.when})
 	}
 	c.waiting = nil
+	return out
+}
+
+// unpark answers for addresses with their own finding, or with another one.
+func (d *domain) unpark(list []parked, instead *finding) (out []answer) {
+	for _, p := range list {
+		a := answer{task: p.task, d: d, finding: p.finding, reply: p.reply, mx: d.nameFor(p.at), when: p.when}
+		if instead != nil {
+			a.finding = *instead
+		}
+		out = append(out, a)
+	}
 	return out
 }
 
@@ -228,6 +276,9 @@ func (h *host) probed(t *transaction, a *ask, s *session, now time.Time) {
 			c.state, c.until = undecided, now.Add(h.e.cfg.BreakerPause)
 		}
 	case len(c.waiting) > 0:
+		if c.refusedNth = 0; a.reply.class() == 5 {
+			c.refusedNth = a.nth
+		}
 		h.checkFirst(t.d)
 	}
 }
@@ -257,6 +308,7 @@ func (h *host) notConnected(batch []*transaction, f *failure) (out []answer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
+	h.returned(batch)
 	r := batch[0].d.route
 	for _, t := range batch {
 		for i := range t.asks {
@@ -337,13 +389,9 @@ func (h *host) giveUp(r *route, f *failure, now time.Time) (out []answer) {
 			d.newcomer = false
 			h.fresh--
 		}
-		for _, p := range d.catchAll.waiting {
-			out = append(out, answer{
-				task: p.task, d: d, finding: finding{Unknown, CatchAllUnknown, settle},
-				reply: p.reply, mx: d.nameFor(p.at), when: p.when,
-			})
-		}
-		d.catchAll.waiting = nil
+		out = append(out, d.unpark(d.catchAll.waiting, &finding{Unknown, CatchAllUnknown, settle})...)
+		out = append(out, d.unpark(d.catchAll.vague, &finding{Unknown, f.reason, settle})...)
+		d.catchAll.waiting, d.catchAll.vague = nil, nil
 	}
 	if doubt := h.e.noteHost(h.key, f.reason, f.Error()); doubt {
 		for i := range out {

@@ -22,7 +22,7 @@ type task struct {
 
 	tries uint8 // sessions that ended over it, or in which the host sent us to another
 
-	elsewhere uint8 // times that a mail host accepted it whose answer to the probe is not known
+	unproven uint8 // answers about it that proved nothing, see host.settle and session.confirm
 
 	suspect *suspicion // what it was refused with may have been a limit of the session
 }
@@ -47,6 +47,8 @@ type domain struct {
 	again    []*task // to be asked as the first of a session, see host.weigh
 	queued   bool    // stands in the route's queue
 	newcomer bool    // stands in the route's fresh
+	asking   int     // transactions that sessions have under way
+	good     Address // a mailbox that its mail hosts have accepted
 	catchAll catchAll
 }
 
@@ -60,6 +62,8 @@ type route struct {
 	fresh     []*domain // with a recipient that has to be the first of a session
 	queued    bool      // stands in the host's queue
 	connected int       // sessions open on it
+	good      Address   // a mailbox that was accepted
+	unknown   Address   // one that was refused because it does not exist, the probe of a domain if possible
 	failures  int       // sessions in a row that came to nothing
 	met       bool      // a session has begun here
 	failure   *failure  // the last of them

@@ -37,9 +37,10 @@ func (r *doubts) takeOver(before *doubts) {
 	r.doubtful.Store(before.doubtful.Load())
 }
 
-// isDoubtful reports whether a finding about a mailbox of the domain is doubtful. A
-// public mailbox provider knows its mailboxes.
+// isDoubtful reports whether a finding about a mailbox of the domain is doubtful: so
+// are vague words that nothing has confirmed. A public mailbox provider knows its
+// mailboxes.
 func (d *domain) isDoubtful(f finding) bool {
 	return f.verdict == Invalid && (f.reason == NoSuchUser || f.reason == MailboxDisabled) &&
-		!d.free && d.catchAll.doubts.doubtful.Load()
+		!d.free && (f.next == perhaps || d.catchAll.doubts.doubtful.Load())
 }

@@ -194,6 +194,7 @@ func (e *Engine) newDomain(name string, before *domain) *domain {
 		c := &before.catchAll
 		d.catchAll = catchAll{state: c.state, until: c.until, probe: c.probe, reason: c.reason, putOff: c.putOff, refusedAt: c.refusedAt, openAt: c.openAt}
 		d.catchAll.doubts.takeOver(&c.doubts)
+		d.good = before.good
 		h.mu.Unlock()
 	}
 	return d

@@ -45,7 +45,8 @@ func TestVerify_V7(t *testing.T) {
 		}
 		l.check(t, emails, l.ask(t, emails), true)
 	}
-	require.EqualValues(t, 3*1000+100, l.Lab.Stats().Recipients)
+	asked := l.Lab.Stats().Recipients - 3*1000 - 100
+	require.True(t, 0 <= asked && asked <= 3*100/2, "%d more, to confirm acceptances at the end of a batch", asked)
 	require.LessOrEqual(t, l.Lab.Stats().Connections, int64(2*10))
 	require.Zero(t, l.Lab.Stats().Messages)
 	require.Zero(t, l.Lab.Stats().Improper)

@@ -51,6 +51,7 @@ type host struct {
 	armed    bool      // a timer will call wake
 	gaveUp   int       // routes given up in a row
 	met      bool      // a session has begun
+	spoken   bool      // it has mailboxes, or other words for missing ones than vague ones
 	trusted  bool      // its replies to pipelined commands match them
 	lockstep time.Time // no pipelining before
 	chunk    int       // recipients in a pipelined batch
@@ -106,6 +107,7 @@ type transaction struct {
 	first        bool    // it begins its session
 	check        bool    // the probe is asked for alone, see session.check
 	good         Address // a mailbox that the host accepts, for the check
+	refusedAt    int     // where the probe stood in the session that refused it for good, for the check
 	confirmed    bool    // the host refused the probe, and only it, every time
 	wantsTLS     bool    // it insists on STARTTLS
 	anyAccepted  bool
@@ -295,6 +297,9 @@ func (h *host) take(s *session) (batch []*transaction) {
 		r.queued = true
 	}
 	h.wake(now)
+	for _, t := range batch {
+		t.d.asking++
+	}
 	return batch
 }
 
@@ -305,7 +310,7 @@ func (h *host) budget(s *session, now time.Time) int {
 		n = h.chunk
 	}
 	if h.perSession > 0 {
-		left := h.perSession
+		left := h.workPerSession()
 		if s != nil {
 			left -= s.asked
 		}
@@ -327,7 +332,7 @@ func (h *host) takeFirst(r *route) []*transaction {
 			c.alone = false
 			if len(c.waiting) > 0 {
 				c.asking = true
-				return []*transaction{{d: d, first: true, check: true, good: c.waiting[0].task.addr, asks: []ask{{task: c.probe, probe: true}}}}
+				return []*transaction{{d: d, first: true, check: true, good: c.waiting[0].task.addr, refusedAt: c.refusedNth, asks: []ask{{task: c.probe, probe: true}}}}
 			}
 		}
 		for len(d.again) > 0 {

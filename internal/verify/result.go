@@ -4,8 +4,9 @@ import "time"
 
 // Version names the engine in every result, so that a stored verdict tells
 // which rules it was given by. Raise it when the rules or the words that read
-// a refusal change: remembered refusals of other versions are not used.
-const Version = "holdfast-smtp/7"
+// a refusal change, or what it takes for a refusal to count: remembered refusals
+// of other versions are not used.
+const Version = "holdfast-smtp/8"
 
 // Verdict is the answer about one address.
 type Verdict string

@@ -66,6 +66,11 @@ func (h *host) run() {
 		} else {
 			f = s.converse(batch, pipelined, fence)
 		}
+		if f == nil {
+			f = s.confirm(batch, pipelined, fence)
+		} else if f.kind != noReset {
+			h.leaveOpen(s, batch)
+		}
 		slot.ready()
 		out, again := h.digest(s, batch, f, pipelined && s.pipelining)
 		h.e.deliver(out)

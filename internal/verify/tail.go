@@ -161,5 +161,8 @@ func (h *host) learnLimit(said remark, after int) {
 }
 
 // spent reports whether the session has asked for as many recipients as the
-// host takes in one.
-func (h *host) spent(s *session) bool { return h.perSession > 0 && s.asked >= h.perSession }
+// host takes in one, but for the one that session.confirm may need.
+func (h *host) spent(s *session) bool { return h.perSession > 0 && s.asked >= h.workPerSession() }
+
+// workPerSession is how many recipients of our lists a session is asked for.
+func (h *host) workPerSession() int { return max(1, h.perSession-1) }

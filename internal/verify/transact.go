@@ -302,7 +302,9 @@ func (s *session) rcptAnswered(t *transaction, a *ask, r reply) *failure {
 		if found.verdict != Unknown || found.reason == Greylisted || found.reason == Temporary {
 			t.heard++
 			s.heard++
-			a.task.tries = 0
+			if found.next != perhaps {
+				a.task.tries = 0
+			}
 		}
 	}
 	if found.verdict == Valid {
