@@ -130,11 +130,20 @@ func (c *Config) completeServers() (err error) {
 	return nil
 }
 
+// DefaultHelo is the name in EHLO where none is set: the machine's.
+func DefaultHelo() (string, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("the machine's name cannot be read; set HOLDFAST_SMTP_HELO: %w", err)
+	}
+	return name, nil
+}
+
 // completeIdentity is about who asks.
 func (c *Config) completeIdentity() (err error) {
 	if c.Helo == "" {
-		if c.Helo, err = os.Hostname(); err != nil {
-			return fmt.Errorf("the machine's name is not known, set Helo: %w", err)
+		if c.Helo, err = DefaultHelo(); err != nil {
+			return err
 		}
 	}
 	if strings.ContainsAny(c.Helo, " \t\r\n") {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
@@ -120,8 +119,8 @@ func seenAs(cfg config.Config, list []verify.Identity) (string, error) {
 		}
 		if one.Helo == "" {
 			var err error
-			if one.Helo, err = os.Hostname(); err != nil {
-				return "", fmt.Errorf("the machine's name cannot be read; set HOLDFAST_SMTP_HELO: %w", err)
+			if one.Helo, err = verify.DefaultHelo(); err != nil {
+				return "", err
 			}
 		}
 		list = []verify.Identity{one}
