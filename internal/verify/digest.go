@@ -356,6 +356,7 @@ func (h *host) trouble(r *route, f *failure, now time.Time) []answer {
 		patience = 2
 	}
 	if r.failures < patience {
+		h.e.noteHost(h.key, f.reason, f.Error()) // the fault of this host may pass; that of all hosts is ours
 		wait := h.e.cfg.Backoff << (r.failures - 1)
 		if now.Add(wait).After(h.paused) {
 			h.paused = now.Add(wait)

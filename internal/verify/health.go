@@ -243,11 +243,11 @@ func (e *Engine) judge(h *health) {
 	e.release()
 }
 
-// noteHost tells the mail hosts' health what a batch or a lost host has shown,
-// and returns whether the answers are in doubt.
+// noteHost tells the mail hosts' health what a batch, a session that came to nothing
+// or a lost host has shown, and returns whether the answers are in doubt.
 func (e *Engine) noteHost(key string, reason Reason, example string) (doubt bool) {
 	switch reason {
-	case ConnectFailed, Blocked, SenderRefused, ConnectionLost:
+	case ConnectFailed, Blocked, SenderRefused, ConnectionLost, Tarpit:
 		return e.noteFailure(&e.smtpHealth, key, reason, example)
 	default:
 		return false

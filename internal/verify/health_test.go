@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -247,6 +248,75 @@ func closable(t *testing.T) (address string, closed *atomic.Bool) {
 		}
 	}()
 	return listener.Addr().String(), closed
+}
+
+// TestOutage_frozen: connections that are taken and never greeted are an outage when
+// hosts that have just worked do not greet either. What is asked is not answered as
+// unknown, one host after the other.
+func TestOutage_frozen(t *testing.T) {
+	address, frozen := freezable(t)
+	l, _, alive := deadAndAlive(t, 400, func(c *verify.Config, _, _ string) {
+		c.Proxy, c.CommandTimeout = "socks5://"+address, 3*time.Second
+	})
+	first := alive[:40]
+	l.check(t, first, l.answers(t, first), true)
+
+	frozen.Store(true)
+	var known []string // others at the same hosts, which have more patience with us
+	for _, email := range first {
+		_, domain, _ := strings.Cut(email, "@")
+		known = append(known, l.World().Mailboxes(domain, 2)[1])
+	}
+	var outage *verify.OutageError
+	require.ErrorAs(t, l.engine.Verify(t.Context(), known, func(int, verify.Result) {}), &outage)
+	require.Equal(t, verify.Tarpit, outage.Reason)
+
+	frozen.Store(false)
+	require.NoError(t, l.engine.Preflight(t.Context()))
+	require.NoError(t, l.engine.Health())
+}
+
+// freezable is a proxy that can be frozen: then it connects, and nothing that a host
+// says comes through.
+func freezable(t *testing.T) (address string, frozen *atomic.Bool) {
+	t.Helper()
+	const greeting = 12 // bytes of the proxy's own answers
+	behind, _ := socks5(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	frozen = new(atomic.Bool)
+	t.Cleanup(func() { frozen.Store(false); _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer client.Close()
+				proxy, err := net.Dial("tcp", behind)
+				if err != nil {
+					return
+				}
+				defer proxy.Close()
+				go func() { _, _ = io.Copy(proxy, client); _ = proxy.Close() }()
+				if _, err := io.CopyN(client, proxy, greeting); err != nil {
+					return
+				}
+				said := make([]byte, 4096)
+				for {
+					n, err := proxy.Read(said)
+					for frozen.Load() {
+						time.Sleep(10 * time.Millisecond)
+					}
+					if _, lost := client.Write(said[:n]); err != nil || lost != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String(), frozen
 }
 
 // TestOutage_few: a few dead hosts are no outage, beside any other addresses.
