@@ -1,6 +1,7 @@
 package payment_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -193,6 +194,42 @@ func TestP1_EachEventCountsOnce(t *testing.T) {
 	_, err = payment.New(w.pool, w.accounts, w.billing, payment.Config{}, slog.New(slog.DiscardHandler)).Receive(t.Context(), nil, "")
 	require.ErrorIs(t, err, payment.ErrNotConfigured)
 	require.Equal(t, payment.Ignored, w.send("evt_3", "customer.created", 1, `{"id":"cus_1"}`).Status)
+}
+
+// Who has caught an event cannot send it later, change it, or sign one.
+func TestP1_OnlyWhatTheServiceHasJustSigned(t *testing.T) {
+	w := setup(t)
+	w.pack("price_pack", 1000)
+	w.service.lines["cs_1"] = `{"id":"li_1","object":"item","quantity":3,"price":{"id":"price_pack"}}`
+	body := fmt.Appendf(nil, eventBody, "evt_1", 1_700_000_000, "checkout.session.completed", session("cs_1", "pi_1", ""))
+	sign := func(secret string, age time.Duration) string {
+		return webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: secret, Timestamp: time.Now().Add(-age)}).Header
+	}
+	caught := sign(secret, 10*time.Minute)
+	_, kept, _ := strings.Cut(caught, ",")
+	fresh := sign(secret, 0)
+	now, _, _ := strings.Cut(fresh, ",")
+	for what, attempt := range map[string]struct {
+		body   []byte
+		header string
+	}{
+		"ten minutes old":              {body, caught},
+		"an old one with another time": {body, now + "," + kept},
+		"changed":                      {bytes.Replace(body, []byte("cs_1"), []byte("cs_2"), 1), fresh},
+		"signed with another secret":   {body, sign("whsec_other", 0)},
+		"signed by an older scheme":    {body, strings.Replace(fresh, "v1=", "v0=", 1)},
+		"not signed":                   {body, now},
+	} {
+		_, err := w.Receive(t.Context(), attempt.body, attempt.header)
+		require.ErrorIs(t, err, payment.ErrSignature, what)
+	}
+	require.Zero(t, w.available("email"))
+
+	for range 3 { // again and again while its signature is young
+		_, err := w.Receive(t.Context(), body, fresh)
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 3000, w.available("email"))
 }
 
 // What is not known yet waits where people see it, and is carried out when it is
