@@ -84,12 +84,17 @@ type line struct {
 // its number.
 func (p *Payments) record(ctx context.Context, b Purchase, paidBy string, lines []line) (id int64, err error) {
 	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		// Any conflict: copies that come at the same moment may meet at the payment first.
 		err := tx.QueryRow(ctx, `
 			INSERT INTO purchase (org, source, reference, bought_at, bought_by, amount, currency, invoice, receipt_url, payment)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (source, org, reference) DO NOTHING RETURNING id`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id`,
 			b.Org, b.Source, b.Reference, b.BoughtAt, b.BoughtBy, b.Amount, b.Currency, b.Invoice, b.ReceiptURL, paidBy).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) { // it was recorded before
-			return tx.QueryRow(ctx, `SELECT id FROM purchase WHERE source = $1 AND org = $2 AND reference = $3`, b.Source, b.Org, b.Reference).Scan(&id)
+			err = tx.QueryRow(ctx, `SELECT id FROM purchase WHERE source = $1 AND org = $2 AND reference = $3`, b.Source, b.Org, b.Reference).Scan(&id)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("the payment %s is another purchase's", paidBy)
+			}
+			return err
 		}
 		if err != nil {
 			return err
