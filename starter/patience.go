@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// patience is how long a client is waited for, whatever it asked: one that sends its
+// patience is how long a client is waited for, on every route: one that sends its
 // body or takes its answer byte by byte would keep a connection for ever. Routes
 // whose bodies or answers may take longer set deadlines of their own.
 type patience struct {

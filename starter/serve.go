@@ -172,7 +172,7 @@ func serve(ctx context.Context, listener net.Listener, of *installation, withMet
 	return <-closed
 }
 
-// newServer bounds what clients may take, whatever they ask.
+// newServer bounds what clients may take, on every route.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           usualPatience.with(handler),

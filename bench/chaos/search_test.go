@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What no file may have is found wherever it stands, also across blocks, as bytes of a
+// What no file may have is found in any place, also across blocks, as bytes of a
 // dump and in other case; the table is named.
 func TestTheUnwantedIsFound(t *testing.T) {
 	texts := []string{"Ann@Nowhere.test", "+33 6 12 34 56 78", "hk_secret_key"}

@@ -210,8 +210,8 @@ func TestA24_BouncesOfMembers(t *testing.T) {
 	report(f, operatorKey, "op", 10_000, 9000).is(200)
 }
 
-// A32: a body that could be read in two ways is refused, and so is one that nobody
-// reads within reason; numbers that are none are.
+// A32: a body that could be read in two ways is refused, and so is one that is nested
+// too deeply or holds numbers that are none.
 func TestA32_BodiesHaveOneMeaning(t *testing.T) {
 	f := setup(t)
 	f.fund(10)

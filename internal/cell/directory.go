@@ -89,6 +89,11 @@ func enrolled(ctx context.Context, c Cell) (bool, error) {
 
 // enroll tells a cell's own database which cell it is.
 func enroll(ctx context.Context, tx pgx.Tx, name string, number int) error {
+	// Processes that start together wait for each other: a row that another one has just
+	// written could be met at its number first, which would be an error.
+	if _, err := tx.Exec(ctx, `LOCK TABLE cell IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `INSERT INTO cell (number, name, here) VALUES ($1, $2, true) ON CONFLICT (name) DO NOTHING`, number, name); err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"holdfast/internal/database"
 )
 
-// All rows are read, each once, in order.
+// Each row is read exactly one time, in order.
 func TestPagesByNumber(t *testing.T) {
 	stored := []int64{7, 9, 40, 41, 1000}
 	for _, base := range []int{10, 36} {

@@ -283,7 +283,7 @@ func (p *Payments) refund(ctx context.Context, e Event, f facts) error {
 	})
 }
 
-// changePurchase notes, with the purchase of a payment locked, what is to be taken back
+// changePurchase notes, with the purchase of a payment locked, what has to be taken back
 // of it, and takes it back.
 func (p *Payments) changePurchase(ctx context.Context, f facts, note func(pgx.Tx, *due) error) error {
 	id, err := p.purchaseOf(ctx, f)

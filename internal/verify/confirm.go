@@ -230,8 +230,8 @@ func (a *ask) speaksPlainly() bool {
 	return a.finding.aboutMailbox() || a.finding.next == unclear && a.reply.class() == 5
 }
 
-// isExempt reports whether hosts accept an address from everybody, whatever they say
-// to others (RFC 5321 §4.5.1, RFC 2142).
+// isExempt reports whether hosts accept an address from everybody, also where they refuse
+// others (RFC 5321 §4.5.1, RFC 2142).
 func isExempt(to Address) bool {
 	return strings.EqualFold(to.Local, "postmaster") || strings.EqualFold(to.Local, "abuse")
 }

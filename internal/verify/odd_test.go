@@ -213,7 +213,7 @@ func (l *lab) askAgain(t *testing.T, emails []string, results []verify.Result) {
 
 // refusesAll reports whether a result is a doubtful refusal of a domain that refused
 // everyone who was asked for: a host that says of each in turn, from the first on,
-// that it does not exist cannot be told from one without mailboxes.
+// that it does not exist cannot be distinguished from one without mailboxes.
 func refusesAll(emails []string, results []verify.Result) func(i int) bool {
 	taken := map[string]bool{}
 	for i, r := range results {
