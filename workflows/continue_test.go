@@ -122,7 +122,7 @@ func TestAPauseOutlivesTheRunItCameIn(t *testing.T) {
 		case 1:
 			w.verifier.during = func(call int) error {
 				if call == 1 {
-					update(t, env, workflows.UpdatePause)
+					env.RegisterDelayedCallback(func() { update(t, env, workflows.UpdatePause) }, 0) // an activity must not touch env
 				}
 				return nil
 			}
