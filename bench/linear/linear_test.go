@@ -25,20 +25,21 @@ const (
 	start     = 60 // credits of each organization
 )
 
-// call is an operation of a client on an organization's credits.
-type call struct {
-	org  string
-	what string // hold, capture, release, balance
-	hold string
-	n    int64
+// Call is an operation of a client on an organization's credits.
+type Call struct {
+	Org  string
+	What string // hold, capture, release, balance
+	Hold string
+	N    int64
+	Key  string
 }
 
-// answer is what a client got. done is false where the operation was refused:
+// Answer is what a client got. Done is false where the operation was refused:
 // there was too little, or the hold is closed or unknown.
-type answer struct {
-	done      bool
-	available int64
-	held      int64
+type Answer struct {
+	Done      bool
+	Available int64
+	Held      int64
 }
 
 // model says what one organization's ledger does, one operation at a time.
@@ -46,7 +47,7 @@ var model = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byOrg := map[string][]porcupine.Operation{}
 		for _, op := range history {
-			org := op.Input.(call).org
+			org := op.Input.(Call).Org
 			byOrg[org] = append(byOrg[org], op)
 		}
 		parts := make([][]porcupine.Operation, 0, len(byOrg))
@@ -57,32 +58,32 @@ var model = porcupine.Model{
 	},
 	Init: func() any { return state{available: start, left: map[string]int64{}} },
 	Step: func(before, input, output any) (bool, any) {
-		s, in, out := before.(state), input.(call), output.(answer)
-		left, open := s.left[in.hold]
-		switch in.what {
+		s, in, out := before.(state), input.(Call), output.(Answer)
+		left, open := s.left[in.Hold]
+		switch in.What {
 		case "hold":
-			if in.n > s.available {
-				return !out.done, s
+			if in.N > s.available {
+				return !out.Done, s
 			}
-			return out.done, s.with(in.hold, in.n, -in.n)
+			return out.Done, s.with(in.Hold, in.N, -in.N)
 		case "capture":
-			if !open || in.n > left {
-				return !out.done, s
+			if !open || in.N > left {
+				return !out.Done, s
 			}
-			return out.done, s.with(in.hold, left-in.n, 0)
+			return out.Done, s.with(in.Hold, left-in.N, 0)
 		case "release":
 			if !open {
-				return !out.done, s
+				return !out.Done, s
 			}
-			next := s.with(in.hold, 0, left)
-			delete(next.left, in.hold)
-			return out.done, next
+			next := s.with(in.Hold, 0, left)
+			delete(next.left, in.Hold)
+			return out.Done, next
 		}
 		var held int64
 		for _, n := range s.left {
 			held += n
 		}
-		return out.available == s.available && out.held == held, s
+		return out.Available == s.available && out.Held == held, s
 	},
 	Equal: func(a, b any) bool {
 		s, o := a.(state), b.(state)
@@ -104,37 +105,38 @@ func (s state) with(hold string, left, change int64) state {
 }
 
 // TestLedgerIsLinearizable lets clients of several organizations work through three
-// ledgers with pools of their own, as three processes have them, while sessions of
-// PostgreSQL are terminated. A call that fails is repeated under its key, perhaps in
+// processes, each with a ledger of its own, while these are killed and sessions of
+// PostgreSQL are terminated. A call that fails is repeated under its key, perhaps by
 // another process; its answer counts from the first call on.
 func TestLedgerIsLinearizable(t *testing.T) {
 	pool := pgtest.New(t)
-	var ledgers [processes]*ledger.Ledger
-	for i := range ledgers {
-		own, err := pgxpool.New(t.Context(), pool.Config().ConnString())
-		require.NoError(t, err)
-		ledgers[i] = ledger.New(own)
-		t.Cleanup(func() { ledgers[i].Close(); own.Close() })
-	}
+	l := ledger.New(pool)
+	t.Cleanup(l.Close)
 	orgs := []string{"a", "b", "c"}
 	for _, org := range orgs {
-		_, err := ledgers[0].Grant(t.Context(), ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: start, Source: ledger.SourcePack})
+		_, err := l.Grant(t.Context(), ledger.Grant{Owner: org, Key: "pack", Type: "email", Amount: start, Source: ledger.SourcePack})
 		require.NoError(t, err)
 	}
 	r := &recorder{began: time.Now()}
+	for i := range r.processes {
+		r.processes[i] = newProcess(t, pool.Config().ConnString())
+	}
 	working, done := context.WithCancel(t.Context())
 	var faults sync.WaitGroup
 	faults.Go(func() { terminate(working, pool) })
+	faults.Go(func() { r.kill(working) })
 	var wait sync.WaitGroup
 	for o, org := range orgs {
 		for c := range clients {
-			wait.Go(func() { r.work(t.Context(), ledgers, org, o*clients+c) })
+			wait.Go(func() { r.work(t.Context(), org, o*clients+c) })
 		}
 	}
 	wait.Wait()
 	done()
 	faults.Wait()
 	require.NoError(t, r.err)
+	require.Positive(t, r.killed)
+	t.Logf("%d operations, %d processes killed", len(r.history), r.killed)
 	require.Len(t, r.history, len(orgs)*clients*steps)
 	result, info := porcupine.CheckOperationsVerbose(model, r.history, time.Minute)
 	require.NotEqual(t, porcupine.Illegal, result, "the history is not linearizable: %v", info)
@@ -149,13 +151,13 @@ func TestLedgerIsLinearizable(t *testing.T) {
 // A history that is not linearizable is seen as that.
 func TestTheModelRefusesWhatCannotBe(t *testing.T) {
 	history := []porcupine.Operation{
-		{ClientId: 0, Input: call{"a", "hold", "h", start}, Output: answer{done: true}, Call: 1, Return: 2},
-		{ClientId: 1, Input: call{"a", "hold", "i", 1}, Output: answer{done: true}, Call: 3, Return: 4},
+		{ClientId: 0, Input: Call{Org: "a", What: "hold", Hold: "h", N: start}, Output: Answer{Done: true}, Call: 1, Return: 2},
+		{ClientId: 1, Input: Call{Org: "a", What: "hold", Hold: "i", N: 1}, Output: Answer{Done: true}, Call: 3, Return: 4},
 	}
 	require.False(t, porcupine.CheckOperations(model, history))
-	history[1].Output = answer{}
+	history[1].Output = Answer{}
 	require.True(t, porcupine.CheckOperations(model, history))
-	stale := porcupine.Operation{ClientId: 1, Input: call{org: "a", what: "balance"}, Output: answer{available: start}, Call: 5, Return: 6}
+	stale := porcupine.Operation{ClientId: 1, Input: Call{Org: "a", What: "balance"}, Output: Answer{Available: start}, Call: 5, Return: 6}
 	require.False(t, porcupine.CheckOperations(model, append(history, stale)), "a balance from before")
 }
 
@@ -169,8 +171,22 @@ func terminate(ctx context.Context, pool *pgxpool.Pool) {
 	}
 }
 
+// kill kills a process at random, again and again until ctx is done. Another one takes
+// its place.
+func (r *recorder) kill(ctx context.Context) {
+	for rng := rand.New(rand.NewPCG(17, 17)); ctx.Err() == nil; time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) {
+		if err := r.processes[rng.IntN(processes)].again(); err != nil {
+			r.fail(err)
+			return
+		}
+		r.killed++
+	}
+}
+
 type recorder struct {
-	began time.Time
+	began     time.Time
+	processes [processes]*process
+	killed    int
 
 	mu      sync.Mutex
 	history []porcupine.Operation
@@ -179,65 +195,49 @@ type recorder struct {
 
 func (r *recorder) now() int64 { return int64(time.Since(r.began)) }
 
+func (r *recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
 // work is one client: it holds, charges and releases, also holds of other clients.
-func (r *recorder) work(ctx context.Context, ledgers [processes]*ledger.Ledger, org string, client int) {
+func (r *recorder) work(ctx context.Context, org string, client int) {
 	rng := rand.New(rand.NewPCG(uint64(client), 17))
 	for step := range steps {
-		c := call{org: org, hold: fmt.Sprint("hold", rng.IntN(40))}
+		c := Call{Org: org, Hold: fmt.Sprint("hold", rng.IntN(40)), Key: fmt.Sprintf("%d/%d", client, step)}
 		switch rng.IntN(5) {
 		case 0, 1:
-			c.what, c.hold, c.n = "hold", fmt.Sprintf("hold%d", client*steps+step), 1+rng.Int64N(15)
+			c.What, c.Hold, c.N = "hold", fmt.Sprintf("hold%d", client*steps+step), 1+rng.Int64N(15)
 		case 2:
-			c.what, c.n = "capture", 1+rng.Int64N(4)
+			c.What, c.N = "capture", 1+rng.Int64N(4)
 		case 3:
-			c.what = "release"
+			c.What = "release"
 		default:
-			c.what = "balance"
+			c.What = "balance"
 		}
-		key := fmt.Sprintf("%d/%d", client, step)
 		called := r.now()
-		out, err := r.insist(ctx, ledgers, rng, c, key)
+		out, err := r.insist(ctx, rng, c)
+		if err != nil {
+			r.fail(err)
+		}
 		r.mu.Lock()
 		r.history = append(r.history, porcupine.Operation{ClientId: client, Input: c, Output: out, Call: called, Return: r.now()})
-		if err != nil {
-			r.err = err
-		}
 		r.mu.Unlock()
 	}
 }
 
 // insist repeats an operation until its answer is definite.
-func (r *recorder) insist(ctx context.Context, ledgers [processes]*ledger.Ledger, rng *rand.Rand, c call, key string) (answer, error) {
-	for {
-		out, err := do(ctx, ledgers[rng.IntN(processes)], c, key)
-		switch {
-		case err == nil:
-			return out, nil
-		case errors.Is(err, ledger.ErrUnknownHold), errors.Is(err, ledger.ErrHoldClosed), errors.Is(err, ledger.ErrHoldExhausted):
-			return answer{}, nil
-		case errors.Is(err, ledger.ErrInvalid), errors.Is(err, ledger.ErrKeyReused), ctx.Err() != nil:
-			return answer{}, err
+func (r *recorder) insist(ctx context.Context, rng *rand.Rand, c Call) (Answer, error) {
+	for ctx.Err() == nil {
+		reply, err := r.processes[rng.IntN(processes)].do(c)
+		if err == nil && reply.Wrong != "" {
+			return Answer{}, errors.New(reply.Wrong)
+		}
+		if err == nil {
+			return reply.Answer, nil
 		}
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
 	}
-}
-
-func do(ctx context.Context, l *ledger.Ledger, c call, key string) (answer, error) {
-	switch c.what {
-	case "hold":
-		held, err := l.Hold(ctx, ledger.Hold{Owner: c.org, Key: key, HoldID: c.hold, Lines: []ledger.Line{{Type: "email", Amount: c.n, Pools: []string{""}}}})
-		return answer{done: held.Held}, err
-	case "capture":
-		_, err := l.Capture(ctx, ledger.Capture{Owner: c.org, Key: key, HoldID: c.hold, Type: "email", Amount: c.n})
-		return answer{done: err == nil}, err
-	case "release":
-		_, err := l.Release(ctx, ledger.Release{Owner: c.org, Key: key, HoldID: c.hold})
-		return answer{done: err == nil}, err
-	}
-	balances, err := l.Balances(ctx, c.org)
-	var out answer
-	for _, b := range balances {
-		out.available, out.held = out.available+b.Available, out.held+b.Held
-	}
-	return out, err
+	return Answer{}, ctx.Err()
 }
