@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -47,6 +48,12 @@ func (a *Activities) releaseHold(ctx context.Context, in ReleaseInput) (order.Or
 	}
 	if known.Status.Delivered() {
 		in.Status = order.Settled
+	}
+	if entered && in.Status == order.Settled && !known.Status.Over() && !known.Status.Delivered() {
+		// It is tried again until the workflow is terminated: ending the order here
+		// would take the credits from the one that takes it up.
+		return order.Order{}, fmt.Errorf(
+			"order %s is %s in the database and delivered by its workflow, so the database was restored from a backup; run holdfast order recover --after-restore", in.OrderID, known.Status)
 	}
 	err = a.release(ctx, in)
 	if errors.Is(err, ledger.ErrUnknownHold) || (err == nil && !entered) { // nothing was held, or the order was not entered

@@ -48,6 +48,23 @@ func (s *stack) endsAs(t *testing.T, id string, want order.Status) {
 	require.Equal(t, o.Credits[0].Released, s.available(t, o.Org, "", "email"))
 }
 
+// A workflow that has delivered what the book has not, because the database was
+// restored, must not end the order: another one takes it up and needs its credits.
+func TestAWorkflowAheadOfTheBookReleasesNothing(t *testing.T) {
+	w := newWorld(t, 10, 100)
+	in := input(10)
+	_, err := w.acts.Reserve(t.Context(), in)
+	require.NoError(t, err)
+	_, err = w.acts.ReleaseHold(t.Context(), activities.ReleaseInput{OrderID: in.ID, Org: in.Org, Status: order.Settled})
+	require.ErrorContains(t, err, "order recover --after-restore")
+	w.requireBalance(90, 10)
+	require.Equal(t, order.Reserved, w.stored(in.ID).Status)
+
+	_, err = w.acts.ReleaseHold(t.Context(), activities.ReleaseInput{OrderID: in.ID, Org: in.Org, Status: order.Cancelled})
+	require.NoError(t, err)
+	w.requireBalance(100, 0)
+}
+
 func TestALostOrderIsTakenUpAgain(t *testing.T) {
 	s := realStack(t)
 	for name, c := range map[string]struct {
