@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"iter"
 	"strings"
 	"time"
 )
@@ -81,28 +82,20 @@ func (h *host) evidenceFor(s *session, batch []*transaction) (e evidence) {
 	now := time.Now()
 	e.limit = h.limit
 	good, unknown := s.route.good, s.route.unknown
-	for _, t := range batch {
-		c := &t.d.catchAll
-		matters := !c.known(now) || c.state == selective
-		for i := range t.asks {
-			a := &t.asks[i]
-			if !a.given || a.nth == 0 {
-				continue
+	for t, a := range answers(batch) {
+		h.spoken = h.spoken || a.speaksPlainly()
+		switch {
+		case a.finding.verdict == Valid:
+			if !isExempt(a.task.addr) {
+				good, t.good = a.task.addr, a.task.addr
 			}
-			h.spoken = h.spoken || a.speaksPlainly()
-			switch {
-			case a.finding.verdict == Valid:
-				if !isExempt(a.task.addr) {
-					good, t.good = a.task.addr, a.task.addr
-				}
-				if matters && unknown != (Address{}) {
-					e.unproven = append(e.unproven, a)
-				}
-			case a.reply.class() == 5 && (a.finding.isNoSuchUser() || a.finding.open()):
-				e.unproven = nil
-				if a.finding.isNoSuchUser() || unknown == (Address{}) {
-					unknown = a.task.addr
-				}
+			if c := &t.d.catchAll; unknown != (Address{}) && (!c.known(now) || c.state == selective) {
+				e.unproven = append(e.unproven, a)
+			}
+		case a.reply.class() == 5 && (a.finding.isNoSuchUser() || a.finding.open()):
+			e.unproven = nil
+			if a.finding.isNoSuchUser() || unknown == (Address{}) {
+				unknown = a.task.addr
 			}
 		}
 	}
@@ -257,19 +250,26 @@ func (h *host) forgetGood(s *session, d *domain, a *ask) {
 
 // remember keeps what the host said of mailboxes, to ask for them again.
 func (h *host) remember(s *session, batch []*transaction) {
-	for _, t := range batch {
-		for i := range t.asks {
-			a := &t.asks[i]
-			if !a.given || a.nth == 0 {
-				continue
+	for t, a := range answers(batch) {
+		h.spoken = h.spoken || a.speaksPlainly()
+		switch {
+		case a.finding.verdict == Valid && !isExempt(a.task.addr):
+			t.d.good, s.route.good = a.task.addr, a.task.addr
+		case a.reply.class() == 5 && (a.finding.isNoSuchUser() || a.nth == 1 && a.finding.open()):
+			if a.probe || s.route.unknown == (Address{}) {
+				s.route.unknown = a.task.addr
 			}
-			h.spoken = h.spoken || a.speaksPlainly()
-			switch {
-			case a.finding.verdict == Valid && !isExempt(a.task.addr):
-				t.d.good, s.route.good = a.task.addr, a.task.addr
-			case a.reply.class() == 5 && (a.finding.isNoSuchUser() || a.nth == 1 && a.finding.open()):
-				if a.probe || s.route.unknown == (Address{}) {
-					s.route.unknown = a.task.addr
+		}
+	}
+}
+
+// answers are what the host said of the recipients of a batch, in their order.
+func answers(batch []*transaction) iter.Seq2[*transaction, *ask] {
+	return func(yield func(*transaction, *ask) bool) {
+		for _, t := range batch {
+			for i := range t.asks {
+				if a := &t.asks[i]; a.given && a.nth > 0 && !yield(t, a) {
+					return
 				}
 			}
 		}
