@@ -147,6 +147,10 @@ func workBesideDamage(t *testing.T, l *ledger.Ledger, want error) (refused []err
 // of them succeed, in any order, on books that are in order.
 func operationsOnBooks(l *ledger.Ledger) []func(context.Context) error {
 	shared := []string{""}
+	every := make([]int64, 200) // whichever operation comes after, it falls to one of them
+	for n := range every {
+		every[n] = int64(n + 1)
+	}
 	return []func(context.Context) error{
 		func(ctx context.Context) error {
 			_, err := l.Grant(ctx, ledger.Grant{Owner: "acme", Key: "d/grant", Type: "email", Amount: 5, Source: ledger.SourcePack})
@@ -186,7 +190,7 @@ func operationsOnBooks(l *ledger.Ledger) []func(context.Context) error {
 			return err
 		},
 		func(ctx context.Context) error {
-			_, err := l.Alert(ctx, ledger.Alert{Owner: "acme", Key: "d/alert", Type: "email", Thresholds: []int64{10}})
+			_, err := l.Alert(ctx, ledger.Alert{Owner: "acme", Key: "d/alert", Type: "email", Thresholds: every})
 			return err
 		},
 		func(ctx context.Context) error {
