@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
 
 	"holdfast/internal/errcode"
 )
@@ -32,4 +36,23 @@ func TestADatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	for _, err := range []error{errors.New("a fault"), &pgconn.PgError{Code: "42P01"}} {
 		require.Equal(t, http.StatusInternalServerError, a.problem(t.Context(), err).Status, err)
 	}
+}
+
+// What is cut off because its client went away says nothing about the servers, at
+// whatever moment it is: before a statement is sent, while it runs, or in Temporal.
+func TestAClientThatWentAwayIsNoServerThatDoesNotAnswer(t *testing.T) {
+	var lines bytes.Buffer
+	a := &API{Config: Config{Log: slog.New(slog.NewTextHandler(&lines, nil))}}
+	pool, err := pgxpool.New(t.Context(), "postgres://holdfast@127.0.0.1:1/holdfast") // no server listens on port 1
+	require.NoError(t, err)
+	defer pool.Close()
+	_, refused := pool.Exec(t.Context(), `SELECT 1`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, cut := pool.Exec(ctx, `SELECT 1`)
+	require.ErrorIs(t, cut, context.Canceled)
+	for _, err := range []error{cut, refused, serviceerror.NewUnavailable("closing"), &client.WorkflowUpdateServiceTimeoutOrCanceledError{}} {
+		require.Equal(t, clientGone.Status, a.problem(ctx, err).Status, err)
+	}
+	require.Empty(t, lines.String())
 }

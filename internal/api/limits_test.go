@@ -286,6 +286,11 @@ func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 	defer func() { _ = locked.Rollback(context.WithoutCancel(t.Context())) }()
 	_, err = locked.Exec(t.Context(), "LOCK TABLE test_clock")
 	require.NoError(t, err)
+	waits := func() (is bool) {
+		err := app.Pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'test_clock' AND NOT granted)").Scan(&is)
+		require.NoError(t, err)
+		return is
+	}
 	for i, call := range []struct{ method, path, body string }{
 		{"GET", "/test-clocks", ""},
 		{"DELETE", "/test-clocks/clock_gone", ""},
@@ -297,6 +302,7 @@ func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 		request.Header.Set("Authorization", "Bearer "+operatorKey)
 		request.Header.Set("X-Request-Id", id)
 		request.Header.Set("Content-Type", "application/json")
+		require.Eventually(t, func() bool { return !waits() }, 20*time.Second, 5*time.Millisecond, "the call before is over in the database too")
 		var wait sync.WaitGroup
 		wait.Go(func() {
 			response, err := http.DefaultClient.Do(request)
@@ -305,11 +311,6 @@ func TestA15_AClientThatGoesAwayIsNoFault(t *testing.T) {
 			}
 			require.ErrorIs(t, err, context.Canceled)
 		})
-		waits := func() (is bool) {
-			err := app.Pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'test_clock' AND NOT granted)").Scan(&is)
-			require.NoError(t, err)
-			return is
-		}
 		require.Eventually(t, waits, 20*time.Second, 5*time.Millisecond)
 		cancel()
 		wait.Wait()

@@ -175,6 +175,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		p = invalid(join("body", info.Field), sentence(info.Text))
 	case info.Kind != errcode.Internal:
 		p = problemOf(*info.Kind, sentence(info.Text))
+	case gone: // what was cut off says nothing about a server
 	case intake.Away(err):
 		a.Log.WarnContext(ctx, "Temporal does not answer.", "request_id", requestID(ctx), "error", err)
 		p = problemOf(*errcode.Unavailable, sentence(errcode.Of(intake.ErrAway).Text))

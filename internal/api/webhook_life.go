@@ -127,7 +127,7 @@ func (a *API) replay(ctx context.Context, r webhook.Replay) (replayed, error) {
 // are sent when it does: who publishes events looks for such endpoints.
 func (a *API) wake(ctx context.Context, endpoint string) error {
 	err := a.Intake.WakeWebhook(ctx, endpoint)
-	if intake.Away(err) {
+	if intake.Away(err) && ctx.Err() == nil {
 		a.Log.WarnContext(ctx, "Temporal does not answer; the endpoint's events wait.", "request_id", requestID(ctx), "endpoint", endpoint, "error", err)
 		return nil
 	}

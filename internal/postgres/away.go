@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ func Away(err error) bool {
 	var said *pgconn.PgError
 	var broken net.Error
 	switch {
+	case errors.Is(err, context.Canceled): // it was us who ended it
+		return false
 	case errors.As(err, &said):
 		// Connections that failed, a server that stops, crashed, starts, is full, or is
 		// no longer the one to write to.

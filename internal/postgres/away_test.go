@@ -49,6 +49,11 @@ func TestAway(t *testing.T) {
 	_, err = pool.Exec(ctx, `SELECT nothing FROM nowhere`)
 	require.False(t, postgres.Away(err))
 	require.False(t, postgres.Away(context.DeadlineExceeded))
+	given, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = pool.Exec(given, `SELECT 1`)
+	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, postgres.Away(err), "the caller gave up before the statement was sent: %v", err)
 	require.False(t, postgres.Away(errors.New("something else")))
 	require.False(t, postgres.Away(nil))
 }
