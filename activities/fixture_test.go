@@ -134,7 +134,7 @@ func (r *rulebook) fields(action, member string, f order.Field, leads []known) d
 
 // list takes each address once that is not owned; with owned ones, these too.
 func (r *rulebook) list(member string, includeOwned bool) due {
-	a, _ := r.plan.Action(plan.LeadList)
+	a, _ := r.plan.Action("lead_list")
 	c := a.Charges[0]
 	var leads []known
 	for _, l := range r.leads {
@@ -142,15 +142,15 @@ func (r *rulebook) list(member string, includeOwned bool) due {
 			leads = append(leads, l)
 		}
 	}
-	return r.fields(plan.LeadList, member, order.EmailField, leads)
+	return r.fields("lead_list", member, order.EmailField, leads)
 }
 
 // export of leads charges each lead of which something is owned, every time.
 func (r *rulebook) export(member string) due {
-	a, _ := r.plan.Action(plan.Export)
+	a, _ := r.plan.Action("export")
 	c := a.Charges[0]
 	if c.Once != plan.EveryTime {
-		return r.fields(plan.Export, member, order.EmailField, r.leads)
+		return r.fields("export", member, order.EmailField, r.leads)
 	}
 	d := due{held: map[string]int64{}, charged: map[string]int64{}}
 	for _, l := range r.leads {
@@ -189,15 +189,15 @@ func acts(p *plan.Plan) (all []act) {
 		kind, field, _ := strings.Cut(action, "_")
 		f := order.Field(field)
 		switch {
-		case action == plan.LeadList:
+		case action == "lead_list":
 			for _, owned := range []bool{false, true} {
 				add(fmt.Sprint("list, owned too: ", owned), func(*office) order.Body {
 					return order.Body{Request: order.Request{Kind: order.LeadList, Count: 20, IncludeOwned: owned}}
 				}, func(r *rulebook, member string) due { return r.list(member, owned) })
 			}
-		case action == plan.Export:
+		case action == "export":
 			add(action, func(*office) order.Body { return export(ids) }, (*rulebook).export)
-		case action == plan.Verify:
+		case action == "verify":
 			for _, emails := range [][]string{{"valid.tim@c.test"}, {"valid.ann@a.test", "valid.ANN@A.TEST", "invalid.bob@b.test", "x@@y"}} {
 				add(fmt.Sprint("verify ", emails), func(*office) order.Body {
 					return order.Body{Request: order.Request{Kind: order.Verify}, Emails: emails}

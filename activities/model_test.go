@@ -114,7 +114,7 @@ func (m *model) reveal(kind order.Kind, member string, people []person, fields [
 
 func (m *model) export(member string, people []person) outcome {
 	o := outcome{held: map[string]int64{}, captured: map[string]int64{}}
-	action, _ := m.plan.Action(plan.Export)
+	action, _ := m.plan.Action("export")
 	c := action.Charges[0]
 	o.held[c.Type] += 0
 	for _, p := range people {

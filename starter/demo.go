@@ -21,7 +21,6 @@ import (
 	"holdfast/internal/ledger"
 	"holdfast/internal/maillab"
 	"holdfast/internal/order"
-	"holdfast/internal/plan"
 )
 
 const (
@@ -193,7 +192,7 @@ func (d *demo) grantCredits(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	action, _ := quick.Action(plan.LeadList)
+	action, _ := quick.Action(order.LeadList.Action(""))
 	granted := d.leads * action.Charges[0].Amount * 3 / 2
 	if _, err := parts.Ledger.Grant(ctx, ledger.Grant{
 		Owner: org.ID, Key: "demo/grant", Type: demoCredit, Amount: granted, Source: ledger.SourcePack,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -119,12 +120,10 @@ func (f *fields) String() string {
 func (f *fields) Set(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
 		field := order.Field(strings.ReplaceAll(strings.TrimSpace(name), "-", "_"))
-		switch field {
-		case order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField:
-			*f = append(*f, field)
-		default:
-			return fmt.Errorf("there is no field %q; use email, phone, direct_email or profile", field)
+		if !slices.Contains(order.Fields, field) {
+			return fmt.Errorf("there is no field %q; use some of %s", field, (*fields)(&order.Fields))
 		}
+		*f = append(*f, field)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (a *API) findLeads(ctx context.Context, in *struct {
 		return nil, err
 	}
 	selection := lead.Selection{Org: c.org.ID, Criteria: criteria}
-	if action, ok := terms.Action(plan.LeadList); ok && len(action.Charges) > 0 {
+	if action, ok := terms.Action(order.LeadList.Action("")); ok && len(action.Charges) > 0 {
 		selection.FactType, selection.FactScope = action.Charges[0].Type, action.Charges[0].FactScope(c.member, "")
 		selection.PerLead = action.Charges[0].Per == plan.PerLead
 	}

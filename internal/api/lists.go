@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,7 +17,6 @@ import (
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
-	"holdfast/internal/plan"
 )
 
 const (
@@ -148,13 +148,15 @@ func (a *API) mostRows(ctx context.Context, c caller) (int64, error) {
 		return 0, err
 	}
 	var most int64
-	for action := range p.Actions {
-		switch action {
-		case plan.Verify:
-			return lead.MaxListRows, nil
-		case plan.LeadList:
+	for _, kind := range order.Kinds() {
+		spec := kind.Spec()
+		sold := slices.ContainsFunc(kind.Actions(), func(action string) bool { _, is := p.Action(action); return is })
+		switch {
+		case !sold || !spec.Has("list_id"):
+		case spec.Source == order.FromFields:
+			most = max(most, order.MaxLookups)
 		default:
-			most = order.MaxLookups
+			most = lead.MaxListRows
 		}
 	}
 	if most == 0 {

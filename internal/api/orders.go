@@ -22,8 +22,7 @@ func (a *API) orders() {
 	add(a, route{
 		method: http.MethodPost, path: "/orders", name: "createOrder", tag: "Orders", errors: []int{http.StatusPaymentRequired, http.StatusServiceUnavailable}, status: http.StatusCreated, needs: member, stream: true,
 		summary: "Place an order",
-		about: "A lead_list delivers leads that match criteria, a verify the verdicts on addresses, a reveal fields of leads by their ids, " +
-			"an enrich what is new about the rows of a list, an export leads as a file or to a webhook. " +
+		about: "What is delivered, and what the body has, depends on the kind. " +
 			"Answers when the credits are held. Where they do not suffice the answer is 402 with the missing credits, and nothing is held. " +
 			"With wait it answers when the order is delivered, or when the time is over, with the order as it then stands.",
 	}, a.createOrder)
@@ -44,11 +43,11 @@ func (a *API) orders() {
 	}, func(ctx context.Context, in *struct {
 		Span
 		LabelFilter
-		Member string `query:"member" maxLength:"100" doc:"Only this member's." example:"jane"`
-		Status string `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
-		Kind   string `query:"kind" enum:"lead_list,verify,reveal,enrich,export"`
-		Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
-		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+		Member string   `query:"member" maxLength:"100" doc:"Only this member's." example:"jane"`
+		Status string   `query:"status" enum:"reserved,verifying,completed,settled,rejected,cancelled,failed"`
+		Kind   kindName `query:"kind"`
+		Cursor string   `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before."`
+		Limit  int      `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	},
 	) (*answer[orderPage], error) {
 		c := callerOf(ctx)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -31,7 +32,7 @@ func describeStreams(doc *huma.OpenAPI) {
 	schemas["RevealRow"] = revealRow(registry)
 	schemas["EnrichRow"] = enrichRow(registry)
 	schemas["ResultRow"] = &huma.Schema{
-		Description: "A row of an order's results, by the order's kind: LeadRow of a lead_list and an export, VerifyRow of a verify, RevealRow of a reveal, EnrichRow of an enrich.",
+		Description: "A row of an order's results, by the order's kind: " + rowsOfKinds() + ".",
 		AnyOf:       []*huma.Schema{leadRow, refTo("VerifyRow"), refTo("RevealRow"), refTo("EnrichRow")},
 	}
 	schemas["RevenueRow"] = reportRow("A month of an organization in a currency.", []string{"month", "org", "currency"},
@@ -91,6 +92,24 @@ func evidenceAnd(r huma.Registry) map[string]*huma.Schema {
 	return known
 }
 
+// rowsOfKinds says of which schema the rows of each kind of order are.
+func rowsOfKinds() string {
+	var all []string
+	for _, kind := range order.Kinds() {
+		row := "LeadRow"
+		switch spec := kind.Spec(); {
+		case spec.Matches:
+			row = "EnrichRow"
+		case spec.PerField():
+			row = "RevealRow"
+		case spec.Source == order.FromAddresses:
+			row = "VerifyRow"
+		}
+		all = append(all, fmt.Sprintf("of kind %s a %s", kind, row))
+	}
+	return strings.Join(all, ", ")
+}
+
 // verdictOrNone is a verdict, or empty.
 func verdictOrNone(about string) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Enum: append(values(plan.Verdicts...), ""), Description: about, Examples: []any{"valid"}}
@@ -131,8 +150,8 @@ func verifyRow(r huma.Registry) *huma.Schema {
 }
 
 // fieldColumns are the columns of a field that was revealed or looked for.
-func fieldColumns(r huma.Registry, prefix string, into map[string]*huma.Schema) {
-	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {
+func fieldColumns(r huma.Registry, kind order.Kind, prefix string, into map[string]*huma.Schema) {
+	for _, f := range kind.Spec().Fields {
 		name := prefix + string(f)
 		into[name] = &huma.Schema{
 			Type: huma.TypeString, Description: "The value, where it was delivered; several telephone numbers have semicolons between them.",
@@ -158,7 +177,7 @@ func revealRow(r huma.Registry) *huma.Schema {
 	}
 	s.Properties["checked_at"] = row.Properties["checked_at"]
 	s.Required = slices.Sorted(maps.Keys(s.Properties))
-	fieldColumns(r, "", s.Properties)
+	fieldColumns(r, order.Reveal, "", s.Properties)
 	return s
 }
 
@@ -172,7 +191,7 @@ func enrichRow(r huma.Registry) *huma.Schema {
 			"checked_at": row.Properties["checked_at"],
 		},
 	}
-	fieldColumns(r, "found_", s.Properties)
+	fieldColumns(r, order.Enrich, "found_", s.Properties)
 	return s
 }
 

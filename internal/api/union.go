@@ -42,6 +42,14 @@ func describeOrders(doc *huma.OpenAPI) {
 	delete(schemas, "OrderBody")
 }
 
+// kindName is the name of a kind of order.
+type kindName string
+
+// Schema names all of them.
+func (kindName) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Enum: values(order.KindNames()...)}
+}
+
 // schemaOf names the schema of a kind's order: lead_list is LeadListOrder.
 func schemaOf(kind order.Kind) string {
 	var name strings.Builder

@@ -12,7 +12,6 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/lead"
 	"holdfast/internal/order"
-	"holdfast/internal/plan"
 )
 
 func init() { //nolint:gochecknoinits // each file registers its own routes
@@ -40,8 +39,8 @@ func (v *visit) sells() (s sells, err error) {
 		return s, err
 	}
 	has := func(action string) bool { _, ok := terms.Action(action); return ok }
-	s.LeadList, s.Verify, s.Export = has(plan.LeadList), has(plan.Verify), has(plan.Export)
-	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {
+	s.LeadList, s.Verify, s.Export = has(order.LeadList.Action("")), has(order.Verify.Action("")), has(order.Export.Action(""))
+	for _, f := range order.Fields {
 		if has(order.Reveal.Action(f)) {
 			s.Reveal = append(s.Reveal, string(f))
 		}

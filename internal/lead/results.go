@@ -72,7 +72,7 @@ func (c *Catalogue) WriteResults(ctx context.Context, w io.Writer, orderID, form
 		return fmt.Errorf("reading what order %s selected: %w", orderID, err)
 	}
 	switch {
-	case of.Kind.Spec().PerField:
+	case of.Kind.Spec().PerField():
 		err = c.writeFields(ctx, w, of, format)
 	case !of.Kind.Spec().Exports && of.List != "":
 		err = c.writeListResults(ctx, w, of, format)

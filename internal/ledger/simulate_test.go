@@ -140,12 +140,12 @@ type simChanges struct {
 }
 
 var simPlans = []struct{ id, action string }{
-	{"verified-leads", plan.LeadList},
-	{"rollover-boost", plan.RevealEmail},
-	{"licence-monthly", plan.RevealPhone},
-	{"workspace-paid", plan.Export},
-	{"prepaid-verification", plan.Verify},
-	{"workspace-free", plan.EnrichPhone},
+	{"verified-leads", "lead_list"},
+	{"rollover-boost", "reveal_email"},
+	{"licence-monthly", "reveal_phone"},
+	{"workspace-paid", "export"},
+	{"prepaid-verification", "verify"},
+	{"workspace-free", "enrich_phone"},
 }
 
 // simPresets are read once for all worlds: reading takes as long as many steps.

@@ -21,7 +21,7 @@ func fieldCharges(p *plan.Plan, in order.Input) ([]order.Charge, error) {
 	exports := in.Request.Kind.Spec().Exports
 	if exports {
 		fields = []order.Field{order.LeadField}
-		if action, _ := p.Action(plan.Export); len(action.Billable) > 0 {
+		if action, _ := p.Action(order.Export.Action("")); len(action.Billable) > 0 {
 			fields = []order.Field{order.EmailField}
 		}
 	}
@@ -74,7 +74,7 @@ func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelecti
 	if !in.Request.Kind.Spec().Exports {
 		return s
 	}
-	for _, f := range []order.Field{order.EmailField, order.PhoneField, order.DirectEmailField, order.ProfileField} {
+	for _, f := range order.Fields {
 		if w := ownedBy(p, in, f); w.FactType != "" && f != s.Fields[0].Field {
 			s.Carry = append(s.Carry, w)
 		}
@@ -87,7 +87,7 @@ func wantedOf(p *plan.Plan, in order.Input, terms order.Terms) lead.FieldSelecti
 func ownedBy(p *plan.Plan, in order.Input, f order.Field) lead.FieldWanted {
 	actions := []string{order.Reveal.Action(f), order.Enrich.Action(f)}
 	if f == order.EmailField {
-		actions = append(actions, plan.LeadList)
+		actions = append(actions, order.LeadList.Action(""))
 	}
 	for _, name := range actions {
 		action, _ := p.Action(name)

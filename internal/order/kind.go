@@ -29,10 +29,10 @@ type KindSpec struct {
 	Item   string   // what is counted: a lead, an address, a field
 	Owes   string   // what the count of a request is of: leads, addresses, rows
 
-	PerField bool // each field that is asked for has a price and a column of its own
-	Matches  bool // the rows of a list are matched with leads of the catalogue
-	Exports  bool // contact data leaves in a file or to a webhook; charged when that is complete
-	Shares   bool // small orders may share a workflow with others of their organization
+	Fields  []Field // that are sold one by one, each with a price and a column of its own; nil where an item is sold as a whole
+	Matches bool    // the rows of a list are matched with leads of the catalogue
+	Exports bool    // contact data leaves in a file or to a webhook; charged when that is complete
+	Shares  bool    // small orders may share a workflow with others of their organization
 
 	// Lacks says what a request of the kind lacks, nil where it is complete.
 	Lacks func(Request) error
@@ -40,12 +40,18 @@ type KindSpec struct {
 	// Delivers is what the API's description says of the kind: one sentence.
 	Delivers string
 
+	// Examples are bodies of requests for the API's description.
+	Examples []Example
+
 	// What people read of an order: what its items are chosen by, what was ordered
 	// (Temporal's UI), and what was asked for (the command line).
 	Choosing func(Request) string
 	About    func(who string, r Request) string
 	AskedFor func(o Order, count Counter) string
 }
+
+// Example is the body of a request, as JSON, with a name of its own.
+type Example struct{ Name, Summary, Body string }
 
 // Counter writes a number and what it is of; the number alone without a noun.
 type Counter func(n int64, noun string) string
@@ -87,13 +93,37 @@ func (s KindSpec) Known() bool { return s.Kind != "" }
 // Has reports whether requests of the kind have a member, by its JSON name.
 func (s KindSpec) Has(member string) bool { return slices.Contains(s.Takes, member) }
 
+// PerField reports whether fields are sold one by one.
+func (s KindSpec) PerField() bool { return len(s.Fields) > 0 }
+
 // Action names what a plan must sell for an item of an order: the kind, and
 // where each field has a price of its own, the field.
 func (k Kind) Action(f Field) string {
-	if k.Spec().PerField {
+	if k.Spec().PerField() {
 		return string(k) + "_" + string(f)
 	}
 	return string(k)
+}
+
+// Actions are all that a plan can sell for orders of the kind.
+func (k Kind) Actions() []string {
+	if !k.Spec().PerField() {
+		return []string{k.Action("")}
+	}
+	var all []string
+	for _, f := range k.Spec().Fields {
+		all = append(all, k.Action(f))
+	}
+	return all
+}
+
+// Actions are all that a plan can sell.
+func Actions() []string {
+	var all []string
+	for _, k := range Kinds() {
+		all = append(all, k.Actions()...)
+	}
+	return all
 }
 
 // kindsWith lists the kinds that have a member of the body.

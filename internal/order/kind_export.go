@@ -13,6 +13,10 @@ var export = KindSpec{
 	Item:     "lead",
 	Owes:     "leads",
 	Exports:  true,
+	Examples: []Example{
+		{"export", "What an order has delivered, as a file", `{"kind":"export","order_id":"ord_4k2n6v"}`},
+		{"export_webhook", "Leads to a webhook, in signed batches", `{"kind":"export","lead_ids":["L00000042","L00000043"],"destination":"webhook","webhook_id":"wh_7f3a2c"}`},
+	},
 	Lacks: func(r Request) error {
 		switch {
 		case r.ListID == "" && r.OrderID == "":

@@ -21,7 +21,11 @@ var leadList = KindSpec{
 	Delivers: "Delivers leads that match criteria.",
 	Item:     "lead",
 	Owes:     "leads",
-	Lacks:    func(Request) error { return nil },
+	Examples: []Example{
+		{"lead_list", "10,000 software engineers in the US", `{"kind":"lead_list","count":10000,"criteria":{"country":["US"],"industry":["software"],"title":"engineer"}}`},
+		{"lead_list_fill", "Candidates until 500 valid ones are delivered", `{"kind":"lead_list","count":500,"fill":true,"criteria":{"seniority":["director"],"has_phone":true}}`},
+	},
+	Lacks: func(Request) error { return nil },
 	Choosing: func(r Request) string {
 		return fmt.Sprintf("choose %d leads", r.Count)
 	},

@@ -13,13 +13,16 @@ var reveal = KindSpec{
 	Delivers: "Delivers fields of leads by their ids.",
 	Item:     "field",
 	Owes:     "leads",
-	PerField: true,
+	Fields:   Fields,
 	Shares:   true,
+	Examples: []Example{
+		{"reveal", "Addresses and numbers of leads whose ids are known", `{"kind":"reveal","lead_ids":["L00000042","L00000043"],"fields":["email","phone"]}`},
+	},
 	Lacks: func(r Request) error {
 		if r.ListID == "" {
 			return &InvalidError{"lead_ids", "There is nothing to reveal; give lead_ids."}
 		}
-		return r.lacksFields()
+		return r.lacksFields(Fields)
 	},
 	Choosing: func(r Request) string {
 		return fmt.Sprintf("reveal %s of %d leads", fieldWords(r.Fields), r.Count)

@@ -13,6 +13,10 @@ var verify = KindSpec{
 	Item:     "address",
 	Owes:     "addresses",
 	Shares:   true,
+	Examples: []Example{
+		{"verify", "Some addresses", `{"kind":"verify","emails":["ann@example.com","bob@example.com"]}`},
+		{"verify_list", "An uploaded list", `{"kind":"verify","list_id":"lst_7d2k4m"}`},
+	},
 	Lacks: func(r Request) error {
 		switch {
 		case r.ListID == "":

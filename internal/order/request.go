@@ -70,6 +70,9 @@ const (
 	LeadField        Field = "lead"
 )
 
+// Fields are those that are sold.
+var Fields = []Field{EmailField, PhoneField, DirectEmailField, ProfileField}
+
 // Reasons of verdicts that no verification gave: how an item stood when it was
 // chosen.
 const (

@@ -60,20 +60,19 @@ func (r Request) misplaced() error {
 	for _, m := range []struct {
 		name  string
 		given bool
-		about string
 	}{
-		{"criteria", !reflect.ValueOf(r.Criteria).IsZero(), "Criteria choose leads from the catalogue for a lead_list"},
-		{"fill", r.Fill, "fill is for a lead_list, which can go on until enough are valid"},
-		{"include_owned", r.IncludeOwned, "include_owned is for a lead_list, which leaves out what is owned"},
-		{"include_known_bad", r.IncludeKnownBad, "include_known_bad is for a lead_list, which leaves out what is known to be bad"},
-		{"list_id", r.ListID != "", "A list is verified or enriched"},
-		{"fields", len(r.Fields) > 0, "fields are revealed, or looked for by an enrich"},
-		{"order_id", r.OrderID != "", "order_id names an order whose leads are exported"},
-		{"destination", r.Destination != "", "A destination is where an export goes"},
-		{"webhook_id", r.WebhookID != "", "webhook_id is where an export goes"},
+		{"criteria", !reflect.ValueOf(r.Criteria).IsZero()},
+		{"fill", r.Fill},
+		{"include_owned", r.IncludeOwned},
+		{"include_known_bad", r.IncludeKnownBad},
+		{"list_id", r.ListID != ""},
+		{"fields", len(r.Fields) > 0},
+		{"order_id", r.OrderID != ""},
+		{"destination", r.Destination != ""},
+		{"webhook_id", r.WebhookID != ""},
 	} {
 		if m.given && !spec.Has(m.name) {
-			return &InvalidError{m.name, fmt.Sprintf("%s; leave %s out of an order of kind %s.", m.about, m.name, r.Kind)}
+			return spec.isNotFor(m.name)
 		}
 	}
 	return nil
@@ -85,13 +84,18 @@ func (b Body) Misplaced() error {
 	spec := b.Kind.Spec()
 	switch {
 	case len(b.Emails) > 0 && !spec.Has("emails"):
-		return &InvalidError{"emails", fmt.Sprintf("emails are for orders of kind %s; leave them out.", kindsWith("emails"))}
+		return spec.isNotFor("emails")
 	case len(b.LeadIDs) > 0 && !spec.Has("lead_ids"):
-		return &InvalidError{"lead_ids", fmt.Sprintf("lead_ids are for orders of kind %s; leave them out.", kindsWith("lead_ids"))}
+		return spec.isNotFor("lead_ids")
 	case b.Count != 0 && spec.Known() && !spec.Has("count"):
 		return &InvalidError{"count", fmt.Sprintf("Only a %s takes a count; an order of another kind is for all it is given, so leave the count out.", kindsWith("count"))}
 	}
 	return nil
+}
+
+// isNotFor says of which kinds a member of the body is.
+func (s KindSpec) isNotFor(member string) error {
+	return &InvalidError{member, fmt.Sprintf("An order of kind %s has no %s, only one of kind %s; leave it out, or change the kind.", s.Kind, member, kindsWith(member))}
 }
 
 // tooMany is about the member of the body that says for how much the order is.
@@ -109,14 +113,13 @@ func (r Request) tooMany(most int64) error {
 	return &InvalidError{name, fmt.Sprintf("The order is for %d %s; one order may be for at most %d, so make several.", r.Count, spec.Owes, most)}
 }
 
-func (r Request) lacksFields() error {
-	sold := []Field{EmailField, PhoneField, DirectEmailField, ProfileField}
+func (r Request) lacksFields(sold []Field) error {
 	if len(r.Fields) == 0 {
-		return &InvalidError{"fields", fmt.Sprintf("It is not said what to %s; give fields, some of email, phone, direct_email and profile.", r.Kind)}
+		return &InvalidError{"fields", fmt.Sprintf("It is not said what to %s; give fields, some of %s.", r.Kind, fieldNames(sold))}
 	}
 	for i, f := range r.Fields {
 		if !slices.Contains(sold, f) {
-			return &InvalidError{"fields", fmt.Sprintf("There is no field %q; use some of email, phone, direct_email and profile.", f)}
+			return &InvalidError{"fields", fmt.Sprintf("There is no field %q to %s; use some of %s.", f, r.Kind, fieldNames(sold))}
 		}
 		if slices.Contains(r.Fields[:i], f) {
 			return &InvalidError{"fields", fmt.Sprintf("The field %s is listed twice; list it once.", f)}

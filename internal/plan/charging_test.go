@@ -100,7 +100,7 @@ func (b *books) order(t *testing.T, member, action string, list ...outcome) resu
 	a, _ := b.plan.Action(action)
 	for i, o := range list {
 		subject := o.subject
-		if action == plan.Verify {
+		if action == "verify" {
 			subject = fmt.Sprint(i) // each one carried out
 		}
 		sum := sha256.Sum256([]byte(subject))
@@ -132,7 +132,7 @@ func (b *books) order(t *testing.T, member, action string, list ...outcome) resu
 func TestRule_L6_TenThousandFiveThousandFiveThousand(t *testing.T) {
 	b := open(t, "verified-leads")
 	b.grant(t, "", "email", 10_000)
-	res := b.order(t, "", plan.LeadList, append(outcomes("valid", 0, 5_000), outcomes("invalid", 5_000, 10_000)...)...)
+	res := b.order(t, "", "lead_list", append(outcomes("valid", 0, 5_000), outcomes("invalid", 5_000, 10_000)...)...)
 	require.Equal(t, int64(5_000), res.captured["email"])
 	require.Equal(t, int64(5_000), res.released["email"])
 	require.Equal(t, int64(5_000), b.left(t, "", "email"))
@@ -143,13 +143,13 @@ func TestRule_A7_InTheLedger(t *testing.T) {
 	for _, a := range b.plan.Allotments(plan.Organization) {
 		b.grant(t, "", a.Type, a.Amount)
 	}
-	require.Equal(t, int64(200), b.order(t, "", plan.RevealEmail, outcomes("valid", 0, 200)...).captured["email"])
-	require.Equal(t, int64(50), b.order(t, "", plan.RevealPhone, outcomes("valid", 0, 50)...).captured["phone"])
-	require.Equal(t, int64(8), b.order(t, "", plan.RevealEmail, append(outcomes("valid", 500, 508), outcomes("invalid", 508, 510)...)...).captured["email"])
+	require.Equal(t, int64(200), b.order(t, "", "reveal_email", outcomes("valid", 0, 200)...).captured["email"])
+	require.Equal(t, int64(50), b.order(t, "", "reveal_phone", outcomes("valid", 0, 50)...).captured["phone"])
+	require.Equal(t, int64(8), b.order(t, "", "reveal_email", append(outcomes("valid", 500, 508), outcomes("invalid", 508, 510)...)...).captured["email"])
 	require.Equal(t, int64(12_000-208), b.left(t, "", "email"))
 	require.Equal(t, int64(750), b.left(t, "", "phone"))
 	// A3, A6: a duplicate costs nothing, by any action.
-	require.Zero(t, b.order(t, "", plan.Export, outcomes("valid", 0, 200)...).captured["email"])
+	require.Zero(t, b.order(t, "", "export", outcomes("valid", 0, 200)...).captured["email"])
 }
 
 func TestRule_A5_InTheLedger(t *testing.T) {
@@ -163,7 +163,7 @@ func TestRule_A5_InTheLedger(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, b.left(t, "", "phone"))
 		if n == 0 {
-			b.order(t, "", plan.RevealPhone, outcomes("valid", 0, 50)...)
+			b.order(t, "", "reveal_phone", outcomes("valid", 0, 50)...)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func TestRule_A5_InTheLedger(t *testing.T) {
 func TestRule_A9_InTheLedger(t *testing.T) {
 	b := open(t, "rollover-boost")
 	b.grant(t, "", "email", 10)
-	b.order(t, "", plan.RevealEmail, outcomes("valid", 0, 10)...)
+	b.order(t, "", "reveal_email", outcomes("valid", 0, 10)...)
 	sum := sha256.Sum256([]byte("lead-3"))
 	for i, want := range []int64{1, 0} {
 		res, err := b.Reverse(t.Context(), ledger.Reverse{
@@ -191,10 +191,10 @@ func TestRule_E7_BulkVerification(t *testing.T) {
 	for i := range 5 {
 		list = append(list, outcome{subject: fmt.Sprint("ours-", i), verdict: "unknown", system: true})
 	}
-	res := b.order(t, "", plan.Verify, list...)
+	res := b.order(t, "", "verify", list...)
 	require.Equal(t, int64(95), res.captured["email"], "E1: every verdict, E3: not our own failures")
 	require.Equal(t, int64(5), res.released["email"])
-	require.Equal(t, int64(1), b.order(t, "", plan.Verify, outcomes("valid", 0, 1)...).captured["email"], "verified again, charged again")
+	require.Equal(t, int64(1), b.order(t, "", "verify", outcomes("valid", 0, 1)...).captured["email"], "verified again, charged again")
 	require.Equal(t, int64(4), b.left(t, "", "email"))
 }
 
@@ -202,32 +202,32 @@ func TestRule_K2_ThreePhonesAreOneCredit(t *testing.T) {
 	b := open(t, "workspace-paid")
 	b.grant(t, "", "phone", 10)
 	lead := outcome{subject: "lead-1", verdict: "valid"}
-	require.Equal(t, int64(1), b.order(t, "bob", plan.RevealPhone, lead, lead, lead).captured["phone"])
-	require.Zero(t, b.order(t, "jane", plan.RevealPhone, lead).captured["phone"], "shared with the workspace")
+	require.Equal(t, int64(1), b.order(t, "bob", "reveal_phone", lead, lead, lead).captured["phone"])
+	require.Zero(t, b.order(t, "jane", "reveal_phone", lead).captured["phone"], "shared with the workspace")
 	require.Equal(t, int64(9), b.left(t, "", "phone"))
 }
 
 func TestRule_K3_K4_Exports(t *testing.T) {
 	b := open(t, "workspace-paid")
 	b.grant(t, "", "export", 250)
-	require.Equal(t, int64(100), b.order(t, "bob", plan.Export, outcomes("", 0, 100)...).captured["export"])
-	require.Equal(t, int64(100), b.order(t, "bob", plan.Export, outcomes("", 0, 100)...).captured["export"], "K3: the second time too")
-	require.False(t, b.order(t, "bob", plan.Export, outcomes("", 0, 100)...).held, "K4: refused")
+	require.Equal(t, int64(100), b.order(t, "bob", "export", outcomes("", 0, 100)...).captured["export"])
+	require.Equal(t, int64(100), b.order(t, "bob", "export", outcomes("", 0, 100)...).captured["export"], "K3: the second time too")
+	require.False(t, b.order(t, "bob", "export", outcomes("", 0, 100)...).held, "K4: refused")
 	require.Equal(t, int64(50), b.left(t, "", "export"), "K4: before anything is spent")
 }
 
 func TestRule_K5_InTheLedger(t *testing.T) {
 	free := open(t, "workspace-free")
 	free.grant(t, "bob", "email", 5)
-	require.True(t, free.order(t, "bob", plan.RevealEmail, outcomes("valid", 0, 2)...).held)
-	require.False(t, free.order(t, "jane", plan.RevealEmail, outcomes("valid", 0, 1)...).held, "personal")
+	require.True(t, free.order(t, "bob", "reveal_email", outcomes("valid", 0, 2)...).held)
+	require.False(t, free.order(t, "jane", "reveal_email", outcomes("valid", 0, 1)...).held, "personal")
 	free.grant(t, "jane", "email", 5)
-	require.Equal(t, int64(2), free.order(t, "jane", plan.RevealEmail, outcomes("valid", 0, 2)...).captured["email"], "each member pays for their own")
+	require.Equal(t, int64(2), free.order(t, "jane", "reveal_email", outcomes("valid", 0, 2)...).captured["email"], "each member pays for their own")
 
 	paid := open(t, "workspace-paid")
 	paid.grant(t, "", "email", 5)
-	require.Equal(t, int64(2), paid.order(t, "bob", plan.RevealEmail, outcomes("valid", 0, 2)...).captured["email"])
-	require.Equal(t, int64(2), paid.order(t, "jane", plan.RevealEmail, outcomes("valid", 2, 4)...).captured["email"], "shared")
+	require.Equal(t, int64(2), paid.order(t, "bob", "reveal_email", outcomes("valid", 0, 2)...).captured["email"])
+	require.Equal(t, int64(2), paid.order(t, "jane", "reveal_email", outcomes("valid", 2, 4)...).captured["email"], "shared")
 	require.Equal(t, int64(1), paid.left(t, "", "email"))
 }
 
@@ -236,8 +236,8 @@ func TestRule_N4_JanesTwoHundredOverlapBobsByEighty(t *testing.T) {
 	b.grant(t, "bob", "email", 1_000)
 	b.grant(t, "jane", "email", 1_000)
 	export := append(outcomes("valid", 0, 190), outcomes("unknown", 190, 200)...)
-	require.Equal(t, int64(190), b.order(t, "bob", plan.Export, export...).captured["email"], "N3: 190 of 200 found")
-	res := b.order(t, "jane", plan.Export, outcomes("valid", 110, 310)...)
+	require.Equal(t, int64(190), b.order(t, "bob", "export", export...).captured["email"], "N3: 190 of 200 found")
+	res := b.order(t, "jane", "export", outcomes("valid", 110, 310)...)
 	require.Equal(t, int64(120), res.captured["email"])
 	require.Equal(t, int64(80), res.released["email"])
 	require.Equal(t, int64(880), b.left(t, "jane", "email"))
@@ -247,10 +247,10 @@ func TestRule_N5_InTheLedger(t *testing.T) {
 	b := open(t, "licence-monthly")
 	b.grant(t, "bob", "email", 30)
 	b.grant(t, "", "email", 100)
-	require.True(t, b.order(t, "bob", plan.RevealEmail, outcomes("valid", 0, 50)...).held)
+	require.True(t, b.order(t, "bob", "reveal_email", outcomes("valid", 0, 50)...).held)
 	require.Zero(t, b.left(t, "bob", "email"), "the licence's own first")
 	require.Equal(t, int64(80), b.left(t, "", "email"), "then the add-ons")
-	require.True(t, b.order(t, "jane", plan.RevealEmail, outcomes("valid", 50, 60)...).held, "N10: usable by anyone")
+	require.True(t, b.order(t, "jane", "reveal_email", outcomes("valid", 50, 60)...).held, "N10: usable by anyone")
 }
 
 func TestRule_N10_InTheLedger(t *testing.T) {

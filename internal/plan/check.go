@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"holdfast/internal/order"
 )
 
 var (
@@ -161,8 +163,8 @@ func (c *checker) credit(d *Document, name string) Credit {
 
 func (c *checker) action(d *Document, name string) {
 	at := "actions." + name
-	if !slices.Contains(actions, name) {
-		c.fail(at, "There is no action %q; use one of %s.", name, strings.Join(actions, ", "))
+	if sold := order.Actions(); !slices.Contains(sold, name) {
+		c.fail(at, "There is no action %q; use one of %s.", name, strings.Join(sold, ", "))
 	}
 	a := d.Actions[name]
 	if len(a.Charges) == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"holdfast/internal/order"
 	"holdfast/internal/plan"
 )
 
@@ -70,7 +71,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"allotment never spent", "at_period_end: expire", "at_period_end: expire\n    burn: [member]", `small.yaml:8: credits.email.burn: The organization's pool gets the allotment but is never spent; add it to the burn order.`},
 		{"alert at nothing", "at_period_end: expire", "at_period_end: expire\n    low_balance: [0]", `small.yaml:8: credits.email.low_balance[0]: 0 credits are not possible; give a whole number from 1 to 1000000000000.`},
 		{"odd credit type", "  email:\n", "  E-Mail:\n", `small.yaml:5: credits.E-Mail: "E-Mail" is not a credit type; use up to 31 lower-case letters, digits and _, beginning with a letter.` + "\n" + `small.yaml:11: actions.lead_list.charges[0].type: The plan has no credits of type "email"; use one of E-Mail.`},
-		{"unknown action", "lead_list:", "leadlist:", `small.yaml:9: actions.leadlist: There is no action "leadlist"; use one of ` + strings.Join(plan.Actions, ", ") + `.`},
+		{"unknown action", "lead_list:", "leadlist:", `small.yaml:9: actions.leadlist: There is no action "leadlist"; use one of ` + strings.Join(order.Actions(), ", ") + `.`},
 		{"unknown measure", "per: contact", "per: row", `small.yaml:11: actions.lead_list.charges[0].per: "row" is not known; give one of contact, verification, lead.`},
 		{"scope not said", ", scope: once_per_organization", "", `small.yaml:11: actions.lead_list.charges[0].scope: This field is missing; give one of once_per_organization, once_per_member, every_time.`},
 		{"charged twice", "    billable:", "      - {type: email, amount: 2, per: lead, scope: every_time}\n    billable:", `small.yaml:12: actions.lead_list.charges[1].type: Credits of type "email" are charged twice; put both amounts into one charge.`},

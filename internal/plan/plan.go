@@ -107,27 +107,8 @@ const (
 	AtPeriodEnd ChangeMode = "at_period_end" // with the organization's next period
 )
 
-// The actions a plan can sell.
-const (
-	LeadList          = "lead_list"
-	Verify            = "verify"
-	RevealEmail       = "reveal_email"
-	RevealPhone       = "reveal_phone"
-	RevealDirectEmail = "reveal_direct_email"
-	RevealProfile     = "reveal_profile"
-	EnrichEmail       = "enrich_email"
-	EnrichPhone       = "enrich_phone"
-	EnrichDirectEmail = "enrich_direct_email"
-	Export            = "export"
-)
-
 // Verdicts are the outcomes of a verification that Action.Billable chooses from.
 var Verdicts = []string{"valid", "invalid", "catch_all", "risky", "disposable", "unknown"}
-
-var actions = []string{
-	LeadList, Verify, RevealEmail, RevealPhone, RevealDirectEmail, RevealProfile,
-	EnrichEmail, EnrichPhone, EnrichDirectEmail, Export,
-}
 
 // Action is what a plan charges for one action.
 type Action struct {

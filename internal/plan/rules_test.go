@@ -203,25 +203,25 @@ func prices(c check) {
 		personal = "lead once_per_member if valid"
 	)
 	contacts := map[string]string{
-		plan.LeadList: "1 email/" + contact, plan.RevealEmail: "1 email/" + contact, plan.EnrichEmail: "1 email/" + contact,
-		plan.Export: "1 email/" + contact, plan.RevealPhone: "1 phone/" + contact, plan.EnrichPhone: "1 phone/" + contact,
+		"lead_list": "1 email/" + contact, "reveal_email": "1 email/" + contact, "enrich_email": "1 email/" + contact,
+		"export": "1 email/" + contact, "reveal_phone": "1 phone/" + contact, "enrich_phone": "1 phone/" + contact,
 	}
 	workspace := func(per string) map[string]string {
-		list := map[string]string{plan.LeadList: "1 email/" + per, plan.Export: "1 export/lead every_time"}
+		list := map[string]string{"lead_list": "1 email/" + per, "export": "1 export/lead every_time"}
 		for _, field := range []string{"email", "phone", "direct_email"} {
 			list["reveal_"+field], list["enrich_"+field] = "1 "+field+"/"+per, "1 "+field+"/"+per
 		}
 		return list
 	}
 	want := map[string]map[string]string{
-		"verified-leads":       {plan.LeadList: "1 email/" + contact},
-		"prepaid-verification": {plan.Verify: "1 email/verification every_time if valid|invalid|catch_all|risky|disposable|unknown"},
+		"verified-leads":       {"lead_list": "1 email/" + contact},
+		"prepaid-verification": {"verify": "1 email/verification every_time if valid|invalid|catch_all|risky|disposable|unknown"},
 		"rollover-ignite":      contacts, "rollover-boost": contacts, "rollover-power": contacts,
 		"workspace-free": workspace(personal), "workspace-paid": workspace(lead),
 		"licence-monthly": {
-			plan.LeadList: "1 email/" + lead, plan.RevealEmail: "1 email/" + lead, plan.EnrichEmail: "1 email/" + lead,
-			plan.Export: "1 email/" + lead, plan.RevealPhone: "1 phone/" + lead, plan.EnrichPhone: "1 phone/" + lead,
-			plan.RevealProfile: "1 profile/lead once_per_organization",
+			"lead_list": "1 email/" + lead, "reveal_email": "1 email/" + lead, "enrich_email": "1 email/" + lead,
+			"export": "1 email/" + lead, "reveal_phone": "1 phone/" + lead, "enrich_phone": "1 phone/" + lead,
+			"reveal_profile": "1 profile/lead once_per_organization",
 		},
 	}
 	for id, p := range c.plans {
@@ -295,17 +295,17 @@ func around(c check) {
 }
 
 func onlyVerifiedAreCharged(c check) {
-	hold, err := c.plans["verified-leads"].HoldFor(plan.LeadList, 10_000)
+	hold, err := c.plans["verified-leads"].HoldFor("lead_list", 10_000)
 	require.NoError(c, err)
 	require.Equal(c, []plan.Amount{{Type: "email", Amount: 10_000}}, hold)
 	list := slices.Concat(items("valid", 5_000), items("invalid", 3_000), items("catch_all", 1_000),
 		items("risky", 300), items("disposable", 200), items("unknown", 500))
-	require.Equal(c, map[string]int64{"email": 5_000}, c.cost("verified-leads", plan.LeadList, list...))
+	require.Equal(c, map[string]int64{"email": 5_000}, c.cost("verified-leads", "lead_list", list...))
 }
 
 func aContactIsANumber(c check) {
 	for _, id := range rollover {
-		require.Equal(c, map[string]int64{"phone": 3}, c.cost(id, plan.RevealPhone, threeNumbers), id)
+		require.Equal(c, map[string]int64{"phone": 3}, c.cost(id, "reveal_phone", threeNumbers), id)
 	}
 }
 
@@ -323,27 +323,27 @@ func unusedRollOver(c check) {
 func chargedOnUnlockExportEnrichment(c check) {
 	one := slices.Concat(items("valid", 1), items("invalid", 1), items("unknown", 1))
 	for _, id := range rollover {
-		for _, action := range []string{plan.RevealEmail, plan.Export, plan.EnrichEmail} {
+		for _, action := range []string{"reveal_email", "export", "enrich_email"} {
 			require.Equal(c, map[string]int64{"email": 1}, c.cost(id, action, one...), action)
 		}
-		for _, action := range []string{plan.RevealPhone, plan.EnrichPhone} {
+		for _, action := range []string{"reveal_phone", "enrich_phone"} {
 			require.Equal(c, map[string]int64{"phone": 1}, c.cost(id, action, one...), action)
 		}
 	}
 }
 
 func twoHundredFiftyAndEight(c check) {
-	require.Equal(c, map[string]int64{"email": 200}, c.cost("rollover-boost", plan.RevealEmail, items("valid", 200)...))
-	require.Equal(c, map[string]int64{"phone": 50}, c.cost("rollover-boost", plan.RevealPhone, items("valid", 50)...))
+	require.Equal(c, map[string]int64{"email": 200}, c.cost("rollover-boost", "reveal_email", items("valid", 200)...))
+	require.Equal(c, map[string]int64{"phone": 50}, c.cost("rollover-boost", "reveal_phone", items("valid", 50)...))
 	require.Equal(c, map[string]int64{"email": 8},
-		c.cost("rollover-boost", plan.RevealEmail, slices.Concat(items("valid", 8), items("invalid", 2))...))
+		c.cost("rollover-boost", "reveal_email", slices.Concat(items("valid", 8), items("invalid", 2))...))
 }
 
 func everyVerdictCostsOne(c check) {
 	for _, v := range plan.Verdicts {
-		require.Equal(c, map[string]int64{"email": 1}, c.cost("prepaid-verification", plan.Verify, items(v, 1)...), v)
+		require.Equal(c, map[string]int64{"email": 1}, c.cost("prepaid-verification", "verify", items(v, 1)...), v)
 	}
-	charge := c.action("prepaid-verification", plan.Verify).Charges[0]
+	charge := c.action("prepaid-verification", "verify").Charges[0]
 	require.Equal(c, "ord_1", charge.FactScope("bob", "ord_1"), "the same address costs again in another order")
 }
 
@@ -366,8 +366,8 @@ func ourOwnFailuresAreFree(c check) {
 
 func oncePerLead(c check) {
 	for _, id := range []string{"workspace-free", "workspace-paid"} {
-		require.Equal(c, map[string]int64{"phone": 1}, c.cost(id, plan.RevealPhone, threeNumbers), id)
-		for _, action := range []string{plan.RevealEmail, plan.RevealPhone, plan.RevealDirectEmail} {
+		require.Equal(c, map[string]int64{"phone": 1}, c.cost(id, "reveal_phone", threeNumbers), id)
+		for _, action := range []string{"reveal_email", "reveal_phone", "reveal_direct_email"} {
 			charge := c.action(id, action).Charges[0]
 			for _, owned := range [][]plan.Subject{{{1}}, {{2}, {3}, {4}}} { // the lead's field, or all of its values
 				due := charge.Price([]string{"valid"}).Due(threeNumbers, func(s plan.Subject) bool { return slices.Contains(owned, s) })
@@ -379,7 +379,7 @@ func oncePerLead(c check) {
 
 func everyExportIsCharged(c check) {
 	for _, id := range []string{"workspace-free", "workspace-paid"} {
-		charge := c.action(id, plan.Export).Charges[0]
+		charge := c.action(id, "export").Charges[0]
 		due := charge.Price(nil).Due(threeNumbers, func(plan.Subject) bool { return true })
 		require.Len(c, due, 1, "owned, and charged again")
 		require.NotEqual(c, charge.FactScope("bob", "ord_1"), charge.FactScope("bob", "ord_2"))
@@ -392,7 +392,7 @@ func personalOrShared(c check) {
 	require.Len(c, free.Allotments(plan.Member), 4)
 	require.Len(c, paid.Allotments(plan.Organization), 4)
 	require.Empty(c, paid.Allotments(plan.Member))
-	require.Equal(c, "alice", c.action("workspace-free", plan.RevealPhone).Charges[0].FactScope("alice", "ord_1"))
+	require.Equal(c, "alice", c.action("workspace-free", "reveal_phone").Charges[0].FactScope("alice", "ord_1"))
 }
 
 func theOrganizationPaysOnce(c check) {
@@ -401,13 +401,13 @@ func theOrganizationPaysOnce(c check) {
 			require.Equal(c, charge.FactScope("bob", "ord_1"), charge.FactScope("jane", "ord_2"), name)
 		}
 	}
-	require.Equal(c, c.action("licence-monthly", plan.RevealEmail), c.action("licence-monthly", plan.Export),
+	require.Equal(c, c.action("licence-monthly", "reveal_email"), c.action("licence-monthly", "export"),
 		"an unlock and an export of the same email are one fact")
 }
 
 func onlyFoundEmailsAreCharged(c check) {
 	require.Equal(c, map[string]int64{"email": 190},
-		c.cost("licence-monthly", plan.Export, slices.Concat(items("valid", 190), items("unknown", 10))...))
+		c.cost("licence-monthly", "export", slices.Concat(items("valid", 190), items("unknown", 10))...))
 }
 
 func licenceFirstThenAddOns(c check) {
@@ -489,20 +489,20 @@ actions:
       - {type: zebra, amount: 2, per: lead, scope: every_time}
       - {type: apple, amount: 3, per: lead, scope: every_time}
 `)
-	hold, err := p.HoldFor(plan.Export, 10)
+	hold, err := p.HoldFor("export", 10)
 	require.NoError(t, err)
 	require.Equal(t, []plan.Amount{{Type: "apple", Amount: 30}, {Type: "zebra", Amount: 20}}, hold, "in alphabetical order")
 
-	_, err = p.HoldFor(plan.Verify, 1)
+	_, err = p.HoldFor("verify", 1)
 	require.EqualError(t, err, "plan both does not offer verify; choose a plan that does")
-	_, err = p.HoldFor(plan.Export, -1)
+	_, err = p.HoldFor("export", -1)
 	require.EqualError(t, err, "a hold for -1 units is not possible; count from 0")
 	// P3
 	for tooMany, first := range map[int64]string{plan.MaxAmount/3 + 1: "apple", math.MaxInt64: "zebra"} {
-		_, err = p.HoldFor(plan.Export, tooMany)
+		_, err = p.HoldFor("export", tooMany)
 		require.EqualError(t, err, "the order costs more than 1000000000000 "+first+" credits, the most that one order may cost; order less")
 	}
-	hold, err = p.HoldFor(plan.Export, plan.MaxAmount/3)
+	hold, err = p.HoldFor("export", plan.MaxAmount/3)
 	require.NoError(t, err)
 	require.Equal(t, plan.MaxAmount/3*3, hold[0].Amount)
 }

@@ -1,4 +1,0 @@
-package plan
-
-// Actions are what a plan can sell.
-var Actions = actions
