@@ -38,8 +38,8 @@ func TestADatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	}
 }
 
-// What is cut off because its client went away says nothing about the servers, at
-// whatever moment it is: before a statement is sent, while it runs, or in Temporal.
+// What is cut off because its client went away says nothing about the servers:
+// before a statement is sent, while it runs, or in Temporal.
 func TestAClientThatWentAwayIsNoServerThatDoesNotAnswer(t *testing.T) {
 	var lines bytes.Buffer
 	a := &API{Config: Config{Log: slog.New(slog.NewTextHandler(&lines, nil))}}
