@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -185,12 +183,7 @@ type verified struct {
 type verifiedResult struct {
 	OrderID string `json:"order_id"`
 	Line    int    `json:"line"`
-	Email   string `json:"email" doc:"The address as it was sent."`
-	Verdict string `json:"verdict"`
-	Reason  string `json:"reason"`
-	lead.Evidence
-	Address string `json:"address"`
-	lead.Extras
+	lead.Verified
 }
 
 // VerifyFor is what a synchronous verification may say besides its addresses.
@@ -222,17 +215,13 @@ func (a *API) verify(ctx context.Context, key string, as VerifyFor, emails []str
 	if o.ResultsRemovedAt != nil {
 		return verified{}, orderbook.ErrResultsRemoved
 	}
-	var lines bytes.Buffer
-	if err := a.Catalogue.WriteResults(ctx, &lines, o.ID, lead.NDJSON, lead.ResultOptions{}); err != nil {
+	rows, err := a.Catalogue.Verified(ctx, c.org.ID, o.ID)
+	if err != nil {
 		return verified{}, err
 	}
-	v := verified{Order: o, Results: []verifiedResult{}}
-	for decoder := json.NewDecoder(&lines); decoder.More(); {
-		result := verifiedResult{OrderID: o.ID, Line: len(v.Results) + 1}
-		if err := decoder.Decode(&result); err != nil {
-			return verified{}, fmt.Errorf("the results of order %s cannot be read: %w", o.ID, err)
-		}
-		v.Results = append(v.Results, result)
+	v := verified{Order: o, Results: make([]verifiedResult, len(rows))}
+	for i, row := range rows {
+		v.Results[i] = verifiedResult{OrderID: o.ID, Line: i + 1, Verified: row}
 	}
 	return v, nil
 }

@@ -23,6 +23,7 @@ type Catalogue struct {
 	ownedSets ownedSets
 	few       *commit.Group[together, newList, List]
 	draws     *commit.Group[together, draw, Selected]
+	verified  *commit.Group[string, string, []Verified]
 }
 
 // together says which calls share a transaction: those of an organization that
@@ -48,6 +49,7 @@ func New(pool *pgxpool.Pool, options ...Option) *Catalogue {
 	c := &Catalogue{pool: pool, quota: DefaultQuota}
 	c.few = commit.NewGroup(fewTogether, c.keepFew)
 	c.draws = commit.NewGroup(drawsTogether, c.drawAll)
+	c.verified = commit.NewGroup(verifiedTogether, c.readVerified)
 	for _, option := range options {
 		option(c)
 	}

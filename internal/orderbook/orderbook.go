@@ -35,10 +35,18 @@ var (
 type Book struct {
 	pool  *pgxpool.Pool
 	ended *prometheus.CounterVec
+	reads *commit.Group[string, string, *order.Order]
 }
 
+// readTogether is how many orders are read with one statement at most.
+const readTogether = 100
+
 // New returns the order book stored in the database behind pool.
-func New(pool *pgxpool.Pool) *Book { return &Book{pool: pool, ended: newEnded()} }
+func New(pool *pgxpool.Pool) *Book {
+	b := &Book{pool: pool, ended: newEnded()}
+	b.reads = commit.NewGroup(readTogether, b.read)
+	return b
+}
 
 // Once lets all that a step writes reach the disk together, see commit.Once.
 func (b *Book) Once(ctx context.Context, step func(ctx context.Context) error) error {
@@ -176,20 +184,29 @@ func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]bool
 
 // Get returns an order of an organization; org "" means any. While the order
 // runs it says how far it is, from tallies that are kept with the verdicts. The
-// error is ErrNotFound when the organization has no such order.
+// error is ErrNotFound when the organization has no such order. Orders of an
+// organization that are asked for at the same time are read together.
 func (b *Book) Get(ctx context.Context, org, id string) (order.Order, error) {
-	row, err := readRow(ctx, b.pool, org, id)
-	if err != nil {
-		if errors.Is(err, ErrNotFound) {
-			return order.Order{}, err
-		}
-		return order.Order{}, fmt.Errorf("reading order %s: %w", id, err)
-	}
-	orders, err := b.live(ctx, []orderRow{row})
-	if err != nil {
+	o, err := b.reads.Call(ctx, org, id)
+	switch {
+	case err != nil:
 		return order.Order{}, err
+	case o == nil:
+		return order.Order{}, ErrNotFound
 	}
-	return orders[0], nil
+	return *o, nil
+}
+
+// read returns orders by their IDs; nil for one that the organization does not have.
+func (b *Book) read(ctx context.Context, org string, ids []string) ([]*order.Order, error) {
+	found, err := b.GetAll(ctx, org, ids)
+	orders := make([]*order.Order, len(ids))
+	for i, id := range ids {
+		if o, there := found[id]; there {
+			orders[i] = &o
+		}
+	}
+	return orders, err
 }
 
 // NoteMetadata keeps the metadata of an order that is about to be made, and
@@ -206,7 +223,7 @@ func (b *Book) NoteMetadata(ctx context.Context, org, id string, data metadata.D
 }
 
 // GetAll returns those of some orders that an organization has, by ID, each as
-// Get does.
+// Get does; org "" means any.
 func (b *Book) GetAll(ctx context.Context, org string, ids []string) (map[string]order.Order, error) {
 	found, err := readRows(ctx, b.pool, ids)
 	if err != nil {
@@ -214,7 +231,7 @@ func (b *Book) GetAll(ctx context.Context, org string, ids []string) (map[string
 	}
 	rows := make([]orderRow, 0, len(found))
 	for _, row := range found {
-		if row.Org == org {
+		if org == "" || row.Org == org {
 			rows = append(rows, row)
 		}
 	}

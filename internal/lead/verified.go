@@ -1,0 +1,61 @@
+package lead
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/order"
+)
+
+// verifiedTogether is how many orders' rows are read with one statement at most.
+const verifiedTogether = 100
+
+// Verified is a row of an order that verified a list of addresses, and what was
+// delivered of it.
+type Verified struct {
+	Email   string `json:"email" doc:"The address as it was sent."`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	Evidence
+	Address string `json:"address"`
+	Extras
+}
+
+// Verified returns what an order over a list of addresses has delivered so far, in
+// the order of the list, and the rows that are no address. It is for short lists:
+// those of an organization that are asked for at the same time are read together.
+// WriteResults has the same rows for any list.
+func (c *Catalogue) Verified(ctx context.Context, org, orderID string) ([]Verified, error) {
+	return c.verified.Call(ctx, org, orderID)
+}
+
+func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string) ([][]Verified, error) {
+	rows, _ := c.pool.Query(ctx, `
+		SELECT o.n, r.email, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
+		FROM unnest($1::text[]) WITH ORDINALITY o (id, n) JOIN order_selection s ON s.order_id = o.id AND s.round = 1 CROSS JOIN LATERAL (
+			SELECT coalesce(cells[1], '') AS email, item, n, problem, cleaned FROM list_row WHERE list_id = s.list_id
+			UNION ALL -- of a list that was deleted the addresses are left
+			SELECT value, n, n, NULL, false FROM order_item WHERE order_id = o.id AND NOT EXISTS (SELECT FROM list WHERE id = s.list_id)
+		) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = o.id AND n = r.item OFFSET 0) i ON true
+		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
+		ORDER BY o.n, r.n`, orders)
+	of := make([][]Verified, len(orders))
+	var n int64
+	var cleaned bool
+	var v Verified
+	_, err := pgx.ForEachRow(rows, append([]any{&n, &v.Email, &v.Verdict, &v.Reason, &v.MXHost, &v.SMTPCode, &v.SMTPEnhanced, &v.CheckedAt, &v.Address, &cleaned}, v.targets()...), func() error {
+		if v.Verdict != "" {
+			v.complete(v.Address, v.MXHost)
+		}
+		v.Cleaned, v.CheckedAt = new(cleaned), utc(v.CheckedAt)
+		of[n-1] = append(of[n-1], v)
+		v = Verified{}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what %d orders verified: %w", len(orders), err)
+	}
+	return of, nil
+}
