@@ -34,7 +34,9 @@ func (c *Catalogue) Verified(ctx context.Context, org, orderID string) ([]Verifi
 func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string) ([][]Verified, error) {
 	rows, _ := c.pool.Query(ctx, `
 		SELECT o.n, r.email, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
-		FROM unnest($1::text[]) WITH ORDINALITY o (id, n) JOIN order_selection s ON s.order_id = o.id AND s.round = 1 CROSS JOIN LATERAL (
+		FROM unnest($1::text[]) WITH ORDINALITY o (id, n)
+		CROSS JOIN LATERAL (SELECT list_id FROM order_selection WHERE order_id = o.id AND round = 1 OFFSET 0) s -- each by its key
+		CROSS JOIN LATERAL (
 			SELECT coalesce(cells[1], '') AS email, item, n, problem, cleaned FROM list_row WHERE list_id = s.list_id
 			UNION ALL -- of a list that was deleted the addresses are left
 			SELECT value, n, n, NULL, false FROM order_item WHERE order_id = o.id AND NOT EXISTS (SELECT FROM list WHERE id = s.list_id)
