@@ -35,11 +35,13 @@ func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string)
 	rows, _ := c.pool.Query(ctx, `
 		SELECT o.n, r.email, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
 		FROM unnest($1::text[]) WITH ORDINALITY o (id, n)
-		CROSS JOIN LATERAL (SELECT list_id FROM order_selection WHERE order_id = o.id AND round = 1 OFFSET 0) s -- each by its key
+		CROSS JOIN LATERAL ( -- each by its key
+			SELECT list_id, EXISTS (SELECT FROM list WHERE id = list_id) AS kept FROM order_selection WHERE order_id = o.id AND round = 1 OFFSET 0
+		) s
 		CROSS JOIN LATERAL (
-			SELECT coalesce(cells[1], '') AS email, item, n, problem, cleaned FROM list_row WHERE list_id = s.list_id
+			SELECT coalesce(cells[1], '') AS email, item, n, problem, cleaned FROM list_row WHERE s.kept AND list_id = s.list_id
 			UNION ALL -- of a list that was deleted the addresses are left
-			SELECT value, n, n, NULL, false FROM order_item WHERE order_id = o.id AND NOT EXISTS (SELECT FROM list WHERE id = s.list_id)
+			SELECT value, n, n, NULL, false FROM order_item WHERE NOT s.kept AND order_id = o.id
 		) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = o.id AND n = r.item OFFSET 0) i ON true
 		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
 		ORDER BY o.n, r.n`, orders)

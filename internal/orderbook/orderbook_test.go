@@ -195,6 +195,33 @@ func TestGetBelongsToOrganization(t *testing.T) {
 	require.ErrorIs(t, err, orderbook.ErrNotFound)
 }
 
+// Orders that are asked for at the same time are read together, and each caller gets
+// its own, or none.
+func TestOrdersThatAreReadTogetherAreTheirCallers(t *testing.T) {
+	f := setup(t)
+	for i := range 10 {
+		n := newOrder(fmt.Sprint("ord_", i))
+		if i%2 == 1 {
+			n.Org = "globex"
+		}
+		_, err := f.Create(f.ctx, n)
+		require.NoError(t, err)
+	}
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			n := i % 12
+			id, org := fmt.Sprint("ord_", n), []string{"acme", "globex", ""}[i%3]
+			there := n < 10 && (org == "" || (org == "globex") == (n%2 == 1))
+			o, err := f.Get(f.ctx, org, id)
+			if there != (err == nil) || !there && !errors.Is(err, orderbook.ErrNotFound) || there && o.ID != id {
+				t.Errorf("%s of %q: %+v, %v", id, org, o, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestListPagesDoNotShift(t *testing.T) {
 	f := setup(t)
 	enter := func(id, org string) {
