@@ -92,7 +92,7 @@ func captured(o order.Order, credits string) int64 {
 
 // Fields of leads from the preview: what is valid is delivered and paid for,
 // once; a second time they are free.
-func TestA20_Reveal(t *testing.T) {
+func TestA33_Reveal(t *testing.T) {
 	f := setupWith(t, "workspace-paid", 0)
 	ids := f.preview("has_phone=true&preview=25")
 	reveal := map[string]any{"kind": "reveal", "lead_ids": append(ids, "unheard-of"), "fields": []string{"email", "phone"}}
@@ -154,7 +154,7 @@ func TestA20_Reveal(t *testing.T) {
 }
 
 // The answer has the missing credits, and nothing is held: K4 for exports, and for reveals.
-func TestA20_WhatTheCreditsDoNotCover(t *testing.T) {
+func TestA33_WhatTheCreditsDoNotCover(t *testing.T) {
 	f := setupWith(t, "workspace-free", 0)
 	ids := f.preview("preview=25")
 	for _, id := range f.preview("country=US&preview=25") {
@@ -172,7 +172,7 @@ func TestA20_WhatTheCreditsDoNotCover(t *testing.T) {
 }
 
 // A list without addresses is matched by names; only what is new costs.
-func TestA20_Enrich(t *testing.T) {
+func TestA33_Enrich(t *testing.T) {
 	f := setupWith(t, "workspace-paid", 0)
 	owned := f.ordered("known", map[string]any{"kind": "reveal", "lead_ids": f.preview("has_phone=true&preview=10"), "fields": []string{"email", "phone"}})
 	var file strings.Builder
@@ -214,7 +214,7 @@ func TestA20_Enrich(t *testing.T) {
 }
 
 // An export costs each time, to a file and to a webhook; each batch is signed.
-func TestA20_Export(t *testing.T) {
+func TestA33_Export(t *testing.T) {
 	f := setupWith(t, "workspace-paid", 0)
 	list := f.ordered("list", map[string]any{"kind": "lead_list", "count": 30})
 	had := f.available("export")
@@ -276,7 +276,7 @@ func TestA20_Export(t *testing.T) {
 
 // Where the plan sells an export by addresses, it unlocks them: what is owned is
 // free, what is new and valid costs (N3, N4).
-func TestA20_AnExportThatUnlocks(t *testing.T) {
+func TestA33_AnExportThatUnlocks(t *testing.T) {
 	f := setupWith(t, "licence-monthly", 0)
 	ids := f.preview("preview=20")
 	first := f.ordered("first", map[string]any{"kind": "reveal", "lead_ids": ids[:10], "fields": []string{"email"}})
@@ -316,7 +316,7 @@ func TestA13_ExamplesOfOrders(t *testing.T) {
 
 // A report of bounces says what became of each address. Its key stands for its
 // addresses; what an operator gave back by amount is not given back again.
-func TestA20_Bounces(t *testing.T) {
+func TestA33_Bounces(t *testing.T) {
 	f := setupWith(t, "rollover-boost", 0)
 	ids := f.preview("preview=25")
 	o := f.ordered("reveal", map[string]any{"kind": "reveal", "lead_ids": ids, "fields": []string{"email"}})

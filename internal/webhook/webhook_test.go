@@ -479,8 +479,8 @@ func TestW8_OldEventsGoWithTheirDeliveries(t *testing.T) {
 	require.Equal(t, "order.reserved ord_unpublished", taken.events()[len(taken.events())-1])
 }
 
-// W9: 50 calls at the same time make no more endpoints than are allowed.
-func TestW9_NoMoreEndpointsThanAllowed(t *testing.T) {
+// W10: 50 calls at the same time make no more endpoints than are allowed.
+func TestW10_NoMoreEndpointsThanAllowed(t *testing.T) {
 	f := setup(t)
 	var wait sync.WaitGroup
 	start := make(chan struct{})
@@ -506,8 +506,8 @@ func TestW9_NoMoreEndpointsThanAllowed(t *testing.T) {
 	require.Len(t, list, 20)
 }
 
-// W9: an endpoint that was deleted goes when the last of its deliveries has gone.
-func TestW9_DeletedEndpointsGoInTheEnd(t *testing.T) {
+// W10: an endpoint that was deleted goes when the last of its deliveries has gone.
+func TestW10_DeletedEndpointsGoInTheEnd(t *testing.T) {
 	f := setup(t)
 	used, unused, young := f.endpoint(newReceiver(t)), f.endpoint(newReceiver(t)), f.endpoint(newReceiver(t))
 	f.happened("order.reserved", "ord_1")
