@@ -105,7 +105,7 @@ func rowsOfKinds() string {
 		case spec.Source == order.FromAddresses:
 			row = "VerifyRow"
 		}
-		all = append(all, fmt.Sprintf("of kind %s a %s", kind, row))
+		all = append(all, fmt.Sprintf("%s of a %s", row, kind))
 	}
 	return strings.Join(all, ", ")
 }

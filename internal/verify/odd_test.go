@@ -94,7 +94,7 @@ func TestOddHosts_V1(t *testing.T) {
 	for _, group := range []struct {
 		alone, mixed []int
 		hosts        func(maillab.OddHost) bool // that are asked alone
-		share        int                        // of the hosts one in so many is asked with others, drawn anew each time
+		share        int                        // of the hosts one in so many is asked with others, others in each run
 	}{
 		{[]int{1, 2, 3}, []int{2, 3}, everyHost, 1},
 		{[]int{50}, []int{50}, everyHost, 1},
