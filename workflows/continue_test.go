@@ -43,21 +43,29 @@ func TestAContinuedOrderEndsAsIfItHadBeenOneRun(t *testing.T) {
 	w.verifier.greylisted = 6
 	in := input(3000)
 	var before order.Progress
+	looked := 0
 	runs, env := w.runThrough(in, func(run int, env *testsuite.TestWorkflowEnvironment) {
 		if run == 1 {
 			return
 		}
-		env.RegisterDelayedCallback(func() {
+		var look func()
+		look = func() {
+			if _, err := env.QueryWorkflow(workflows.QueryProgress); err != nil { // its first task has not run yet
+				env.RegisterDelayedCallback(look, time.Millisecond)
+				return
+			}
 			p := progress(t, env)
 			require.EqualValues(t, 3000, p.Total)
 			require.GreaterOrEqual(t, p.Done, before.Done, "what is done stays done")
 			require.Equal(t, order.StageReserving, p.Stages[0].Stage)
-			before = p
-		}, time.Millisecond)
+			before, looked = p, looked+1
+		}
+		env.RegisterDelayedCallback(look, time.Millisecond)
 	})
 
 	require.NoError(t, env.GetWorkflowError())
 	require.Greater(t, runs, 5)
+	require.Positive(t, looked)
 	o := w.stored(in.ID)
 	require.Equal(t, order.Settled, o.Status)
 	require.Equal(t, order.Tally{Valid: 1500, Invalid: 1500}, o.Tally)
