@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"holdfast/internal/order"
 )
 
 // verdictColumns are what the results of a list have besides its own columns.
@@ -31,7 +29,7 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, of select
 		from = `SELECT ARRAY[value] AS cells, n AS item, n, NULL AS problem, false AS cleaned FROM order_item WHERE order_id = $1 AND $2 <> ''`
 	}
 	rows, err := c.pool.Query(ctx, `
-		SELECT r.cells, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
+		SELECT r.cells, `+verifiedOf+`
 		FROM (`+from+`) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = $1 AND n = r.item OFFSET 0) i ON true
 		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
 		ORDER BY r.n`, of.OrderID, of.List)
@@ -44,17 +42,12 @@ func (c *Catalogue) writeListResults(ctx context.Context, w io.Writer, of select
 		return err
 	}
 	var cells []string
-	var verdict, reason, address string
-	var e Evidence
 	var cleaned bool
-	var x Extras
-	if _, err := pgx.ForEachRow(rows, append([]any{&cells, &verdict, &reason, &e.MXHost, &e.SMTPCode, &e.SMTPEnhanced, &e.CheckedAt, &address, &cleaned}, x.targets()...), func() error {
-		if verdict != "" {
-			x.complete(address, e.MXHost)
-		}
-		x.Cleaned = &cleaned // the item has the address as it was taken out of the row
-		err := write(cells, slices.Concat([]any{verdict, reason}, e.values(), []any{address}, x.values()))
-		e, x = Evidence{}, Extras{}
+	var v Verified
+	if _, err := pgx.ForEachRow(rows, append([]any{&cells}, v.columns(&cleaned)...), func() error {
+		v.finish(cleaned)
+		err := write(cells, slices.Concat([]any{v.Verdict, v.Reason}, v.Evidence.values(), []any{v.Address}, v.Extras.values()))
+		v = Verified{}
 		return err
 	}); err != nil {
 		return err

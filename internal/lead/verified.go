@@ -23,6 +23,24 @@ type Verified struct {
 	Extras
 }
 
+// verifiedOf are the values of a Verified, but for Email, in SQL: of the row r of a
+// list and its item i.
+var verifiedOf = `coalesce(i.verdict, ''), coalesce(i.reason, '` + order.ReasonMalformed + `' || r.problem), ` + evidenceOf + `, coalesce(i.value, ''), r.cleaned, ` + extrasOf("true")
+
+// columns are where a row of verifiedOf is read into, and whether the address was
+// taken out of its row.
+func (v *Verified) columns(cleaned *bool) []any {
+	return append([]any{&v.Verdict, &v.Reason, &v.MXHost, &v.SMTPCode, &v.SMTPEnhanced, &v.CheckedAt, &v.Address, cleaned}, v.targets()...)
+}
+
+// finish adds what follows from what was read.
+func (v *Verified) finish(cleaned bool) {
+	if v.Verdict != "" {
+		v.complete(v.Address, v.MXHost)
+	}
+	v.Cleaned, v.CheckedAt = &cleaned, utc(v.CheckedAt) // the item has the address as it was taken out of the row
+}
+
 // Verified returns what an order over a list of addresses has delivered so far, in
 // the order of the list, and the rows that are no address. It is for short lists:
 // those of an organization that are asked for at the same time are read together.
@@ -33,7 +51,7 @@ func (c *Catalogue) Verified(ctx context.Context, org, orderID string) ([]Verifi
 
 func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string) ([][]Verified, error) {
 	rows, _ := c.pool.Query(ctx, `
-		SELECT o.n, r.email, coalesce(i.verdict, ''), coalesce(i.reason, '`+order.ReasonMalformed+`' || r.problem), `+evidenceOf+`, coalesce(i.value, ''), r.cleaned, `+extrasOf("true")+`
+		SELECT o.n, r.email, `+verifiedOf+`
 		FROM unnest($1::text[]) WITH ORDINALITY o (id, n)
 		CROSS JOIN LATERAL ( -- each by its key
 			SELECT list_id, EXISTS (SELECT FROM list WHERE id = list_id) AS kept FROM order_selection WHERE order_id = o.id AND round = 1 OFFSET 0
@@ -49,11 +67,8 @@ func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string)
 	var n int64
 	var cleaned bool
 	var v Verified
-	_, err := pgx.ForEachRow(rows, append([]any{&n, &v.Email, &v.Verdict, &v.Reason, &v.MXHost, &v.SMTPCode, &v.SMTPEnhanced, &v.CheckedAt, &v.Address, &cleaned}, v.targets()...), func() error {
-		if v.Verdict != "" {
-			v.complete(v.Address, v.MXHost)
-		}
-		v.Cleaned, v.CheckedAt = new(cleaned), utc(v.CheckedAt)
+	_, err := pgx.ForEachRow(rows, append([]any{&n, &v.Email}, v.columns(&cleaned)...), func() error {
+		v.finish(cleaned)
 		of[n-1] = append(of[n-1], v)
 		v = Verified{}
 		return nil

@@ -28,6 +28,7 @@ func TestEveryKindIsDescribed(t *testing.T) {
 		order.Enrich:   {order.Request{Count: 7, ListID: "lst_1", Fields: fields}, "look for email, direct email in 7 rows", "5 field for the leads of 7 row", "Ordered by jane of acme: email, direct_email for the 7 rows of the list lst_1."},
 		order.Export:   {order.Request{Count: 7, OrderID: "ord_1", Destination: order.ToWebhook, WebhookID: "wh_1"}, "export 7 leads that ord_1 delivered", "7 lead, 5 selected", "Ordered by jane of acme: the 7 leads that the order ord_1 delivered, to the webhook wh_1."},
 	}
+	require.Len(t, order.Kinds(), len(cases))
 	for _, kind := range order.Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			require.Contains(t, cases, kind)
