@@ -80,7 +80,7 @@ type options struct {
 func run(ctx context.Context, o options) (err error) {
 	var settings []string
 	if o.profiles != "" {
-		settings = append(settings, stand.CountStatements)
+		settings = append(settings, stand.CountStatements...)
 	}
 	dir, err := devstack.TempDir("holdfast-bench-")
 	if err != nil {

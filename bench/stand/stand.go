@@ -120,7 +120,7 @@ func Start(ctx context.Context, o Options) (s *Stand, err error) {
 	}
 	var settings []string
 	if o.Profile != "" {
-		settings = append(settings, CountStatements)
+		settings = append(settings, CountStatements...)
 	}
 	s.Servers, err = devstack.StartServers(ctx, config.Config{
 		HTTPAddr: "127.0.0.1:0", GreylistRetry: o.Lab.GreylistDelay + 200*time.Millisecond, MaxOrderCount: order.MaxCount,

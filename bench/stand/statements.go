@@ -11,8 +11,9 @@ import (
 	"holdfast/bench/report"
 )
 
-// CountStatements is loaded into PostgreSQL to know what its statements cost.
-const CountStatements = "shared_preload_libraries=pg_stat_statements"
+// CountStatements are settings of PostgreSQL by which it counts what its statements
+// cost, planning included.
+var CountStatements = []string{"shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=on"}
 
 const statementsAtMost = 45
 
@@ -26,11 +27,13 @@ func ForgetStatements(ctx context.Context, pool *pgxpool.Pool) error {
 // Statements is a table of the statements that took most since ForgetStatements.
 func Statements(ctx context.Context, pool *pgxpool.Pool, r *report.Report, title string) error {
 	rows, _ := pool.Query(ctx, `
-		SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 110) AS statement, calls, total_exec_time AS ms, wal_bytes::bigint / 1024 AS kb
-		FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT $1`, statementsAtMost)
+		SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 110) AS statement, calls, plans, total_plan_time AS planning, total_exec_time AS ms, wal_bytes::bigint / 1024 AS kb
+		FROM pg_stat_statements ORDER BY total_plan_time + total_exec_time DESC LIMIT $1`, statementsAtMost)
 	type statement struct {
 		Statement string
 		Calls     int64
+		Plans     int64
+		Planning  float64
 		MS        float64
 		KB        int64
 	}
@@ -38,9 +41,9 @@ func Statements(ctx context.Context, pool *pgxpool.Pool, r *report.Report, title
 	if err != nil {
 		return err
 	}
-	table := r.Table(title, "statement", "calls", "ms", "KB of WAL")
+	table := r.Table(title, "statement", "calls", "planned", "planning ms", "execution ms", "KB of WAL")
 	for _, s := range statements {
-		table.Add(s.Statement, s.Calls, s.MS, s.KB)
+		table.Add(s.Statement, s.Calls, s.Plans, s.Planning, s.MS, s.KB)
 	}
 	return nil
 }

@@ -115,10 +115,16 @@ func (q *facetQuery) sets(ctx context.Context, db database.Reader) ([]*roaring.B
 	if len(q.terms) == 0 {
 		return nil, nil
 	}
-	rows, err := db.Query(ctx, `
-		SELECT wanted.term, f.leads
-		FROM unnest($1::text[], $2::text[], $3::int[]) AS wanted (facet, value, term)
-		JOIN lead_facet f ON f.facet = wanted.facet AND f.value = wanted.value`, q.facets, q.values, q.term)
+	var rows pgx.Rows
+	var err error
+	if len(q.facets) == 1 { // as most are; the plan is kept
+		rows, err = db.Query(ctx, `SELECT 0, leads FROM lead_facet WHERE facet = $1 AND value = $2`, q.facets[0], q.values[0])
+	} else {
+		rows, err = db.Query(ctx, `
+			SELECT wanted.term, f.leads
+			FROM unnest($1::text[], $2::text[], $3::int[]) AS wanted (facet, value, term)
+			JOIN lead_facet f ON f.facet = wanted.facet AND f.value = wanted.value`, q.facets, q.values, q.term)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/commit"
+	"holdfast/internal/database"
 	"holdfast/internal/errcode"
 	"holdfast/internal/idempotency"
 	"holdfast/internal/order"
@@ -207,7 +208,11 @@ func (c *Catalogue) List(ctx context.Context, org, id string) (List, error) {
 
 // DuplicatesIn counts the duplicates in some lists of an organization, by ID.
 func (c *Catalogue) DuplicatesIn(ctx context.Context, org string, ids []string) (map[string]int64, error) {
-	rows, _ := c.pool.Query(ctx, `SELECT `+listColumns+` FROM list WHERE id = ANY ($1) AND org = $2`, ids, org)
+	if len(ids) == 0 {
+		return map[string]int64{}, nil
+	}
+	are, these := database.In("id", ids)
+	rows, _ := c.pool.Query(ctx, `SELECT `+listColumns+` FROM list WHERE `+are+` AND org = $2`, these, org)
 	lists, err := pgx.CollectRows(rows, pgx.RowToStructByPos[List])
 	if err != nil {
 		return nil, fmt.Errorf("reading %d lists: %w", len(ids), err)

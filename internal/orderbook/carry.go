@@ -12,7 +12,11 @@ import (
 // OwnershipDue lists the organizations whose facts are still about leads and not
 // about values, or only the one that is named.
 func (b *Book) OwnershipDue(ctx context.Context, org string) ([]string, error) {
-	rows, _ := b.pool.Query(ctx, `SELECT org FROM ownership_due WHERE $1 IN ('', org) ORDER BY org`, org)
+	which, args := ``, []any{}
+	if org != "" {
+		which, args = ` WHERE org = $1`, append(args, org)
+	}
+	rows, _ := b.pool.Query(ctx, `SELECT org FROM ownership_due`+which+` ORDER BY org`, args...)
 	due, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("listing the organizations with facts to carry over: %w", err)

@@ -38,11 +38,12 @@ func (k keptTally) verdicts() (n int64) {
 // items it has.
 func kept(ctx context.Context, db database.Reader, ids []string) (map[string]*keptTally, error) {
 	found := map[string]*keptTally{}
+	are, these := database.In("order_id", ids)
 	rows, err := db.Query(ctx, `
 		SELECT order_id, verdict, reason, items, owned, waiting
 		FROM order_tally
-		WHERE order_id = ANY ($1) AND items > 0
-		ORDER BY order_id, items DESC, verdict, reason`, ids)
+		WHERE `+are+` AND items > 0
+		ORDER BY order_id, items DESC, verdict, reason`, these)
 	if err != nil {
 		return nil, fmt.Errorf("reading the tallies of orders: %w", err)
 	}
@@ -158,6 +159,11 @@ func recount(ctx context.Context, tx pgx.Tx, orderIDs ...string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM order_tally WHERE order_id = ANY ($1)`, orderIDs); err != nil {
 		return err
 	}
+	return countItems(ctx, tx, orderIDs)
+}
+
+// countItems keeps the tallies of orders that have none.
+func countItems(ctx context.Context, tx pgx.Tx, orderIDs []string) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO order_tally (order_id, verdict, reason, items, owned, waiting)
 		SELECT order_id, verdict, reason, count(*), count(*) FILTER (WHERE already_owned), count(retry_at)

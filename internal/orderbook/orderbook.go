@@ -97,20 +97,25 @@ func (b *Book) CreateAll(ctx context.Context, orders []NewOrder) ([]Entered, err
 	entered := make([]Entered, len(orders))
 	var fresh []order.Order
 	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
-		isNew, err := c.insert(ctx, tx)
+		rows, err := c.insert(ctx, tx)
 		if err != nil {
 			return err
 		}
-		rows, err := readRows(ctx, tx, c.id)
-		if err != nil {
-			return err
+		var known map[string]orderRow
+		if len(rows) < len(orders) {
+			if known, err = readRows(ctx, tx, c.id); err != nil {
+				return err
+			}
 		}
 		for i, n := range orders {
-			row, known := rows[n.ID]
+			row, isNew := rows[n.ID]
+			if !isNew {
+				row = known[n.ID]
+			}
 			switch {
-			case !known:
+			case row.ID == "":
 				return ErrNotFound
-			case isNew[n.ID]:
+			case isNew:
 				fresh = append(fresh, row.order())
 			case row.Org != n.Org || row.RequestHash != n.Request.Hash():
 				entered[i].Err = ErrRequestDiffers
@@ -119,7 +124,7 @@ func (b *Book) CreateAll(ctx context.Context, orders []NewOrder) ([]Entered, err
 			entered[i].Order = row.order()
 		}
 		return announceAll(ctx, tx, fresh)
-	})
+	}, commit.PlannedOnce)
 	if err != nil {
 		return nil, fmt.Errorf("entering %d orders, such as %s: %w", len(orders), orders[0].ID, err)
 	}
@@ -161,10 +166,10 @@ func (c *orderColumnsOf) add(n NewOrder) error {
 	return nil
 }
 
-// insert enters those orders that are not there, and says which.
-func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
-	rows, err := tx.Query(ctx, `
-		INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
+// insert enters those orders that are not there, and returns them.
+func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]orderRow, error) {
+	return rowsOf(tx.Query(ctx, `
+		WITH fresh AS (INSERT INTO orders (id, org, member, kind, request, request_hash, plan_id, plan_version,
 			status, requested, credits, failure, created_at, settled_at)
 		SELECT n.id, n.org, n.member, n.kind, n.request::jsonb, n.hash, n.plan, n.version,
 			n.status, n.requested, n.credits::jsonb, n.failure::jsonb, n.now, CASE WHEN n.status = 'rejected' THEN n.now END
@@ -174,12 +179,9 @@ func (c *orderColumnsOf) insert(ctx context.Context, tx pgx.Tx) (map[string]bool
 				AS o (id, org, member, kind, request, hash, plan, version, status, requested, credits, failure, place) OFFSET 0) n
 		ORDER BY n.place
 		ON CONFLICT (id) DO NOTHING
-		RETURNING id`,
-		c.id, c.org, c.member, c.kind, c.request, c.hash, c.plan, c.version, c.status, c.requested, c.credits, c.failure)
-	if err != nil {
-		return nil, err
-	}
-	return idSet(rows, "entering orders")
+		RETURNING *)
+		SELECT `+orderColumns+` FROM fresh AS orders`,
+		c.id, c.org, c.member, c.kind, c.request, c.hash, c.plan, c.version, c.status, c.requested, c.credits, c.failure))
 }
 
 // Get returns an order of an organization; org "" means any. While the order
@@ -402,7 +404,12 @@ func readRow(ctx context.Context, db database.Reader, org, id string) (orderRow,
 
 // readRows returns those orders that there are, by ID.
 func readRows(ctx context.Context, db database.Reader, ids []string) (map[string]orderRow, error) {
-	rows, err := db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = ANY ($1)`, ids)
+	are, these := database.In("id", ids)
+	return rowsOf(db.Query(ctx, `SELECT `+orderColumns+` FROM orders WHERE `+are, these))
+}
+
+// rowsOf are orders that were read, by ID.
+func rowsOf(rows pgx.Rows, err error) (map[string]orderRow, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -414,19 +421,15 @@ func readRows(ctx context.Context, db database.Reader, ids []string) (map[string
 	return found, err
 }
 
-// readAll returns orders in the order of ids.
-func readAll(ctx context.Context, db database.Reader, ids []string) ([]order.Order, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	rows, err := readRows(ctx, db, ids)
+// inOrder are those orders that there are of some, in the order of their ids.
+func inOrder(rows map[string]orderRow, ids []string) []order.Order {
 	orders := make([]order.Order, 0, len(ids))
 	for _, id := range ids {
 		if row, ok := rows[id]; ok {
 			orders = append(orders, row.order())
 		}
 	}
-	return orders, err
+	return orders
 }
 
 // announceAll writes orders, as they now stand, to the outbox, in the

@@ -96,7 +96,7 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) (err error) {
 		changed, refused, err = changeAll(ctx, tx, to, map[string]update{id: u})
 		return err
-	})
+	}, commit.PlannedOnce)
 	if err = cmp.Or(err, refused[id]); err != nil {
 		return fmt.Errorf("moving order %s to %s: %w", id, to, err)
 	}
@@ -150,17 +150,16 @@ func moveAll(ctx context.Context, tx pgx.Tx, now map[string]order.Status, to ord
 	if len(moves.id) == 0 {
 		return nil, refused, nil
 	}
-	if err := moves.write(ctx, tx); err != nil {
+	moved, err := moves.write(ctx, tx)
+	if err != nil {
 		return nil, nil, err
 	}
 	if len(started) > 0 { // some items have their verdict from the start
-		if err := recount(ctx, tx, started...); err != nil {
+		if err := countItems(ctx, tx, started); err != nil {
 			return nil, nil, err
 		}
 	}
-	if changed, err = readAll(ctx, tx, announced); err != nil {
-		return nil, nil, err
-	}
+	changed = inOrder(moved, announced)
 	return changed, refused, announceAll(ctx, tx, changed)
 }
 
@@ -230,11 +229,12 @@ func orderNow(id string) string {
 	return `(SELECT ` + orgNow + ` FROM orders o WHERE o.id = ` + id + `)`
 }
 
-// write writes the changes. An order can end between the choice of its items and
-// its next status, which says how many they are: then they are counted here.
-func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE orders o SET
+// write writes the changes and returns the orders as they stand then. An order can
+// end between the choice of its items and its next status, which says how many they
+// are: then they are counted here.
+func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) (map[string]orderRow, error) {
+	return rowsOf(tx.Query(ctx, `
+		WITH moved AS (UPDATE orders o SET
 			status = c.status,
 			selected = greatest(coalesce(c.selected, o.selected), chosen.items),
 			delivered = o.delivered + c.delivered,
@@ -256,7 +256,8 @@ func (m *moveColumns) write(ctx context.Context, tx pgx.Tx) error {
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])
 			AS c (id, status, selected, reasons, credits, failure, tally, refund_after, delivered)
 		LEFT JOIN LATERAL (SELECT max(n) AS items FROM order_item i WHERE i.order_id = c.id AND c.status IN ('cancelled', 'failed')) chosen ON true
-		WHERE o.id = c.id`,
-		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter, m.delivered)
-	return err
+		WHERE o.id = c.id
+		RETURNING o.*)
+		SELECT `+orderColumns+` FROM moved AS orders`,
+		m.id, m.status, m.selected, m.reasons, m.credits, m.failure, m.tally, m.refundAfter, m.delivered))
 }

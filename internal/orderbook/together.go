@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/commit"
+	"holdfast/internal/database"
 	"holdfast/internal/order"
 )
 
@@ -26,7 +27,7 @@ func (b *Book) StartAll(ctx context.Context, selected map[string]int64) (refused
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		_, refused, err = changeAll(ctx, tx, order.Verifying, updates)
 		return err
-	})
+	}, commit.PlannedOnce)
 	if err != nil {
 		return nil, fmt.Errorf("starting %d orders: %w", len(selected), err)
 	}
@@ -36,11 +37,12 @@ func (b *Book) StartAll(ctx context.Context, selected map[string]int64) (refused
 // PendingAll returns the items of orders that want to be verified at the time
 // now, see Pending.
 func (b *Book) PendingAll(ctx context.Context, orderIDs []string, now time.Time) ([]Item, error) {
+	are, these := database.In("order_id", orderIDs)
 	rows, _ := b.pool.Query(ctx, `
 		SELECT order_id, n, field, value, keys, already_owned
 		FROM order_item
-		WHERE order_id = ANY ($1) AND (verdict IS NULL OR retry_at <= $2)
-		ORDER BY order_id, n`, orderIDs, now)
+		WHERE `+are+` AND (verdict IS NULL OR retry_at <= $2)
+		ORDER BY order_id, n`, these, now)
 	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[Item])
 	if err != nil {
 		return nil, fmt.Errorf("reading the pending items of %d orders: %w", len(orderIDs), err)
@@ -50,9 +52,10 @@ func (b *Book) PendingAll(ctx context.Context, orderIDs []string, now time.Time)
 
 // Undecided are those of some orders that have items without a final verdict.
 func (b *Book) Undecided(ctx context.Context, orderIDs []string) (map[string]bool, error) {
+	are, these := database.In("order_id", orderIDs)
 	rows, _ := b.pool.Query(ctx, `
 		SELECT DISTINCT order_id FROM order_item
-		WHERE order_id = ANY ($1) AND (verdict IS NULL OR retry_at IS NOT NULL)`, orderIDs)
+		WHERE `+are+` AND (verdict IS NULL OR retry_at IS NOT NULL)`, these)
 	return idSet(rows, "looking for items without a verdict")
 }
 
@@ -62,11 +65,12 @@ func (b *Book) BillableAll(ctx context.Context, orderIDs, verdicts []string) (ma
 	if err := b.withholdAll(ctx, orderIDs, verdicts); err != nil {
 		return nil, err
 	}
+	are, these := database.In("i.order_id", orderIDs)
 	rows, _ := b.pool.Query(ctx, `
 		SELECT order_id, n, field, fingerprint, keys, lead_no, CASE WHEN keys IS NULL THEN value ELSE '' END AS value, already_owned, verdict, reason
 		FROM order_item i
-		WHERE i.order_id = ANY ($1) AND i.n BETWEEN $2 AND $3 AND `+goesOut+`
-		ORDER BY order_id, n`, orderIDs, 1, int64(1)<<62, verdicts, order.ReasonSuppressed)
+		WHERE `+are+` AND i.n BETWEEN $2 AND $3 AND `+goesOut+`
+		ORDER BY order_id, n`, these, 1, int64(1)<<62, verdicts, order.ReasonSuppressed)
 	type fact struct {
 		OrderID string
 		Fact
@@ -85,8 +89,9 @@ func (b *Book) BillableAll(ctx context.Context, orderIDs, verdicts []string) (ma
 
 // withholdAll is Withhold for whole orders.
 func (b *Book) withholdAll(ctx context.Context, orderIDs, verdicts []string) error {
+	are, these := database.In("o.id", orderIDs)
 	rows, _ := b.pool.Query(ctx, `
-		SELECT o.id FROM orders o WHERE o.id = ANY ($1) AND `+suppressedSince, orderIDs)
+		SELECT o.id FROM orders o WHERE `+are+` AND `+suppressedSince, these)
 	changed, err := idSet(rows, "looking for who was suppressed since orders began")
 	if err != nil {
 		return err
@@ -143,7 +148,7 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 		}
 		changed, refused, err = moveAll(ctx, tx, now, order.Completed, updates)
 		return err
-	})
+	}, commit.PlannedOnce)
 	if err != nil {
 		return nil, nil, fmt.Errorf("completing %d orders: %w", len(completions), err)
 	}
@@ -218,22 +223,22 @@ func tallyAll(ctx context.Context, tx pgx.Tx, ids []string) (map[string]keptTall
 	return tallies, err
 }
 
-// SettleAll moves completed orders to settled, with their credits, see Settle.
-func (b *Book) SettleAll(ctx context.Context, credits map[string][]order.Credit) (refused map[string]error, err error) {
+// SettleAll moves completed orders to settled, with their credits, see Settle. It
+// returns those that it moved, and says which cannot be moved, and why.
+func (b *Book) SettleAll(ctx context.Context, credits map[string][]order.Credit) (changed []order.Order, refused map[string]error, err error) {
 	updates := make(map[string]update, len(credits))
 	for id, c := range credits {
 		updates[id] = update{credits: c}
 	}
-	var changed []order.Order
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		changed, refused, err = changeAll(ctx, tx, order.Settled, updates)
 		return err
-	})
+	}, commit.PlannedOnce)
 	if err != nil {
-		return nil, fmt.Errorf("settling %d orders: %w", len(credits), err)
+		return nil, nil, fmt.Errorf("settling %d orders: %w", len(credits), err)
 	}
 	for _, o := range changed {
 		b.count(o)
 	}
-	return refused, nil
+	return changed, refused, nil
 }
