@@ -52,6 +52,8 @@ type Activities struct {
 	// OutageLimit is how long an order waits for verification to work again; 0:
 	// without end.
 	OutageLimit time.Duration
+
+	together together
 }
 
 // heartbeat tells Temporal every second that the activity is alive, with what

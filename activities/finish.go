@@ -18,11 +18,19 @@ import (
 // wait for their refund, or have to be cancelled, paused or failed.
 func (a *Activities) FinishRide(ctx context.Context, legs []Leg) ([]bool, error) {
 	defer heartbeat(ctx, noProgress)()
-	return atOnce(ctx, a, func(ctx context.Context) ([]bool, error) { return a.finishRide(ctx, legs) })
+	return atOnce(ctx, a, func(ctx context.Context) ([]bool, error) {
+		ended, err := a.finishRide(ctx, legs)
+		over := make([]bool, len(legs))
+		for i, leg := range legs {
+			_, over[i] = ended[leg.ID]
+		}
+		return over, err
+	})
 }
 
-func (a *Activities) finishRide(ctx context.Context, legs []Leg) ([]bool, error) {
-	over := make([]bool, len(legs))
+// finishRide returns the orders that are over, by ID.
+func (a *Activities) finishRide(ctx context.Context, legs []Leg) (over map[string]order.Order, err error) {
+	over = map[string]order.Order{}
 	if len(legs) == 0 {
 		return over, nil
 	}
@@ -35,12 +43,12 @@ func (a *Activities) finishRide(ctx context.Context, legs []Leg) ([]bool, error)
 	if err != nil {
 		return nil, toTemporal(err)
 	}
-	for i, leg := range legs {
+	for _, leg := range legs {
 		o, there := now[leg.ID]
 		switch {
 		case !there:
 		case o.Status.Over():
-			over[i] = true
+			over[leg.ID] = o
 		case o.CancelRequestedAt == nil && !o.Paused:
 			f.open[leg.ID] = &closing{Leg: leg, now: o}
 		}
@@ -50,9 +58,9 @@ func (a *Activities) finishRide(ctx context.Context, legs []Leg) ([]bool, error)
 			return nil, err
 		}
 	}
-	for i, leg := range legs {
-		if c := f.open[leg.ID]; c != nil {
-			over[i] = c.over
+	for id, c := range f.open {
+		if c.now.Status.Over() {
+			over[id] = c.now
 		}
 	}
 	return over, nil
@@ -72,7 +80,6 @@ type closing struct {
 	Leg
 	now   order.Order // as it stands in the book
 	items []orderbook.Fact
-	over  bool
 }
 
 func isOpen(c *closing) bool { return !c.now.Status.Delivered() }
@@ -161,6 +168,11 @@ func (f *finish) captureAll(ctx context.Context) error {
 		}
 		if err := f.failed(closing.ID, err); err != nil {
 			return err
+		}
+	}
+	for id, yes := range paid {
+		if closing := f.open[id]; closing != nil && closing.Request.Kind.Spec().Source == order.FromCriteria && slices.Contains(yes, true) {
+			delete(f.open, id) // they are left out when it is charged once more, by its workflow
 		}
 	}
 	for _, id := range f.ids(isOpen) {
@@ -252,16 +264,16 @@ func (f *finish) release(ctx context.Context) error {
 	if err != nil {
 		return toTemporal(err)
 	}
-	refused, err := f.Book.SettleAll(ctx, credits)
+	settled, refused, err := f.Book.SettleAll(ctx, credits)
 	if err != nil {
 		return toTemporal(err)
 	}
-	for _, id := range released {
-		if err := f.failed(id, refused[id]); err != nil {
+	for _, o := range settled {
+		f.open[o.ID].now = o
+	}
+	for id, err := range refused {
+		if err := f.failed(id, err); err != nil {
 			return err
-		}
-		if c := f.open[id]; c != nil {
-			c.over = true
 		}
 	}
 	return nil
@@ -281,6 +293,10 @@ func (f *finish) releases(ctx context.Context, ids []string) ([]ledger.Release, 
 	ops := make([]ledger.Release, len(ids))
 	for i, id := range ids {
 		c := f.open[id]
+		if !slices.ContainsFunc(c.now.Credits, unspent) { // nothing comes back
+			ops[i] = releaseOf(ReleaseInput{OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind, Status: order.Settled})
+			continue
+		}
 		in := ReleaseInput{
 			OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind,
 			Plan: c.Terms.Plan, PlanVersion: c.Terms.PlanVersion, Terms: c.Terms, At: *c.now.CompletedAt, Status: order.Settled,

@@ -16,7 +16,7 @@ func TestTheRequestOfASelectionComesFromTheBook(t *testing.T) {
 	o := open(t, "verified-leads", "email", 100)
 	o.people(10, 5)
 	in := order.Input{ID: order.ID("acme", "one"), Org: "acme", Request: order.Request{Kind: order.LeadList, Count: 6}}
-	r, err := o.Reserve(t.Context(), in)
+	r, err := o.Reserve(t.Context(), activities.ReserveInput{Input: in})
 	require.NoError(t, err)
 
 	type earlier struct {
@@ -36,7 +36,7 @@ func TestTheRequestOfASelectionComesFromTheBook(t *testing.T) {
 	require.EqualValues(t, 4, do(o, o.SelectLeads, understood).Selected)
 
 	in.ID = order.ID("acme", "two")
-	r, err = o.Reserve(t.Context(), in)
+	r, err = o.Reserve(t.Context(), activities.ReserveInput{Input: in})
 	require.NoError(t, err)
 	require.EqualValues(t, 6, do(o, o.SelectLeads, activities.SelectInput{ID: in.ID, Org: in.Org, Terms: r.Terms}).Selected)
 }

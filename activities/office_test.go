@@ -139,7 +139,7 @@ func (o *office) begin(member, key string, body order.Body) (begun, order.Order)
 	require.NoError(o.t, err)
 	require.NoError(o.t, request.Validate(0))
 	in := order.Input{ID: order.ID(o.org, key), Org: o.org, Member: member, Request: request}
-	r, err := o.Reserve(o.t.Context(), in)
+	r, err := o.Reserve(o.t.Context(), activities.ReserveInput{Input: in})
 	require.NoError(o.t, err)
 	if r.Order.Status.Over() {
 		return begun{}, r.Order

@@ -13,14 +13,7 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-// Reserve holds the credits an order may cost at most and enters the order in
-// the book, as reserved, or as rejected with the missing credits. Of an order that
-// is in the book already it only reports how it stands, under the plan version
-// it started with.
-func (a *Activities) Reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
-	return atOnce(ctx, a, func(ctx context.Context) (order.Reservation, error) { return a.reserve(ctx, in) })
-}
-
+// reserve reserves an order alone.
 func (a *Activities) reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
 	known, err := a.Book.Get(ctx, in.Org, in.ID)
 	if err == nil {

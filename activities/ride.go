@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/lead"
@@ -25,25 +26,20 @@ const (
 type Ride struct {
 	ID     string        `json:"id"`
 	Orders []order.Input `json:"orders"`
+
+	Announce bool `json:"announce,omitempty"` // the submitters wait for announcements
 }
 
 // Boarded is what became of an order when its ride began.
 type Boarded struct {
-	OrderID     string       `json:"order_id"`
-	RequestHash string       `json:"request_hash,omitempty"`
-	Refused     *Refusal     `json:"refused,omitempty"` // there is no order
-	Rides       bool         `json:"rides,omitempty"`   // the ride carries it out
-	Tried       bool         `json:"tried,omitempty"`   // it was carried out as far as possible without waiting
-	Terms       *order.Terms `json:"terms,omitempty"`
-	Selected    int64        `json:"selected,omitempty"`
-	Decided     int64        `json:"decided,omitempty"`
-}
-
-// Refusal is why an order cannot be made, as toTemporal would have said it.
-type Refusal struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Field   string `json:"field,omitempty"`
+	OrderID     string         `json:"order_id"`
+	RequestHash string         `json:"request_hash,omitempty"`
+	Refused     *order.Refusal `json:"refused,omitempty"` // there is no order
+	Rides       bool           `json:"rides,omitempty"`   // the ride carries it out
+	Tried       bool           `json:"tried,omitempty"`   // it was carried out as far as possible without waiting
+	Terms       *order.Terms   `json:"terms,omitempty"`
+	Selected    int64          `json:"selected,omitempty"`
+	Decided     int64          `json:"decided,omitempty"`
 }
 
 // Board reserves the orders of a ride and selects their items. Credits that do
@@ -53,7 +49,30 @@ type Refusal struct {
 // workflow task.
 func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	defer heartbeat(ctx, noProgress)()
-	return atOnce(ctx, a, func(ctx context.Context) ([]Boarded, error) { return a.board(ctx, ride) })
+	boarded, err := atOnce(ctx, a, func(ctx context.Context) ([]Boarded, error) { return a.board(ctx, ride) })
+	if !ride.Announce || temporary(err) {
+		return boarded, err
+	}
+	said := make([]orderbook.Announcement, len(ride.Orders))
+	for i, in := range ride.Orders {
+		said[i].OrderID = in.ID
+		if info, refused := Refused(err); refused {
+			said[i].Refused = &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
+			continue
+		}
+		b := boarded[i]
+		said[i].RequestHash, said[i].Refused, said[i].Rides = b.RequestHash, b.Refused, b.Rides && !b.Tried
+	}
+	a.announce(ctx, said)
+	return boarded, err
+}
+
+// announce announces what became of orders. Should that fail, their submitters find
+// them in the book.
+func (a *Activities) announce(ctx context.Context, said []orderbook.Announcement) {
+	if err := a.Book.Announce(ctx, said); err != nil {
+		activity.GetLogger(ctx).Info("What became of orders was not announced.", "reason", err)
+	}
 }
 
 func (a *Activities) board(ctx context.Context, ride Ride) ([]Boarded, error) {
@@ -66,28 +85,25 @@ func (a *Activities) board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.selectAll(ctx, ride, reserved, boarded); err != nil || !a.Verifies {
+	if _, err := a.selectAll(ctx, ride, reserved, boarded); err != nil || !a.Verifies {
 		return boarded, err
 	}
-	return boarded, a.carryOut(ctx, ride, boarded)
-}
-
-// carryOut verifies and finishes the orders of a ride. Those that are not over
-// afterwards wait for something.
-func (a *Activities) carryOut(ctx context.Context, ride Ride, boarded []Boarded) error {
-	var legs []Leg
+	over, err := a.carryOut(ctx, legsOf(ride, boarded))
 	for i, b := range boarded {
-		if b.Rides {
-			boarded[i].Tried = true
-			legs = append(legs, b.Leg(ride.Orders[i]))
+		boarded[i].Tried = b.Rides
+		if _, ended := over[b.OrderID]; ended {
+			boarded[i].Rides, boarded[i].Terms = false, nil
 		}
 	}
-	if len(legs) == 0 {
-		return nil
-	}
+	return boarded, err
+}
+
+// carryOut verifies and finishes orders of one organization. It says which of them
+// are over: others wait for something.
+func (a *Activities) carryOut(ctx context.Context, legs []Leg) (over map[string]order.Order, err error) {
 	final, err := a.verifyRide(ctx, legs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ready := make([]Leg, 0, len(legs))
 	for i, leg := range legs {
@@ -95,20 +111,7 @@ func (a *Activities) carryOut(ctx context.Context, ride Ride, boarded []Boarded)
 			ready = append(ready, leg)
 		}
 	}
-	over, err := a.finishRide(ctx, ready)
-	if err != nil {
-		return err
-	}
-	ended := map[string]bool{}
-	for i, leg := range ready {
-		ended[leg.ID] = over[i]
-	}
-	for i, b := range boarded {
-		if ended[b.OrderID] {
-			boarded[i].Rides, boarded[i].Terms = false, nil
-		}
-	}
-	return nil
+	return a.finishRide(ctx, ready)
 }
 
 // reserveAll reserves the orders of a ride, in the order in which they came where
@@ -132,7 +135,7 @@ func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string
 		i := asked[k]
 		switch {
 		case errors.Is(held.Err, ledger.ErrPeriodOver): // in between; it is offered again
-			if reserved[i], err = a.Reserve(ctx, ride.Orders[i]); refused(err, &boarded[i]) != nil {
+			if reserved[i], err = a.reserve(ctx, ride.Orders[i]); refused(err, &boarded[i]) != nil {
 				return nil, err
 			}
 		case held.Err != nil:
@@ -215,8 +218,9 @@ func (a *Activities) enterAll(ctx context.Context, ride Ride, at []int, entries 
 	return nil
 }
 
-// selectAll freezes the items of the orders that ride.
-func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) error {
+// selectAll freezes the items of the orders that ride. It says of which they cannot be,
+// and why: these do not ride.
+func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) (failed map[string]error, err error) {
 	lists := map[string]string{}
 	for i, in := range ride.Orders {
 		if boarded[i].Rides && in.Request.Kind.Spec().Source == order.FromAddresses {
@@ -225,26 +229,27 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 	}
 	selected := map[string]lead.Selected{}
 	if len(lists) > 0 {
-		var err error
 		if selected, err = a.Catalogue.SelectLists(ctx, lists); err != nil {
-			return toTemporal(err)
+			return nil, toTemporal(err)
 		}
 	}
 	starting := map[string]int64{}
 	for id, s := range selected {
 		starting[id] = s.Items
 	}
-	kept, err := a.Book.StartAll(ctx, starting)
+	refusedToStart, err := a.Book.StartAll(ctx, starting)
 	if err != nil {
-		return toTemporal(err)
+		return nil, toTemporal(err)
 	}
-	return each(len(ride.Orders), func(i int) error {
+	errs := make([]error, len(ride.Orders))
+	err = each(len(ride.Orders), func(i int) error {
 		in := ride.Orders[i]
 		if !boarded[i].Rides {
 			return nil
 		}
 		if s, there := selected[in.ID]; there {
-			boarded[i].Rides = kept[in.ID] == nil
+			errs[i] = toTemporal(refusedToStart[in.ID])
+			boarded[i].Rides = errs[i] == nil
 			boarded[i].Selected = s.Items
 			return nil
 		}
@@ -252,10 +257,28 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 		if temporary(err) {
 			return err
 		}
+		errs[i] = err
 		boarded[i].Rides = err == nil // else it fails in a workflow of its own
 		boarded[i].Selected, boarded[i].Decided = s.Selected, s.Decided
 		return nil
 	})
+	failed = map[string]error{}
+	for i, in := range ride.Orders {
+		if errs[i] != nil {
+			failed[in.ID] = errs[i]
+		}
+	}
+	return failed, err
+}
+
+// legsOf are the orders that ride.
+func legsOf(ride Ride, boarded []Boarded) (legs []Leg) {
+	for i, b := range boarded {
+		if b.Rides {
+			legs = append(legs, b.Leg(ride.Orders[i]))
+		}
+	}
+	return legs
 }
 
 func idsOf(orders []order.Input) []string {
@@ -341,7 +364,7 @@ func refused(err error, b *Boarded) error {
 	if !refused {
 		return err
 	}
-	b.Refused = &Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
+	b.Refused = &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
 	return nil
 }
 

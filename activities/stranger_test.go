@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/activities"
 	"holdfast/internal/account"
 	"holdfast/internal/order"
 )
@@ -24,7 +25,7 @@ func TestStrangersOrdersAreRefused(t *testing.T) {
 	_, err = o.Accounts.RemoveMember(t.Context(), "acme", "bob")
 	require.NoError(t, err)
 	reserve := func(id, org, member, list string) error {
-		_, err := o.Reserve(t.Context(), order.Input{ID: "ord_" + id, Org: org, Member: member, Request: order.Request{Kind: order.Verify, ListID: list, Count: 1}})
+		_, err := o.Reserve(t.Context(), activities.ReserveInput{Input: order.Input{ID: "ord_" + id, Org: org, Member: member, Request: order.Request{Kind: order.Verify, ListID: list, Count: 1}}})
 		return err
 	}
 	require.ErrorContains(t, reserve("a", "nowhere", "", list.ID), "no organization")

@@ -124,7 +124,7 @@ func TestAnOrderIsOneTrace(t *testing.T) {
 	require.Equal(t, http.StatusCreated, response.StatusCode, string(body))
 
 	wanted := []string{
-		"POST /api/v1/orders", "UpdateWithStartWorkflow:", "RunWorkflow:Order", "StartActivity:VerifyBatch", "RunActivity:Reserve", "RunActivity:VerifyBatch", "SMTP ", "SELECT", "BEGIN",
+		"POST /api/v1/orders", "StartWorkflow:Order", "RunWorkflow:Order", "StartActivity:CarryOut", "RunActivity:Reserve", "RunActivity:CarryOut", "SMTP ", "SELECT", "BEGIN",
 	}
 	for end := time.Now().Add(20 * time.Second); len(spans.missing(wanted...)) > 0 && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)

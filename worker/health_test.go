@@ -52,7 +52,7 @@ func TestAWorkerShowsItselfAndDrainsInSteps(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
 	place := func(key string) {
-		o, err := app.Intake.Submit(t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: 10}})
+		o, err := app.Intake.Submit(t.Context(), intake.Submission{Org: "acme", Key: key, Request: order.Request{Kind: order.LeadList, Count: order.SmallCount + 1}})
 		require.NoError(t, err)
 		require.NoError(t, app.Temporal.GetWorkflow(t.Context(), o.ID, "").Get(t.Context(), nil))
 	}

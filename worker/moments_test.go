@@ -27,11 +27,12 @@ import (
 // What a worker does to the world it does by these statements.
 const (
 	book    = "INSERT INTO credit_entry"              // 1 the hold, 2 and 3 the captures, 4 the release
-	enter   = "INSERT INTO orders"                    // the order
+	enter   = "WITH fresh AS (INSERT INTO orders"     // the order
 	choose  = "INSERT INTO order_item"                // its items
-	move    = "UPDATE orders o SET status"            // 1 verifying, 2 completed, 3 settled
+	move    = "WITH moved AS (UPDATE orders o SET"    // 1 verifying, 2 completed, 3 settled
 	judge   = "WITH v AS MATERIALIZED"                // 1 … 3 or more: verdicts
 	deliver = "UPDATE order_item SET delivered_at"    // 1 and 2: items
+	handOut = "UPDATE order_item i SET delivered_at"  // 1: those of a small order
 	finish  = "UPDATE order_item SET retry_at = NULL" // before it is completed
 )
 
@@ -77,7 +78,7 @@ var smallMoments = map[string]moment{
 	"verdicts written, not reported":      {judge, 1, true},
 	"before the capture":                  {book, 2, false},
 	"captured, items not delivered":       {book, 2, true},
-	"items delivered, workflow task open": {deliver, 1, true},
+	"items delivered, workflow task open": {handOut, 1, true},
 	"order completed, workflow task open": {move, 2, true},
 	"before the release":                  {book, 3, false},
 	"credits released, order not settled": {book, 3, true},

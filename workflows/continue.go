@@ -30,6 +30,7 @@ const (
 // workflow's own: clients leave them empty.
 type OrderInput struct {
 	order.Input
+	Announced bool     `json:"announced,omitempty"`  // the submitter waits for an announcement, not for the first workflow task
 	MaxEvents int      `json:"max_events,omitempty"` // instead of longHistory
 	Carried   *carried `json:"carried,omitempty"`    // of a continued order: how it stands
 }

@@ -18,7 +18,7 @@ const notingWaits = "note-waits"
 // newOrderRun makes an order answer from its first moment: the update that
 // waits for the reservation, and the query for progress.
 func newOrderRun(ctx workflow.Context, in OrderInput) (*orderRun, error) {
-	o := &orderRun{in: in.Input, maxEvents: historyLimit(in)}
+	o := &orderRun{in: in.Input, announced: in.Announced, maxEvents: historyLimit(in)}
 	if in.Carried != nil {
 		o.resume(ctx, *in.Carried)
 	}

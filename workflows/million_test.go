@@ -25,7 +25,7 @@ type arithmetic struct{}
 // millions are the orders by their id, and how many leads each is of.
 var millions = map[string]int64{"bought": 1_000_000, "pushed": 300_000}
 
-func (arithmetic) Reserve(_ context.Context, in order.Input) (order.Reservation, error) {
+func (arithmetic) Reserve(_ context.Context, in activities.ReserveInput) (order.Reservation, error) {
 	return order.Reservation{
 		Order:       order.Order{ID: in.ID, Org: in.Org, Status: order.Reserved},
 		Terms:       order.Terms{Billable: []string{"valid"}},

@@ -37,6 +37,7 @@ func Order(ctx workflow.Context, in OrderInput) (order.Order, error) {
 // orderRun is the state of one run of an order's workflow.
 type orderRun struct {
 	in        order.Input
+	announced bool
 	maxEvents int
 	terms     order.Terms
 	carried
@@ -76,6 +77,8 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 		if err := o.selectLeads(ctx); err != nil {
 			return err
 		}
+	}
+	if !o.Order.Status.Delivered() {
 		if err := o.verifyAndCharge(ctx); err != nil {
 			return err
 		}
@@ -85,6 +88,9 @@ func (o *orderRun) run(ctx workflow.Context) (err error) {
 		if err := o.deliver(ctx); err != nil {
 			return err
 		}
+	}
+	if o.Order.Status == order.Settled {
+		return nil
 	}
 	o.awaitRefund(ctx)
 	return o.settle(ctx)
@@ -101,7 +107,7 @@ func (o *orderRun) reserve(ctx workflow.Context) error {
 	defer cancel()
 
 	var r order.Reservation
-	err := workflow.ExecuteLocalActivity(reserving(ctx), a.Reserve, o.in).Get(ctx, &r)
+	err := workflow.ExecuteLocalActivity(reserving(ctx), a.Reserve, activities.ReserveInput{Input: o.in, Announce: o.announced}).Get(ctx, &r)
 	if err != nil {
 		o.failure = err
 		return err
@@ -119,15 +125,24 @@ func (o *orderRun) cancelledBefore() bool {
 }
 
 // selectLeads freezes the candidates, so that every later step works on the
-// same ones.
+// same ones. A small order whose submitter has its answer is carried out in the
+// same step, as far as it goes without waiting.
 func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	if o.Round > 0 || o.Parts > 0 {
 		return nil // the run before this one works on them
 	}
 	o.enter(ctx, order.StageSelecting)
-	in := activities.SelectInput{ID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Terms: o.terms}
+	choosing := o.in.Request.Kind.Spec().Choosing(o.in.Request)
 	var selected activities.Selection
-	if err := o.book(bookkeeping(ctx, o.in.Org, o.in.Request.Kind.Spec().Choosing(o.in.Request)), a.SelectLeads, in, &selected); err != nil {
+	var err error
+	if o.announced && o.small() && !o.in.Request.Kind.Spec().Exports {
+		in := activities.CarryOutInput{Input: o.in, Terms: o.terms}
+		err = o.book(bookkeeping(ctx, o.in.Org, choosing+"; verify, charge and deliver what can be at once"), a.CarryOut, in, &selected)
+	} else {
+		in := activities.SelectInput{ID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Terms: o.terms}
+		err = o.book(bookkeeping(ctx, o.in.Org, choosing), a.SelectLeads, in, &selected)
+	}
+	if err != nil {
 		return err
 	}
 	o.Decided = selected.Decided

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/testsuite"
 
+	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/workflows"
 )
@@ -104,7 +105,7 @@ func TestAResumptionThatComesBeforeTheOrderIsTakenUpCounts(t *testing.T) {
 	for _, count := range []int64{40, 1500} { // small, large
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			w := newWorld(t, int(count), count)
-			_, err := w.acts.Reserve(t.Context(), input(count)) // by the workflow that was lost
+			_, err := w.acts.Reserve(t.Context(), activities.ReserveInput{Input: input(count)}) // by the workflow that was lost
 			require.NoError(t, err)
 			require.NoError(t, w.book.NotePaused(t.Context(), input(count).ID, true))
 			require.True(t, w.stored(input(count).ID).Paused)

@@ -53,7 +53,7 @@ func (s *stack) endsAs(t *testing.T, id string, want order.Status) {
 func TestAWorkflowAheadOfTheBookReleasesNothing(t *testing.T) {
 	w := newWorld(t, 10, 100)
 	in := input(10)
-	_, err := w.acts.Reserve(t.Context(), in)
+	_, err := w.acts.Reserve(t.Context(), activities.ReserveInput{Input: in})
 	require.NoError(t, err)
 	_, err = w.acts.ReleaseHold(t.Context(), activities.ReleaseInput{OrderID: in.ID, Org: in.Org, Status: order.Settled})
 	require.ErrorContains(t, err, "order recover --after-restore")

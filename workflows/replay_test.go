@@ -32,7 +32,9 @@ var recordings = []string{
 	"order-verified-list", "order-revealed", "order-revealed-on-file", "order-enriched", "order-exported", "order-pushed",
 	"order-small-list", "order-small-rejected", "order-small-cancelled", "order-small-cut-short", "order-small-verified",
 	"order-small-revealed", "order-small-on-file", "order-small-exported", "order-small-pushed", "order-small-away",
-	"ride-carried-out", "ride-handed-over",
+	"order-announced-list", "order-announced-rejected", "order-announced-cancelled", "order-announced-verified",
+	"order-announced-revealed", "order-announced-enriched", "order-announced-exported", "order-announced-away",
+	"ride-carried-out", "ride-handed-over", "ride-announced",
 	"reset-scheduled", "reset-continued", "webhook-delivered",
 	"order-on-test-clock", "order-small-on-test-clock", "test-clock-advanced", "reconciled",
 }

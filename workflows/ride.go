@@ -12,7 +12,8 @@ import (
 
 // RideInput starts the workflow Ride.
 type RideInput struct {
-	Orders []order.Input `json:"orders"` // of one organization, as they came
+	Orders    []order.Input `json:"orders"`              // of one organization, as they came
+	Announced bool          `json:"announced,omitempty"` // the submitters wait for announcements
 }
 
 // RideID is the ID of a ride's workflow.
@@ -25,7 +26,7 @@ func RideID(name string) string { return "ride/" + name }
 // anything, or that cannot go on, gets a workflow of its own, which goes on where
 // the books say it stands; so does one whose ride is lost.
 func Ride(ctx workflow.Context, in RideInput) error {
-	r := &rideRun{org: in.Orders[0].Org, ride: activities.Ride{ID: workflow.GetInfo(ctx).WorkflowExecution.ID, Orders: in.Orders}}
+	r := &rideRun{org: in.Orders[0].Org, ride: activities.Ride{ID: workflow.GetInfo(ctx).WorkflowExecution.ID, Orders: in.Orders, Announce: in.Announced}}
 	if err := workflow.SetUpdateHandler(ctx, UpdateReserve, r.answer); err != nil {
 		return err
 	}

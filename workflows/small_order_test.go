@@ -36,27 +36,27 @@ func TestWhatASmallOrderCosts(t *testing.T) {
 		{
 			"one address", "prepaid-verification",
 			intake.Submission{Request: order.Request{Kind: order.Verify}, Emails: []string{email}},
-			19, 2,
+			8, 1,
 		},
 		{
 			"one address whose caller waits", "prepaid-verification",
 			intake.Submission{Request: order.Request{Kind: order.Verify}, Emails: []string{email}, Together: true},
-			8, 1,
+			6, 1,
 		},
 		{
 			"a list of ten leads", "verified-leads",
 			intake.Submission{Request: order.Request{Kind: order.LeadList, Count: 10, Criteria: order.Criteria{Domain: s.ordinaryDomains(t)}}},
-			19, 2,
+			8, 1,
 		},
 		{
 			"one lead revealed", "rollover-boost",
 			intake.Submission{Request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField}}, LeadIDs: valid[1:]},
-			19, 2,
+			8, 1,
 		},
 		{
 			"one lead revealed that is on file", "licence-monthly",
 			intake.Submission{Request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.ProfileField}}, LeadIDs: s.leads(t, 1, `profile <> ''`)},
-			13, 1,
+			8, 1,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

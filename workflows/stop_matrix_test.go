@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"holdfast/internal/order"
+	"holdfast/workflows"
 )
 
 // matrixLeads is how many leads a small and a large order of the matrix are
@@ -56,15 +57,24 @@ func (s stop) String() string {
 func TestEveryStopOfEveryActivityLeavesExactBooks(t *testing.T) {
 	for _, kind := range kindsOfOrders {
 		if !kind.fills { // such an order is never small
-			t.Run("small "+kind.name, func(t *testing.T) { matrix(t, kind, matrixLeads) })
+			t.Run("small "+kind.name, func(t *testing.T) { matrix(t, kind, matrixLeads, nil) })
+			t.Run("small "+kind.name+", announced", func(t *testing.T) {
+				matrix(t, kind, matrixLeads, func(s *stoppable) { s.announced, s.acts.Verifies = true, true })
+			})
+			t.Run("small "+kind.name+", announced and verified elsewhere", func(t *testing.T) {
+				matrix(t, kind, matrixLeads, func(s *stoppable) { s.announced = true })
+			})
 		}
-		t.Run(kind.name, func(t *testing.T) { matrix(t, kind, largeMatrixLeads) })
+		t.Run(kind.name, func(t *testing.T) { matrix(t, kind, largeMatrixLeads, nil) })
 	}
 }
 
-func matrix(t *testing.T, kind kindOfOrder, leads int) {
+func matrix(t *testing.T, kind kindOfOrder, leads int, setup func(*stoppable)) {
 	t.Parallel()
 	s := newStoppable(t, leads)
+	if setup != nil {
+		setup(s)
+	}
 	smooth, o := s.runStopped(t, kind, "smooth", stop{})
 	require.Equal(t, order.Settled, o.Status)
 	for i, at := range smooth.moments() {
@@ -77,7 +87,7 @@ func matrix(t *testing.T, kind kindOfOrder, leads int) {
 			if at == (stop{"Reserve", 1, false, failing}) {
 				return // it was never entered
 			}
-			require.Contains(t, w.ends(), o.Status, "%+v", o.Failure)
+			require.Contains(t, w.ends(s.acts.Verifies), o.Status, "%+v", o.Failure)
 			require.Equal(t, o.CompletedAt != nil, o.Status == order.Settled, "what is delivered is settled, and nothing else is")
 		})
 	}
@@ -95,7 +105,7 @@ func (s *stoppable) runStopped(t *testing.T, kind kindOfOrder, org string, at st
 		s.env = s.world.env()
 		s.env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{w}})
 		w.cancel = s.env.CancelWorkflow
-		run(s.env, in)
+		s.env.ExecuteWorkflow(workflows.Order, workflows.OrderInput{Input: in, Announced: s.announced})
 		require.True(t, s.env.IsWorkflowCompleted())
 		if !w.gone {
 			return w, s.requireExactBooks(kind, in)
@@ -132,15 +142,16 @@ func (w *watcher) moments() (all []stop) {
 	return all
 }
 
-// ends are the statuses in which an order may end after what happened to it.
-func (w *watcher) ends() []order.Status {
-	delivered := w.at.activity == "ReleaseHold" || (w.at.activity == "DeliverOrder" && w.at.after)
+// ends are the statuses in which an order may end after what happened to it; atOnce
+// says that CarryOut does all of it.
+func (w *watcher) ends(atOnce bool) []order.Status {
+	delivered := w.at.activity == "ReleaseHold" || (w.at.activity == "DeliverOrder" || w.at.activity == "CarryOut" && atOnce) && w.at.after
 	switch {
 	case delivered, w.at.event == killed, w.at.event == lost:
 		return []order.Status{order.Settled}
 	case w.at.event == failing:
 		return []order.Status{order.Failed}
-	case w.at.activity == "DeliverOrder": // the list may be closed before the cancellation is known
+	case w.at.activity == "DeliverOrder", w.at.activity == "CarryOut" && atOnce: // the list may be closed before the cancellation is known
 		return []order.Status{order.Cancelled, order.Settled}
 	}
 	return []order.Status{order.Cancelled}

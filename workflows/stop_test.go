@@ -192,6 +192,7 @@ type stoppable struct {
 	messages            sync.Map     // their ids: a message that comes again counts once
 	unpaid              bool         // our ledger fails after the webhook took them
 	url                 string
+	announced           bool     // the first task of an order keeps no caller waiting
 	handed              []string // orders that a ride gave workflows of their own
 }
 

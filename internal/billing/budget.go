@@ -17,9 +17,17 @@ func (b *Billing) Budgets(ctx context.Context, org account.Org, member string, t
 	if member == "" {
 		return nil, nil
 	}
-	limits, err := b.accounts.Budgets(ctx, org.ID, member)
-	if err != nil || len(limits) == 0 {
+	m, err := b.accounts.Member(ctx, org.ID, member)
+	if err != nil {
 		return nil, err
+	}
+	p, err := b.accounts.Plan(ctx, org.Plan, org.PlanVersion)
+	if err != nil {
+		return nil, err
+	}
+	limits := m.Budgets(p)
+	if len(limits) == 0 {
+		return nil, nil
 	}
 	name, err := budgetName(org, member, t)
 	if err != nil {

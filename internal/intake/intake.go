@@ -56,13 +56,14 @@ var (
 
 // Intake submits orders to Temporal.
 type Intake struct {
-	temporal client.Client
-	accounts *account.Accounts
-	book     *orderbook.Book
-	offers   *offer.Pricer
-	webhooks *webhook.Webhooks
-	maxCount int64
-	rides    *rides
+	temporal  client.Client
+	accounts  *account.Accounts
+	book      *orderbook.Book
+	offers    *offer.Pricer
+	webhooks  *webhook.Webhooks
+	maxCount  int64
+	rides     *rides
+	announced *announcements
 
 	// Converter reads what running batches say of themselves; it must be that of the
 	// workers.
@@ -72,7 +73,7 @@ type Intake struct {
 // New returns an intake. maxCount is the largest number of leads one order may
 // ask for; 0 means order.MaxCount.
 func New(c client.Client, accounts *account.Accounts, book *orderbook.Book, offers *offer.Pricer, webhooks *webhook.Webhooks, maxCount int64) *Intake {
-	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides(), Converter: converter.GetDefaultDataConverter()}
+	return &Intake{temporal: c, accounts: accounts, book: book, offers: offers, webhooks: webhooks, maxCount: maxCount, rides: newRides(), announced: &announcements{book: book}, Converter: converter.GetDefaultDataConverter()}
 }
 
 // Submission is a request with who makes it and the key that makes it safe to
@@ -133,7 +134,7 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if !maps.Equal(before.Metadata, s.Metadata) {
 		return order.Order{}, ErrKeyReused
 	}
-	r, err := in.begin(ctx, input, first, s.Together)
+	r, err := in.enter(ctx, input, first, s.Together)
 	if err != nil && !isStarted(err) {
 		return order.Order{}, answer(err)
 	}
@@ -188,12 +189,13 @@ func (in *Intake) outcome(ctx context.Context, input order.Input, r order.Reserv
 	return o, in.mend(ctx, input.ID)
 }
 
-// begin reserves an order: in a workflow of its own, or in one that it shares.
-func (in *Intake) begin(ctx context.Context, input order.Input, first, together bool) (order.Reservation, error) {
-	if !mayRide(input.Request) {
-		return in.reserve(ctx, input)
-	}
+// enter reserves an order: in a workflow of its own, or in one that it shares.
+func (in *Intake) enter(ctx context.Context, input order.Input, first, together bool) (order.Reservation, error) {
 	switch {
+	case !mayRide(input.Request) && first:
+		return in.start(ctx, input)
+	case !mayRide(input.Request):
+		return in.reserve(ctx, input)
 	case !first:
 		return in.boarded(ctx, input)
 	case together:
@@ -206,7 +208,7 @@ func (in *Intake) begin(ctx context.Context, input order.Input, first, together 
 	if !entered[input.ID] { // it came twice in the same moment
 		return in.boarded(ctx, input)
 	}
-	return in.reserve(ctx, input)
+	return in.start(ctx, input)
 }
 
 // begun is an order as the book shows it at its beginning.
@@ -298,14 +300,18 @@ func (in *Intake) endpoint(ctx context.Context, org, id string) (string, error) 
 	return id, nil
 }
 
+// within is how long the submitter of an order waits.
+func within(input order.Input) time.Duration {
+	if input.Request.Kind.Spec().Source == order.FromFields {
+		return answerWithin + time.Duration(input.Request.Count)*lookedUpIn
+	}
+	return answerWithin
+}
+
 // reserve starts the workflow, or finds it running, and waits for the
 // reservation: one call to Temporal.
 func (in *Intake) reserve(ctx context.Context, input order.Input) (order.Reservation, error) {
-	within := answerWithin
-	if input.Request.Kind.Spec().Source == order.FromFields {
-		within += time.Duration(input.Request.Count) * lookedUpIn
-	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, within(input))
 	defer cancel()
 	start := in.temporal.NewWithStartWorkflowOperation(workflows.StartOptions(input), workflows.Order, workflows.OrderInput{Input: input})
 

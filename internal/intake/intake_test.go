@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
 
 	"holdfast/internal/account"
 	"holdfast/internal/config"
@@ -49,6 +50,7 @@ func TestIntake(t *testing.T) {
 	t.Run("what cannot be ordered is refused in a sentence", s.refusals)
 	t.Run("missing credits reject the order", s.insufficient)
 	t.Run("cancelling releases what was not delivered", s.cancel)
+	t.Run("where announcements cannot be heard the workflow is asked", s.deaf)
 }
 
 type suite struct {
@@ -176,6 +178,40 @@ func (s *suite) cancel(t *testing.T) {
 	s.requireCancel(t, o.ID, false)
 	_, err = s.app.Intake.Cancel(t.Context(), "other", o.ID)
 	require.ErrorIs(t, err, orderbook.ErrNotFound, "another organization's order")
+}
+
+// deaf submits an order alone, and one whose caller waits.
+func (s *suite) deaf(t *testing.T) {
+	ctx := t.Context()
+	s.app.Intake.Deafen()
+	_, err := s.app.Accounts.CreateOrg(ctx, account.Org{ID: "checks", Name: "Checks", Plan: "prepaid-verification"})
+	require.NoError(t, err)
+	_, err = s.app.Ledger.Grant(ctx, ledger.Grant{Owner: "checks", Key: "pack", Type: "email", Amount: 10, Source: ledger.SourcePack})
+	require.NoError(t, err)
+	var email string
+	require.NoError(t, s.app.Pool.QueryRow(ctx, `SELECT email FROM lead ORDER BY no LIMIT 1`).Scan(&email))
+	verify := intake.Submission{Org: "checks", Key: "one", Request: order.Request{Kind: order.Verify}, Emails: []string{email}, Together: true}
+	for _, submission := range []intake.Submission{leads("alone", 3), verify} {
+		o, err := s.app.Intake.Submit(ctx, submission)
+		require.NoError(t, err)
+		require.NotEqual(t, order.Rejected, o.Status)
+		require.Eventually(t, func() bool {
+			now, err := s.app.Book.Get(ctx, o.Org, o.ID)
+			return err == nil && now.Status.Delivered()
+		}, 30*time.Second, 20*time.Millisecond)
+		workflow := o.ID
+		if line, err := s.app.Book.Line(ctx, o.ID); err == nil {
+			workflow = line.RideID
+		}
+		events := s.app.Temporal.GetWorkflowHistory(ctx, workflow, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		asked := false
+		for events.HasNext() {
+			e, err := events.Next()
+			require.NoError(t, err)
+			asked = asked || e.GetEventType() == enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED
+		}
+		require.True(t, asked, workflow)
+	}
 }
 
 // requireCancel cancels an order and demands that it is the first time, or not.

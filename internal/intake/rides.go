@@ -218,7 +218,7 @@ func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 	for _, r := range riders {
 		input.Orders = append(input.Orders, r.input)
 	}
-	boarded, err := in.reserveRide(ctx, ride, input)
+	boarded, err := in.beginRide(ctx, ride, input)
 	if err == nil {
 		in.noteRiding(ctx, ride, boarded)
 	}
@@ -227,17 +227,16 @@ func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 		case err != nil:
 			r.done <- rode{err: err}
 		case boarded[i].Refused != nil:
-			f := boarded[i].Refused
-			r.done <- rode{err: temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)}
+			r.done <- rode{err: refusal(boarded[i].Refused)}
 		default:
 			r.done <- rode{reservation: order.Reservation{RequestHash: boarded[i].RequestHash}}
 		}
 	}
 }
 
-func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
+func rideOptions(ride string, input workflows.RideInput) client.StartWorkflowOptions {
 	org := input.Orders[0].Org
-	start := in.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+	return client.StartWorkflowOptions{
 		ID:                       ride,
 		TaskQueue:                workflows.TaskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
@@ -245,7 +244,13 @@ func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.
 		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrOrganization.ValueSet(org)),
 		StaticSummary:            fmt.Sprintf("%s: %d orders that came together", org, len(input.Orders)),
 		Priority:                 temporal.Priority{FairnessKey: org},
-	}, workflows.Ride, input)
+	}
+}
+
+// reserveRide starts the workflow of a ride, or finds it running, and waits until its
+// orders are reserved.
+func (in *Intake) reserveRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
+	start := in.temporal.NewWithStartWorkflowOperation(rideOptions(ride, input), workflows.Ride, input)
 	handle, err := in.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions: client.UpdateWorkflowOptions{

@@ -50,29 +50,16 @@ type Offer struct {
 // Errors: account.ErrNotFound, *order.InvalidError where the plan does not sell
 // orders of this kind, or what it asks for cannot be looked up.
 func (d *Pricer) Offer(ctx context.Context, in order.Input) (Offer, error) {
-	if err := d.admit(ctx, in); err != nil {
+	c, err := d.Customer(ctx, in.Org, in)
+	if err != nil {
 		return Offer{}, err
 	}
-	return d.offer(ctx, in, nil)
+	return c.Offer(ctx, in)
 }
 
-// admit looks again at who orders and at whose things the request names, as the
-// intake has: a client that reaches Temporal can start an order without it.
-//
-// Errors: account.ErrNotFound, *order.InvalidError.
-func (d *Pricer) admit(ctx context.Context, in order.Input) error {
-	org, err := d.accounts.Org(ctx, in.Org)
-	if err != nil {
-		return err
-	}
-	refused, err := d.refusals(ctx, org, []order.Input{in})
-	if err != nil {
-		return err
-	}
-	return refused[in.ID]
-}
-
-// refusals says which orders in the name of an organization are refused, and why.
+// refusals says which orders in the name of an organization are refused, and why. It
+// looks again at who orders and at whose things a request names, as the intake has: a
+// client that reaches Temporal can start an order without it.
 func (d *Pricer) refusals(ctx context.Context, org account.Org, list []order.Input) (map[string]error, error) {
 	members := map[string]error{"": nil}
 	var ids []string

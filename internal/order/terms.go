@@ -49,3 +49,10 @@ type Reservation struct {
 	// ones goes on as it began.
 	Small bool `json:"small,omitempty"`
 }
+
+// Refusal is why an order cannot be made, for its submitter.
+type Refusal struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Field   string `json:"field,omitempty"` // of the request, that is wrong
+}

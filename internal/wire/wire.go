@@ -151,6 +151,9 @@ func (r *App) dial(ctx context.Context) (client.Client, error) {
 
 // Close lets operations under way finish and closes all connections.
 func (r *App) Close() {
+	if r.Intake != nil {
+		r.Intake.Close()
+	}
 	if r.Temporal != nil {
 		r.Temporal.Close()
 	}

@@ -80,6 +80,16 @@ var recordings = []recording{
 	{name: "small-exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(50), want: order.Settled},
 	{name: "small-away", org: "beta", request: order.Request{Kind: order.Verify}, given: lockedAnd(emails(2)), want: order.Settled},
 	{name: "small-pushed", org: "gamma", request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, given: webhookAnd(ids(60)), want: order.Settled},
+
+	// Since reservations are announced, they are carried out in their first task.
+	{name: "announced-list", org: "acme", request: leads(95, false), want: order.Settled}, // with greylisting hosts
+	{name: "announced-rejected", org: "broke", request: leads(95, false), want: order.Rejected},
+	{name: "announced-cancelled", org: "acme", request: leads(85, false), cancel: order.StageVerifying, want: order.Cancelled},
+	{name: "announced-verified", org: "beta", request: order.Request{Kind: order.Verify}, given: emails(1), want: order.Settled},
+	{name: "announced-revealed", org: "gamma", request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField, order.PhoneField}}, given: ids(20), want: order.Settled},
+	{name: "announced-enriched", org: "gamma", request: order.Request{Kind: order.Enrich, Fields: []order.Field{order.EmailField}}, given: people(20), want: order.Settled},
+	{name: "announced-exported", org: "gamma", request: order.Request{Kind: order.Export}, given: ids(50), want: order.Settled},
+	{name: "announced-away", org: "beta", request: order.Request{Kind: order.Verify}, given: lockedAnd(emails(2)), want: order.Settled},
 }
 
 const (

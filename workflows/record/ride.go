@@ -21,6 +21,9 @@ func (r *recorder) rides(ctx context.Context) error {
 		{"ride-carried-out", "beta", "email", func(value string) intake.Submission {
 			return intake.Submission{Request: order.Request{Kind: order.Verify}, Emails: []string{value}}
 		}},
+		{"ride-announced", "beta", "email", func(value string) intake.Submission {
+			return intake.Submission{Request: order.Request{Kind: order.Verify}, Emails: []string{value}}
+		}},
 		{"ride-handed-over", "gamma", "id", func(value string) intake.Submission {
 			return intake.Submission{Request: order.Request{Kind: order.Reveal, Fields: []order.Field{order.EmailField}}, LeadIDs: []string{value}}
 		}},

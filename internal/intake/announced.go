@@ -1,0 +1,219 @@
+package intake
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"holdfast/activities"
+	"holdfast/internal/order"
+	"holdfast/internal/orderbook"
+	"holdfast/workflows"
+)
+
+const (
+	listensWithin = time.Second      // to have a connection on which announcements come
+	listensAgain  = time.Minute      // after it could not be had
+	announcedIn   = 12 * time.Second // after which the workflow itself is asked
+)
+
+// announcements passes what workers announce of orders on to those who wait to answer
+// submitters. It listens from the first order on.
+type announcements struct {
+	book *orderbook.Book
+
+	mu      sync.Mutex
+	waiting map[string][]*hearer // by order; nil while nothing is listened to
+	stop    context.CancelFunc
+	ended   chan struct{} // closed when the last listener has ended
+	again   time.Time     // when to try again after a connection could not be had
+}
+
+// hearer waits for the announcements of some orders.
+type hearer struct {
+	ids  []string
+	said chan orderbook.Announcement // closed when no more can be heard
+}
+
+// expect says where the announcements of orders come; nil where they cannot be heard.
+// The caller calls forget when it no longer waits.
+func (a *announcements) expect(ctx context.Context, ids ...string) *hearer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting == nil && !a.listen(ctx) {
+		return nil
+	}
+	h := &hearer{ids: ids, said: make(chan orderbook.Announcement, len(ids))}
+	for _, id := range ids {
+		a.waiting[id] = append(a.waiting[id], h)
+	}
+	return h
+}
+
+func (a *announcements) forget(h *hearer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range h.ids {
+		rest := slices.DeleteFunc(a.waiting[id], func(other *hearer) bool { return other == h })
+		if len(rest) == 0 {
+			delete(a.waiting, id)
+		} else {
+			a.waiting[id] = rest
+		}
+	}
+}
+
+// listen begins to listen and reports whether it could.
+func (a *announcements) listen(ctx context.Context) bool {
+	if time.Now().Before(a.again) {
+		return false
+	}
+	connecting, cancel := context.WithTimeout(ctx, listensWithin)
+	defer cancel()
+	l, err := a.book.Listen(connecting)
+	if err != nil {
+		a.again = time.Now().Add(listensAgain)
+		return false
+	}
+	ctx, a.stop = context.WithCancel(context.WithoutCancel(ctx))
+	a.waiting, a.ended = map[string][]*hearer{}, make(chan struct{})
+	go a.hear(ctx, l, a.ended)
+	return true
+}
+
+// hear passes announcements on until the connection is lost or ctx is done.
+func (a *announcements) hear(ctx context.Context, l *orderbook.Listener, ended chan struct{}) {
+	defer close(ended)
+	defer l.Close(ctx)
+	for {
+		said, err := l.Next(ctx)
+		if err != nil {
+			a.lose()
+			return
+		}
+		a.mu.Lock()
+		for _, h := range a.waiting[said.OrderID] {
+			select {
+			case h.said <- said:
+			default: // it was announced before
+			}
+		}
+		a.mu.Unlock()
+	}
+}
+
+// lose ends all waiting for what cannot be heard any more.
+func (a *announcements) lose() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	told := map[*hearer]bool{}
+	for _, list := range a.waiting {
+		for _, h := range list {
+			if !told[h] {
+				told[h] = true
+				close(h.said)
+			}
+		}
+	}
+	a.waiting = nil
+}
+
+// close ends the connection.
+func (a *announcements) close() {
+	a.mu.Lock()
+	stop, ended := a.stop, a.ended
+	a.again = time.Now().Add(time.Hour) // nothing is submitted any more
+	a.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-ended
+	}
+}
+
+// Close ends the connection on which the intake listens. Nothing may be submitted
+// afterwards.
+func (in *Intake) Close() { in.announced.close() }
+
+// begin starts a workflow and waits until a worker has announced what became of its
+// orders: that is in the middle of the first workflow task, in which they may be
+// carried out. It returns nothing where that cannot be heard, or is not in time.
+func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) error, ids ...string) (map[string]orderbook.Announcement, error) {
+	h := in.announced.expect(ctx, ids...)
+	if h == nil {
+		return nil, nil
+	}
+	defer in.announced.forget(h)
+	waiting, cancel := context.WithTimeout(ctx, announcedIn)
+	defer cancel()
+	if err := start(waiting); err != nil {
+		return nil, err
+	}
+	all := map[string]orderbook.Announcement{}
+	for len(all) < len(ids) {
+		select {
+		case said, ok := <-h.said:
+			if !ok {
+				return nil, nil
+			}
+			all[said.OrderID] = said
+		case <-waiting.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return all, nil
+}
+
+// start starts the workflow of a new order and waits until its credits are held or
+// found missing.
+func (in *Intake) start(ctx context.Context, input order.Input) (order.Reservation, error) {
+	ctx, cancel := context.WithTimeout(ctx, within(input))
+	defer cancel()
+	said, err := in.begin(ctx, func(ctx context.Context) error {
+		_, err := in.temporal.ExecuteWorkflow(ctx, workflows.StartOptions(input), workflows.Order, workflows.OrderInput{Input: input, Announced: true})
+		return err
+	}, input.ID)
+	a, announced := said[input.ID]
+	switch {
+	case err != nil:
+		return order.Reservation{}, err
+	case !announced:
+		return in.reserve(ctx, input)
+	case a.Refused != nil:
+		return order.Reservation{}, refusal(a.Refused)
+	}
+	return order.Reservation{Order: a.Order, RequestHash: a.RequestHash}, nil
+}
+
+// beginRide starts the workflow of a ride and waits until its orders are reserved.
+func (in *Intake) beginRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
+	ids := make([]string, len(input.Orders))
+	for i, o := range input.Orders {
+		ids[i] = o.ID
+	}
+	announced := input
+	announced.Announced = true
+	said, err := in.begin(ctx, func(ctx context.Context) error {
+		_, err := in.temporal.ExecuteWorkflow(ctx, rideOptions(ride, input), workflows.Ride, announced)
+		return err
+	}, ids...)
+	if err != nil {
+		return nil, err
+	}
+	if said == nil {
+		return in.reserveRide(ctx, ride, input)
+	}
+	boarded := make([]activities.Boarded, len(ids))
+	for i, id := range ids {
+		a := said[id]
+		boarded[i] = activities.Boarded{OrderID: id, RequestHash: a.RequestHash, Refused: a.Refused, Rides: a.Rides}
+	}
+	return boarded, nil
+}
+
+// refusal is a refusal as the workflow would have answered it.
+func refusal(r *order.Refusal) error {
+	return temporal.NewNonRetryableApplicationError(r.Message, r.Code, nil, r.Field)
+}
