@@ -237,7 +237,7 @@ func noList(err error) error {
 //
 // Errors: ErrNoList.
 func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Selected, error) {
-	all, err := c.SelectLists(ctx, map[string]string{orderID: listID})
+	all, err := c.selectLists(ctx, map[string]string{orderID: listID})
 	if err != nil {
 		return Selected{}, err
 	}
@@ -248,9 +248,13 @@ func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Sel
 	return selected, nil
 }
 
-// SelectLists is SelectList for several orders: lists has the list of each. An
-// order whose list is not there is left out.
+// SelectLists is SelectList for several orders over short lists: lists has the list
+// of each. An order whose list is not there is left out.
 func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (map[string]Selected, error) {
+	return c.selectLists(ctx, lists, commit.PlannedOnce)
+}
+
+func (c *Catalogue) selectLists(ctx context.Context, lists map[string]string, settings ...string) (map[string]Selected, error) {
 	orders := slices.Sorted(maps.Keys(lists))
 	of := make([]string, len(orders))
 	for i, id := range orders {
@@ -295,7 +299,7 @@ func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (m
 			return nil
 		})
 		return err
-	})
+	}, settings...)
 	if err != nil {
 		return nil, fmt.Errorf("selecting the addresses of %d orders, such as %s: %w", len(orders), orders[0], err)
 	}

@@ -50,9 +50,13 @@ func (c *Catalogue) Verified(ctx context.Context, org, orderID string) ([]Verifi
 }
 
 func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string) ([][]Verified, error) {
+	of, these := `unnest($1::text[]) WITH ORDINALITY o (id, n)`, any(orders)
+	if len(orders) == 1 { // the plan is kept, see database.In
+		of, these = `(SELECT $1::text AS id, 1::bigint AS n OFFSET 0) o`, orders[0]
+	}
 	rows, _ := c.pool.Query(ctx, `
 		SELECT o.n, r.email, `+verifiedOf+`
-		FROM unnest($1::text[]) WITH ORDINALITY o (id, n)
+		FROM `+of+`
 		CROSS JOIN LATERAL ( -- each by its key
 			SELECT list_id, EXISTS (SELECT FROM list WHERE id = list_id) AS kept FROM order_selection WHERE order_id = o.id AND round = 1 OFFSET 0
 		) s
@@ -62,19 +66,19 @@ func (c *Catalogue) readVerified(ctx context.Context, _ string, orders []string)
 			SELECT value, n, n, NULL, false FROM order_item WHERE NOT s.kept AND order_id = o.id
 		) r LEFT JOIN LATERAL (SELECT * FROM order_item WHERE order_id = o.id AND n = r.item OFFSET 0) i ON true
 		WHERE i.delivered_at IS NOT NULL OR r.item IS NULL
-		ORDER BY o.n, r.n`, orders)
-	of := make([][]Verified, len(orders))
+		ORDER BY o.n, r.n`, these)
+	found := make([][]Verified, len(orders))
 	var n int64
 	var cleaned bool
 	var v Verified
 	_, err := pgx.ForEachRow(rows, append([]any{&n, &v.Email}, v.columns(&cleaned)...), func() error {
 		v.finish(cleaned)
-		of[n-1] = append(of[n-1], v)
+		found[n-1] = append(found[n-1], v)
 		v = Verified{}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading what %d orders verified: %w", len(orders), err)
 	}
-	return of, nil
+	return found, nil
 }

@@ -122,7 +122,7 @@ func (b *Book) write(ctx context.Context, statement string, c *verdictColumns) (
 	var update pgx.Batch
 	settings := `
 		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 	if commit.Deferred(ctx) {
 		settings += ", " + commit.Off
 	}
