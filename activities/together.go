@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	togetherMost = 100         // orders that a step is carried out for at a time
-	reserveFirst = time.Second // that orders wait while others are reserved
+	togetherMost = 100             // orders that a step is carried out for at a time
+	reserveFirst = 2 * time.Second // that orders wait while others are reserved
 )
 
 // together gathers small orders of one organization that a step is carried out for at

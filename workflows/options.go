@@ -22,6 +22,10 @@ const (
 	// given to an activity.
 	localAttempt  = 10 * time.Second
 	localAttempts = 15 * time.Second
+
+	// How long one is carried out within its first task, behind others.
+	atOnceAttempt  = 20 * time.Second
+	atOnceAttempts = 30 * time.Second
 )
 
 // reserving is the local activity on which the submitter waits: it runs in the
@@ -68,6 +72,15 @@ func bookkeeping(ctx workflow.Context, org, summary string) workflow.Context {
 		RetryPolicy:            patient(),
 		Priority:               temporal.Priority{FairnessKey: org},
 	})
+}
+
+// carryingOut is bookkeeping with a little verification, for which the orders that
+// are reserved at that time are waited for, and those of its organization before it.
+func carryingOut(ctx workflow.Context, org, summary string) workflow.Context {
+	ctx = bookkeeping(ctx, org, summary)
+	options := workflow.GetLocalActivityOptions(ctx)
+	options.StartToCloseTimeout, options.ScheduleToCloseTimeout = atOnceAttempt, atOnceAttempts
+	return workflow.WithLocalActivityOptions(ctx, options)
 }
 
 // givingBack is the release of a hold. It never gives up: as long as it has

@@ -137,7 +137,7 @@ func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	var err error
 	if o.announced && o.small() && !o.in.Request.Kind.Spec().Exports {
 		in := activities.CarryOutInput{Input: o.in, Terms: o.terms}
-		err = o.book(bookkeeping(ctx, o.in.Org, choosing+"; verify, charge and deliver what can be at once"), a.CarryOut, in, &selected)
+		err = o.book(carryingOut(ctx, o.in.Org, choosing+"; verify, charge and deliver what can be at once"), a.CarryOut, in, &selected)
 	} else {
 		in := activities.SelectInput{ID: o.in.ID, Org: o.in.Org, Member: o.in.Member, Terms: o.terms}
 		err = o.book(bookkeeping(ctx, o.in.Org, choosing), a.SelectLeads, in, &selected)
