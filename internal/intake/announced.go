@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	listensWithin = time.Second      // to have a connection on which announcements come
-	listensAgain  = time.Minute      // after it could not be had
-	announcedIn   = 12 * time.Second // after which the workflow itself is asked
+	listensWithin = time.Second            // to have a connection on which announcements come
+	listensAgain  = time.Minute            // after it could not be had
+	looksFirst    = 500 * time.Millisecond // for orders that are not announced; then after twice that time, and so on
+	announcedIn   = 12 * time.Second       // after which the workflow itself is asked
 )
 
 // announcements passes what workers announce of orders on to those who wait to answer
@@ -139,7 +140,8 @@ func (in *Intake) Close() { in.announced.close() }
 
 // begin starts a workflow and waits until a worker has announced what became of its
 // orders: that is in the middle of the first workflow task, in which they may be
-// carried out. It returns nothing where that cannot be heard, or is not in time.
+// carried out. It returns nothing where that cannot be heard, is not in time, or where
+// the orders are in the book unannounced, as a worker of an earlier build enters them.
 func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) error, ids ...string) (map[string]orderbook.Announcement, error) {
 	h := in.announced.expect(ctx, ids...)
 	if h == nil {
@@ -152,8 +154,17 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 		return nil, err
 	}
 	all := map[string]orderbook.Announcement{}
+	every := looksFirst
+	look := time.NewTimer(every)
+	defer look.Stop()
 	for len(all) < len(ids) {
 		select {
+		case <-look.C:
+			if known, err := in.book.GetAll(waiting, "", ids); err == nil && len(known) == len(ids) {
+				return nil, nil
+			}
+			every *= 2
+			look.Reset(every)
 		case said, ok := <-h.said:
 			if !ok {
 				return nil, nil

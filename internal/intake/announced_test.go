@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -61,4 +62,23 @@ func TestAnnouncementsThatDoNotComeThroughAreNotWaitedFor(t *testing.T) {
 	require.Nil(t, a.expect(t.Context(), "a"))
 	require.Nil(t, a.expect(t.Context(), "a"))
 	require.Less(t, time.Since(began), 2*listensWithin, "it is not tried for each order")
+}
+
+// A worker of an earlier build announces nothing; its orders are found in the book.
+func TestOrdersThatAreNotAnnouncedAreFoundInTheBook(t *testing.T) {
+	pool := pgtest.New(t)
+	in := &Intake{book: orderbook.New(pool)}
+	in.announced = &announcements{book: in.book}
+	t.Cleanup(in.Close)
+	entering := func(ctx context.Context) error {
+		_, err := in.book.Create(ctx, orderbook.NewOrder{
+			ID: "a", Org: "acme", Request: order.Request{Kind: order.LeadList, Count: 1}, PlanID: "p", PlanVersion: 1, Status: order.Reserved,
+		})
+		return err
+	}
+	began := time.Now()
+	said, err := in.begin(t.Context(), entering, "a")
+	require.NoError(t, err)
+	require.Nil(t, said)
+	require.Less(t, time.Since(began), announcedIn)
 }
