@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	listensWithin = time.Second            // to have a connection on which announcements come
-	listensAgain  = time.Minute            // after it could not be had
-	looksFirst    = 500 * time.Millisecond // for orders that are not announced; then after twice that time, and so on
-	announcedIn   = 12 * time.Second       // after which the workflow itself is asked
+	listensWithin = time.Second      // to have a connection on which announcements come
+	listensAgain  = time.Minute      // after it could not be had
+	looksEvery    = 2 * time.Second  // for orders that are not announced
+	announcedIn   = 12 * time.Second // after which the workflow itself is asked
 )
 
 // announcements passes what workers announce of orders on to those who wait to answer
@@ -140,8 +140,9 @@ func (in *Intake) Close() { in.announced.close() }
 
 // begin starts a workflow and waits until a worker has announced what became of its
 // orders: that is in the middle of the first workflow task, in which they may be
-// carried out. It returns nothing where that cannot be heard, is not in time, or where
-// the orders are in the book unannounced, as a worker of an earlier build enters them.
+// carried out. Of orders that are found in the book, unannounced, it says only that
+// they are there: a worker of an earlier build enters them so. It returns nothing
+// where announcements cannot be heard, or nothing became of the orders in time.
 func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) error, ids ...string) (map[string]orderbook.Announcement, error) {
 	h := in.announced.expect(ctx, ids...)
 	if h == nil {
@@ -150,31 +151,44 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 	defer in.announced.forget(h)
 	waiting, cancel := context.WithTimeout(ctx, announcedIn)
 	defer cancel()
-	if err := start(waiting); err != nil {
-		return nil, err
-	}
-	all := map[string]orderbook.Announcement{}
-	every := looksFirst
-	look := time.NewTimer(every)
+	started := make(chan error, 1)
+	go func() { started <- start(waiting) }() // which may be answered after the announcement
+	said := map[string]orderbook.Announcement{}
+	look := time.NewTicker(looksEvery)
 	defer look.Stop()
-	for len(all) < len(ids) {
+	for len(said) < len(ids) {
 		select {
-		case <-look.C:
-			if known, err := in.book.GetAll(waiting, "", ids); err == nil && len(known) == len(ids) {
-				return nil, nil
-			}
-			every *= 2
-			look.Reset(every)
-		case said, ok := <-h.said:
+		case a, ok := <-h.said:
 			if !ok {
-				return nil, nil
+				return in.entered(ctx, ids), nil
 			}
-			all[said.OrderID] = said
+			said[a.OrderID] = a
+		case err := <-started:
+			if err != nil && waiting.Err() == nil {
+				return nil, err
+			}
+		case <-look.C:
+			if found := in.entered(waiting, ids); found != nil {
+				return found, nil
+			}
 		case <-waiting.Done():
-			return nil, ctx.Err()
+			return in.entered(ctx, ids), ctx.Err()
 		}
 	}
-	return all, nil
+	return said, nil
+}
+
+// entered says of orders that they are in the book; nothing where one is not.
+func (in *Intake) entered(ctx context.Context, ids []string) map[string]orderbook.Announcement {
+	known, err := in.book.GetAll(ctx, "", ids)
+	if err != nil || len(known) < len(ids) {
+		return nil
+	}
+	found := map[string]orderbook.Announcement{}
+	for _, id := range ids {
+		found[id] = orderbook.Announcement{OrderID: id}
+	}
+	return found
 }
 
 // start starts the workflow of a new order and waits until its credits are held or
