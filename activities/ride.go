@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/internal/errcode"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
@@ -57,7 +58,7 @@ func (a *Activities) Board(ctx context.Context, ride Ride) ([]Boarded, error) {
 	for i, in := range ride.Orders {
 		said[i].OrderID = in.ID
 		if info, refused := Refused(err); refused {
-			said[i].Refused = &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
+			said[i].Refused = refusalOf(info)
 			continue
 		}
 		b := boarded[i]
@@ -364,8 +365,12 @@ func refused(err error, b *Boarded) error {
 	if !refused {
 		return err
 	}
-	b.Refused = &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
+	b.Refused = refusalOf(info)
 	return nil
+}
+
+func refusalOf(info errcode.Info) *order.Refusal {
+	return &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
 }
 
 // temporary reports whether an error of an activity may pass.

@@ -53,13 +53,27 @@ type reserved struct {
 // is in the book already it only reports how it stands, under the plan version
 // it started with.
 func (a *Activities) Reserve(ctx context.Context, in ReserveInput) (order.Reservation, error) {
+	if !in.Request.Small() { // others do not wait until a million leads are looked up
+		outcomes, err := a.reserveTogether(ctx, in.Org, []ReserveInput{in})
+		if err != nil {
+			return order.Reservation{}, err
+		}
+		return outcomes[0].answer()
+	}
 	a.together.held.Add(1)
 	defer a.together.held.Add(-1)
 	r, err := a.orders().reserve.Call(ctx, in.Org, in)
-	if f := r.refused; f != nil && err == nil {
-		err = temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)
+	if err != nil {
+		return order.Reservation{}, err
 	}
-	return r.Reservation, err
+	return r.answer()
+}
+
+func (r reserved) answer() (order.Reservation, error) {
+	if f := r.refused; f != nil {
+		return order.Reservation{}, temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)
+	}
+	return r.Reservation, nil
 }
 
 // reserveTogether reserves orders of an organization as if they came one after the
@@ -78,6 +92,9 @@ func (a *Activities) reserveTogether(ctx context.Context, _ string, list []Reser
 	reservations, err := atOnce(ctx, a, func(ctx context.Context) ([]order.Reservation, error) {
 		return a.reserveAll(ctx, ride, all, boarded)
 	})
+	if info, permanent := Refused(err); permanent && len(list) == 1 && list[0].Announce { // of several, each is tried alone
+		a.announce(ctx, []orderbook.Announcement{{OrderID: list[0].ID, Refused: refusalOf(info)}})
+	}
 	if err != nil {
 		return nil, err
 	}

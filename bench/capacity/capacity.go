@@ -18,8 +18,6 @@ const (
 	busy          = 0.5    // of a core, at the peak: the rest is for failures
 	perIdentity   = 20_000 // addresses a day that one sending identity asks for
 	perAction     = 3.0    // events of a history for an action that Temporal Cloud bills
-	smallEvents   = 19     // events of an order of ten, whose refund does not wait
-	smallActions  = 6      // and its actions
 	retentionDays = 7      // of histories
 	daysOfMonth   = 31     // Temporal counts 744 hours
 )
@@ -143,15 +141,15 @@ func smallOrders(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	orders, err := load(dir, "size")
+	order, err := load(dir, "order")
 	if err != nil {
 		return "", err
 	}
-	events, err := orders.at("events of the longest", "order", 1000.0)
+	actions, err := order.at("billable actions", "list of 10 leads")
 	if err != nil {
 		return "", err
 	}
-	kilobytes, err := orders.at("KB of the longest", "order", 1000.0)
+	kilobytes, err := order.at("KB of history", "list of 10 leads")
 	if err != nil {
 		return "", err
 	}
@@ -160,9 +158,9 @@ func smallOrders(dir string) (string, error) {
 	b.WriteString("| contacts a day, in orders of 10 | orders/s, peak | cores, all parts | actions a day | actions/s, peak | histories GB a day | Temporal Cloud, $ a month |\n|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, volume := range volumes {
 		n := volume / 10
-		history := n * smallEvents * kilobytes * 1024 / events
+		history := n * kilobytes * 1024
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", whole(volume), short(n/86_400*peak), short(n/86_400*peak*each/busy),
-			short(n*smallActions), short(n*smallActions/86_400*peak), short(history/1e9), short(cloud(n*smallActions, history)))
+			short(n*actions), short(n*actions/86_400*peak), short(history/1e9), short(cloud(n*actions, history)))
 	}
 	return b.String(), nil
 }

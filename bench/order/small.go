@@ -55,7 +55,7 @@ func (b *bench) small(ctx context.Context) error {
 			Kind: order.LeadList, Count: fewLeads, Criteria: order.Criteria{Domain: domains}, IncludeKnownBad: true, IncludeOwned: true,
 		}}
 	}
-	table := b.report.Table("What a small order costs Temporal, one at a time", "", "n", "events", "workflow tasks", "billable actions", "server CPU ms", "worker CPU ms", "PostgreSQL CPU ms", "over in p50 ms")
+	table := b.report.Table("What a small order costs Temporal, one at a time", "", "n", "events", "workflow tasks", "billable actions", "KB of history", "server CPU ms", "worker CPU ms", "PostgreSQL CPU ms", "over in p50 ms")
 	for _, c := range []struct {
 		name string
 		of   func(i int) intake.Submission // nil: an empty workflow
@@ -112,7 +112,7 @@ func (b *bench) cost(ctx context.Context, table *report.Table, name string, of f
 	}
 	each := func(d time.Duration) float64 { return report.Milliseconds(d) / float64(b.accepts) }
 	used := after.Minus(before)
-	table.Add(name, b.accepts, h.MaxEvents, h.Tasks, h.Actions, each(used.Temporal), each(used.Worker), each(used.Postgres), over.Quantile(0.5))
+	table.Add(name, b.accepts, h.MaxEvents, h.Tasks, h.Actions, float64(h.MaxBytes)/1024, each(used.Temporal), each(used.Worker), each(used.Postgres), over.Quantile(0.5))
 	return nil
 }
 

@@ -18,7 +18,7 @@ const (
 	listensWithin = time.Second      // to have a connection on which announcements come
 	listensAgain  = time.Minute      // after it could not be had
 	looksEvery    = 2 * time.Second  // for orders that are not announced
-	announcedIn   = 12 * time.Second // after which the workflow itself is asked
+	announcedIn   = 14 * time.Second // after which the workflow itself is asked
 )
 
 // announcements passes what workers announce of orders on to those who wait to answer

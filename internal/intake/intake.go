@@ -134,7 +134,7 @@ func (in *Intake) Submit(ctx context.Context, s Submission) (order.Order, error)
 	if !maps.Equal(before.Metadata, s.Metadata) {
 		return order.Order{}, ErrKeyReused
 	}
-	r, err := in.enter(ctx, input, first, s.Together)
+	r, err := in.enter(ctx, input, before, s.Together)
 	if err != nil && !isStarted(err) {
 		return order.Order{}, answer(err)
 	}
@@ -189,11 +189,15 @@ func (in *Intake) outcome(ctx context.Context, input order.Input, r order.Reserv
 	return o, in.mend(ctx, input.ID)
 }
 
-// enter reserves an order: in a workflow of its own, or in one that it shares.
-func (in *Intake) enter(ctx context.Context, input order.Input, first, together bool) (order.Reservation, error) {
+// enter reserves an order: in a workflow of its own, or in one that it shares. before
+// is how it stands, where it was submitted before.
+func (in *Intake) enter(ctx context.Context, input order.Input, before order.Order, together bool) (order.Reservation, error) {
+	first := before.ID == ""
 	switch {
 	case !mayRide(input.Request) && first:
 		return in.start(ctx, input)
+	case !mayRide(input.Request) && time.Since(before.CreatedAt).Abs() < repeatedAfter:
+		return order.Reservation{}, nil // the book has it, and its workflow is there
 	case !mayRide(input.Request):
 		return in.reserve(ctx, input)
 	case !first:
