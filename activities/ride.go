@@ -155,8 +155,9 @@ func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string
 			continue
 		}
 		boarded[i].RequestHash = r.RequestHash
-		boarded[i].Rides = r.RequestHash == ride.Orders[i].Request.Hash() && (r.Order.Status == order.Reserved || r.Order.Status == order.Verifying)
-		if boarded[i].Rides {
+		its := r.RequestHash == ride.Orders[i].Request.Hash()
+		boarded[i].Rides = its && (r.Order.Status == order.Reserved || r.Order.Status == order.Verifying)
+		if its && !r.Order.Status.Over() { // one that an earlier attempt delivered is settled in a workflow of its own
 			boarded[i].Terms = &r.Terms
 		}
 	}
