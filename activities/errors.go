@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/errcode"
+	"holdfast/internal/order"
 	"holdfast/internal/verify"
 )
 
@@ -48,6 +49,15 @@ func nonRetryable(info errcode.Info) error {
 		details = append(details, info.Field)
 	}
 	return temporal.NewNonRetryableApplicationError(verify.WithoutAddresses(info.Text), info.Code, nil, details...)
+}
+
+// RefusalError is a refusal as the error that it was made of: Refused reads it back.
+func RefusalError(r *order.Refusal) error {
+	return temporal.NewNonRetryableApplicationError(r.Message, r.Code, nil, r.Field)
+}
+
+func refusalOf(info errcode.Info) *order.Refusal {
+	return &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
 }
 
 // Refused reads back what toTemporal wrote of an error that would come again in

@@ -293,13 +293,12 @@ func (f *finish) releases(ctx context.Context, ids []string) ([]ledger.Release, 
 	ops := make([]ledger.Release, len(ids))
 	for i, id := range ids {
 		c := f.open[id]
-		if !slices.ContainsFunc(c.now.Credits, unspent) { // nothing comes back
-			ops[i] = releaseOf(ReleaseInput{OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind, Status: order.Settled})
-			continue
-		}
 		in := ReleaseInput{
 			OrderID: id, Org: f.org, Member: c.Member, Kind: c.Request.Kind,
 			Plan: c.Terms.Plan, PlanVersion: c.Terms.PlanVersion, Terms: c.Terms, At: *c.now.CompletedAt, Status: order.Settled,
+		}
+		if ops[i] = releaseOf(in); !slices.ContainsFunc(c.now.Credits, unspent) { // nothing comes back
+			continue
 		}
 		like := alike{in.Plan, in.Member, in.PlanVersion, in.At}
 		late, there := known[like]
@@ -309,7 +308,6 @@ func (f *finish) releases(ctx context.Context, ids []string) ([]ledger.Release, 
 			}
 			known[like] = late
 		}
-		ops[i] = releaseOf(in)
 		ops[i].Late, ops[i].ReinstateUntil = late.Late, late.ReinstateUntil
 	}
 	return ops, nil

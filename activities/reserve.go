@@ -13,7 +13,7 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-// reserve reserves an order alone: one whose credit period ended in between.
+// reserve reserves an order alone: its credit period ended while it was reserved with others.
 func (a *Activities) reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
 	known, err := a.Book.Get(ctx, in.Org, in.ID)
 	if err == nil {

@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/internal/errcode"
 	"holdfast/internal/lead"
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
@@ -220,9 +219,9 @@ func (a *Activities) enterAll(ctx context.Context, ride Ride, at []int, entries 
 	return nil
 }
 
-// selectAll freezes the items of the orders that ride. It says of which they cannot be,
-// and why: these do not ride.
-func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) (failed map[string]error, err error) {
+// selectAll freezes the items of the orders that ride. It says, order by order, why
+// they cannot be: such an order does not ride.
+func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.Reservation, boarded []Boarded) (failed []error, err error) {
 	lists := map[string]string{}
 	for i, in := range ride.Orders {
 		if boarded[i].Rides && in.Request.Kind.Spec().Source == order.FromAddresses {
@@ -243,15 +242,15 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 	if err != nil {
 		return nil, toTemporal(err)
 	}
-	errs := make([]error, len(ride.Orders))
-	err = each(len(ride.Orders), func(i int) error {
+	failed = make([]error, len(ride.Orders))
+	return failed, each(len(ride.Orders), func(i int) error {
 		in := ride.Orders[i]
 		if !boarded[i].Rides {
 			return nil
 		}
 		if s, there := selected[in.ID]; there {
-			errs[i] = toTemporal(refusedToStart[in.ID])
-			boarded[i].Rides = errs[i] == nil
+			failed[i] = toTemporal(refusedToStart[in.ID])
+			boarded[i].Rides = failed[i] == nil
 			boarded[i].Selected = s.Items
 			return nil
 		}
@@ -259,18 +258,11 @@ func (a *Activities) selectAll(ctx context.Context, ride Ride, reserved []order.
 		if temporary(err) {
 			return err
 		}
-		errs[i] = err
+		failed[i] = err
 		boarded[i].Rides = err == nil // else it fails in a workflow of its own
 		boarded[i].Selected, boarded[i].Decided = s.Selected, s.Decided
 		return nil
 	})
-	failed = map[string]error{}
-	for i, in := range ride.Orders {
-		if errs[i] != nil {
-			failed[in.ID] = errs[i]
-		}
-	}
-	return failed, err
 }
 
 // legsOf are the orders that ride.
@@ -368,10 +360,6 @@ func refused(err error, b *Boarded) error {
 	}
 	b.Refused = refusalOf(info)
 	return nil
-}
-
-func refusalOf(info errcode.Info) *order.Refusal {
-	return &order.Refusal{Code: info.Code, Message: info.Text, Field: info.Field}
 }
 
 // temporary reports whether an error of an activity may pass.

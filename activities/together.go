@@ -2,11 +2,10 @@ package activities
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.temporal.io/sdk/temporal"
 
 	"holdfast/internal/commit"
 	"holdfast/internal/order"
@@ -70,8 +69,8 @@ func (a *Activities) Reserve(ctx context.Context, in ReserveInput) (order.Reserv
 }
 
 func (r reserved) answer() (order.Reservation, error) {
-	if f := r.refused; f != nil {
-		return order.Reservation{}, temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, f.Field)
+	if r.refused != nil {
+		return order.Reservation{}, RefusalError(r.refused)
 	}
 	return r.Reservation, nil
 }
@@ -147,32 +146,28 @@ func (a *Activities) carryOutTogether(ctx context.Context, org string, list []Ca
 		if err != nil {
 			return nil, err
 		}
-		over := map[string]order.Order{}
+		now := map[string]order.Order{}
 		if a.Verifies {
-			if over, err = a.carryOut(ctx, legsOf(ride, boarded)); err != nil {
+			if now, err = a.carryOut(ctx, legsOf(ride, boarded)); err != nil {
 				return nil, err
 			}
 		}
-		outcomes := make([]carriedOut, len(list))
 		var open []string
-		for i, in := range list {
-			now, ended := over[in.ID]
-			outcomes[i] = carriedOut{Selection{now, boarded[i].Decided}, failed[in.ID]}
-			if !ended {
+		for _, in := range list {
+			if _, over := now[in.ID]; !over {
 				open = append(open, in.ID)
 			}
 		}
-		if len(open) == 0 {
-			return outcomes, nil
-		}
-		now, err := a.Book.GetAll(ctx, org, open)
-		if err != nil {
-			return nil, toTemporal(err)
-		}
-		for i := range outcomes {
-			if o, is := now[list[i].ID]; is {
-				outcomes[i].Order = o
+		if len(open) > 0 {
+			standing, err := a.Book.GetAll(ctx, org, open)
+			if err != nil {
+				return nil, toTemporal(err)
 			}
+			maps.Copy(now, standing)
+		}
+		outcomes := make([]carriedOut, len(list))
+		for i, in := range list {
+			outcomes[i] = carriedOut{Selection{now[in.ID], boarded[i].Decided}, failed[i]}
 		}
 		return outcomes, nil
 	})

@@ -125,7 +125,7 @@ func (o *orderRun) cancelledBefore() bool {
 }
 
 // selectLeads freezes the candidates, so that every later step works on the
-// same ones. A small order whose submitter has its answer is carried out in the
+// same ones. A small order that keeps no submitter waiting is carried out in the
 // same step, as far as it goes without waiting.
 func (o *orderRun) selectLeads(ctx workflow.Context) error {
 	if o.Round > 0 || o.Parts > 0 {

@@ -12,6 +12,7 @@ package commit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,17 +66,17 @@ func Through(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), seenThrough)
 }
 
-// PlannedOnce is for transactions whose statements find all rows by their keys, be it
+// PlannedOnce are settings for transactions that find all rows by their keys, be it
 // one or a hundred: no other plan will ever be better, and making one takes longer
 // than carrying it out. A plan that is made while a table is new must serve when it has
 // grown.
-const PlannedOnce = `plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off`
+var PlannedOnce = []string{`plan_cache_mode = force_generic_plan`, `enable_seqscan = off`}
 
 // Begin carries fn out in a transaction with some settings, as pgx.BeginFunc does.
 // Under a context whose transactions are deferred it does not wait for the disk.
 func Begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error, settings ...string) error {
 	if Deferred(ctx) {
-		settings = append(settings, `synchronous_commit = off`)
+		settings = slices.Concat(settings, []string{`synchronous_commit = off`})
 	}
 	var options pgx.TxOptions
 	if len(settings) > 0 {

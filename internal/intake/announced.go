@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
-
 	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -110,11 +108,11 @@ func (a *announcements) hear(ctx context.Context, l *orderbook.Listener, ended c
 func (a *announcements) lose() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	told := map[*hearer]bool{}
+	closed := map[*hearer]bool{}
 	for _, list := range a.waiting {
 		for _, h := range list {
-			if !told[h] {
-				told[h] = true
+			if !closed[h] {
+				closed[h] = true
 				close(h.said)
 			}
 		}
@@ -160,7 +158,7 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 		select {
 		case a, ok := <-h.said:
 			if !ok {
-				return in.entered(ctx, ids), nil
+				return in.inTheBook(ctx, ids), nil
 			}
 			said[a.OrderID] = a
 		case err := <-started:
@@ -168,18 +166,18 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 				return nil, err
 			}
 		case <-look.C:
-			if found := in.entered(waiting, ids); found != nil {
+			if found := in.inTheBook(waiting, ids); found != nil {
 				return found, nil
 			}
 		case <-waiting.Done():
-			return in.entered(ctx, ids), ctx.Err()
+			return in.inTheBook(ctx, ids), ctx.Err()
 		}
 	}
 	return said, nil
 }
 
-// entered says of orders that they are in the book; nothing where one is not.
-func (in *Intake) entered(ctx context.Context, ids []string) map[string]orderbook.Announcement {
+// inTheBook says of orders that they are in the book; nothing where one is not.
+func (in *Intake) inTheBook(ctx context.Context, ids []string) map[string]orderbook.Announcement {
 	known, err := in.book.GetAll(ctx, "", ids)
 	if err != nil || len(known) < len(ids) {
 		return nil
@@ -207,7 +205,7 @@ func (in *Intake) start(ctx context.Context, input order.Input) (order.Reservati
 	case !announced:
 		return in.reserve(ctx, input)
 	case a.Refused != nil:
-		return order.Reservation{}, refusal(a.Refused)
+		return order.Reservation{}, activities.RefusalError(a.Refused)
 	}
 	return order.Reservation{Order: a.Order, RequestHash: a.RequestHash}, nil
 }
@@ -236,9 +234,4 @@ func (in *Intake) beginRide(ctx context.Context, ride string, input workflows.Ri
 		boarded[i] = activities.Boarded{OrderID: id, RequestHash: a.RequestHash, Refused: a.Refused, Rides: a.Rides}
 	}
 	return boarded, nil
-}
-
-// refusal is a refusal as the workflow would have answered it.
-func refusal(r *order.Refusal) error {
-	return temporal.NewNonRetryableApplicationError(r.Message, r.Code, nil, r.Field)
 }

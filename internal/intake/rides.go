@@ -227,7 +227,7 @@ func (in *Intake) startRide(ctx context.Context, ride string, riders []*rider) {
 		case err != nil:
 			r.done <- rode{err: err}
 		case boarded[i].Refused != nil:
-			r.done <- rode{err: refusal(boarded[i].Refused)}
+			r.done <- rode{err: activities.RefusalError(boarded[i].Refused)}
 		default:
 			r.done <- rode{reservation: order.Reservation{RequestHash: boarded[i].RequestHash}}
 		}
@@ -324,7 +324,7 @@ func (in *Intake) boarded(ctx context.Context, input order.Input) (order.Reserva
 		if line.Alone() {
 			return in.reserve(ctx, input)
 		}
-		entered, err := in.isEntered(ctx, input)
+		entered, err := in.entered(ctx, input)
 		if err != nil || entered {
 			return order.Reservation{RequestHash: line.RequestHash}, err
 		}
@@ -334,7 +334,7 @@ func (in *Intake) boarded(ctx context.Context, input order.Input) (order.Reserva
 				return order.Reservation{}, err
 			}
 			if !runs {
-				if entered, err = in.isEntered(ctx, input); err != nil || entered {
+				if entered, err = in.entered(ctx, input); err != nil || entered {
 					return order.Reservation{RequestHash: line.RequestHash}, err
 				}
 				return in.reserve(ctx, input)
@@ -348,7 +348,7 @@ func (in *Intake) boarded(ctx context.Context, input order.Input) (order.Reserva
 	}
 }
 
-func (in *Intake) isEntered(ctx context.Context, input order.Input) (bool, error) {
+func (in *Intake) entered(ctx context.Context, input order.Input) (bool, error) {
 	_, err := in.book.Get(ctx, input.Org, input.ID)
 	if errors.Is(err, orderbook.ErrNotFound) {
 		return false, nil

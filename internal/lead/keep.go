@@ -71,7 +71,7 @@ func (c *Catalogue) keepFew(ctx context.Context, key together, all []newList) ([
 			kept[i] = made[l.id]
 		}
 		return err
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 }
 
 // keepAll keeps lists, but for those that are there already, and returns by ID what

@@ -251,7 +251,7 @@ func (c *Catalogue) SelectList(ctx context.Context, orderID, listID string) (Sel
 // SelectLists is SelectList for several orders over short lists: lists has the list
 // of each. An order whose list is not there is left out.
 func (c *Catalogue) SelectLists(ctx context.Context, lists map[string]string) (map[string]Selected, error) {
-	return c.selectLists(ctx, lists, commit.PlannedOnce)
+	return c.selectLists(ctx, lists, commit.PlannedOnce...)
 }
 
 func (c *Catalogue) selectLists(ctx context.Context, lists map[string]string, settings ...string) (map[string]Selected, error) {

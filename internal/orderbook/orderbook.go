@@ -124,7 +124,7 @@ func (b *Book) CreateAll(ctx context.Context, orders []NewOrder) ([]Entered, err
 			entered[i].Order = row.order()
 		}
 		return announceAll(ctx, tx, fresh)
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 	if err != nil {
 		return nil, fmt.Errorf("entering %d orders, such as %s: %w", len(orders), orders[0].ID, err)
 	}

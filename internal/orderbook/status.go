@@ -96,7 +96,7 @@ func (b *Book) change(ctx context.Context, id string, to order.Status, u update)
 	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) (err error) {
 		changed, refused, err = changeAll(ctx, tx, to, map[string]update{id: u})
 		return err
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 	if err = cmp.Or(err, refused[id]); err != nil {
 		return fmt.Errorf("moving order %s to %s: %w", id, to, err)
 	}

@@ -27,7 +27,7 @@ func (b *Book) StartAll(ctx context.Context, selected map[string]int64) (refused
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		_, refused, err = changeAll(ctx, tx, order.Verifying, updates)
 		return err
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 	if err != nil {
 		return nil, fmt.Errorf("starting %d orders: %w", len(selected), err)
 	}
@@ -148,7 +148,7 @@ func (b *Book) CompleteAll(ctx context.Context, completions []Completion) (chang
 		}
 		changed, refused, err = moveAll(ctx, tx, now, order.Completed, updates)
 		return err
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("completing %d orders: %w", len(completions), err)
 	}
@@ -233,7 +233,7 @@ func (b *Book) SettleAll(ctx context.Context, credits map[string][]order.Credit)
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		changed, refused, err = changeAll(ctx, tx, order.Settled, updates)
 		return err
-	}, commit.PlannedOnce)
+	}, commit.PlannedOnce...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("settling %d orders: %w", len(credits), err)
 	}
