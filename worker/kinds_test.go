@@ -60,15 +60,20 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 
 	type trial struct {
 		name string
+		kind string
 		of   intake.Submission
 		want outcome
 		at   moment
 	}
 	var cases []trial
 	submissions := stack.submissions(t)
+	unasked := stack.unasked(t)
 	for _, name := range slices.Sorted(maps.Keys(submissions)) { // a seed chooses the same ones again
 		of := submissions[name]
 		quiet := <-free
+		if name == greylisting {
+			of = unasked(of)
+		}
 		var statements []string
 		quiet.proxy.recordTo(&statements)
 		want, err := quiet.order(ctx, name+"-undisturbed", of, nil)
@@ -78,7 +83,7 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 		require.Equal(t, order.Settled, want.Order.Status, name)
 		require.NotEmpty(t, want.Facts, name)
 		for i, m := range writes(statements) {
-			cases = append(cases, trial{fmt.Sprintf("%s-%d", name, i), of, want, m})
+			cases = append(cases, trial{fmt.Sprintf("%s-%d", name, i), name, of, want, m})
 		}
 	}
 	seed := *momentsSeed
@@ -99,13 +104,17 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 		running.Go(func() error {
 			lane := <-free
 			defer func() { free <- lane }()
-			o, err := lane.order(ctx, c.name, c.of, &c.at)
+			of := c.of
+			if c.kind == greylisting {
+				of = unasked(submissions[greylisting])
+			}
+			o, err := lane.order(ctx, c.name, of, &c.at)
 			mu.Lock()
 			defer mu.Unlock()
 			got[i] = o
 			// How often greylisted items are written depends on when they are asked again; and
 			// what an earlier order has found out about an address is not written again.
-			if errors.Is(err, errMissed) && (strings.HasPrefix(c.name, "greylisting") || strings.HasPrefix(c.at.statement, "INSERT INTO verdict ")) {
+			if errors.Is(err, errMissed) && (c.kind == greylisting || strings.HasPrefix(c.at.statement, "INSERT INTO verdict ")) {
 				missed++
 				return nil
 			}
@@ -117,16 +126,57 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 	}
 	require.NoError(t, running.Wait())
 	for i, c := range cases {
-		if strings.HasPrefix(c.name, "greylisting") { // a host that was asked before the worker died does not wait again
-			delete(c.want.Entries, "capture")
-			delete(got[i].Entries, "capture")
+		if c.kind == greylisting {
+			c.want, got[i] = c.want.ofOtherAddresses(), got[i].ofOtherAddresses()
 		}
 		require.Equal(t, c.want, got[i], "%s, %+v", c.name, c.at)
 	}
-	require.Less(t, missed, max(2, len(cases)/4))
+	require.Less(t, missed, (len(cases)+1)/2)
 	report, err := ledger.Audit(ctx, stack.app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
+}
+
+// greylisting is the kind of order of which some hosts are asked twice.
+const greylisting = "greylisting"
+
+// unasked adds existing mailboxes of a greylisting host to an order, others in each
+// call: a host does not put off a recipient that it was asked about before.
+func (s *stack) unasked(t *testing.T) func(intake.Submission) intake.Submission {
+	world := s.lab.World()
+	var mailboxes []string
+	for _, domain := range world.Domains() {
+		if world.KindOf(domain) == maillab.Greylisting {
+			mailboxes = slices.DeleteFunc(world.Mailboxes(domain, 4000), func(email string) bool {
+				return world.Truth(email).Verdict != "valid"
+			})
+			break
+		}
+	}
+	require.NotEmpty(t, mailboxes)
+	var mu sync.Mutex
+	return func(o intake.Submission) intake.Submission {
+		mu.Lock()
+		defer mu.Unlock()
+		o.Emails = slices.Concat(mailboxes[:6], o.Emails)
+		mailboxes = mailboxes[6:]
+		return o
+	}
+}
+
+// ofOtherAddresses leaves out what differs with the addresses, and how often credits
+// were captured: a host that was asked before the worker died does not wait again.
+func (o outcome) ofOtherAddresses() outcome {
+	o.Entries = maps.Clone(o.Entries)
+	delete(o.Entries, "capture")
+	o.Items, o.Facts = slices.Clone(o.Items), slices.Clone(o.Facts)
+	for i := range o.Items {
+		o.Items[i].Value = ""
+	}
+	for i := range o.Facts {
+		o.Facts[i].Subject = ""
+	}
+	return o
 }
 
 // writing are statements that change an order, its items, its list or credits.
@@ -188,26 +238,21 @@ func (s *stack) submissions(t *testing.T) map[string]intake.Submission {
 	type person struct{ ID, Email string }
 	people, err := pgx.CollectRows(rows, pgx.RowToStructByPos[person])
 	require.NoError(t, err)
-	var ids, steady, grey []string
+	var ids, steady []string
 	for _, p := range people {
 		_, domain, _ := strings.Cut(p.Email, "@")
-		switch {
-		case s.lab.World().KindOf(domain) == maillab.Greylisting:
-			grey = append(grey, p.Email)
-		case len(ids) < 12:
+		if len(ids) < 12 && s.lab.World().KindOf(domain) != maillab.Greylisting {
 			ids, steady = append(ids, p.ID), append(steady, p.Email)
 		}
 	}
-	require.NotEmpty(t, grey)
-	grey = append(grey[:min(len(grey), 6)], steady[:3]...)
 	email := []order.Field{order.EmailField}
 	return map[string]intake.Submission{
-		"reveal":      {Request: order.Request{Kind: order.Reveal, Fields: email}, LeadIDs: ids},
-		"export":      {Request: order.Request{Kind: order.Export}, LeadIDs: ids},
-		"webhook":     {Request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, LeadIDs: ids},
-		"enrich":      {Request: order.Request{Kind: order.Enrich, Fields: email}},
-		"verify":      {Request: order.Request{Kind: order.Verify}, Emails: steady},
-		"together":    {Request: order.Request{Kind: order.Verify}, Emails: steady[:2], Together: true},
-		"greylisting": {Request: order.Request{Kind: order.Verify}, Emails: grey},
+		"reveal":    {Request: order.Request{Kind: order.Reveal, Fields: email}, LeadIDs: ids},
+		"export":    {Request: order.Request{Kind: order.Export}, LeadIDs: ids},
+		"webhook":   {Request: order.Request{Kind: order.Export, Destination: order.ToWebhook}, LeadIDs: ids},
+		"enrich":    {Request: order.Request{Kind: order.Enrich, Fields: email}},
+		"verify":    {Request: order.Request{Kind: order.Verify}, Emails: steady},
+		"together":  {Request: order.Request{Kind: order.Verify}, Emails: steady[:2], Together: true},
+		greylisting: {Request: order.Request{Kind: order.Verify}, Emails: steady[:3]}, // and those of unasked
 	}
 }
