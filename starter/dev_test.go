@@ -128,10 +128,10 @@ func readyFile(t *testing.T, w *world) {
 }
 
 // startServe runs a second HTTP server on the same stack.
-func startServe(w *world) (*process, string) {
+func startServe(w *world, flags ...string) (*process, string) {
 	w.t.Helper()
 	w.env = append(w.env, "HOLDFAST_HTTP_ADDR=127.0.0.1:0")
-	p := w.start("serve")
+	p := w.start(append([]string{"serve"}, flags...)...)
 	p.says("Ctrl-C stops")
 	_, url, _ := strings.Cut(p.output.String(), "Serving on ")
 	url, _, _ = strings.Cut(url, ";")

@@ -23,7 +23,8 @@ import (
 const closeWithin = 10 * time.Second
 
 func (a *app) serveCommand() *cobra.Command {
-	return &cobra.Command{
+	var withWorker bool
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API over HTTP",
 		Long: `Serves on HOLDFAST_HTTP_ADDR (127.0.0.1:8080): the API below /api/v1, described
@@ -39,22 +40,30 @@ on the same port.
 With HOLDFAST_CELLS it serves all cells of that file: each request goes to the cell
 of its organization (docs/scale.md).
 
+With --worker it is a worker too, with the settings of holdfast-worker: one process
+is all that a small installation needs. A small order takes less time so, because
+Temporal hands it over with the answer to its start. Further workers may run beside
+it.
+
 With HOLDFAST_HTTP_TLS_CERT and HOLDFAST_HTTP_TLS_KEY it speaks HTTPS; a renewed
 certificate is used without a restart.
 
 SIGTERM and Ctrl-C stop it in steps: /readyz says "draining" for
-HOLDFAST_DRAIN_WAIT (3s), then open requests get 10 seconds to finish.`,
-		Example: examples("holdfast serve"),
+HOLDFAST_DRAIN_WAIT (3s), then open requests get 10 seconds to finish, then the
+worker stops.`,
+		Example: examples("holdfast serve", "holdfast serve --worker"),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.serveAll(cmd.Context())
+			return a.serveAll(cmd.Context(), withWorker)
 		},
 	}
+	cmd.Flags().BoolVar(&withWorker, "worker", false, "carry out orders in this process, too")
+	return cmd
 }
 
 // serveAll serves the public address and, unless it is the same, that of the
 // metrics.
-func (a *app) serveAll(ctx context.Context) error {
+func (a *app) serveAll(ctx context.Context, withWorker bool) error {
 	shown, err := telemetry.New(ctx, "holdfast-serve")
 	if err != nil {
 		return err
@@ -68,6 +77,9 @@ func (a *app) serveAll(ctx context.Context) error {
 	cfg := served.cfg
 	if err := cfg.CheckOperatorKey(); err != nil {
 		return err
+	}
+	if withWorker && served.parts == nil {
+		return usagef("--worker works in one cell; name it with --cell, or start workers by themselves")
 	}
 	listener, err := listen(ctx, cfg.HTTPAddr, "HOLDFAST_HTTP_ADDR")
 	if err != nil {
@@ -87,12 +99,33 @@ func (a *app) serveAll(ctx context.Context) error {
 		a.note("Metrics are at http://%s/metrics.", inside.Addr())
 	}
 	a.note("Serving on %s://%s; Ctrl-C stops.", scheme(cfg), address)
+	if withWorker {
+		return served.besideWorker(ctx, func(ctx context.Context) error { return serve(ctx, listener, served, public) })
+	}
 	return serve(ctx, listener, served, public)
+}
+
+// besideWorker runs a worker while serve serves. The worker stops last, because what
+// is still answered may need it; when it stops by itself, serving ends.
+func (i *installation) besideWorker(ctx context.Context, serve func(context.Context) error) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	worked := make(chan error, 1)
+	go func() {
+		defer end()
+		worked <- i.parts.RunWorker(working, i.log)
+	}()
+	err := serve(serving)
+	stop()
+	return errors.Join(err, <-worked)
 }
 
 // installation is what is served; all cells behind one address are one.
 type installation struct {
 	cfg     config.Config
+	parts   *wire.App // nil where there are several cells
 	log     *slog.Logger
 	shown   *telemetry.Telemetry
 	handler http.Handler
@@ -130,7 +163,7 @@ func (a *app) openServed(ctx context.Context, shown *telemetry.Telemetry) (*inst
 func servedBy(parts *wire.App, at addresses) *installation {
 	backend := newAPI(parts)
 	return &installation{
-		cfg: parts.Config, log: parts.Log, shown: parts.Telemetry, handler: newMux(parts, backend, at, nil),
+		cfg: parts.Config, parts: parts, log: parts.Log, shown: parts.Telemetry, handler: newMux(parts, backend, at, nil),
 		ready: parts.Ready, drain: backend.Drain, close: parts.Close,
 	}
 }

@@ -18,11 +18,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
 
-	"holdfast/internal/config"
 	"holdfast/internal/devstack"
 	"holdfast/internal/postgres/pgtest"
-	"holdfast/internal/wire"
 )
 
 // TestServe is a day of an HTTP server: it says which part is missing whenever
@@ -46,9 +48,9 @@ func TestServe(t *testing.T) {
 	w.run("org", "create", "lister", "--plan", "prepaid-verification").ok()
 	w.run("member", "create", "kim", "--org", "lister").ok()
 	listKey := strings.TrimSpace(w.run("key", "create", "--org", "lister", "--member", "kim").ok().stdout)
-	_, stopWorker, err := wire.StartWorker(t.Context(), config.Config{DatabaseURL: database, TemporalAddress: temporal.Address, SMTPHelo: "verifier.test"}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	serving, at := startServe(w)
+	w.env = append(w.env, "HOLDFAST_SMTP_HELO=verifier.test")
+	serving, at := startServe(w, "--worker")
+	serving.says("The worker is running")
 
 	readiness := func(at, wrong, what string) {
 		t.Helper()
@@ -64,6 +66,7 @@ func TestServe(t *testing.T) {
 		var said map[string]string
 		_, body := get(t, at+"/readyz")
 		outcome{t: t, stdout: body}.into(&said)
+		delete(said, "identity") // of verifier.test, which the real DNS does not know
 		require.Equal(t, want, said)
 	}
 	readiness(at, "", "")
@@ -75,8 +78,9 @@ func TestServe(t *testing.T) {
 		require.NoError(t, err)
 		readiness(at, "", "")
 	})
-	drained(t, serving, at, key, listKey)
-	require.NoError(t, stopWorker())
+	order := drained(t, serving, at, key, listKey)
+	begun := firstEvent(t, temporal.Address, order)
+	require.True(t, begun.EagerExecutionAccepted, "the worker in the process of the API gets an order with the answer to its start")
 
 	_, at = startServe(w)
 	server, err := url.Parse(database)
@@ -142,7 +146,7 @@ func measured(t *testing.T, at string) {
 // drained stops a server while one client watches an order and another is in
 // the middle of an upload: the stream ends, the upload is finished and answered,
 // and the process is over.
-func drained(t *testing.T, serving *process, at, key, listKey string) {
+func drained(t *testing.T, serving *process, at, key, listKey string) (order string) {
 	t.Helper()
 	inside := metricsAt(t, serving)
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
@@ -208,6 +212,18 @@ func drained(t *testing.T, serving *process, at, key, listKey string) {
 	require.Equal(t, http.StatusCreated, answer.StatusCode)
 	require.NoError(t, answer.Body.Close())
 	require.Zero(t, <-code, serving.output.String())
+	return strings.TrimPrefix(where, "/orders/")
+}
+
+// firstEvent is what the history of an order begins with.
+func firstEvent(t *testing.T, temporal, order string) *history.WorkflowExecutionStartedEventAttributes {
+	t.Helper()
+	c, err := client.DialContext(t.Context(), client.Options{HostPort: temporal, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	require.NoError(t, err)
+	defer c.Close()
+	event, err := c.GetWorkflowHistory(t.Context(), order, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+	require.NoError(t, err)
+	return event.GetWorkflowExecutionStartedEventAttributes()
 }
 
 func TestKeys(t *testing.T) {

@@ -67,7 +67,7 @@ func (a *app) startStack(ctx context.Context, cfg config.Config, dir string, lab
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWorker, s.worker = stop, make(chan error, 1)
-	go func() { s.worker <- wire.RunWorker(working, s.Config, log) }()
+	go func() { s.worker <- s.parts.RunWorker(working, log) }()
 	wait.interrupt(func() { up("Schema", "tables, preset plans, search attributes", time.Since(began)) })
 	return s, nil
 }

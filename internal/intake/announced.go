@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
 	"holdfast/activities"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
@@ -150,7 +152,13 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 	waiting, cancel := context.WithTimeout(ctx, announcedIn)
 	defer cancel()
 	started := make(chan error, 1)
-	go func() { started <- start(waiting) }() // which may be answered after the announcement
+	// It may be answered after the announcement, and the answer may bring the first task
+	// with it, for a worker of this process. So it is received also when the caller gives up.
+	starting, received := context.WithTimeout(context.WithoutCancel(ctx), announcedIn)
+	go func() {
+		defer received()
+		started <- start(starting)
+	}()
 	said := map[string]orderbook.Announcement{}
 	look := time.NewTicker(looksEvery)
 	defer look.Stop()
@@ -162,7 +170,7 @@ func (in *Intake) begin(ctx context.Context, start func(ctx context.Context) err
 			}
 			said[a.OrderID] = a
 		case err := <-started:
-			if err != nil && waiting.Err() == nil {
+			if err != nil && starting.Err() == nil {
 				return nil, err
 			}
 		case <-look.C:
@@ -195,8 +203,7 @@ func (in *Intake) start(ctx context.Context, input order.Input) (order.Reservati
 	ctx, cancel := context.WithTimeout(ctx, within(input))
 	defer cancel()
 	said, err := in.begin(ctx, func(ctx context.Context) error {
-		_, err := in.temporal.ExecuteWorkflow(ctx, workflows.StartOptions(input), workflows.Order, workflows.OrderInput{Input: input, Announced: true})
-		return err
+		return in.execute(ctx, workflows.StartOptions(input), workflows.Order, workflows.OrderInput{Input: input, Announced: true})
 	}, input.ID)
 	a, announced := said[input.ID]
 	switch {
@@ -210,6 +217,14 @@ func (in *Intake) start(ctx context.Context, input order.Input) (order.Reservati
 	return order.Reservation{Order: a.Order, RequestHash: a.RequestHash}, nil
 }
 
+// execute starts a workflow. Where a worker of this process has room, its first task
+// comes with the answer.
+func (in *Intake) execute(ctx context.Context, options client.StartWorkflowOptions, workflow, input any) error {
+	options.EnableEagerStart = true
+	_, err := in.temporal.ExecuteWorkflow(ctx, options, workflow, input)
+	return err
+}
+
 // beginRide starts the workflow of a ride and waits until its orders are reserved.
 func (in *Intake) beginRide(ctx context.Context, ride string, input workflows.RideInput) ([]activities.Boarded, error) {
 	ids := make([]string, len(input.Orders))
@@ -219,8 +234,7 @@ func (in *Intake) beginRide(ctx context.Context, ride string, input workflows.Ri
 	announced := input
 	announced.Announced = true
 	said, err := in.begin(ctx, func(ctx context.Context) error {
-		_, err := in.temporal.ExecuteWorkflow(ctx, rideOptions(ride, input), workflows.Ride, announced)
-		return err
+		return in.execute(ctx, rideOptions(ride, input), workflows.Ride, announced)
 	}, ids...)
 	if err != nil {
 		return nil, err

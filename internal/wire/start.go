@@ -22,7 +22,7 @@ func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (a
 	}
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	var worker errgroup.Group
-	worker.Go(func() error { return RunWorker(working, cfg, logger) })
+	worker.Go(func() error { return app.RunWorker(working, logger) })
 	return app, func() error {
 		stopWorking()
 		err := worker.Wait()

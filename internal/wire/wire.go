@@ -63,12 +63,19 @@ type App struct {
 	Reconcile    *reconcile.Reconciler
 	Telemetry    *telemetry.Telemetry
 
+	borrowed     bool // Temporal
 	identity     identityWatch
 	verification atomic.Pointer[Verification] // in a worker
 }
 
 // Option changes how the app is opened.
 type Option func(*App)
+
+// withTemporal has the app use a connection to Temporal that belongs to another one,
+// which outlives it.
+func withTemporal(c client.Client) Option {
+	return func(r *App) { r.Temporal, r.borrowed = c, true }
+}
 
 // WithTelemetry shows in t what the app does; without it nothing is counted.
 func WithTelemetry(t *telemetry.Telemetry) Option { return func(r *App) { r.Telemetry = t } }
@@ -80,9 +87,11 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger, options .
 	if err != nil {
 		return nil, err
 	}
-	if r.Temporal, err = r.dial(ctx); err != nil {
-		r.Close()
-		return nil, err
+	if r.Temporal == nil {
+		if r.Temporal, err = r.dial(ctx); err != nil {
+			r.Close()
+			return nil, err
+		}
 	}
 	r.Intake = intake.New(r.Temporal, r.Accounts, r.Book, offer.New(r.Accounts, r.Ledger, r.Catalogue, r.Book), r.Webhooks, cfg.MaxOrderCount)
 	if r.Intake.Converter, err = codec.Converter(cfg.Codec.Keys); err != nil {
@@ -154,7 +163,7 @@ func (r *App) Close() {
 	if r.Intake != nil {
 		r.Intake.Close()
 	}
-	if r.Temporal != nil {
+	if r.Temporal != nil && !r.borrowed {
 		r.Temporal.Close()
 	}
 	r.Ledger.Close()

@@ -48,6 +48,22 @@ const (
 // what is under way, and closes. Where the configuration has an address for it,
 // it shows health, metrics and profiles there.
 func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
+	return runWorker(ctx, cfg, logger)
+}
+
+// RunWorker runs a worker beside the app, as the function does, in the same process.
+// They share the connection to Temporal: with the answer to the start of an order
+// comes the order's first task, which needs no way through the task queue then. Only
+// a worker of a Worker Deployment has a connection of its own, because Temporal
+// (1.32) does not ask which build is the current one when it answers so.
+func (r *App) RunWorker(ctx context.Context, logger *slog.Logger) error {
+	if r.Config.Worker.Deployment != "" {
+		return runWorker(ctx, r.Config, logger)
+	}
+	return runWorker(ctx, r.Config, logger, withTemporal(r.Temporal))
+}
+
+func runWorker(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) error {
 	if err := cfg.NeedCell("HOLDFAST_CELL: a worker works in one"); err != nil {
 		return err
 	}
@@ -64,7 +80,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 		defer shown.Serve(listener, logger)()
 		logger.Info("Health and metrics are served.", "address", listener.Addr().String())
 	}
-	app, err := Open(ctx, cfg, logger, WithTelemetry(shown))
+	app, err := Open(ctx, cfg, logger, append(options, WithTelemetry(shown))...)
 	if err != nil {
 		return err
 	}
