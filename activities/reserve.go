@@ -2,42 +2,14 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"holdfast/internal/ledger"
 	"holdfast/internal/offer"
 	"holdfast/internal/order"
 	"holdfast/internal/orderbook"
 )
-
-// reserve reserves an order alone: its credit period ended while it was reserved with others.
-func (a *Activities) reserve(ctx context.Context, in order.Input) (order.Reservation, error) {
-	known, err := a.Book.Get(ctx, in.Org, in.ID)
-	if err == nil {
-		return a.reservation(ctx, known, in)
-	}
-	if !errors.Is(err, orderbook.ErrNotFound) {
-		return order.Reservation{}, toTemporal(err)
-	}
-
-	o, held, err := a.hold(ctx, in)
-	if err != nil {
-		return order.Reservation{}, reserving(err)
-	}
-	return a.enter(ctx, in, o, held)
-}
-
-// enter enters an order for which the ledger was asked into the book.
-func (a *Activities) enter(ctx context.Context, in order.Input, o offer.Offer, held ledger.HoldResult) (order.Reservation, error) {
-	entered, err := a.Book.Create(ctx, entryOf(in, o, held))
-	if err != nil {
-		return order.Reservation{}, toTemporal(err)
-	}
-	return order.Reservation{Order: entered, Terms: o.Terms, RequestHash: in.Request.Hash(), Small: in.Request.Small()}, nil
-}
 
 // entryOf is an order for which the ledger was asked as the book enters it.
 func entryOf(in order.Input, o offer.Offer, held ledger.HoldResult) orderbook.NewOrder {
@@ -52,25 +24,6 @@ func entryOf(in order.Input, o offer.Offer, held ledger.HoldResult) orderbook.Ne
 		entry.Status, entry.Held, entry.Failure = order.Rejected, nil, insufficient(held)
 	}
 	return entry
-}
-
-// hold holds what the order may cost at most in the credit period that has begun:
-// where one ends in between, the order is offered again. The last try takes what
-// there is, should the ledger's clock be ahead of the database's.
-func (a *Activities) hold(ctx context.Context, in order.Input) (offer.Offer, ledger.HoldResult, error) {
-	for try := 1; ; try++ {
-		o, err := a.pricer().Offer(ctx, in)
-		if err != nil {
-			return o, ledger.HoldResult{}, err
-		}
-		if try == 5 {
-			o.Before = time.Time{}
-		}
-		held, err := a.Ledger.Hold(ctx, holdOf(in, o))
-		if !errors.Is(err, ledger.ErrPeriodOver) {
-			return o, held, err
-		}
-	}
 }
 
 func holdOf(in order.Input, o offer.Offer) ledger.Hold {

@@ -18,6 +18,7 @@ import (
 
 const (
 	ridersAtOnce = 8               // orders of a ride that a step works on at a time
+	triesToHold  = 5               // credits, while their period ends
 	rideVerifies = 2 * time.Second // after which a slow mail host no longer keeps the other orders of a ride waiting
 )
 
@@ -115,39 +116,17 @@ func (a *Activities) carryOut(ctx context.Context, legs []Leg) (over map[string]
 }
 
 // reserveAll reserves the orders of a ride, in the order in which they came where
-// the ledger is concerned.
+// the ledger is concerned. Where a credit period ends in between, it begins again.
 func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string]bool, boarded []Boarded) ([]order.Reservation, error) {
 	reserved := make([]order.Reservation, len(ride.Orders))
-	offers, err := a.offerAll(ctx, ride, lines, reserved, boarded)
-	if err != nil {
-		return nil, err
-	}
-	var asked []int
-	var holds []ledger.Hold
-	for i, o := range offers {
-		if o != nil {
-			asked, holds = append(asked, i), append(holds, holdOf(ride.Orders[i], *o))
+	for try := 1; ; try++ {
+		again, err := a.holdAll(ctx, ride, lines, reserved, boarded, try < triesToHold)
+		if err != nil {
+			return nil, err
 		}
-	}
-	var entering []int
-	var entries []orderbook.NewOrder
-	for k, held := range a.Ledger.HoldAll(ctx, holds) {
-		i := asked[k]
-		switch {
-		case errors.Is(held.Err, ledger.ErrPeriodOver): // in between; it is offered again
-			if reserved[i], err = a.reserve(ctx, ride.Orders[i]); refused(err, &boarded[i]) != nil {
-				return nil, err
-			}
-		case held.Err != nil:
-			if err := refused(reserving(held.Err), &boarded[i]); err != nil {
-				return nil, err
-			}
-		default:
-			entering, entries = append(entering, i), append(entries, entryOf(ride.Orders[i], *offers[i], held.Result))
+		if !again {
+			break
 		}
-	}
-	if err := a.enterAll(ctx, ride, entering, entries, offers, reserved, boarded); err != nil {
-		return nil, err
 	}
 	for i, r := range reserved {
 		if r.RequestHash == "" { // refused, or given up
@@ -161,6 +140,44 @@ func (a *Activities) reserveAll(ctx context.Context, ride Ride, lines map[string
 		}
 	}
 	return reserved, nil
+}
+
+// holdAll holds what orders may cost at most in the credit period that has begun, and
+// enters them into the book. It says whether the period ended for some in between.
+// Where it must not, the last try, it takes what there is: the ledger's clock may be
+// ahead of the database's.
+func (a *Activities) holdAll(ctx context.Context, ride Ride, lines map[string]bool, reserved []order.Reservation, boarded []Boarded, mayEnd bool) (ended bool, err error) {
+	offers, err := a.offerAll(ctx, ride, lines, reserved, boarded)
+	if err != nil {
+		return false, err
+	}
+	var asked []int
+	var holds []ledger.Hold
+	for i, o := range offers {
+		if o == nil {
+			continue
+		}
+		if !mayEnd {
+			o.Before = time.Time{}
+		}
+		asked, holds = append(asked, i), append(holds, holdOf(ride.Orders[i], *o))
+	}
+	var entering []int
+	var entries []orderbook.NewOrder
+	for k, held := range a.Ledger.HoldAll(ctx, holds) {
+		i := asked[k]
+		switch {
+		case errors.Is(held.Err, ledger.ErrPeriodOver):
+			ended = true
+		case held.Err != nil:
+			if err := refused(reserving(held.Err), &boarded[i]); err != nil {
+				return false, err
+			}
+		default:
+			entering, entries = append(entering, i), append(entries, entryOf(ride.Orders[i], *offers[i], held.Result))
+		}
+	}
+	return ended, a.enterAll(ctx, ride, entering, entries, offers, reserved, boarded)
 }
 
 // offerAll says what the orders of a ride are accepted under; one that is in the
@@ -178,7 +195,7 @@ func (a *Activities) offerAll(ctx context.Context, ride Ride, lines map[string]b
 	offers := make([]*offer.Offer, len(ride.Orders))
 	return offers, each(len(ride.Orders), func(i int) error {
 		in := ride.Orders[i]
-		boarded[i].OrderID = in.ID
+		boarded[i] = Boarded{OrderID: in.ID}
 		if !lines[in.ID] {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/activities"
+	"holdfast/internal/ledger"
 	"holdfast/internal/order"
 )
 
@@ -134,4 +135,16 @@ func TestARideHandsOverWhatItDeliveredBefore(t *testing.T) {
 	boarded := do(o, o.Board, activities.Ride{ID: "ride/one", Orders: []order.Input{b.in}})
 	require.False(t, boarded[0].Rides)
 	require.NotNil(t, boarded[0].Terms)
+}
+
+// Where the last entry of the journal is of a time to come, because the database's clock
+// was ahead, the period of every offer is over: an order is reserved all the same.
+func TestAnOrderIsReservedWhenTheJournalIsAheadOfTheClock(t *testing.T) {
+	o := open(t, "licence-monthly", "email", 100)
+	_, err := o.pool.Exec(t.Context(), `UPDATE credit_owner SET at = now() + interval '101 years' WHERE owner = $1`, o.org)
+	require.NoError(t, err)
+	o.Ledger = ledger.New(o.pool) // it has nothing in memory
+	t.Cleanup(o.Ledger.Close)
+	_, reserved := o.begin("jane", "one", export(o.people(2, 2)))
+	require.Equal(t, order.Reserved, reserved.Status)
 }
