@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"holdfast/bench/report"
@@ -25,6 +24,11 @@ func nothing(ctx workflow.Context) error {
 		return err
 	}
 	return workflow.Await(ctx, func() bool { return done })
+}
+
+// empty measures what Temporal alone does.
+func (b *bench) empty(ctx context.Context, app *wire.App, callers int) float64 {
+	return b.measure("empty workflow with an update (yardstick)", callers, func(int64) error { return startNothing(ctx, app.Temporal) })
 }
 
 // startNothing starts and finishes an empty workflow with an update.
@@ -45,12 +49,6 @@ func startNothing(ctx context.Context, c client.Client) error {
 // before, beside what Temporal needs for an empty workflow and DBOS for one of six
 // steps.
 func (b *bench) verifications(ctx context.Context, r *report.Report, app *wire.App) (err error) {
-	idle := worker.New(app.Temporal, "bench", worker.Options{})
-	idle.RegisterWorkflow(nothing)
-	if err := idle.Start(); err != nil {
-		return err
-	}
-	defer idle.Stop()
 	sixSteps, stopDBOS, err := startDBOS(ctx, app.Config.DatabaseURL)
 	if err != nil {
 		return err
@@ -63,7 +61,7 @@ func (b *bench) verifications(ctx context.Context, r *report.Report, app *wire.A
 	}
 	next := int64(-1) // address; each is asked for once
 	for _, callers := range []int{1, together} {
-		bare := b.measure("empty workflow with an update (yardstick)", callers, func(int64) error { return startNothing(ctx, app.Temporal) })
+		bare := b.empty(ctx, app, callers)
 		steps := b.measure("DBOS, a workflow of six steps (yardstick)", callers, func(int64) error { return sixSteps() })
 		var done float64
 		if err := profile(ctx, b.profiles, fmt.Sprintf("verify-%d", callers), r, app, func() error {
