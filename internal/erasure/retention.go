@@ -8,35 +8,11 @@ import (
 	"holdfast/internal/orderbook"
 )
 
-const (
-	retentionEvery = time.Hour
-	ordersAtMax    = 200 // that are looked at together
-)
+const ordersAtMax = 200 // that are looked at together
 
 // BounceWindow is how long a bounce is credited back under a plan version: so
 // long the order must be able to tell what it has delivered.
 type BounceWindow func(context.Context, orderbook.PlanVersion) (time.Duration, error)
-
-// RunRetention removes results of orders that have been over for longer than
-// kept, now and every hour, until ctx is done. Zero keeps them for good.
-func (e *Erasures) RunRetention(ctx context.Context, kept time.Duration, window BounceWindow, report func(orders, items int64, err error)) {
-	if kept == 0 {
-		<-ctx.Done()
-		return
-	}
-	tick := time.NewTicker(retentionEvery)
-	defer tick.Stop()
-	for {
-		if orders, items, err := e.RemoveResults(ctx, kept, window); ctx.Err() == nil && (orders > 0 || err != nil) {
-			report(orders, items, err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
 
 // RemoveResults removes results of all orders that have been over for longer than
 // kept and than bounces of theirs are credited back, order by order: of verified

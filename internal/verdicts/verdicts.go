@@ -169,6 +169,28 @@ func RecentHosts(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	return hosts, nil
 }
 
+// removeMost is how many old verdicts are removed by one statement.
+const removeMost = 5000
+
+// RemoveOld removes the verdicts that are older than any that is relied on (R8), and
+// returns how many.
+func RemoveOld(ctx context.Context, pool *pgxpool.Pool) (removed int64, err error) {
+	oldest := slices.Max(slices.Collect(maps.Values(ages)))
+	for {
+		tag, err := pool.Exec(ctx, `
+			DELETE FROM verdict WHERE address IN (
+				SELECT address FROM verdict WHERE checked_at < now() - $1::bigint * interval '1 second' LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			int64(oldest.Seconds()), removeMost)
+		if err != nil {
+			return removed, fmt.Errorf("old verdicts were not removed: %w", err)
+		}
+		removed += tag.RowsAffected()
+		if tag.RowsAffected() < removeMost {
+			return removed, nil
+		}
+	}
+}
+
 // Erase forgets everything about addresses, as their owner may demand. It says
 // of how many there was anything. A mailbox may be spelled in several ways;
 // only those given are found, because what is kept is a hash.

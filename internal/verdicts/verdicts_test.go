@@ -108,6 +108,27 @@ func TestR2_VerdictsAge(t *testing.T) {
 	require.Len(t, o.asked, len(verdicts))
 }
 
+// R8: verdicts older than any that is relied on are removed, in as many steps as it
+// takes, and no others.
+func TestR8_OldVerdictsAreRemoved(t *testing.T) {
+	m, _ := setup(t)
+	_, err := m.pool.Exec(t.Context(), `
+		INSERT INTO verdict (address, verdict, reason, role, disposable, free, mx_host, smtp_code, smtp_enhanced, smtp_text, checked_at, engine)
+		SELECT sha256(n::text::bytea), 'invalid', 'no_such_user', false, false, false, '', 550, '', '',
+			now() - CASE WHEN n <= 3 THEN interval '89 days' ELSE interval '91 days' END, 'holdfast-smtp/1'
+		FROM generate_series(1, $1) AS n`, removeMost+10)
+	require.NoError(t, err)
+	removed, err := RemoveOld(t.Context(), m.pool)
+	require.NoError(t, err)
+	require.EqualValues(t, removeMost+7, removed)
+	var left int
+	require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT count(*) FROM verdict`).Scan(&left))
+	require.Equal(t, 3, left)
+	removed, err = RemoveOld(t.Context(), m.pool)
+	require.NoError(t, err)
+	require.Zero(t, removed)
+}
+
 // R2: a verdict of a worker that was far ahead is not relied on for as much longer,
 // and gives way to the next one.
 func TestR2_AVerdictOfAnotherTimeIsAskedAgain(t *testing.T) {

@@ -126,8 +126,27 @@ func (r *App) lookAfterTheRest(ctx context.Context, logger *slog.Logger) {
 		}
 		return nil
 	})
-	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps, func(ctx context.Context) { r.removeOldResults(ctx, logger) })
+	r.Intake.PublishEvents(ctx, r.Webhooks, logger, r.Payments.RunTopUps, func(ctx context.Context) { r.removeOld(ctx, logger) })
 	_ = tidying.Wait() // before the app is closed
+}
+
+// removeOld removes what is too old to be kept, now and every hour, until ctx is done.
+func (r *App) removeOld(ctx context.Context, logger *slog.Logger) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if _, err := verdicts.RemoveOld(ctx, r.Pool); err != nil && ctx.Err() == nil {
+			logger.WarnContext(ctx, "Verdicts that are relied on no more were not all removed; it is tried again.", "error", err)
+		}
+		if r.Config.ResultsKept > 0 {
+			r.removeOldResults(ctx, logger)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (r *App) removeOldResults(ctx context.Context, logger *slog.Logger) {
@@ -138,13 +157,14 @@ func (r *App) removeOldResults(ctx context.Context, logger *slog.Logger) {
 		}
 		return p.BounceWindow, nil
 	}
-	r.Erasures.RunRetention(ctx, r.Config.ResultsKept, bounces, func(orders, items int64, err error) {
-		if err != nil {
-			logger.WarnContext(ctx, "Old results were not all removed; they are tried again.", "orders", orders, "items", items, "error", err)
-			return
-		}
+	orders, items, err := r.Erasures.RemoveResults(ctx, r.Config.ResultsKept, bounces)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		logger.WarnContext(ctx, "Old results were not all removed; they are tried again.", "orders", orders, "items", items, "error", err)
+	case orders > 0:
 		logger.InfoContext(ctx, "Old results were removed.", "orders", orders, "items", items)
-	})
+	}
 }
 
 // workers are those of this process's roles, and their task queues. closeActivities
