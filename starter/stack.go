@@ -82,6 +82,7 @@ func (s *stack) stop() error {
 	}
 	if s.parts != nil {
 		s.parts.Close()
+		s.parts.Telemetry.Close(context.Background())
 	}
 	return errors.Join(append(errs, s.Servers.Stop())...)
 }

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/internal/config"
 	"holdfast/internal/postgres"
+	"holdfast/internal/telemetry"
 )
 
 // StartWorker brings the schema up to date, opens the app and runs a worker
@@ -17,7 +18,12 @@ func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (a
 	if err := postgres.Migrate(ctx, cfg.DatabaseURL); err != nil {
 		return nil, nil, err
 	}
-	if app, err = Open(ctx, cfg, logger); err != nil {
+	shown, err := telemetry.New(ctx, "holdfast")
+	if err != nil {
+		return nil, nil, err
+	}
+	if app, err = Open(ctx, cfg, logger, WithTelemetry(shown)); err != nil {
+		shown.Close(context.WithoutCancel(ctx))
 		return nil, nil, err
 	}
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
@@ -27,6 +33,7 @@ func StartWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) (a
 		stopWorking()
 		err := worker.Wait()
 		app.Close()
+		shown.Close(context.WithoutCancel(ctx))
 		return err
 	}, nil
 }

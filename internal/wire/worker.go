@@ -52,7 +52,7 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 }
 
 // RunWorker runs a worker beside the app, as the function does, in the same process.
-// They share the connection to Temporal: with the answer to the start of an order
+// They share the connection to Temporal, and so its traces and metrics: with the answer to the start of an order
 // comes the order's first task, which needs no way through the task queue then. Only
 // a worker of a Worker Deployment has a connection of its own, because Temporal
 // (1.32) does not ask which build is the current one when it answers so.
