@@ -99,7 +99,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, servers.Stop(), os.RemoveAll(dir)) }()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	app, stop, err := wire.StartWorker(ctx, servers.Config, log)
+	app, stop, err := wire.StartBeside(ctx, servers.Config, log)
 	if err != nil {
 		return err
 	}
