@@ -52,10 +52,11 @@ func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) erro
 }
 
 // RunWorker runs a worker beside the app, as the function does, in the same process.
-// They share the connection to Temporal, and so its traces and metrics: with the answer to the start of an order
-// comes the order's first task, which needs no way through the task queue then. Only
-// a worker of a Worker Deployment has a connection of its own, because Temporal
-// (1.32) does not ask which build is the current one when it answers so.
+// They share the connection to Temporal, with its traces and metrics: the answer to
+// the start of an order then brings the order's first task, which needs no way
+// through the task queue. Only a worker of a Worker Deployment has a connection of
+// its own, because Temporal (1.32) does not ask which build is the current one when
+// it answers so.
 func (r *App) RunWorker(ctx context.Context, logger *slog.Logger) error {
 	if r.Config.Worker.Deployment != "" {
 		return runWorker(ctx, r.Config, logger)
