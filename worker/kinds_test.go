@@ -1,7 +1,9 @@
 package main_test
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
 	"errors"
 	"flag"
@@ -18,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -70,16 +73,20 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 	unasked := stack.unasked(t)
 	for _, name := range slices.Sorted(maps.Keys(submissions)) { // a seed chooses the same ones again
 		of := submissions[name]
-		quiet := <-free
+		first := of
 		if name == greylisting {
-			of = unasked(of)
+			first = unasked(of)
 		}
+		quiet := <-free
 		var statements []string
 		quiet.proxy.recordTo(&statements)
-		want, err := quiet.order(ctx, name+"-undisturbed", of, nil)
+		want, err := quiet.order(ctx, name+"-undisturbed", first, nil)
 		quiet.proxy.recordTo(nil)
 		free <- quiet
 		require.NoError(t, err, name)
+		if name == greylisting {
+			want = want.numbered(first.Emails)
+		}
 		require.Equal(t, order.Settled, want.Order.Status, name)
 		require.NotEmpty(t, want.Facts, name)
 		for i, m := range writes(statements) {
@@ -106,9 +113,12 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 			defer func() { free <- lane }()
 			of := c.of
 			if c.kind == greylisting {
-				of = unasked(submissions[greylisting])
+				of = unasked(of)
 			}
 			o, err := lane.order(ctx, c.name, of, &c.at)
+			if c.kind == greylisting {
+				o = o.numbered(of.Emails)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			got[i] = o
@@ -126,12 +136,13 @@ func TestAWorkerThatDiesAtAnyWriteOfAnyKindLeavesTheSameBooks(t *testing.T) {
 	}
 	require.NoError(t, running.Wait())
 	for i, c := range cases {
-		if c.kind == greylisting {
-			c.want, got[i] = c.want.ofOtherAddresses(), got[i].ofOtherAddresses()
+		if c.kind == greylisting { // a host that was asked before the worker died does not wait again
+			delete(c.want.Entries, "capture")
+			delete(got[i].Entries, "capture")
 		}
 		require.Equal(t, c.want, got[i], "%s, %+v", c.name, c.at)
 	}
-	require.Less(t, missed, (len(cases)+1)/2)
+	require.Less(t, missed, max(2, len(cases)/4))
 	report, err := ledger.Audit(ctx, stack.app.Pool, ledger.AuditOptions{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
@@ -164,18 +175,24 @@ func (s *stack) unasked(t *testing.T) func(intake.Submission) intake.Submission 
 	}
 }
 
-// ofOtherAddresses leaves out what differs with the addresses, and how often credits
-// were captured: a host that was asked before the worker died does not wait again.
-func (o outcome) ofOtherAddresses() outcome {
-	o.Entries = maps.Clone(o.Entries)
-	delete(o.Entries, "capture")
-	o.Items, o.Facts = slices.Clone(o.Items), slices.Clone(o.Facts)
-	for i := range o.Items {
-		o.Items[i].Value = ""
+// numbered names addresses, and what was paid for them, by their place among all, as
+// items of a list are numbered: so orders of other addresses can be compared.
+func (o outcome) numbered(emails []string) outcome {
+	place := map[string]string{}
+	for i, email := range slices.Sorted(slices.Values(emails)) {
+		place[email] = fmt.Sprintf("address %d", i)
+		sum := sha256.Sum256([]byte("email:" + email)) // as SelectLists makes the fingerprints of addresses
+		place[uuid.UUID(sum[:16]).String()] = place[email]
 	}
-	for i := range o.Facts {
-		o.Facts[i].Subject = ""
+	for i, item := range o.Items {
+		o.Items[i].Value = cmp.Or(place[item.Value], item.Value)
 	}
+	for i, f := range o.Facts {
+		o.Facts[i].Subject = cmp.Or(place[f.Subject], f.Subject)
+	}
+	slices.SortFunc(o.Facts, func(a, b fact) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Subject, b.Subject))
+	})
 	return o
 }
 
