@@ -25,8 +25,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 
 	"holdfast/internal/netguard"
 	"holdfast/internal/stacktest"
@@ -327,9 +325,7 @@ func (w *twoCells) views(t *testing.T) {
 	w.ask(201, "POST", "/orgs", cellsOperator, `{"id":"poor","name":"Poor","plan":"refund-1h"}`, "Holdfast-Cell", "b")
 	w.ask(201, "POST", "/orgs/poor/members", cellsOperator, `{"id":"ann","name":"Ann","role":"admin"}`)
 	w.ask(402, "POST", "/orders?org=poor", cellsOperator, `{"kind":"lead_list","count":300,"member":"ann"}`, "Idempotency-Key", "too many")
-	temporal, err := client.DialContext(t.Context(), client.Options{HostPort: w.temporal, Namespace: "cell-b", Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-	require.NoError(t, err)
-	defer temporal.Close()
+	temporal := dialTemporal(t, w.temporal, "cell-b")
 	found := map[string]int64{}
 	require.Eventually(t, func() bool {
 		for _, view := range append(slices.Clone(workflows.Views), workflows.ViewOf("birch"), workflows.ViewOf("acme")) {

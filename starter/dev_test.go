@@ -127,7 +127,7 @@ func readyFile(t *testing.T, w *world) {
 	require.Len(t, keys, 8)
 }
 
-// startServe runs a second HTTP server on the same stack.
+// startServe runs another HTTP server on the same stack, with flags of serve.
 func startServe(w *world, flags ...string) (*process, string) {
 	w.t.Helper()
 	w.env = append(w.env, "HOLDFAST_HTTP_ADDR=127.0.0.1:0")
