@@ -47,24 +47,7 @@ const (
 // ready, waits until those who ask for that have noticed, finishes or hands over
 // what is under way, and closes. Where the configuration has an address for it,
 // it shows health, metrics and profiles there.
-func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
-	return runWorker(ctx, cfg, logger)
-}
-
-// RunWorker runs a worker beside the app, as the function does, in the same process.
-// They share the connection to Temporal, with its traces and metrics: the answer to
-// the start of an order then brings the order's first task, which needs no way
-// through the task queue. Only a worker of a Worker Deployment has a connection of
-// its own, because Temporal (1.32) does not ask which build is the current one when
-// it answers so.
-func (r *App) RunWorker(ctx context.Context, logger *slog.Logger) error {
-	if r.Config.Worker.Deployment != "" {
-		return runWorker(ctx, r.Config, logger)
-	}
-	return runWorker(ctx, r.Config, logger, withTemporal(r.Temporal))
-}
-
-func runWorker(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) error {
+func RunWorker(ctx context.Context, cfg config.Config, logger *slog.Logger, options ...Option) error {
 	if err := cfg.NeedCell("HOLDFAST_CELL: a worker works in one"); err != nil {
 		return err
 	}
@@ -114,6 +97,19 @@ func runWorker(ctx context.Context, cfg config.Config, logger *slog.Logger, opti
 	app.Telemetry.DrainFor(cfg.DrainWait)
 	logger.Info("The worker is stopping; activities under way are being finished.")
 	return stopAll(workers...)
+}
+
+// RunWorker runs a worker beside the app, as the function does, in the same process.
+// They share the connection to Temporal, with its traces and metrics: the answer to
+// the start of an order then brings the order's first task, which needs no way
+// through the task queue. Only a worker of a Worker Deployment has a connection of
+// its own, because Temporal (1.32) does not ask which build is the current one when
+// it answers so.
+func (r *App) RunWorker(ctx context.Context, logger *slog.Logger) error {
+	if r.Config.Worker.Deployment != "" {
+		return RunWorker(ctx, r.Config, logger)
+	}
+	return RunWorker(ctx, r.Config, logger, withTemporal(r.Temporal))
 }
 
 // lookAfterTheRest publishes events and makes automatic purchases, in one process
