@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/orderbook"
 )
 
 // Countries says in which country the telephone numbers of an order's items are
@@ -17,7 +19,7 @@ func (c *Catalogue) Countries(ctx context.Context, orderID string, items []int64
 	rows, err := c.pool.Query(ctx, `
 		SELECT i.n, coalesce(l.country, '')
 		FROM order_item i LEFT JOIN lead l ON l.no = i.lead_no
-		WHERE i.order_id = $1 AND i.n = ANY ($2)`, orderID, items)
+		WHERE `+orderbook.Numbered, orderID, items)
 	if err != nil {
 		return nil, fmt.Errorf("reading the countries of leads of order %s: %w", orderID, err)
 	}

@@ -159,6 +159,12 @@ func (b *Book) Billable(ctx context.Context, orderID string, from, to int64, ver
 	return facts, nil
 }
 
+// Numbered says in SQL which items of the order $1 have one of the numbers $2. Their
+// range stands beside them because PostgreSQL takes a new order for as large as its
+// statistics say that orders are, and would read a large one as a whole.
+const Numbered = `order_id = $1 AND n = ANY ($2::bigint[])
+	AND n BETWEEN (SELECT min(k) FROM unnest($2::bigint[]) AS k) AND (SELECT max(k) FROM unnest($2::bigint[]) AS k)`
+
 // Deliver marks items that Billable returned as delivered: call it with exactly
 // those whose capture is recorded. It returns how many were newly marked;
 // called again, none are.
@@ -173,7 +179,7 @@ func (b *Book) Deliver(ctx context.Context, orderID string, items []Fact) (deliv
 	err = commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE order_item SET delivered_at = `+orderNow("$1")+`, already_owned = n = ANY ($3)
-			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
+			WHERE `+Numbered+` AND delivered_at IS NULL AND retry_at IS NULL AND verdict IS NOT NULL`,
 			orderID, numbers, owned)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -202,7 +208,7 @@ func (b *Book) LeaveOut(ctx context.Context, orderID string, items []Fact) error
 	err := commit.Begin(ctx, b.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE order_item SET already_owned = true
-			WHERE order_id = $1 AND n = ANY ($2) AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)
+			WHERE `+Numbered+` AND delivered_at IS NULL AND NOT already_owned`, orderID, numbers)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
