@@ -101,7 +101,7 @@ func on(ctx context.Context, b *bench, unfair bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.Stop()) }()
 	// Greylisting hosts get to know us, the worker's engine the hosts.
-	if _, err := b.EngineAlone(ctx, b.large); err != nil {
+	if _, _, err := b.EngineAlone(ctx, b.large); err != nil {
 		return err
 	}
 	if _, err := b.together(ctx, 1); err != nil {

@@ -215,7 +215,7 @@ func (b *bench) delivery(ctx context.Context) error {
 		return err
 	}
 	for i := range b.runs {
-		alone, err := b.EngineAlone(ctx, b.leads)
+		_, alone, err := b.EngineAlone(ctx, b.leads)
 		if err != nil {
 			return err
 		}

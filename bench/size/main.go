@@ -95,7 +95,7 @@ func benchmark(ctx context.Context) (err error) {
 // the baseline's, not counted, let the worker's engines get to know the hosts.
 func (b *bench) all(ctx context.Context) error {
 	stand.Note("the engine alone, over %d addresses", b.leads)
-	alone, err := b.EngineAlone(ctx, b.leads)
+	most, alone, err := b.EngineAlone(ctx, b.leads)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (b *bench) all(ctx context.Context) error {
 	if err := b.Audit(ctx); err != nil {
 		return err
 	}
-	b.tabulate(alone, ours, baseline)
+	b.tabulate(most, alone, ours, baseline)
 	return b.plot(ours, baseline)
 }
 
@@ -233,12 +233,18 @@ func (b *bench) measure(ctx context.Context, leads int, start func(org string) (
 	return c, err
 }
 
-func (b *bench) tabulate(alone time.Duration, ours, baseline []cost) {
+func (b *bench) tabulate(most, alone time.Duration, ours, baseline []cost) {
 	time := b.report.Table("Time for a contact", "", "contacts", "runs", "seconds", "contacts/s",
 		"µs", "CPU µs", "worker", "PostgreSQL", "Temporal", "mail lab")
 	space := b.report.Table("Space", "", "contacts", "database B/contact", "worker peak MB", "history runs", "events of the longest", "KB of the longest", "history B/contact")
 	n := float64(b.leads)
-	time.Add("engine alone (yardstick)", b.leads, 1, alone.Seconds(), n/alone.Seconds(), alone.Seconds()/n*1e6, "", "", "", "", "")
+	for _, yardstick := range []struct {
+		name     string
+		contacts float64
+		took     float64
+	}{{"engine alone, 95 of 100 (yardstick)", n * 95 / 100, most.Seconds()}, {"engine alone, all", n, alone.Seconds()}} {
+		time.Add(yardstick.name, int64(yardstick.contacts), 1, yardstick.took, yardstick.contacts/yardstick.took, yardstick.took/yardstick.contacts*1e6, "", "", "", "", "")
+	}
 	for _, group := range []struct {
 		name  string
 		costs []cost
@@ -256,6 +262,7 @@ func (b *bench) tabulate(alone time.Duration, ours, baseline []cost) {
 		"the mail lab, which stands for the world and takes part of the same cores, comes beside it. " +
 		"The database is pg_database_size: items, journal, facts, events, with indexes, without the log. Memory is the kernel's count of the worker's resident peak during the order.")
 	b.report.Note(stand.Audited)
+	b.report.Note("Of 100 addresses the engine's last five are at hosts that have asked for a slower pace; the orders meet them with other work under way.")
 	b.report.Note("All hosts are known to the engine, greylisting ones too, so that no order waits for them. Each order is an organization's first; the catalogue has %d leads.", b.leads)
 }
 

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -327,22 +328,29 @@ func (s *Stand) Settled(ctx context.Context, org, id string) (order.Order, error
 }
 
 // EngineAlone runs the verification engine, in this process, over n addresses
-// of the catalogue, without order and database.
-func (s *Stand) EngineAlone(ctx context.Context, n int) (time.Duration, error) {
+// of the catalogue, without order and database. It returns how long all took, and
+// how long most did, 95 of 100: the last ones are at hosts that have asked for a
+// slower pace.
+func (s *Stand) EngineAlone(ctx context.Context, n int) (most, all time.Duration, err error) {
 	var emails []string
-	err := s.App.Pool.QueryRow(ctx, `
+	err = s.App.Pool.QueryRow(ctx, `
 		SELECT array_agg(email ORDER BY email_domain) FROM (SELECT email, email_domain FROM lead ORDER BY hashint8(no) LIMIT $1) l`, n).Scan(&emails)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	engine, err := verify.New(wire.EngineConfig(s.Servers.Config))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer engine.Close()
 	began := time.Now()
-	err = engine.Verify(ctx, emails, func(int, verify.Result) {})
-	return time.Since(began), err
+	var answered, mostTook atomic.Int64
+	err = engine.Verify(ctx, emails, func(int, verify.Result) {
+		if answered.Add(1) == int64(len(emails)*95/100) {
+			mostTook.Store(int64(time.Since(began)))
+		}
+	})
+	return time.Duration(mostTook.Load()), time.Since(began), err
 }
 
 // Audited is what a report says after Audit.
