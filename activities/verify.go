@@ -113,7 +113,13 @@ type BatchProgress struct {
 // VerifyBatch verifies the items of a range that have no final verdict, and
 // writes the verdicts as they come. A repeated call does only the rest.
 // On cancellation, in an outage and when the worker stops it keeps what it has.
+// Its verdicts reach the disk with its answer: while a write waited for that, all
+// other batches of the order would wait for the order's tally.
 func (a *Activities) VerifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
+	return atOnce(ctx, a, func(ctx context.Context) (BatchResult, error) { return a.verifyBatch(ctx, in) })
+}
+
+func (a *Activities) verifyBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	var checked atomic.Int64
 	defer heartbeat(ctx, func() any { return BatchProgress{Checked: checked.Load()} })()
 

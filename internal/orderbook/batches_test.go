@@ -25,7 +25,10 @@ func TestABatchReadsItsOwnItems(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.pool.Exec(f.ctx, `ANALYZE order_item`)
 	require.NoError(t, err)
-	f.verifying("ord_1", items)
+	f.alone(func(pool *pgxpool.Pool) error {
+		fixture{orderbook.New(pool), t, f.ctx, pool}.verifying("ord_1", items)
+		return nil
+	})
 
 	numbers := make([]int64, size)
 	verdicts := make([]orderbook.Verdict, size)
