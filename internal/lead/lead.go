@@ -66,10 +66,10 @@ func Fingerprint(id string) uuid.UUID {
 // lookUp makes PostgreSQL look up each row by itself for the rest of the
 // transaction. The statements it is meant for touch few leads of many, and the
 // planner, which cannot know that of a parameter, would at times rather read
-// the whole catalogue.
+// the whole catalogue. What it would remember of rows is hardly asked for twice.
 func lookUp(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `
 		SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`)
+			set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true), set_config('enable_memoize', 'off', true)`)
 	return err
 }
