@@ -49,7 +49,7 @@ type Extras struct {
 // the verdict's alone.
 func extrasOf(shown string) string {
 	return `(i.flags & 1) <> 0, (i.flags & 2) <> 0, (i.flags & 4) <> 0, (i.flags & 8) <> 0, (i.flags & 16) <> 0, (i.flags & 32) <> 0,
-		CASE WHEN ` + shown + ` AND i.value <> '' THEN coalesce(regexp_replace(i.value, '@[^@]*$', '@') || i.meant_domain, '') ELSE '' END,
+		CASE WHEN ` + shown + ` AND i.value <> '' AND i.meant_domain IS NOT NULL THEN regexp_replace(i.value, '@[^@]*$', '@') || i.meant_domain ELSE '' END,
 		coalesce(i.provider, ''), i.score::bigint,
 		CASE WHEN i.score IS NOT NULL THEN coalesce(i.score_parts, jsonb_build_object('verdict', i.score)) END`
 }

@@ -16,19 +16,20 @@ var revealColumns = []string{"id", "first_name", "last_name", "title", "company"
 
 // fieldRow is a row of a list with what an order found for it.
 type fieldRow struct {
-	Cells     []string
-	Problem   string // why the row stands for no lead
-	Lead      []string
-	Values    []string // one for each field, as are the next two
-	Verdicts  []string
-	Reasons   []string
-	CheckedAt *time.Time
-	Given     bool     // something of the lead was delivered; else it is masked
-	Found     []*found // one for each field, nil where nothing is decided
+	n         int64
+	cells     []string
+	problem   string // why the row stands for no lead
+	lead      []string
+	checkedAt *time.Time // the last time that something of it was checked
+	given     bool       // something of the lead was delivered; else it is masked
+	decided   bool       // something of it can be shown
+	found     []found    // one for each field; none where there is a problem
 }
 
-// found is what is known of the value of a field besides its verdict.
+// found is what an order found for a field: its value where it was delivered, and
+// nothing where nothing is decided yet.
 type found struct {
+	value, verdict, reason string
 	Evidence
 	Extras
 }
@@ -102,21 +103,58 @@ func (c *Catalogue) writeFields(ctx context.Context, w io.Writer, of selectionOf
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := pgx.RowToStructByPos[fieldRow](rows)
-		if err != nil {
-			return err
-		}
-		cells, values := f.row(&r)
-		if err := write(cells, values); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
+	err = eachFieldRow(rows, func(r *fieldRow) error {
+		cells, values := f.row(r)
+		return write(cells, values)
+	})
+	if err != nil {
 		return err
 	}
 	return flush()
+}
+
+// eachFieldRow puts the rows of fieldRows together, and calls do with those of which
+// something can be shown.
+func eachFieldRow(rows pgx.Rows, do func(*fieldRow) error) error {
+	var row fieldRow
+	show := func() error {
+		if row.problem == "" && !row.decided {
+			return nil
+		}
+		return do(&row)
+	}
+	var n int64
+	var problem string
+	var cells, lead []string
+	var decided, given bool
+	var checkedAt *time.Time
+	var item found
+	targets := append([]any{
+		&n, &problem, &cells, &lead, &decided, &given, &checkedAt, &item.value, &item.verdict, &item.reason,
+		&item.MXHost, &item.SMTPCode, &item.SMTPEnhanced, &item.CheckedAt,
+	}, item.targets()...)
+	_, err := pgx.ForEachRow(rows, targets, func() error {
+		if n != row.n {
+			if err := show(); err != nil {
+				return err
+			}
+			row = fieldRow{n: n, cells: cells, problem: problem, lead: lead, found: row.found[:0]}
+		}
+		row.decided, row.given = row.decided || decided, row.given || given
+		if decided && checkedAt != nil && (row.checkedAt == nil || checkedAt.After(*row.checkedAt)) {
+			row.checkedAt = checkedAt
+		}
+		if !decided {
+			item = found{}
+		}
+		row.found = append(row.found, item)
+		item, cells, lead, checkedAt = found{}, nil, nil, nil // the row has them now
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return show()
 }
 
 // row is a row as it is written: the list's cells, and our values, which are good
@@ -127,67 +165,63 @@ func (f *fieldWriter) row(r *fieldRow) (cells []string, values []any) {
 		f.values = append(f.values, value)
 	}
 	for i := range f.of.Fields {
-		if r.Problem != "" {
-			f.values = append(f.values, "", "", r.Problem)
+		if r.problem != "" {
+			f.values = append(f.values, "", "", r.problem)
 		} else {
-			f.values = append(f.values, r.Values[i], r.Verdicts[i], r.Reasons[i])
+			f.values = append(f.values, r.found[i].value, r.found[i].verdict, r.found[i].reason)
 		}
 	}
-	f.values = append(f.values, utc(r.CheckedAt))
+	f.values = append(f.values, utc(r.checkedAt))
 	for i, field := range f.of.Fields {
-		known := &found{}
-		if r.Problem == "" && r.Found[i] != nil {
-			known = r.Found[i]
-			known.complete(r.Values[i], known.MXHost)
+		var known found
+		if r.problem == "" {
+			known = r.found[i]
+			known.complete(known.value, known.MXHost)
 		}
 		f.values = append(f.values, known.of(field)...)
 	}
 	if !f.enrich {
 		return nil, f.values
 	}
-	return r.Cells, f.values
+	return r.cells, f.values
 }
 
 // lead says who a row's lead is: its id alone beside the row's own cells, and
 // masked where nothing of it was delivered.
 func (f *fieldWriter) lead(r *fieldRow) []string {
-	if r.Lead == nil {
-		r.Lead = make([]string, len(revealColumns))
-		if !f.enrich && f.id >= 0 && f.id < len(r.Cells) { // an id that no lead has
-			r.Lead[0] = r.Cells[f.id]
+	if r.lead == nil {
+		r.lead = make([]string, len(revealColumns))
+		if !f.enrich && f.id >= 0 && f.id < len(r.cells) { // an id that no lead has
+			r.lead[0] = r.cells[f.id]
 		}
 	}
 	if f.enrich {
-		return r.Lead[:1]
+		return r.lead[:1]
 	}
-	if !r.Given {
-		maskColumns(r.Lead)
+	if !r.given {
+		maskColumns(r.lead)
 	}
-	return r.Lead
+	return r.lead
 }
 
-// fieldRows reads the fieldRows of an order ($1) over a list ($2) that asks for so
-// many fields ($3).
+// fieldRows reads the rows of an order ($1) over a list ($2) that asks for so many
+// fields ($3), each of them once for each of its fields. The list's cells and the
+// lead stand beside the first one.
 var fieldRows = `
-		SELECT coalesce(r.cells, '{}'), coalesce(o.problem, ''),
-			CASE WHEN l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
-			i.found, i.verdicts, i.reasons, i.checked_at, coalesce(i.given, false), i.known
+		SELECT o.n, coalesce(o.problem, ''), CASE WHEN first THEN coalesce(r.cells, '{}') END,
+			CASE WHEN first AND l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
+			coalesce(decided, false), i.delivered_at IS NOT NULL, i.checked_at,
+			CASE WHEN i.delivered_at IS NOT NULL THEN i.value ELSE '' END, coalesce(i.verdict, ''), coalesce(i.reason, ''),
+			` + evidenceOf + `, ` + extrasOf("i.delivered_at IS NOT NULL") + `
 		FROM order_row o
-		LEFT JOIN LATERAL (SELECT cells FROM list_row WHERE list_id = $2 AND n = o.n OFFSET 0) r ON true
-		CROSS JOIN LATERAL (
-			SELECT max(lead_no) AS lead_no, count(*) FILTER (WHERE decided) AS decided, bool_or(delivered_at IS NOT NULL) AS given, max(checked_at) FILTER (WHERE decided) AS checked_at,
-				array_agg(CASE WHEN delivered_at IS NOT NULL THEN value ELSE '' END ORDER BY n) AS found,
-				array_agg(CASE WHEN decided THEN verdict ELSE '' END ORDER BY n) AS verdicts,
-				array_agg(CASE WHEN decided THEN reason ELSE '' END ORDER BY n) AS reasons,
-				array_agg(CASE WHEN decided THEN (SELECT to_jsonb(x) FROM (SELECT ` + evidenceOf + `, ` + extrasOf("i.delivered_at IS NOT NULL") + `) x
-					(mx_host, smtp_code, smtp_enhanced, checked_at, role, free, disposable, alias, cleaned, doubtful, did_you_mean, provider, score, score_parts)) END
-					ORDER BY n) AS known
-			FROM (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
-					v.mx_host, v.smtp_code, v.smtp_enhanced, v.flags, v.provider, v.meant_domain, v.score, v.score_parts
-				FROM order_item q CROSS JOIN LATERAL ( -- a value that stands under several leads is one item's
-					SELECT * FROM order_item WHERE order_id = q.order_id AND n = coalesce(q.same_as, q.n) OFFSET 0) v
-				WHERE q.order_id = o.order_id AND q.n >= o.item AND q.n < o.item + $3) i
-			CROSS JOIN LATERAL (SELECT delivered_at IS NOT NULL OR coalesce(retry_at IS NULL AND verdict <> 'valid', false) AS decided) d) i
-		LEFT JOIN lead l ON l.no = i.lead_no
-		WHERE o.order_id = $1 AND (o.problem IS NOT NULL OR i.decided > 0)
-		ORDER BY o.n`
+		LEFT JOIN LATERAL (SELECT q.n, q.lead_no, v.value, v.verdict, v.reason, v.checked_at, v.retry_at, v.delivered_at,
+				v.mx_host, v.smtp_code, v.smtp_enhanced, v.flags, v.provider, v.meant_domain, v.score, v.score_parts
+			FROM order_item q CROSS JOIN LATERAL ( -- a value that stands under several leads is one item's
+				SELECT * FROM order_item WHERE order_id = q.order_id AND n = coalesce(q.same_as, q.n) OFFSET 0) v
+			WHERE q.order_id = o.order_id AND q.n >= o.item AND q.n < o.item + $3 OFFSET 0) i ON true
+		CROSS JOIN LATERAL (SELECT i.n IS NULL OR i.n = o.item AS first,
+			i.delivered_at IS NOT NULL OR (i.retry_at IS NULL AND i.verdict <> 'valid') AS decided) d
+		LEFT JOIN LATERAL (SELECT cells FROM list_row WHERE first AND list_id = $2 AND n = o.n OFFSET 0) r ON true
+		LEFT JOIN LATERAL (SELECT * FROM lead WHERE first AND no = i.lead_no OFFSET 0) l ON true
+		WHERE o.order_id = $1 AND (o.problem IS NOT NULL OR i.n IS NOT NULL)
+		ORDER BY o.n, i.n`
