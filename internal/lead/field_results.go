@@ -123,32 +123,29 @@ func eachFieldRow(rows pgx.Rows, do func(*fieldRow) error) error {
 		}
 		return do(&row)
 	}
-	var n int64
-	var problem string
-	var cells, lead []string
-	var decided, given bool
-	var checkedAt *time.Time
+	var next fieldRow
 	var item found
 	targets := append([]any{
-		&n, &problem, &cells, &lead, &decided, &given, &checkedAt, &item.value, &item.verdict, &item.reason,
+		&next.n, &next.problem, &next.cells, &next.lead, &next.decided, &next.given, &next.checkedAt, &item.value, &item.verdict, &item.reason,
 		&item.MXHost, &item.SMTPCode, &item.SMTPEnhanced, &item.CheckedAt,
 	}, item.targets()...)
 	_, err := pgx.ForEachRow(rows, targets, func() error {
-		if n != row.n {
+		if next.n != row.n {
 			if err := show(); err != nil {
 				return err
 			}
-			row = fieldRow{n: n, cells: cells, problem: problem, lead: lead, found: row.found[:0]}
+			next.found = row.found[:0]
+			row = next
 		}
-		row.decided, row.given = row.decided || decided, row.given || given
-		if decided && checkedAt != nil && (row.checkedAt == nil || checkedAt.After(*row.checkedAt)) {
-			row.checkedAt = checkedAt
+		row.decided, row.given = row.decided || next.decided, row.given || next.given
+		if next.checkedAt != nil && (row.checkedAt == nil || next.checkedAt.After(*row.checkedAt)) {
+			row.checkedAt = next.checkedAt
 		}
-		if !decided {
+		if !next.decided {
 			item = found{}
 		}
 		row.found = append(row.found, item)
-		item, cells, lead, checkedAt = found{}, nil, nil, nil // the row has them now
+		next, item = fieldRow{}, found{} // the row has them now
 		return nil
 	})
 	if err != nil {
@@ -210,7 +207,7 @@ func (f *fieldWriter) lead(r *fieldRow) []string {
 var fieldRows = `
 		SELECT o.n, coalesce(o.problem, ''), CASE WHEN first THEN coalesce(r.cells, '{}') END,
 			CASE WHEN first AND l.no IS NOT NULL THEN ARRAY[l.id, l.first_name, l.last_name, l.title, l.company, l.domain, l.country] END,
-			coalesce(decided, false), i.delivered_at IS NOT NULL, i.checked_at,
+			coalesce(decided, false), i.delivered_at IS NOT NULL, CASE WHEN decided THEN i.checked_at END,
 			CASE WHEN i.delivered_at IS NOT NULL THEN i.value ELSE '' END, coalesce(i.verdict, ''), coalesce(i.reason, ''),
 			` + evidenceOf + `, ` + extrasOf("i.delivered_at IS NOT NULL") + `
 		FROM order_row o
